@@ -1,0 +1,117 @@
+"""The history that a built-in stream brings along: what an empty home is filled with."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from flows.home import Home
+from flows.ingest import append_history
+from state.atomic import write_atomically
+from state.events import HOUR_US
+from state.log import Log
+from state.stream import Stream
+
+FLIGHTS_UNTIL = datetime(2013, 4, 1, tzinfo=UTC)
+_QUOTES_HOURS = 24.0
+_QUOTES_PER_S = 5.0
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """The history that a home was filled with.
+
+    Attributes:
+        stream: Whose.
+        until: Event time (µs) before which it ends.
+        complete: Whether all of it is in the log.
+    """
+
+    stream: str
+    until: int
+    complete: bool
+
+
+def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: Console) -> None:
+    """Put the stream's history in the log if the log is empty, or go on where that was broken off.
+
+    Args:
+        home: Holds a note of what was put there.
+        log: Its log.
+        stream: A built-in stream; for any other nothing is done.
+        until: Where the history ends; None: where it ended before, or the default.
+        console: For progress.
+
+    Raises:
+        ValueError: `until` is asked for, and the log holds something else or more.
+    """
+    with _alone(home.root / "demo.lock"):
+        note = home.root / "demo.json"
+        had = msgspec.json.decode(note.read_bytes(), type=Demo) if note.exists() else None
+        empty = not any(log.end("events", p) for p in range(log.partitions("events")))
+        if had is None and not empty:
+            if until is not None:
+                msg = "--until must go with an empty home or one that holds the demo only"
+                raise ValueError(msg)
+            return
+        wanted = Demo(stream.name, _until_us(stream, until, had), complete=False)
+        if had is not None and had.complete and wanted.until <= had.until:
+            return
+        history = _history(stream, wanted.until)
+        if history is None:
+            return
+        write_atomically(note, msgspec.json.encode(wanted))
+        _append(log, history, stream, console)
+        write_atomically(note, msgspec.json.encode(msgspec.structs.replace(wanted, complete=True)))
+
+
+def _until_us(stream: Stream, until: datetime | None, had: Demo | None) -> int:
+    if until is not None:
+        return round(until.timestamp() * 1e6)
+    if had is not None:
+        return had.until
+    if stream.name == "quotes":
+        from flows.streams.quotes_market import START_US  # noqa: PLC0415 - only that stream's
+
+        return START_US + round(_QUOTES_HOURS * HOUR_US)
+    return round(FLIGHTS_UNTIL.timestamp() * 1e6)
+
+
+def _history(stream: Stream, until_us: int) -> Iterator[bytes] | None:
+    """A built-in stream's events; the modules are imported when they are wanted."""
+    if stream.name == "flights":
+        from flows.streams import flights_history  # noqa: PLC0415
+
+        return flights_history.events(until_us)
+    if stream.name == "quotes":
+        from flows.streams.quotes_market import START_US, Market  # noqa: PLC0415
+
+        return Market(seed=1, rate_per_s=_QUOTES_PER_S).events((until_us - START_US) / HOUR_US)
+    return None
+
+
+def _append(log: Log, history: Iterator[bytes], stream: Stream, console: Console) -> None:
+    columns = (
+        TextColumn("filling the log"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:,}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        done = append_history(
+            log, history, stream.peek(), on_progress=lambda n: progress.update(task, completed=n)
+        )
+    console.print(f"The log holds {done:,} events of stream {stream.name!r}.", highlight=False)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process in at a time."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

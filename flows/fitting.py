@@ -1,0 +1,120 @@
+"""Fits for the training step: H2O kept running between them, failures turned into decisions."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h2o
+import msgspec
+
+from flows.home import Home
+from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from models.mojo import read_mojo
+from models.registry import Published
+from models.search import check_algorithm
+from models.training import Champion, Task, failed, train
+from operators.snapshots import Committed
+from state.durations import Duration
+from state.settings import Settings
+from state.stream import Stream
+
+
+class Fitter:
+    """Makes one decision for each boundary; the champion stays when anything goes wrong.
+
+    Used by one thread at a time.
+
+    Args:
+        settings: What to fit and how.
+        stream: Whose outcomes.
+        home: Snapshots, artifacts and H2O's temporary files.
+        say: Told in a line what is going on.
+
+    Raises:
+        H2OVersionError: This H2O does not export its models.
+        ValueError: The algorithm cannot be scored here.
+    """
+
+    def __init__(
+        self, settings: Settings, stream: Stream, home: Home, say: Callable[[str], None]
+    ) -> None:
+        check_h2o_version(h2o.__version__)
+        check_algorithm(settings.training.algorithm)
+        self._settings, self._stream, self._home, self._say = settings, stream, home, say
+        self._artifacts = home.artifacts()
+        self._server: H2OServer | None = None
+
+    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
+        """Fit, keep the artifact, and return the decision."""
+        task = self._task(boundary, cuts, earlier)
+        try:
+            record, artifact = train(self.server(), task, self._champion(earlier))
+            if artifact:
+                self._artifacts.put(artifact)
+        except (H2OError, OSError) as error:
+            self.close()
+            record = failed(task, error)
+        self._say(_line(record))
+        return record
+
+    def server(self) -> H2OServer:
+        """The running H2O, started if there is none."""
+        if self._server is None:
+            h2o_settings = self._settings.h2o
+            self._home.h2o.mkdir(parents=True, exist_ok=True)
+            server = H2OServer(
+                h2o_settings.url or None, memory=h2o_settings.memory, work_dir=self._home.h2o
+            )
+            self._server = server.__enter__()
+        return self._server
+
+    def close(self) -> None:
+        """Stop H2O, if this started it."""
+        if self._server is not None:
+            self._server.__exit__(None, None, None)
+            self._server = None
+
+    def _task(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Task:
+        training = self._settings.training
+        columns = self._stream.columns
+        winners = [record.parameters for record in earlier if record.parameters]
+        since = boundary - training.window
+        return Task(
+            files=[self._file(cut) for cut in cuts if cut.rows and cut.until >= since],
+            features=[column.name for column in columns],
+            categoricals=[column.name for column in columns if column.categorical],
+            boundary=boundary,
+            window=training.window,
+            validation=training.validation,
+            embargo=Duration.parse(self._stream.label.delay),
+            algorithm=training.algorithm,
+            previous=winners[-1] if winners else None,
+            draws=training.models,
+            seed=training.seed,
+            min_rows=training.min_rows,
+            margin=training.margin,
+            refit=training.refit,
+        )
+
+    def _file(self, cut: Committed) -> Path:
+        return self._home.snapshots / cut.path
+
+    def _champion(self, earlier: list[Published]) -> Champion | None:
+        promoted = [record for record in earlier if record.status == "promoted"]
+        if not promoted:
+            return None
+        newest = promoted[-1]
+        assert newest.window is not None
+        mojo = read_mojo(self._artifacts.get(newest.sha256))
+        return Champion(newest.model, mojo, newest.window.end)
+
+
+def _line(record: Published) -> str:
+    loss = f", log-loss {record.metrics.log_loss:.4f}" if record.metrics else ""
+    day = msgspec.json.encode(_date(record.boundary)).decode().strip('"')
+    return f"{day}  {record.status} {record.model or 'no model'}{loss} ({record.reason})"
+
+
+def _date(time_us: int) -> object:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.fromtimestamp(time_us / 1e6, UTC).date()

@@ -1,0 +1,136 @@
+"""Ingest: append files of events, or a generated history, to the log."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from flows.batches import batches
+from flows.lines import Line, read_lines
+from state.append_time import append_times
+from state.log import EVENTS, Entry, Log, partition_of
+
+Peek = Callable[[bytes], tuple[int | None, bytes]]
+"""Event time (microseconds UTC, None where the value is no event) and key of a value."""
+
+_BATCH = 1000
+_BATCH_BYTES = 8 * 2**20
+
+_Timed = tuple[Entry, int]
+
+
+def ingest(
+    log: Log,
+    path: Path,
+    peek: Peek,
+    *,
+    topic: str = EVENTS,
+    on_progress: Callable[[int, int, int], None] | None = None,
+) -> int:
+    """Append every line of a file, whether it is an event or not: the shard will judge.
+
+    Append times are those that an export wrote, else reconstructed from the order of the file
+    (see `state.append_time`). What was appended before an error or an interrupt stays; taking
+    the file again appends it again, and the shard drops the duplicates.
+
+    Args:
+        log: Where `topic` was created.
+        path: See `flows.lines.read_lines`.
+        peek: Event time and key of a value; the key decides the partition.
+        topic: Where to.
+        on_progress: Called after each batch with bytes done, bytes in all and records appended.
+
+    Returns:
+        How many records were appended.
+
+    Raises:
+        OSError: The file or the log cannot be read or written.
+        ValueError: A line is larger than the log takes.
+    """
+    size = path.stat().st_size
+    records = 0
+    for batch in _batches(read_lines(path), peek, _last_append_time(log, topic)):
+        _append(log, topic, [entry for entry, _ in batch], None)
+        records += len(batch)
+        if on_progress:
+            on_progress(batch[-1][1], size, records)
+    return records
+
+
+def append_history(
+    log: Log,
+    events: Iterable[bytes],
+    peek: Peek,
+    *,
+    topic: str = EVENTS,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Append a history that is the same whenever it is made, from wherever an earlier run stopped.
+
+    Args:
+        log: Where `topic` was created; it holds the beginning of the same history or nothing.
+        events: The whole history from its beginning.
+        peek: Event time and key of a value; the key decides the partition.
+        topic: Where to.
+        on_progress: Called after each batch with the number of events that are in the log.
+
+    Returns:
+        How many events the history has.
+
+    Raises:
+        SequenceConflictError: The log holds something else.
+    """
+    events_done = 0
+    next_offsets = [0] * log.partitions(topic)
+    for batch in _batches((Line(event, None, 0) for event in events), peek, floor=0):
+        _append(log, topic, [entry for entry, _ in batch], next_offsets)
+        events_done += len(batch)
+        if on_progress:
+            on_progress(events_done)
+    return events_done
+
+
+def _batches(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[list[_Timed]]:
+    timed = _timed(lines, peek, floor)
+    return batches(timed, _size, max_items=_BATCH, max_bytes=_BATCH_BYTES)
+
+
+def _size(timed: _Timed) -> int:
+    return len(timed[0].value)
+
+
+def _timed(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[_Timed]:
+    """Each line as an entry, with its position in the file."""
+    waiting: deque[tuple[Line, bytes]] = deque()
+
+    def times() -> Iterator[int | None]:
+        for line in lines:
+            event_time, key = peek(line.value)
+            waiting.append((line, key))
+            yield event_time if line.append_time is None else line.append_time
+
+    for reconstructed in append_times(times(), floor):
+        line, key = waiting.popleft()
+        append_time = reconstructed if line.append_time is None else line.append_time
+        yield Entry(append_time, key, line.value), line.position
+
+
+def _append(log: Log, topic: str, entries: list[Entry], next_offsets: list[int] | None) -> None:
+    partitions = log.partitions(topic)
+    routed: defaultdict[int, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        routed[partition_of(entry.key, partitions)].append(entry)
+    for partition, part in routed.items():
+        if next_offsets is None:
+            log.append(topic, partition, part)
+        else:
+            sequence = next_offsets[partition]
+            next_offsets[partition] = log.append(topic, partition, part, sequence=sequence)
+
+
+def _last_append_time(log: Log, topic: str) -> int:
+    last = 0
+    for partition in range(log.partitions(topic)):
+        end = log.end(topic, partition)
+        if end > log.start(topic, partition):
+            last = max(last, log.read(topic, partition, end - 1)[0].append_time)
+    return last

@@ -1,0 +1,15 @@
+"""The main flow: `python -m bytewax.run flows.main`."""
+
+from bytewax.dataflow import Dataflow
+from rich.console import Console
+
+from flows.app import App, tune_collector
+from flows.configuration import load_settings
+from flows.home import environment_home
+
+
+def flow() -> Dataflow:
+    """The dataflow that bytewax runs, from the settings and the home of this process."""
+    app = App(load_settings(), environment_home(), Console(stderr=True))
+    tune_collector()
+    return app.flow()

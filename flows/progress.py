@@ -1,0 +1,91 @@
+"""What a person sees while a flow runs: a bar in a terminal, a line every few seconds elsewhere."""
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from state.outputs import Losses
+
+_LINE_EVERY_S = 3.0
+_BAR_EVERY_S = 0.2
+
+
+class RunProgress:
+    """Counts records and shows event time, speed and the models' log-loss so far.
+
+    Args:
+        console: Where.
+        total: Records to be read in all.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total = console, total
+        self._lock = threading.Lock()
+        self._done = 0
+        self._losses: dict[int, Mapping[str, Losses]] = {}
+        self._event_time = 0
+        self._shown = time.monotonic()
+        self._shown_done = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=total, figures="")
+        if console.is_terminal and total:
+            self._bar.start()
+
+    def advance(
+        self, partition: int, records: int, event_time: int, losses: Mapping[str, Losses]
+    ) -> None:
+        """Count records of one partition, and show what is due."""
+        with self._lock:
+            self._done += records
+            self._event_time = max(self._event_time, event_time)
+            self._losses[partition] = losses
+            every = _BAR_EVERY_S if self._console.is_terminal else _LINE_EVERY_S
+            since = time.monotonic() - self._shown
+            if since >= every:
+                self._show(since)
+
+    def say(self, line: str) -> None:
+        """Print one line, above the bar if there is one."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def _show(self, since: float) -> None:
+        speed = (self._done - self._shown_done) / since
+        self._shown, self._shown_done = time.monotonic(), self._done
+        day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
+        figures = f"{speed:>7,.0f}/s  log-loss {_figures(self._losses)}"
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=self._done, description=day, figures=figures)
+        else:
+            self.say(f"{day}  {self._done:>9,} of {self._total:,} records  {figures}")
+
+
+def _figures(losses: Mapping[int, Mapping[str, Losses]]) -> str:
+    """Mean log-loss of each model over all partitions.
+
+    Example:
+        >>> _figures({0: {"online": Losses(1, 0.2, 0.1)}, 1: {"online": Losses(3, 0.4, 0.1)}})
+        'online .350'
+    """
+    names = dict.fromkeys(name for of in losses.values() for name in of)
+    parts = []
+    for name in names:
+        known = [of[name] for of in losses.values() if name in of]
+        mean = sum(one.n * one.log_loss for one in known) / sum(one.n for one in known)
+        parts.append(f"{name} {mean:.3f}".replace(" 0.", " ."))
+    return "  ".join(parts) or "none yet"

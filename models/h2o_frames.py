@@ -1,0 +1,137 @@
+"""Tables inside H2O: read from Parquet, cut by time, predicted on, and gone again."""
+
+import io
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.h2o_server import H2OFailed, H2OLost, H2OServer
+from models.spans import Span
+
+LABEL = "label"
+TIMES = ("event_time", "label_time")
+# The cut into chunks seeds the row sampling: left to H2O it would change with the number of cores.
+CHUNK_BYTES = 4 << 20
+
+
+@contextmanager
+def tidy(server: H2OServer) -> Iterator[str]:
+    """Give a prefix for names in H2O; what bears it goes when the block ends.
+
+    Other users of the same H2O have other prefixes.
+    """
+    prefix = f"headwater{server.session}_"
+    try:
+        yield prefix
+    finally:
+        try:
+            for endpoint in _stored(server, prefix):
+                server.request(f"DELETE {endpoint}")
+        except H2OLost:
+            pass  # what took H2O away took its tables too
+
+
+def _stored(server: H2OServer, prefix: str) -> list[str]:
+    frames = [frame["frame_id"]["name"] for frame in server.request("GET /3/Frames")["frames"]]
+    models = [model["model_id"]["name"] for model in server.request("GET /3/Models")["models"]]
+    return [f"/3/Frames/{name}" for name in frames if name.startswith(prefix)] + [
+        f"/3/Models/{name}" for name in models if name.startswith(prefix)
+    ]
+
+
+def import_files(
+    server: H2OServer,
+    name: str,
+    files: Sequence[Path],
+    features: Collection[str],
+    categoricals: Collection[str],
+) -> None:
+    """Read Parquet files, one after the other, into one table; H2O opens them by their paths.
+
+    Args:
+        server: Where to.
+        name: Of the table in H2O.
+        files: All with the columns of the first; those not named here are skipped.
+        features: Columns to read as numbers, or as levels if they are among the categoricals.
+        categoricals: Columns to read as levels.
+    """
+    paths = [str(file.resolve()) for file in files]
+    found = server.request("POST /3/ImportFilesMulti", paths=_quoted(paths))
+    if found["fails"]:
+        msg = f"training files must be readable by H2O at {server.url}; got {found['fails']}"
+        raise H2OFailed(msg)
+    columns = list(pl.read_parquet_schema(files[0]))
+    _parse(server, name, found["destination_frames"], columns, features, categoricals)
+
+
+def upload(
+    server: H2OServer,
+    name: str,
+    frame: pl.DataFrame,
+    features: Collection[str],
+    categoricals: Collection[str],
+) -> None:
+    """Send a small table to H2O, rows in the same order; arguments as for `import_files`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        frame.write_parquet(path, compression="zstd", row_group_size=100_000)
+        sent = server.upload(f"POST /3/PostFile?destination_frame={name}.parquet", path)
+    source = sent["destination_frame"]
+    _parse(server, name, [source], frame.columns, features, categoricals)
+
+
+def cut(server: H2OServer, source: str, name: str, span: Span) -> None:
+    """Copy the rows of a span into a table of their own."""
+    _rapids(server, f"(assign {name} (rows {source} {span.in_rapids(source)}))")
+
+
+def predict(server: H2OServer, model: str, name: str) -> NDArray[np.float64]:
+    """P(label is 1) by a model in H2O, one per row of a table in H2O."""
+    out = f"{name}.{model}"
+    job = server.request(f"POST /4/Predictions/models/{model}/frames/{name}", predictions_frame=out)
+    server.wait(job["key"]["name"])
+    answer = server.download(f"GET /3/DownloadDataset?frame_id={out}&hex_string=false")
+    return pl.read_csv(io.BytesIO(answer), columns=["p1"])["p1"].cast(pl.Float64).to_numpy()
+
+
+def _parse(
+    server: H2OServer,
+    name: str,
+    sources: Sequence[str],
+    columns: Sequence[str],
+    features: Collection[str],
+    categoricals: Collection[str],
+) -> None:
+    types = dict.fromkeys(features, "numeric") | dict.fromkeys(categoricals, "enum")
+    types |= dict.fromkeys(TIMES, "time") | {LABEL: "numeric"}
+    taken = [column for column in columns if column in types]
+    job = server.request(
+        "POST /3/Parse",
+        destination_frame=name,
+        source_frames=_quoted(sources),
+        parse_type="PARQUET",
+        number_columns=len(columns),
+        column_names=_quoted(columns),
+        column_types=_quoted([types.get(column, "string") for column in columns]),
+        skipped_columns=[i for i, column in enumerate(columns) if column not in types],
+        chunk_size=CHUNK_BYTES,
+        delete_on_done=True,
+        blocking=False,
+    )["job"]
+    server.wait(job["key"]["name"])
+    if LABEL in taken:  # H2O reads integers as numbers whatever it is told
+        levels = f"(as.factor (cols_py {name} '{LABEL}'))"
+        _rapids(server, f"(assign {name} (:= {name} {levels} {taken.index(LABEL)} []))")
+
+
+def _rapids(server: H2OServer, expression: str) -> None:
+    server.request("POST /99/Rapids", ast=expression, session_id=server.session)
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f'"{name}"' for name in names]

@@ -1,0 +1,29 @@
+"""Probabilities and log odds."""
+
+import math
+
+_LEAST = 1e-6
+
+
+def logit(probability: float) -> float:
+    """Natural log odds, of a probability kept at least 1e-6 away from 0 and 1.
+
+    Example:
+        >>> logit(0.5), round(logit(1.0), 2)
+        (0.0, 13.82)
+    """
+    p = min(max(probability, _LEAST), 1.0 - _LEAST)
+    return math.log(p / (1.0 - p))
+
+
+def sigmoid(logit: float) -> float:
+    """The probability whose log odds are `logit`.
+
+    Example:
+        >>> sigmoid(0.0), sigmoid(-800.0)
+        (0.5, 0.0)
+    """
+    if logit >= 0.0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    e = math.exp(logit)
+    return e / (1.0 + e)

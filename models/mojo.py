@@ -1,0 +1,205 @@
+"""H2O's MOJO models, scored without Java to H2O's own numbers.
+
+The format and its rules are those of H2O's `hex.genmodel`; which trees, links and families are
+read is said by the error that meets any other.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from models.mojo_archive import Archive, MojoError, open_archive
+from models.mojo_glm import read_glm, score_glm, score_glm_many
+from models.mojo_trees import read_trees, score_trees, score_trees_many
+
+__all__ = ["Mojo", "MojoError", "read_mojo"]
+
+Column = pl.Series | npt.NDArray[Any] | Sequence[object]
+Floats = npt.NDArray[np.float64]
+
+_VERSIONS = {"gbm": "1.40", "drf": "1.40", "glm": "1.00"}
+
+
+@dataclass(frozen=True, eq=False)
+class Mojo:
+    """A model that scores rows.
+
+    A row is float64, one value per column: a number, or the level's index in the column's domain.
+    NaN is NA; NaN or any number that is no index is a level that the fit never saw.
+
+    Attributes:
+        algorithm: "gbm", "drf" or "glm".
+        category: What is predicted: P(second level of the response), or a value.
+        columns: The features, in the order of a row.
+        domains: One per column: its levels, or None where it is numeric.
+        response: The column that is predicted.
+        digest: sha256 (hex) of what it computes; the same fit done twice has the same.
+        kernel: The compiled function behind `score`: `kernel(row, *kernel_args)`, for other
+            compiled code to call.
+        kernel_args: Flat arrays and numbers.
+    """
+
+    algorithm: str
+    category: Literal["Binomial", "Regression"]
+    columns: tuple[str, ...]
+    domains: tuple[tuple[str, ...] | None, ...]
+    response: str
+    digest: str
+    kernel: Callable[..., float] = field(repr=False)
+    kernel_args: tuple[Any, ...] = field(repr=False)
+    _kernel_many: Callable[..., Floats] = field(repr=False)
+
+    def score(self, row: Floats) -> float:
+        """The prediction for one row.
+
+        Args:
+            row: float64[n_columns], C order.
+
+        Returns:
+            P(second level) of a binomial model, the value of a regression.
+
+        Raises:
+            ValueError: The row has another shape.
+        """
+        if row.shape != (len(self.columns),):
+            msg = f"row must be {len(self.columns)} numbers; got shape {row.shape}"
+            raise ValueError(msg)
+        return self.kernel(row, *self.kernel_args)
+
+    def score_many(self, rows: Floats) -> Floats:
+        """The predictions for many rows, each as `score` has it.
+
+        Args:
+            rows: float64[n, n_columns], C order.
+
+        Returns:
+            float64[n].
+
+        Raises:
+            ValueError: The rows have another shape.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
+            msg = f"rows must be n by {len(self.columns)}; got shape {rows.shape}"
+            raise ValueError(msg)
+        return self._kernel_many(rows, *self.kernel_args)
+
+    def encode(self, columns: Mapping[str, Column]) -> Floats:
+        """Rows from columns of numbers and names of levels.
+
+        Args:
+            columns: The features by name, in any order, others ignored. None is NA; a number that
+                stands for a level, and a bool, are taken by their name.
+
+        Returns:
+            float64[n, n_columns] in C order, as `score_many` takes them.
+
+        Raises:
+            ValueError: A feature is missing.
+        """
+        missing = [name for name in self.columns if name not in columns]
+        if missing:
+            msg = f"columns must hold {missing}; got {list(columns)}"
+            raise ValueError(msg)
+        encoded = [
+            _numbers(columns[name]) if domain is None else _codes(columns[name], domain)
+            for name, domain in zip(self.columns, self.domains, strict=True)
+        ]
+        return np.ascontiguousarray(np.column_stack(encoded))
+
+
+def read_mojo(source: Path | bytes) -> Mojo:
+    """Reads a MOJO of a GBM, DRF or GLM, binomial or regression.
+
+    Nothing is unpacked to disk. The archive may come from anywhere: whatever it holds, the result
+    is a model that scores every row in bounds, or an error.
+
+    Args:
+        source: The zip, or where it lies.
+
+    Returns:
+        The model.
+
+    Raises:
+        MojoError: The archive is damaged or holds a model that is not scored here.
+    """
+    archive = open_archive(source)
+    algorithm, category = _kind(archive)
+    kernel, many, args = (
+        (score_glm, score_glm_many, read_glm(archive, category))
+        if algorithm == "glm"
+        else (score_trees, score_trees_many, read_trees(archive, algorithm, category))
+    )
+    meaning = (algorithm, category, archive.columns, archive.domains)
+    return Mojo(
+        algorithm=algorithm,
+        category=category,
+        columns=archive.columns[:-1],
+        domains=archive.domains[:-1],
+        response=archive.columns[-1],
+        digest=_digest(meaning, args),
+        kernel=kernel,
+        kernel_args=args,
+        _kernel_many=many,
+    )
+
+
+def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:
+    algorithm, category = archive.text("algo"), archive.text("category")
+    if algorithm not in _VERSIONS:
+        msg = f"algorithm must be gbm, drf or glm; got {algorithm!r} in model.ini"
+        raise MojoError(msg)
+    if category not in {"Binomial", "Regression"}:
+        msg = f"category must be Binomial or Regression; got {category!r} in model.ini"
+        raise MojoError(msg)
+    if archive.text("mojo_version") != _VERSIONS[algorithm]:
+        msg = (
+            f"mojo_version of {algorithm} must be {_VERSIONS[algorithm]}; "
+            f"got {archive.text('mojo_version')!r} in model.ini"
+        )
+        raise MojoError(msg)
+    if archive.info.get("offset_column", "null") != "null":
+        msg = f"offset_column must be null; got {archive.info['offset_column']!r}"
+        raise MojoError(msg)
+    if archive.text("supervised") != "true":
+        msg = "supervised must be true; got another in model.ini"
+        raise MojoError(msg)
+    if category == "Binomial" and len(archive.domains[-1] or ()) != 2:
+        msg = f"response must have two levels; got {archive.domains[-1]}"
+        raise MojoError(msg)
+    return algorithm, cast("Literal['Binomial', 'Regression']", category)
+
+
+def _digest(meaning: object, args: tuple[Any, ...]) -> str:
+    digest = hashlib.sha256()
+    for part in (meaning, *args):
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.descr}{part.shape}".encode())
+            digest.update(part.tobytes())
+        else:
+            digest.update(msgspec.json.encode(part) + b"\n")
+    return digest.hexdigest()
+
+
+def _numbers(values: Column) -> Floats:
+    series = values if isinstance(values, pl.Series) else pl.Series(values, dtype=pl.Float64)
+    return series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def _codes(values: Column, domain: tuple[str, ...]) -> Floats:
+    series = pl.Series(values)
+    if series.dtype == pl.Boolean:
+        series = series.replace_strict({False: "False", True: "True"})
+    codes = series.cast(pl.String).replace_strict(
+        pl.Series(domain, dtype=pl.String),
+        np.arange(float(len(domain))),
+        default=np.nan,
+        return_dtype=pl.Float64,
+    )
+    return codes.fill_null(np.nan).to_numpy()

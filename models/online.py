@@ -1,0 +1,118 @@
+"""The models that learn from each label as it arrives: online, and residual on the offline logit.
+
+Both are logistic regressions with AdaGrad over one design: what River's
+`StandardScaler | LogisticRegression(AdaGrad)` computes (a test holds them to the same numbers),
+compiled, because River's dictionaries cost a hundred times as much. Any River classifier can take
+the online model's place. `predict` never changes state.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models import online_kernels as kernels
+from models.logits import logit, sigmoid
+from models.river_model import RiverModel
+
+Row = NDArray[np.float64]
+Kind = Literal["identity", "log1p", "logit", "level"]
+
+_KINDS: dict[Kind, int] = {
+    "identity": kernels.IDENTITY,
+    "log1p": kernels.LOG1P,
+    "logit": kernels.LOGIT,
+    "level": kernels.LEVEL,
+}
+_HASHED_PLACES = 2**18
+
+
+class OnlineModels:
+    """The online and the residual model.
+
+    Args:
+        kinds: How each place of the vector is to be seen.
+        crosses: Pairs of places of kind `level` whose combinations are learned too.
+        rate: AdaGrad step of the online model.
+        residual_rate: AdaGrad step of the residual model.
+        river: A River classifier for the online model; see `models.river_model`.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        crosses: Sequence[tuple[int, int]] = (),
+        *,
+        rate: float = 0.05,
+        residual_rate: float = 0.01,
+        river: dict[str, Any] | None = None,
+    ) -> None:
+        n = len(kinds)
+        numbers = np.array([_KINDS[kind] for kind in kinds], np.int64)
+        pairs = np.array(crosses, np.int64).reshape(-1, 2)
+        self._spec = (numbers, pairs, _HASHED_PLACES)
+        most = n + 1 + n + len(pairs)
+        self._room = (np.zeros(most, np.int64), np.zeros(most))
+        self._rates = (rate, residual_rate)
+        self._scale = np.zeros((n, 3))
+        self._online = np.zeros((n + 1 + _HASHED_PLACES, 2))
+        self._residual = np.zeros((n + 1 + _HASHED_PLACES, 2))
+        self._river = None if river is None else RiverModel(river)
+
+    def predict(self, row: Row, offline: float | None) -> tuple[float, float | None]:
+        """Probabilities of the online and the residual model.
+
+        Args:
+            row: The feature vector, float64, NaN where missing.
+            offline: The offline model's probability; without it there is no residual model.
+        """
+        online, correction = kernels.predict(
+            row, self._spec, self._scale, self._online, self._residual, self._room
+        )
+        p = sigmoid(online) if self._river is None else self._river.predict(self.design(row))
+        return p, None if offline is None else sigmoid(logit(offline) + correction)
+
+    def learn(self, row: Row, label: int, offline: float | None) -> None:
+        """Take in one labelled vector.
+
+        Args:
+            row: The vector as it was scored.
+            label: 0 or 1.
+            offline: The offline probability when it was scored; None teaches the online model only.
+        """
+        offset = np.nan if offline is None else logit(offline)
+        kernels.learn(
+            row, float(label), offset, self._spec, self._scale,
+            (self._online, self._residual), self._rates, self._room,
+        )  # fmt: skip
+        if self._river is not None:
+            self._river.learn(self.design(row), label)
+
+    def design(self, row: Row) -> dict[int, float]:
+        """The design as River takes it: value by place."""
+        place, value = self._room
+        m = kernels.design(row, *self._spec[:2], self._scale, self._spec[2], place, value)
+        return dict(zip(place[:m].tolist(), value[:m].tolist(), strict=True))
+
+    def snapshot(self) -> bytes:
+        """Both models and the scaler; weights never touched are left out."""
+        parts = [self._scale.tobytes()]
+        for weights in (self._online, self._residual):
+            used = np.nonzero(weights.any(axis=1))[0]
+            parts += [used.tobytes(), weights[used].tobytes()]
+        river = b"" if self._river is None else self._river.snapshot()
+        return msgspec.msgpack.encode([*parts, river])
+
+    def restore(self, state: bytes) -> None:
+        """Take the state from `snapshot` of models made with the same arguments."""
+        scale, *vectors, river = msgspec.msgpack.decode(state, type=list[bytes])
+        self._scale[:] = np.frombuffer(scale).reshape(self._scale.shape)
+        for weights, used, values in zip(
+            (self._online, self._residual), vectors[::2], vectors[1::2], strict=True
+        ):
+            weights[:] = 0.0
+            weights[np.frombuffer(used, np.int64)] = np.frombuffer(values).reshape(-1, 2)
+        if self._river is not None:
+            self._river.restore(river)

@@ -1,0 +1,232 @@
+"""One refit from files to a verdict: search, certificate, scorecard, gate."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from models.certificate import Certificate, altered, certify
+from models.gate import Verdict, gate
+from models.h2o_fit import Candidate, Tables, best_of, refit
+from models.h2o_frames import LABEL, TIMES, cut, import_files, predict, tidy, upload
+from models.h2o_server import H2OServer
+from models.mojo import Mojo, read_mojo
+from models.registry import Published, Status, TrainingFile, TrainingWindow, Tried, model_id
+from models.scorecard import Floats, scorecard
+from models.search import Parameters, candidates
+from models.spans import Spans, spans
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One fit at one boundary. Times and durations in µs.
+
+    Attributes:
+        files: Parquet, with `event_time` and `label_time` (`timestamp[ms]`, UTC), `label` (0/1)
+            and the features: numbers or strings. Other columns are ignored.
+        features: Their names.
+        categoricals: Which of them are strings.
+        boundary: Nothing from then on is seen.
+        window: How far back to look.
+        validation: Length of the newest slice, by which candidates are judged.
+        embargo: Kept free between training and validation: as long as a label may take.
+        algorithm: `gbm`, `drf` or `glm`.
+        previous: Parameters of the last winner, tried first.
+        draws: How many other parameters to try.
+        seed: Of everything random.
+        min_rows: With fewer in the window there is no fit.
+        margin: How much lower than the champion's the log-loss must be.
+        refit: Publish the winner fitted once more on the whole window.
+    """
+
+    files: Sequence[Path]
+    features: Sequence[str]
+    categoricals: Sequence[str]
+    boundary: int
+    window: int
+    validation: int
+    embargo: int
+    algorithm: str = "gbm"
+    previous: Parameters | None = None
+    draws: int = 1
+    seed: int = 1
+    min_rows: int = 2_000
+    margin: float = 0.0
+    refit: bool = True
+
+
+class Champion(NamedTuple):
+    """The active model: its id, what computes it, and the end of the rows it was fitted on."""
+
+    model: str
+    mojo: Mojo
+    end: int
+
+
+class Trained(NamedTuple):
+    """The record of a fit and the MOJO to keep; no bytes if there was none."""
+
+    record: Published
+    artifact: bytes
+
+
+def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
+    """Fit, certify, measure and judge one model; nothing of it stays in H2O.
+
+    The same files give the same model. A model that this program scores otherwise than H2O does,
+    or that is no better than the champion, is rejected; too few rows are skipped.
+
+    Args:
+        server: A running H2O that can read the files.
+        task: What to fit.
+        champion: What to beat; None before the first model.
+
+    Returns:
+        The record, with the artifact of a promoted or rejected model.
+
+    Raises:
+        H2OLost: H2O went away.
+        H2OFailed: H2O refused or failed.
+        ValueError: The algorithm is not served here.
+    """
+    cuts = spans(task.boundary, task.window, task.validation, task.embargo)
+    tries = candidates(
+        task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
+    )
+    rows = pl.scan_parquet(list(task.files))
+    lacking = _lacking(rows, cuts, task.min_rows)
+    if lacking:
+        return Trained(_record(task, "skipped", lacking), b"")
+    validation = _validation(rows, task, cuts)
+    labels = validation[LABEL].cast(pl.Float64).to_numpy()
+    with tidy(server) as prefix:
+        winner, fitted, model = _search(server, task, cuts, prefix, validation, labels, tries)
+        artifact = server.download(f"GET /3/Models/{model}/mojo")
+        mojo = read_mojo(artifact)
+        certificate = _certify(server, task, f"{prefix}check", model, mojo, validation)
+    record = _judge(task, champion, validation, labels, winner.probabilities, certificate)
+    record = msgspec.structs.replace(
+        record,
+        window=_window(rows, task, cuts, len(validation)),
+        model=model_id(task.algorithm, mojo.digest),
+        parameters=winner.parameters,
+        tried=[
+            Tried(parameters=one.parameters, trees=one.trees, log_loss=one.log_loss)
+            for one in fitted
+        ],
+        sha256=hashlib.sha256(artifact).hexdigest(),
+        size_bytes=len(artifact),
+    )
+    return Trained(record, artifact)
+
+
+def _lacking(rows: pl.LazyFrame, cuts: Spans, min_rows: int) -> str:
+    """Why there can be no fit; empty if there can."""
+    found = rows.select(
+        pl.col(LABEL).filter(cuts.whole.in_polars()).count().alias("rows"),
+        pl.col(LABEL).filter(cuts.training.in_polars()).n_unique().alias("training"),
+        pl.col(LABEL).filter(cuts.validation.in_polars()).n_unique().alias("validation"),
+    ).collect()
+    count, *classes = found.row(0)
+    if count < min_rows:
+        return f"rows must be at least {min_rows}; got {count} in the window"
+    for name, labels in zip(("training", "validation"), classes, strict=True):
+        if labels < 2:
+            return f"{name} rows must have both labels; got {labels}"
+    return ""
+
+
+def _validation(rows: pl.LazyFrame, task: Task, cuts: Spans) -> pl.DataFrame:
+    types = dict.fromkeys(task.features, pl.Float64) | dict.fromkeys(task.categoricals, pl.String)
+    features = [pl.col(name).cast(types[name]) for name in task.features]
+    return rows.filter(cuts.validation.in_polars()).select(*TIMES, LABEL, *features).collect()
+
+
+def _search(
+    server: H2OServer,
+    task: Task,
+    cuts: Spans,
+    prefix: str,
+    validation: pl.DataFrame,
+    labels: Floats,
+    tries: list[Parameters],
+) -> tuple[Candidate, list[Candidate], str]:
+    tables = Tables(f"{prefix}training", f"{prefix}validation")
+    everything, whole = f"{prefix}files", f"{prefix}whole"
+    import_files(server, everything, task.files, task.features, task.categoricals)
+    upload(server, tables.validation, validation, task.features, task.categoricals)
+    cut(server, everything, tables.training, cuts.training)
+    winner, fitted = best_of(server, task.algorithm, tables, labels, tries, task.seed)
+    if not task.refit:
+        return winner, fitted, winner.model
+    cut(server, everything, whole, cuts.whole)
+    return winner, fitted, refit(server, task.algorithm, winner, whole, task.seed)
+
+
+def _certify(
+    server: H2OServer, task: Task, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
+) -> Certificate:
+    plain = validation.select(task.features)
+    hard = altered(plain, task.categoricals, task.seed)
+    rows = pl.concat([plain, hard])
+    upload(server, name, rows, task.features, task.categoricals)
+    return certify(mojo, rows, predict(server, model, name), len(hard))
+
+
+def _judge(
+    task: Task,
+    champion: Champion | None,
+    validation: pl.DataFrame,
+    labels: Floats,
+    ours: Floats,
+    certificate: Certificate,
+) -> Published:
+    theirs: Floats | None = None
+    if champion:
+        # On rows that the champion was fitted on it would look better than it is.
+        new = (validation["event_time"].dt.timestamp("us") >= champion.end).to_numpy()
+        validation, labels, ours = validation.filter(new), labels[new], ours[new]
+        theirs = champion.mojo.score_many(champion.mojo.encode(validation.to_dict()))
+    verdict = gate(labels, ours, theirs, task.margin)
+    if not certificate.ok:
+        reason = f"scored here {certificate.max_difference:g} away from H2O"
+        verdict = Verdict(promoted=False, reason=reason)
+    record = _record(task, "promoted" if verdict.promoted else "rejected", verdict.reason)
+    return msgspec.structs.replace(
+        record,
+        metrics=scorecard(labels, ours) if len(labels) else None,
+        champion=champion.model if champion else "",
+        champion_metrics=scorecard(labels, theirs) if len(labels) and theirs is not None else None,
+        certificate=certificate,
+    )
+
+
+def _window(rows: pl.LazyFrame, task: Task, cuts: Spans, validation_rows: int) -> TrainingWindow:
+    seen = cuts.whole if task.refit else cuts.training
+    count, oldest = (
+        rows.filter(seen.in_polars())
+        .select(pl.len(), pl.col("event_time").dt.timestamp("us").min().alias("oldest"))
+        .collect()
+        .row(0)
+    )
+    return TrainingWindow(
+        start=oldest,
+        end=seen.end * 1000,
+        rows=count,
+        validation_rows=validation_rows,
+        files=[
+            TrainingFile(name=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+            for file in task.files
+        ],
+    )
+
+
+def _record(task: Task, status: Status, reason: str) -> Published:
+    return Published(boundary=task.boundary, status=status, reason=reason, algorithm=task.algorithm)
+
+
+def failed(task: Task, error: Exception) -> Published:
+    """The record of a fit that ended in an error; the champion stays."""
+    return _record(task, "failed", f"{type(error).__name__}: {error}")

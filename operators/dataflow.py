@@ -1,0 +1,173 @@
+"""The bytewax adapters: thin, so that everything worth testing is in plain classes.
+
+A source partition, its shard and its appends run on one worker and nothing crosses processes but
+the word that a cut was committed.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from operators.live import LivePartition, Scored
+from operators.messages import Finish, Message
+from operators.training import Trainer
+
+_IDLE = timedelta(milliseconds=10)
+
+OpenPartition = Callable[[int], LivePartition]
+
+
+class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
+    def __init__(self, partition: int, live: LivePartition, at_end: Callable[[], bool]) -> None:
+        self._partition, self._live, self._at_end = partition, live, at_end
+        self._awake: datetime | None = None
+        self._finished = False
+
+    def next_batch(self) -> list[tuple[int, Message]]:
+        if self._finished:
+            raise StopIteration
+        message = self._live.read()
+        self._awake = None
+        if message is None:
+            self._awake = datetime.now(UTC) + _IDLE
+            if not self._at_end():
+                return []
+            self._finished, message = True, Finish()
+        return [(self._partition, message)]
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> None:
+        """Nothing: recovery is by our own checkpoints, see DESIGN decisions in the README."""
+
+
+class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
+    """The partitions of `events`, each read from where its shard stands.
+
+    Args:
+        partitions: Their numbers.
+        open_partition: Recovers a partition, on the worker that will run it.
+        follow: Wait at the end of the log for more; else stop there.
+    """
+
+    def __init__(
+        self, partitions: Iterable[int], open_partition: OpenPartition, *, follow: bool
+    ) -> None:
+        self._partitions = list(partitions)
+        self._open = open_partition
+        self._follow = follow
+        self.live: dict[int, LivePartition] = {}
+
+    def list_parts(self) -> list[str]:
+        """Numbers, as text, padded so that they sort."""
+        return [f"{partition:04d}" for partition in self._partitions]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
+        """Recover one partition."""
+        del step_id, resume_state
+        partition = int(for_part)
+        live = self.live[partition] = self._open(partition)
+        return _Partition(partition, live, lambda: not self._follow and live.at_end())
+
+
+class _Training(StatefulBatchLogic[Any, Any, None]):
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._busy = False
+
+    def on_batch(self, values: list[Any]) -> tuple[list[Any], bool]:
+        del values
+        self._busy = self._trainer.poll()
+        return [], False
+
+    def on_notify(self) -> tuple[list[Any], bool]:
+        self._busy = self._trainer.poll()
+        return [], False
+
+    def on_eof(self) -> tuple[list[Any], bool]:
+        self._trainer.finish()
+        return [], True
+
+    def notify_at(self) -> datetime | None:
+        return datetime.now(UTC) + _IDLE if self._busy else None
+
+    def snapshot(self) -> None:
+        """Nothing: what is decided is in the log."""
+
+
+class _AtEnd(StatelessSinkPartition[Any]):
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def write_batch(self, items: list[Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        self._call()
+
+
+class AtEnd(DynamicSink[Any]):
+    """Calls once, on the first worker, when everything has been processed.
+
+    Args:
+        call: What to do.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _AtEnd:
+        """The sink of one worker."""
+        del step_id, worker_count
+        return _AtEnd(self._call if worker_index == 0 else _nothing)
+
+
+def _nothing() -> None:
+    pass
+
+
+def compose(
+    source: EventsSource,
+    trainer: Callable[[], Trainer] | None,
+    *,
+    on_scored: Callable[[LivePartition, Scored], None],
+    at_end: Callable[[], None],
+) -> Dataflow:
+    """The main flow.
+
+    Args:
+        source: The partitions.
+        trainer: Makes the embedded training step, on the one worker that runs it; None: external.
+        on_scored: Called after each append, for progress.
+        at_end: Called once, when all is done.
+    """
+    flow = Dataflow("headwater")
+    messages = op.input("events", flow, source)
+
+    def score(batch: list[tuple[int, Message]]) -> list[tuple[int, Scored]]:
+        return [(p, source.live[p].score(message)) for p, message in batch]
+
+    def append(batch: list[tuple[int, Scored]]) -> list[tuple[str, int]]:
+        cuts = []
+        for p, scored in batch:
+            live = source.live[p]
+            live.append(scored)
+            on_scored(live, scored)
+            if scored.emitted.cut is not None:
+                cuts.append(("training", scored.emitted.cut.boundary))
+        return cuts
+
+    scored = op.flat_map_batch("score", messages, score)
+    cuts: KeyedStream[int] = op.flat_map_batch("append", scored, append)
+    if trainer is not None:
+        make = trainer
+        cuts = op.stateful_batch("train", cuts, lambda _: _Training(make()))
+    op.output("end", cuts, AtEnd(at_end))
+    return flow

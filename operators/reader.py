@@ -1,0 +1,174 @@
+"""The reader of one partition: events, boundaries and activations in one order.
+
+It follows the journal where there is one. It takes a new decision only where no earlier run can
+have passed: at a boundary without a journal entry, or at or beyond the log's end as of its start;
+and it writes the decision to the journal before it hands it on.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from models.offline import Offline
+from operators.boundaries import Boundaries
+from operators.journal import Activated, Journal
+from operators.messages import Activation, Boundary, Message, Records
+from operators.shard import Position
+from state.log import Log, Record
+
+TOPIC = "events"
+
+
+class Decisions(Protocol):
+    """What training has decided so far, as the topic `models` tells it."""
+
+    def champion_at(self, boundary: int) -> tuple[bool, str | None]:
+        """Whether the boundary is decided, and the champion after it (None: none yet)."""
+
+    def champion(self) -> str | None:
+        """The newest champion."""
+
+
+class PartitionReader:
+    """Reads one partition of `events` from a shard's position on.
+
+    Args:
+        log: Where.
+        journal: Of the same partition.
+        position: Where the shard stands.
+        boundaries: When refits are due.
+        decisions: What training has decided.
+        load: Gives the offline model of an id, bound to the shard.
+        wait: Hold at a boundary until it is decided.
+        batch: Most records in one message.
+
+    Attributes:
+        holding: The boundary that is waited for; 0 when none.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        journal: Journal,
+        position: Position,
+        *,
+        partition: int,
+        boundaries: Boundaries,
+        decisions: Decisions,
+        load: Callable[[str], Offline],
+        wait: bool,
+        batch: int,
+    ) -> None:
+        self._log, self._journal, self._partition = log, journal, partition
+        self._boundaries, self._decisions, self._load = boundaries, decisions, load
+        self._wait, self._batch = wait, batch
+        self._offset = position.offset
+        self._boundary = position.boundary
+        self._next = position.activations
+        self._free_from = log.end(TOPIC, partition)
+        self._messages: Iterator[Message] = iter(())
+        self.holding = 0
+        if self._boundary > journal.boundary:
+            self.holding = self._boundary
+            self._messages = iter((Boundary(self._boundary),))
+
+    def poll(self) -> Message | None:
+        """The next message, or None if there is nothing to read just now."""
+        message = next(self._messages, None)
+        if message is not None:
+            return message
+        self._messages = self._more()
+        return next(self._messages, None)
+
+    def at_end(self) -> bool:
+        """Whether all there was has been read, when `poll` gave nothing and none is awaited."""
+        read = self._offset >= self._log.end(TOPIC, self._partition)
+        return read and not self.holding and self._next == len(self._journal.entries)
+
+    def _more(self) -> Iterator[Message]:
+        if self._next < len(self._journal.entries):
+            yield from self._replay(self._journal.entries[self._next])
+        elif self.holding:
+            yield from self._decide()
+        else:
+            yield from self._read_on()
+
+    def _replay(self, entry: Activated) -> Iterator[Message]:
+        """Read up to a journal entry, then what it says."""
+        if self._offset < entry.offset:
+            yield self._records(self._read(entry.offset - self._offset))
+            return
+        if entry.boundary is not None and entry.boundary > self._boundary:
+            yield self._cross(entry.boundary)
+        self.holding = 0
+        yield self._activate(entry)
+
+    def _decide(self) -> Iterator[Message]:
+        decided, model = self._decisions.champion_at(self.holding)
+        if not decided and self._wait:
+            return
+        if not decided:
+            model = self._decisions.champion()
+        self._journal.write(Activated(self._offset, model, self.holding), self.holding)
+        self.holding = 0
+        yield self._activate(self._journal.entries[-1])
+
+    def _read_on(self) -> Iterator[Message]:
+        records = self._read(self._batch)
+        if not records:
+            yield from self._at_end()
+            return
+        if self._boundaries.newest(records[-1].append_time) > self._boundary:
+            before = [r for r in records if self._newest(r) <= self._boundary]
+            if before:
+                yield self._records(before)
+            if len(before) < len(records):
+                yield self._hold(self._newest(records[len(before)]))
+            return
+        yield self._records(records)
+
+    def _at_end(self) -> Iterator[Message]:
+        """At the end other partitions tell how late it is, and a new champion may take over."""
+        due = self._boundaries.newest(newest_append_time(self._log))
+        if due > self._boundary:
+            yield self._hold(due)
+            return
+        entries = self._journal.entries
+        active = entries[-1].model if entries else None
+        champion = self._decisions.champion()
+        if champion != active and self._offset >= self._free_from and not self._wait:
+            self._journal.write(Activated(self._offset, champion, None), self._boundary)
+            yield self._activate(entries[-1])
+
+    def _hold(self, boundary: int) -> Boundary:
+        self.holding = boundary
+        return self._cross(boundary)
+
+    def _cross(self, boundary: int) -> Boundary:
+        self._boundary = boundary
+        return Boundary(boundary)
+
+    def _activate(self, entry: Activated) -> Activation:
+        number, self._next = self._next, self._next + 1
+        offline = None if entry.model is None else self._load(entry.model)
+        return Activation(number, entry.model, offline)
+
+    def _read(self, most: int) -> list[Record]:
+        most = min(most, self._batch)
+        return self._log.read(TOPIC, self._partition, self._offset, max_records=most)
+
+    def _records(self, records: list[Record]) -> Records:
+        self._offset += len(records)
+        return Records(records)
+
+    def _newest(self, record: Record) -> int:
+        return self._boundaries.newest(record.append_time)
+
+
+def newest_append_time(log: Log) -> int:
+    """The highest append time of all partitions of `events`; 0 for an empty log."""
+    newest = 0
+    for partition in range(log.partitions(TOPIC)):
+        end = log.end(TOPIC, partition)
+        if end > log.start(TOPIC, partition):
+            newest = max(newest, log.read(TOPIC, partition, end - 1)[0].append_time)
+    return newest

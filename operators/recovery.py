@@ -1,0 +1,56 @@
+"""Recovery: a shard from its newest usable checkpoint, or from the beginning of the log."""
+
+from collections.abc import Callable
+
+from models.offline import Offline
+from operators.shard import Shard
+from state.checkpoints import Checkpoint, CheckpointStore
+from state.log import Log
+
+
+def recover(
+    fresh: Callable[[], Shard],
+    store: CheckpointStore,
+    log: Log,
+    load: Callable[[str, Shard], Offline],
+) -> Shard:
+    """The shard to go on with.
+
+    A checkpoint is usable when every output topic already holds what the shard had emitted, and
+    the log still holds the record it goes on with. What follows is emitted again and must equal
+    what is there.
+
+    Args:
+        fresh: Makes an empty shard.
+        store: The checkpoints.
+        log: Holds the output topics.
+        load: Gives the offline model of an id, bound to a shard.
+    """
+    shard = fresh()
+    for checkpoint in store.newest_first(shard.partition):
+        if checkpoint.stream == shard.stream.name and _reached(checkpoint, log):
+            shard.restore(checkpoint.shard, lambda model: load(model, shard))
+            break
+    return shard
+
+
+def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
+    """The shard as it stands."""
+    return Checkpoint(
+        shard.stream.name,
+        shard.partition,
+        shard.position.offset,
+        shard.counters,
+        shard.position.boundary,
+        at_boundary,
+        shard.snapshot(),
+    )
+
+
+def _reached(checkpoint: Checkpoint, log: Log) -> bool:
+    partition = checkpoint.partition
+    return log.end("events", partition) >= checkpoint.offset >= log.start(
+        "events", partition
+    ) and all(
+        log.end(topic, partition) >= counter for topic, counter in checkpoint.counters.items()
+    )

@@ -1,0 +1,381 @@
+"""The shard: the state machine of one log partition.
+
+It takes records in log order and gives predictions, outcomes, metrics and alerts. It reads no
+clock, no random source and no file, so the same log gives the same bytes wherever it runs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from models.ensemble import Ensemble
+from models.losses import RunningLosses
+from models.offline import Offline
+from models.online import OnlineModels
+from operators.messages import Activation, Boundary, Cut, Emitted, Message, Records
+from state.clock_guard import ClockGuard
+from state.durations import Duration
+from state.events import HOUR_US, SECOND_US, Event
+from state.log import Entry
+from state.outputs import (
+    Alert,
+    DeadLetter,
+    Losses,
+    Metrics,
+    Prediction,
+    Reason,
+    outcome_type,
+)
+from state.pending import Pending, Waiting
+from state.recent_ids import RecentIds
+from state.settings import Settings
+from state.stream import Stream
+from state.vector import FeatureState
+
+VERSION = 1
+"""Of the bytes of `Shard.snapshot`."""
+
+MODELS = ("ensemble", "online", "offline", "residual")
+TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
+"""What a shard writes to, each in its own partition."""
+
+_RAW_BYTES = 64 * 2**10
+_FORGET_EVERY_US = HOUR_US
+_SILENT_SOURCE_US = 24 * HOUR_US
+_encode = msgspec.json.Encoder().encode
+
+
+class GapError(ValueError):
+    """A shard was given a record that is not the next one."""
+
+
+class Position(msgspec.Struct):
+    """How far a shard has come: where its reader goes on.
+
+    Attributes:
+        offset: The next record.
+        boundary: The newest boundary crossed; 0 before the first.
+        activations: How many entries of the journal are in effect.
+    """
+
+    offset: int = 0
+    boundary: int = 0
+    activations: int = 0
+
+
+class _Counts(msgspec.Struct):
+    """Counters of a shard; `sequences` is the next number in each output topic."""
+
+    sequences: dict[str, int]
+    dead_letters: dict[str, int]
+    requests: int = 0
+    labels: int = 0
+    high_us: int = 0
+    tick_us: int = 0
+    forgot_us: int = 0
+    cuts: int = 0
+    cut_end: int = 0
+    last_cut: Cut | None = None
+    model: str | None = None
+
+
+class Shard:
+    """One partition's state, and the rules by which records change it.
+
+    Args:
+        stream: The problem.
+        settings: How to learn and guard.
+        partition: Which partition of `events`.
+    """
+
+    def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
+        columns = stream.columns
+        places = {column.name: i for i, column in enumerate(columns)}
+        self.stream = stream
+        self.partition = partition
+        self.position = Position()
+        self._decode = stream.decoder().decode
+        self._check = stream.check()
+        self._features = FeatureState(stream)
+        self._pending = Pending(len(columns))
+        self._seen = RecentIds(Duration.parse(stream.dedup))
+        clock = settings.clock
+        self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
+        self._models = OnlineModels(
+            ["level" if column.categorical else column.transform for column in columns],
+            [(places[a], places[b]) for a, b in stream.crosses],
+            rate=settings.online.rate,
+            residual_rate=settings.residual.rate,
+            river=settings.online.river,
+        )
+        self._ensemble = Ensemble(settings.ensemble.rate)
+        self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
+        self._offline: Offline | None = None
+        self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
+        self._threshold = settings.decision.threshold
+        self._metrics_every = int(settings.metrics.every)
+        self._lateness = int(Duration.parse(stream.lateness))
+        self._too_late = self._lateness + stream.horizon_us
+        self._out: dict[str, list[Entry]] = {topic: [] for topic in TOPICS}
+        self._outcome = outcome_type(stream)
+        self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many records this shard has emitted to each topic."""
+        return dict(self._counts.sequences)
+
+    @property
+    def levels(self) -> dict[int, list[str]]:
+        """Names of the levels of each categorical place, by number; they grow."""
+        return dict(self._levels)
+
+    @property
+    def event_time(self) -> int:
+        """The highest accepted event time (µs)."""
+        return self._counts.high_us
+
+    def losses(self) -> dict[str, Losses]:
+        """Each model's losses since the first record."""
+        return _losses(self._total)
+
+    @property
+    def model(self) -> str | None:
+        """Id of the offline model in use."""
+        return self._counts.model
+
+    def apply(self, message: Message) -> Emitted:
+        """Take one message and return all that follows from it.
+
+        Raises:
+            GapError: A record is missing or comes twice.
+        """
+        cut = None
+        match message:
+            case Records(records):
+                for offset, append_time, key, value in records:
+                    if offset != self.position.offset:
+                        at = f"partition {self.partition}"
+                        msg = f"next offset must be {self.position.offset}; got {offset} in {at}"
+                        raise GapError(msg)
+                    self._record(offset, append_time, key, value)
+                    self.position.offset = offset + 1
+            case Boundary(time):
+                cut = self._cut(time)
+            case Activation(number, model, offline):
+                self.position.activations = number + 1
+                self._counts.model, self._offline = model, offline
+        return self._drain(cut)
+
+    def snapshot(self) -> bytes:
+        """The whole state, offline model left out but for its id; starts with the version."""
+        assert not any(self._out.values())
+        parts = [part.snapshot() for part in self._parts()]
+        sums = (self._total.sums, self._lately.sums)
+        return msgspec.msgpack.encode((VERSION, self.position, self._counts, sums, parts))
+
+    def restore(self, state: bytes, offline: Callable[[str], Offline]) -> None:
+        """Take the state from `snapshot` of a shard of the same stream and settings.
+
+        Args:
+            state: The bytes.
+            offline: Gives the offline model of an id, bound to this shard.
+
+        Raises:
+            ValueError: Another version wrote the bytes.
+        """
+        version = msgspec.msgpack.decode(state, type=tuple[int, Any, Any, Any, Any])[0]
+        if version != VERSION:
+            msg = f"shard state must be of version {VERSION}; got {version}"
+            raise ValueError(msg)
+        _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
+            state,
+            type=tuple[
+                int, Position, _Counts, tuple[list[list[float]], list[list[float]]], list[bytes]
+            ],
+        )
+        self._total.sums, self._lately.sums = sums
+        for part, of in zip(self._parts(), parts, strict=True):
+            part.restore(of)
+        model = self._counts.model
+        self._offline = None if model is None else offline(model)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (
+            self._features,
+            self._pending,
+            self._seen,
+            self._guard,
+            self._models,
+            self._ensemble,
+        )
+
+    def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
+        try:
+            event = self._decode(value)
+        except msgspec.ValidationError as error:
+            unknown = str(error).startswith(
+                ("Invalid value", "Object missing required field `type")
+            )
+            reason: Reason = "unknown_type" if unknown and "`$.type`" in str(error) else "invalid"
+            self._bury(reason, str(error), offset, append_time, value)
+            return
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._bury("malformed", str(error), offset, append_time, value)
+            return
+        wrong = self._check(event)
+        if wrong is not None:
+            self._bury("invalid", wrong, offset, append_time, value)
+        elif event.id in self._seen or event.id in self._pending:
+            self._bury("duplicate", event.id, offset, append_time, value)
+        elif not self._timely(event, append_time):
+            detail = f"{(event.time - append_time) / SECOND_US:.0f} s ahead of its append time"
+            self._bury("clock_skew", detail, offset, append_time, value)
+        elif event.time < self._counts.high_us - self._too_late:
+            detail = f"{(self._counts.high_us - event.time) / SECOND_US:.0f} s behind the newest"
+            self._bury("late", detail, offset, append_time, value)
+        else:
+            self._accept(event, offset, append_time, key)
+
+    def _timely(self, event: Event, append_time: int) -> bool:
+        accepted, ahead_us = self._guard.watch(event.source, event.time, append_time)
+        if ahead_us:
+            message = (
+                f"the clock of source {event.source!r} is {ahead_us / SECOND_US:.3f} s ahead; "
+                "events too far ahead are quarantined until it is set right"
+            )
+            alert = Alert("clock_ahead", append_time, message, event.source)
+            self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
+        return accepted
+
+    def _accept(self, event: Event, offset: int, append_time: int, key: bytes) -> None:
+        counts = self._counts
+        self._seen.add(event.id, max(event.time, counts.high_us))
+        if event.time > counts.high_us:
+            counts.high_us = event.time
+            self._advance(append_time)
+        kind = type(event)
+        if kind is self.stream.request:
+            self._request(event, offset, append_time, key)
+        self._features.observe(event)
+        label = self.stream.label
+        if kind is label.on:
+            waiting = self._pending.take(getattr(event, label.of))
+            if waiting is not None:
+                self._resolve(waiting, int(label.value(event)), event.time, append_time)
+
+    def _advance(self, append_time: int) -> None:
+        """Fire what the new watermark makes due: deadlines, metrics, forgetting."""
+        counts = self._counts
+        watermark = counts.high_us - self._lateness
+        silence = int(self.stream.label.silence)
+        while (waiting := self._pending.due(watermark)) is not None:
+            self._resolve(waiting, silence, waiting.deadline, append_time)
+        tick = watermark - watermark % self._metrics_every
+        if tick > counts.tick_us:
+            if counts.tick_us:
+                self._tick(tick, append_time)
+            counts.tick_us = tick
+        if watermark >= counts.forgot_us + _FORGET_EVERY_US:
+            self._features.forget(watermark - self._lateness)
+            self._guard.forget(append_time - _SILENT_SOURCE_US)
+            counts.forgot_us = watermark
+
+    def _request(self, event: Event, offset: int, append_time: int, key: bytes) -> None:
+        place = self._pending.place()
+        row = self._pending.rows[place]
+        self._features.read(event, row)
+        offline = None if self._offline is None else self._offline.predict(row)
+        online, residual = self._models.predict(row, offline)
+        probability = self._ensemble.blend(online, offline, residual)
+        prediction = Prediction(
+            event.id,
+            event.time,
+            key.decode("utf-8", "backslashreplace"),
+            probability,
+            online,
+            offline,
+            residual,
+            probability >= self._threshold,
+            self._counts.model,
+            self.partition,
+            offset,
+        )
+        self._pending.add(self.stream.label.deadline(event), prediction)
+        self._counts.requests += 1
+        self._out["predictions"].append(Entry(append_time, key, _encode(prediction)))
+
+    def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
+        made = waiting.prediction
+        row = self._pending.rows[waiting.place]
+        probabilities = (made.probability, made.online, made.offline, made.residual)
+        self._total.add(probabilities, label)
+        self._lately.add(probabilities, label)
+        self._ensemble.learn(made.online, made.offline, made.residual, label)
+        self._models.learn(row, label, made.offline)
+        self._counts.labels += 1
+        values: list[float | str | None] = row.tolist()
+        for i, names in self._levels:
+            level = values[i]
+            values[i] = names[int(level)] if isinstance(level, float) and level >= 0 else None
+        fields = msgspec.structs.astuple(made)
+        outcome = _encode(self._outcome(*fields, label, label_time, *values))
+        self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
+
+    def _tick(self, time: int, append_time: int) -> None:
+        counts = self._counts
+        metrics = Metrics(
+            time,
+            self.position.offset,
+            counts.requests,
+            counts.labels,
+            dict(counts.dead_letters),
+            len(self._pending),
+            counts.model,
+            self._guard.least_lag_us(),
+            _losses(self._lately),
+            _losses(self._total),
+        )
+        self._lately = RunningLosses(len(MODELS))
+        self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
+
+    def _bury(
+        self, reason: Reason, detail: str, offset: int, append_time: int, value: bytes
+    ) -> None:
+        """Keep a record that takes no part as a dead letter."""
+        letter = DeadLetter(
+            reason, detail[:500], self.partition, offset, len(value), value[:_RAW_BYTES]
+        )
+        counts = self._counts.dead_letters
+        counts[reason] = counts.get(reason, 0) + 1
+        self._out["dead_letters"].append(Entry(append_time, b"", _encode(letter)))
+
+    def _cut(self, boundary: int) -> Cut:
+        """The cut of a boundary; asked again for the newest one, the same again."""
+        counts = self._counts
+        if counts.last_cut is None or counts.last_cut.boundary < boundary:
+            end = counts.sequences["outcomes"]
+            counts.last_cut = Cut(counts.cuts, boundary, counts.cut_end, end)
+            counts.cuts += 1
+            counts.cut_end = end
+            self.position.boundary = boundary
+        return counts.last_cut
+
+    def _drain(self, cut: Cut | None) -> Emitted:
+        entries = {}
+        sequences = self._counts.sequences
+        for topic, out in self._out.items():
+            if out:
+                entries[topic] = (sequences[topic], out)
+                sequences[topic] += len(out)
+                self._out[topic] = []
+        return Emitted(self.partition, entries, cut)
+
+
+def _losses(running: RunningLosses) -> dict[str, Losses]:
+    return {
+        name: Losses(*means)
+        for name, means in zip(MODELS, running.means(), strict=True)
+        if means[0]
+    }

@@ -1,0 +1,56 @@
+"""When imported history would have been appended, told from the order of the file alone.
+
+Event i was appended at `max(a[i-1], min(t[i], median of t[i] .. t[i+8]))`: as soon as it had
+happened, unless the events after it say that its clock was ahead. So a lone jump stands out
+against its append time while a quiet night, after which all later events follow, does not.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+LOOKAHEAD = 8
+"""How many events with a time are looked at after each."""
+
+# Beyond so many lines without a time the lookahead ends: memory stays bounded.
+_MAX_PENDING = 1000
+
+
+def append_times(event_times: Iterable[int | None], floor: int) -> Iterator[int]:
+    """Append times of events in the order of a file, one for each, never running backwards.
+
+    What has no time gets the append time before it and does not count for its neighbours. The
+    last events have fewer after them: a jump at the very end of a file cannot be told.
+
+    Args:
+        event_times: Microseconds UTC in file order; None for what is no event.
+        floor: The last append time already in the log, 0 for an empty one.
+
+    Yields:
+        Microseconds UTC, at least `floor`, never above the highest of `floor` and event times.
+
+    Example:
+        >>> list(append_times([10, 20, 10_000, 30, None, 40], floor=0))
+        [10, 20, 40, 40, 40, 40]
+    """
+    pending: deque[int | None] = deque()
+    known: deque[int] = deque()  # the times among the pending
+    last = floor
+    for event_time in event_times:
+        pending.append(event_time)
+        if event_time is not None:
+            known.append(event_time)
+        while len(known) > LOOKAHEAD or len(pending) > _MAX_PENDING:
+            last = _next(pending, known, last)
+            yield last
+    while pending:
+        last = _next(pending, known, last)
+        yield last
+
+
+def _next(pending: deque[int | None], known: deque[int], last: int) -> int:
+    event_time = pending.popleft()
+    if event_time is None:
+        return last
+    lower_median = sorted(known)[(len(known) - 1) // 2]
+    known.popleft()
+    return max(last, min(event_time, lower_median))

@@ -1,0 +1,45 @@
+"""Events: facts with an id, a type and an event time, each a frozen msgspec struct."""
+
+from typing import Annotated
+
+import msgspec
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US)]
+"""Microseconds since 1970-01-01 UTC, before the year 2100."""
+
+
+class Event(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    tag_field="type",
+    tag=str.lower,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """The envelope that every event of every stream carries.
+
+    A stream's events subclass it; the class name in lower case is the `type` on the wire.
+
+    Attributes:
+        id: Unique within the stream's deduplication window.
+        time: When it happened, by the clock of its source.
+        source: Whose clock that is; the clock guard looks at each source by itself.
+
+    Example:
+        >>> class Ping(Event, frozen=True, kw_only=True):
+        ...     host: str
+        >>> msgspec.json.encode(Ping(id="a", time=0, host="x"))
+        b'{"type":"ping","id":"a","time":0,"host":"x"}'
+    """
+
+    id: EventId
+    time: TimeUs
+    source: str = ""

@@ -1,0 +1,217 @@
+"""The log: append-only topics in partitions; everything else in Headwater is a fold of it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+from zlib import crc32
+
+EVENTS = "events"
+"""The topic that all others follow from."""
+
+MAX_VALUE_BYTES = 16 * 2**20
+"""The largest value that every backend takes."""
+
+MAX_READ_BYTES = 16 * 2**20
+"""How many bytes of values one read returns unless told otherwise."""
+
+
+class Entry(NamedTuple):
+    """What is appended: append time in microseconds UTC, key and value."""
+
+    append_time: int
+    key: bytes
+    value: bytes
+
+
+class Record(NamedTuple):
+    """What is read: an entry at its offset."""
+
+    offset: int
+    append_time: int
+    key: bytes
+    value: bytes
+
+
+class LogError(OSError):
+    """The log cannot do what was asked; the message names the place."""
+
+
+class UnknownTopicError(LogError):
+    """There is no such topic, or it has no such partition."""
+
+
+class OffsetError(LogError):
+    """A read outside what the log holds: history is missing."""
+
+
+class SequenceConflictError(LogError):
+    """A numbered append differs from what is stored, or leaves a gap before itself."""
+
+
+class Log(Protocol):
+    """What every backend promises; `tests/state/log_contract.py` holds each to it.
+
+    Offsets of a partition are dense and start at 0. Several readers may work beside one writer,
+    in other threads and other processes.
+    """
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Make a topic, or do nothing where it is already there.
+
+        Raises:
+            ValueError: It is there with another number of partitions, or the name is no name.
+        """
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has.
+
+        Raises:
+            UnknownTopicError: It was never created.
+        """
+
+    def append(
+        self, topic: str, partition: int, entries: Sequence[Entry], *, sequence: int | None = None
+    ) -> int:
+        """Append all entries or none; they are durable when this returns.
+
+        Append times never run backwards in a partition: an earlier one is lifted to the last.
+
+        Args:
+            topic: A topic that was created.
+            partition: From 0.
+            entries: Values of at most `MAX_VALUE_BYTES`.
+            sequence: The offset that the first entry must get. Entries that are already there
+                must equal the stored key and value and are skipped; their append time stays.
+
+        Returns:
+            The offset after the last of these entries.
+
+        Raises:
+            SequenceConflictError: A stored entry differs, or `sequence` is beyond the end.
+            UnknownTopicError: No such topic or partition.
+            ValueError: A value is too large.
+        """
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        max_records: int = 1000,
+        max_bytes: int = MAX_READ_BYTES,
+    ) -> list[Record]:
+        """The records from `offset` on, in order; none at the end of the log.
+
+        Args:
+            topic: A topic that was created.
+            partition: From 0.
+            offset: Of the first record.
+            max_records: At most so many.
+            max_bytes: Stop once the values exceed this; the first record is always returned.
+
+        Raises:
+            OffsetError: `offset` is beyond the end or before the first record left.
+            UnknownTopicError: No such topic or partition.
+        """
+
+    def start(self, topic: str, partition: int) -> int:
+        """The first offset left, 0 unless history was cut."""
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next entry gets."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that holds all records of a key.
+
+    Example:
+        >>> partition_of(b"123456789", 8) == 0xCBF43926 % 8
+        True
+    """
+    return crc32(key) % partitions
+
+
+def check_values(topic: str, partition: int, entries: Sequence[Entry]) -> None:
+    """Refuse values that some backend could not hold.
+
+    Raises:
+        ValueError: One is larger than `MAX_VALUE_BYTES`.
+    """
+    largest = max((len(entry.value) for entry in entries), default=0)
+    if largest > MAX_VALUE_BYTES:
+        message = (
+            f"value must be at most {MAX_VALUE_BYTES} bytes; got {largest} in {topic}/{partition}"
+        )
+        raise ValueError(message)
+
+
+def check_offset(topic: str, partition: int, offset: int, start: int, end: int) -> None:
+    """Refuse to read where the log holds nothing.
+
+    Raises:
+        OffsetError: `offset` is not in `start` to `end`, both included.
+
+    Example:
+        >>> check_offset("events", 0, 900, 0, 812)
+        Traceback (most recent call last):
+        state.log.OffsetError: log ends at offset 812, asked for 900: was it truncated? (events/0)
+    """
+    place = f"({topic}/{partition})"
+    if offset > end:
+        message = f"log ends at offset {end}, asked for {offset}: was it truncated? {place}"
+        raise OffsetError(message)
+    if offset < start:
+        message = f"log starts at offset {start}, asked for {offset}: was it cut? {place}"
+        raise OffsetError(message)
+
+
+def check_gap(topic: str, partition: int, sequence: int, end: int) -> None:
+    """Refuse a numbered append that would leave a hole before itself.
+
+    Raises:
+        SequenceConflictError: `sequence` is beyond `end`.
+    """
+    if sequence > end:
+        message = f"sequence must be at most the end {end}; got {sequence} in {topic}/{partition}"
+        raise SequenceConflictError(message)
+
+
+def check_same(
+    topic: str, partition: int, stored: Sequence[Record], entries: Sequence[Entry]
+) -> None:
+    """Compare stored records with the entries that want their places, pair by pair.
+
+    Raises:
+        SequenceConflictError: Key or value of a pair differ; the message shows where.
+
+    Example:
+        >>> check_same("metrics", 0, [Record(7, 5, b"", b"abc")], [Entry(9, b"", b"abd")])
+        Traceback (most recent call last):
+        state.log.SequenceConflictError: value must equal the stored b'abc'; got b'abd' ...
+    """
+    for record, entry in zip(stored, entries, strict=False):
+        if record[2:] != entry[1:]:
+            raise SequenceConflictError(_difference(topic, partition, record, entry))
+
+
+def _difference(topic: str, partition: int, record: Record, entry: Entry) -> str:
+    field = "key" if record.key != entry.key else "value"
+    old, new = getattr(record, field), getattr(entry, field)
+    at = _first_difference(old, new)
+    return (
+        f"{field} must equal the stored {_around(old, at)}; got {_around(new, at)} "
+        f"in {topic}/{partition} at sequence {record.offset}, byte {at}"
+    )
+
+
+def _first_difference(old: bytes, new: bytes) -> int:
+    shorter = min(len(old), len(new))
+    return next((i for i in range(shorter) if old[i] != new[i]), shorter)
+
+
+def _around(value: bytes, at: int) -> str:
+    first, last = max(0, at - 40), at + 40
+    return f"{'…' * (first > 0)}{value[first:last]!r}{'…' * (last < len(value))}"

@@ -1,0 +1,135 @@
+"""What a shard writes to the output topics. Times are µs since 1970 UTC."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from state.stream import Stream
+
+
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one request.
+
+    Attributes:
+        id: The request's event id.
+        event_time: When it was asked, by its source's clock.
+        key: Of its record in `events`.
+        probability: The ensemble's P(label is 1).
+        online: The online model's.
+        offline: The offline model's; None while there is none.
+        residual: The residual model's; None while there is no offline model.
+        decision: Whether `probability` reaches the threshold.
+        model: Id of the offline model.
+        partition: Of the request in `events`.
+        offset: Of the request in `events`.
+    """
+
+    id: str
+    event_time: int
+    key: str
+    probability: float
+    online: float
+    offline: float | None
+    residual: float | None
+    decision: bool
+    model: str | None
+    partition: int
+    offset: int
+
+
+Reason = Literal["malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late"]
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that took no part.
+
+    Attributes:
+        reason: Why, one of a few words to count by.
+        detail: Why, as a sentence.
+        partition: Of the record in `events`.
+        offset: Of the record in `events`, where it stays whole.
+        size: Of the raw record, in bytes.
+        raw: The first 64 KiB of it (base64 in JSON).
+    """
+
+    reason: Reason
+    detail: str
+    partition: int
+    offset: int
+    size: int
+    raw: bytes
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """Something a person should look at.
+
+    Attributes:
+        kind: What, one of a few words to count by.
+        time: Event time or boundary it belongs to.
+        message: What happened and what follows from it.
+        source: The event source it is about, if one.
+    """
+
+    kind: Literal["clock_ahead", "fit_failed", "fit_rejected"]
+    time: int
+    message: str
+    source: str = ""
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """How good one model's probabilities were, over some requests.
+
+    Attributes:
+        n: Labels seen for requests that this model scored.
+        log_loss: Mean negative log likelihood, natural log.
+        brier: Mean squared error.
+    """
+
+    n: int
+    log_loss: float
+    brier: float
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """One partition's counters and losses at a tick of event time.
+
+    Attributes:
+        time: The tick.
+        records: Read so far.
+        requests: Scored so far.
+        labels: Known so far.
+        dead_letters: Counted so far, by reason.
+        pending: Requests whose label is awaited.
+        model: The offline model in use.
+        least_lag: Append time less event time (µs) at its least, by source; negative: clock ahead.
+        lately: Losses by model since the last tick.
+        total: Losses by model since the first record.
+    """
+
+    time: int
+    records: int
+    requests: int
+    labels: int
+    dead_letters: dict[str, int]
+    pending: int
+    model: str | None
+    least_lag: dict[str, int]
+    lately: dict[str, Losses]
+    total: dict[str, Losses]
+
+
+def outcome_type(stream: Stream) -> type[msgspec.Struct]:
+    """The struct of `outcomes`: a prediction, its label, and the vector that was scored.
+
+    Args:
+        stream: Whose feature columns follow the label: numbers, or level names of categories.
+    """
+    fields: list[tuple[str, Any]] = [
+        (field.name, field.type) for field in msgspec.structs.fields(Prediction)
+    ]
+    fields += [("label", int), ("label_time", int)]
+    fields += [
+        (column.name, str | None if column.categorical else float | None)
+        for column in stream.columns
+    ]
+    return msgspec.defstruct("Outcome", fields, frozen=True, gc=False)

@@ -1,0 +1,45 @@
+"""Event ids seen within a bounded span of event time, for deduplication."""
+
+import msgspec
+
+
+class RecentIds:
+    """Ids of the last `span_us` to twice that of event time, in two generations.
+
+    Example:
+        >>> ids = RecentIds(span_us=10)
+        >>> ids.add("a", now=0)
+        >>> "a" in ids
+        True
+        >>> ids.add("b", now=10); ids.add("c", now=20)
+        >>> "a" in ids
+        False
+    """
+
+    __slots__ = ("_new", "_old", "_span_us", "_turn")
+
+    def __init__(self, span_us: int) -> None:
+        self._span_us = span_us
+        self._turn = span_us
+        self._new: dict[str, None] = {}
+        self._old: dict[str, None] = {}
+
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._new or event_id in self._old
+
+    def add(self, event_id: str, now: int) -> None:
+        """Remember an id; `now` is the highest event time so far."""
+        if now >= self._turn:
+            self._old = self._new if now < self._turn + self._span_us else {}
+            self._new = {}
+            self._turn = now - now % self._span_us + self._span_us
+        self._new[event_id] = None
+
+    def snapshot(self) -> bytes:
+        """Both generations."""
+        return msgspec.msgpack.encode((self._turn, list(self._old), list(self._new)))
+
+    def restore(self, state: bytes) -> None:
+        """Take the state from `snapshot`."""
+        self._turn, old, new = msgspec.msgpack.decode(state, type=tuple[int, list[str], list[str]])
+        self._old, self._new = dict.fromkeys(old), dict.fromkeys(new)

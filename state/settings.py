@@ -1,0 +1,183 @@
+"""The settings: one frozen struct, defaults and ranges in the types."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from state.durations import Duration
+
+_D = Duration.parse
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Whole = Annotated[int, Meta(ge=1)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file."""
+
+
+class Training(_Part, frozen=True):
+    """When and on what the offline model is refitted.
+
+    Attributes:
+        every: Time between boundaries.
+        wait: Hold at each boundary until its fit has ended, so that a run repeats exactly; false
+            goes on and takes the model when it comes.
+        trainer: `embedded` in the main flow, or `external` (`flows.train`).
+        window: How far back a fit looks.
+        validation: Length of the newest slice, on which candidates are judged.
+        algorithm: H2O's name of it.
+        models: Candidates a search draws, beside the last winner.
+        seed: Of everything random in a fit.
+        min_rows: A fit with fewer rows is skipped.
+        margin: How much lower than the champion's a challenger's log-loss must be.
+        refit: Fit the winner once more on all rows, the newest slice included.
+    """
+
+    every: Duration = _D("7d")
+    wait: bool = True
+    trainer: Literal["embedded", "external"] = "embedded"
+    window: Duration = _D("90d")
+    validation: Duration = _D("3d")
+    algorithm: str = "gbm"
+    models: Whole = 1
+    seed: Annotated[int, Meta(ge=0)] = 1
+    min_rows: Whole = 2_000
+    margin: float = 0.0
+    refit: bool = True
+
+
+class Online(_Part, frozen=True):
+    """The online model.
+
+    Attributes:
+        rate: AdaGrad step.
+        river: A River classifier to use instead, such as
+            `{class = "tree.HoeffdingTreeClassifier", grace_period = 100}`.
+    """
+
+    rate: Positive = 0.05
+    river: dict[str, Any] | None = None
+
+
+class Residual(_Part, frozen=True):
+    """The residual model: AdaGrad step."""
+
+    rate: Positive = 0.01
+
+
+class Blend(_Part, frozen=True):
+    """The ensemble: AdaGrad step."""
+
+    rate: Positive = 0.02
+
+
+class Decision(_Part, frozen=True):
+    """The probability from which on `decision` is true."""
+
+    threshold: Share = 0.5
+
+
+class Clock(_Part, frozen=True):
+    """The clock guard.
+
+    Attributes:
+        tolerance: An event further than this ahead of its append time is quarantined.
+        span: Each source's least lag is watched over spans of this length.
+        notice: A source ahead by more than this is reported once a span.
+    """
+
+    tolerance: Duration = _D("5m")
+    span: Duration = _D("1h")
+    notice: Duration = _D("1s")
+
+
+class MetricsSettings(_Part, frozen=True):
+    """Time between two metrics records of a partition."""
+
+    every: Duration = _D("1h")
+
+
+class Checkpoints(_Part, frozen=True):
+    """Wall time between two checkpoints of a partition."""
+
+    every: Duration = _D("5s")
+
+
+class H2O(_Part, frozen=True):
+    """The H2O cluster.
+
+    Attributes:
+        url: Of a running cluster; empty starts a child process.
+        memory: Heap of the child.
+    """
+
+    url: str = ""
+    memory: str = "2g"
+
+
+class Reading(_Part, frozen=True):
+    """How the log is read.
+
+    Attributes:
+        batch: Most records in one step.
+        in_flight: Most bytes between reader and sinks, for each partition.
+    """
+
+    batch: Whole = 1_000
+    in_flight: Whole = 64 * 2**20
+
+
+class Settings(_Part, frozen=True):
+    """Everything that can be set; the file is `headwater.toml`.
+
+    Attributes:
+        stream: A built-in stream, or `module:attribute` of your own.
+        follow: Wait for new events at the end of the log.
+        partitions: Of `events`, when the log is made; none: what the stream says.
+    """
+
+    stream: str = "flights"
+    follow: bool = False
+    partitions: Whole | None = None
+    training: Training = Training()
+    online: Online = Online()
+    residual: Residual = Residual()
+    ensemble: Blend = Blend()
+    decision: Decision = Decision()
+    clock: Clock = Clock()
+    metrics: MetricsSettings = MetricsSettings()
+    checkpoints: Checkpoints = Checkpoints()
+    h2o: H2O = H2O()
+    reading: Reading = Reading()
+
+
+def settings_from(document: dict[str, Any]) -> Settings:
+    """Settings from a parsed TOML document.
+
+    Raises:
+        ValueError: An unknown key, a wrong type or a value out of range; the message has its path.
+
+    Example:
+        >>> settings_from({"training": {"every": "1d"}}).training.every
+        Duration('1d')
+        >>> settings_from({"training": {"evry": "1d"}})
+        Traceback (most recent call last):
+        ValueError: Object contains unknown field `evry` - at `$.training`
+    """
+    try:
+        return msgspec.convert(document, Settings, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Duration and isinstance(value, str):
+        duration = Duration.parse(value)
+        if duration <= 0:
+            msg = f"duration must be positive; got {value!r}"
+            raise ValueError(msg)
+        return duration
+    msg = f"must be a duration such as '7d'; got {value!r}"
+    raise ValueError(msg)

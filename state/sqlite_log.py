@@ -1,0 +1,273 @@
+"""The log embedded: one SQLite database per topic partition, `<root>/<topic>/<partition>.db`."""
+
+import os
+import re
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import accumulate, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from state.log import (
+    MAX_READ_BYTES,
+    Entry,
+    LogError,
+    Record,
+    UnknownTopicError,
+    check_gap,
+    check_offset,
+    check_same,
+    check_values,
+)
+
+_FORMAT = 1
+_BUSY_S = 60.0
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+_SCHEMA = """
+PRAGMA page_size = 8192;
+PRAGMA journal_mode = WAL;
+CREATE TABLE records (
+    offset INTEGER PRIMARY KEY, append_time INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL
+);
+"""
+# Record._make is a Python call per record; this makes the same in C.
+_record = partial(tuple.__new__, Record)
+
+
+class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `topic.json` says of a topic."""
+
+    format: int
+    partitions: int
+
+
+class _Connections(threading.local):
+    """The databases that the current thread has open."""
+
+    def __init__(self) -> None:
+        self.of: dict[tuple[str, int], sqlite3.Connection] = {}
+
+
+class SqliteLog:
+    """A log in a directory of a local disk, for any number of threads and processes.
+
+    Each append is one transaction in WAL mode with `synchronous=FULL`: once it returns it
+    outlives `kill -9` (for which NORMAL would do) and loss of power too. One append at a time
+    enters a partition; others wait for it up to a minute, so that several `ingest` runs may add
+    to `events` at once, each append staying whole. What must have a single writer numbers its
+    entries, and a second writer then meets a `SequenceConflictError`.
+
+    Every thread opens its own connections; they stay open until `close`.
+
+    Example:
+        >>> with TemporaryDirectory() as root:
+        ...     log = SqliteLog(Path(root))
+        ...     log.create("events", 1)
+        ...     log.append("events", 0, [Entry(5, b"JFK", b"{}")])
+        ...     log.read("events", 0, 0)
+        ...     log.close()
+        1
+        [Record(offset=0, append_time=5, key=b'JFK', value=b'{}')]
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mine = _Connections()
+        self._all: list[sqlite3.Connection] = []
+
+    def create(self, topic: str, partitions: int) -> None:
+        """See `Log.create`."""
+        if not _NAME.fullmatch(topic):
+            message = f"topic must be letters, digits, '.', '_' and '-'; got {topic!r}"
+            raise ValueError(message)
+        if partitions < 1:
+            message = f"partitions must be positive; got {partitions} for topic {topic!r}"
+            raise ValueError(message)
+        if not self._folder(topic).exists():
+            self._make(topic, partitions)
+        found = self.partitions(topic)
+        if found != partitions:
+            message = f"partitions must be {found} as made; got {partitions} for topic {topic!r}"
+            raise ValueError(message)
+
+    def partitions(self, topic: str) -> int:
+        """See `Log.partitions`."""
+        path = self._folder(topic) / "topic.json"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            message = f"topic must be created first; got {topic!r} in {self._root}"
+            raise UnknownTopicError(message) from None
+        try:
+            made = msgspec.json.decode(content, type=_Topic)
+        except msgspec.DecodeError as error:
+            message = f"topic file must be readable; got '{error}' in {path}"
+            raise LogError(message) from error
+        if made.format != _FORMAT:
+            message = f"log format must be {_FORMAT}; got {made.format} in {path}"
+            raise LogError(message)
+        return made.partitions
+
+    def append(
+        self, topic: str, partition: int, entries: Sequence[Entry], *, sequence: int | None = None
+    ) -> int:
+        """See `Log.append`."""
+        check_values(topic, partition, entries)
+        with self._database(topic, partition) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            end, last_time = _tail(database)
+            if sequence is not None:
+                check_gap(topic, partition, sequence, end)
+                check_offset(topic, partition, sequence, _first(database), end)
+                stored = _select(database, sequence, len(entries), sys.maxsize)
+                check_same(topic, partition, stored, entries)
+                entries = entries[len(stored) :]
+                end = sequence + len(stored)
+            _insert(database, end, last_time, entries)
+        return end + len(entries)
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        max_records: int = 1000,
+        max_bytes: int = MAX_READ_BYTES,
+    ) -> list[Record]:
+        """See `Log.read`."""
+        with self._database(topic, partition) as database:
+            records = _select(database, offset, max_records, max_bytes)
+            if not records or records[0].offset != offset:
+                check_offset(topic, partition, offset, _first(database), _tail(database)[0])
+        return records
+
+    def start(self, topic: str, partition: int) -> int:
+        """See `Log.start`."""
+        with self._database(topic, partition) as database:
+            return _first(database)
+
+    def end(self, topic: str, partition: int) -> int:
+        """See `Log.end`."""
+        with self._database(topic, partition) as database:
+            return _tail(database)[0]
+
+    def close(self) -> None:
+        """See `Log.close`; the log must not be used afterwards."""
+        while self._all:
+            self._all.pop().close()
+
+    def _folder(self, topic: str) -> Path:
+        return self._root / topic
+
+    def _make(self, topic: str, partitions: int) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        # Made aside and renamed, so that no process meets a topic half made.
+        with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
+            folder = Path(aside) / topic
+            folder.mkdir()
+            for partition in range(partitions):
+                path = folder / f"{partition}.db"
+                with _named(path), closing(sqlite3.connect(path)) as database:
+                    database.executescript(_SCHEMA)
+            made = msgspec.json.encode(_Topic(_FORMAT, partitions))
+            (folder / "topic.json").write_bytes(made)
+            _sync(folder / "topic.json")
+            _sync(folder)
+            _rename(folder, self._folder(topic))
+            _sync(self._root)
+
+    @contextmanager
+    def _database(self, topic: str, partition: int) -> Iterator[sqlite3.Connection]:
+        path = self._folder(topic) / f"{partition}.db"
+        with _named(path):
+            database = self._mine.of.get((topic, partition))
+            if database is None:
+                database = self._open(topic, partition, path)
+            yield database
+
+    def _open(self, topic: str, partition: int, path: Path) -> sqlite3.Connection:
+        partitions = self.partitions(topic)
+        if not 0 <= partition < partitions:
+            message = f"partition must be in 0 to {partitions - 1}; got {partition} in {topic!r}"
+            raise UnknownTopicError(message)
+        database = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,  # one thread uses it, another may close it
+        )
+        self._all.append(database)
+        database.execute("PRAGMA synchronous = FULL")
+        self._mine.of[topic, partition] = database
+        return database
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        message = f"log file must be readable and writable; got '{error}' in {path}"
+        raise LogError(message) from error
+
+
+def _first(database: sqlite3.Connection) -> int:
+    row = database.execute("SELECT min(offset) FROM records").fetchone()
+    return row[0] or 0
+
+
+def _tail(database: sqlite3.Connection) -> tuple[int, int]:
+    """The next offset and the last append time."""
+    last = "SELECT offset + 1, append_time FROM records ORDER BY offset DESC LIMIT 1"
+    return database.execute(last).fetchone() or (0, 0)
+
+
+def _select(
+    database: sqlite3.Connection, offset: int, max_records: int, max_bytes: int
+) -> list[Record]:
+    query = "SELECT * FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
+    records: list[Record] = []
+    room = max_bytes
+    with closing(database.execute(query, (offset, max_records))) as rows:
+        for record in map(_record, rows):
+            room -= len(record[3])
+            if room < 0 and records:
+                break
+            records.append(record)
+    return records
+
+
+def _insert(
+    database: sqlite3.Connection, offset: int, last_time: int, entries: Sequence[Entry]
+) -> None:
+    if not entries:
+        return
+    times, keys, values = zip(*entries, strict=True)
+    lifted = accumulate((last_time, *times), max)
+    next(lifted)
+    rows = zip(count(offset), lifted, keys, values, strict=False)
+    database.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.exists():  # else another process made it first
+            raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

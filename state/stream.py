@@ -1,0 +1,259 @@
+"""The stream: a user's whole description of a problem, checked when it is made."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+
+from state.durations import Duration
+from state.events import Event
+from state.features import (
+    Calendar,
+    Category,
+    Column,
+    Count,
+    Custom,
+    Elapsed,
+    Ewma,
+    Feature,
+    Field,
+    Last,
+    Reading,
+    Rolling,
+    columns_of,
+)
+
+
+class StreamError(ValueError):
+    """A stream's definition names something that is not there, or asks for the impossible."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What finally happened to a request: said by an event, or by silence until a deadline.
+
+    Args:
+        on: The event that says it.
+        of: Its field with the request's id.
+        value: Whether the label is 1, from that event.
+        deadline: Event time (µs) of a request at which silence becomes `silence`.
+        silence: The label when no event came in time.
+        delay: The longest time from a request to its label; training leaves that much out.
+    """
+
+    on: type[Event]
+    of: str
+    value: Callable[[Any], bool]
+    deadline: Callable[[Any], int]
+    silence: bool
+    delay: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Events, request, label and features of one problem.
+
+    Args:
+        name: Shown to people, and part of every checkpoint.
+        events: All event types, requests and labels among them.
+        request: The event that asks for a prediction.
+        label: What happened to it.
+        features: The vector, in order.
+        crosses: Pairs of categorical columns whose combinations the linear models learn.
+        key: Field of every event that picks its partition; none: the first field of one partition.
+        partitions: How many, fixed when the log is made.
+        lateness: How far the watermark stays behind the highest event time.
+        dedup: For how long (event time) an id is remembered; twice that at most.
+        refit_from: First boundary; none: whole multiples of `training.every` since 1970.
+
+    Raises:
+        StreamError: A field, column or duration is wrong; the message names it.
+    """
+
+    name: str
+    events: tuple[type[Event], ...]
+    request: type[Event]
+    label: Label
+    features: tuple[Feature, ...]
+    crosses: tuple[tuple[str, str], ...] = ()
+    key: str | None = None
+    partitions: int = 1
+    lateness: str = "0s"
+    dedup: str = "6h"
+    refit_from: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Check every name."""
+        self._check_events()
+        for feature in self.features:
+            for event, name in _fields_named(feature, self.request):
+                _check_field(event, name, f"feature {_titled(feature)}")
+            for text in _durations_of(feature):
+                _check_duration(text, f"feature {_titled(feature)}")
+        self._check_columns()
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The feature vector's places, in order."""
+        return tuple(c for feature in self.features for c in columns_of(feature))
+
+    @cached_property
+    def horizon_us(self) -> int:
+        """The longest rolling window: an older event would count nowhere."""
+        windows = [w for f in self.features if isinstance(f, Rolling) for w in f.windows]
+        return max((Duration.parse(w) for w in windows), default=Duration.parse("1h"))
+
+    @property
+    def refit_from_us(self) -> int:
+        """The first boundary (µs UTC); 0 where multiples since 1970 serve."""
+        return 0 if self.refit_from is None else round(self.refit_from.timestamp() * 1e6)
+
+    def check(self) -> Callable[[Event], str | None]:
+        """A function that tells what is out of bounds in a decoded event, None when nothing is.
+
+        What an event says about the future must lie within what its features and its label
+        declare, or state would wait for it without end.
+        """
+        limits: dict[type[Event], dict[str, int]] = {event: {} for event in self.events}
+        for feature in self.features:
+            if isinstance(feature, Rolling) and feature.at != "time":
+                for event in feature.weights:
+                    ahead = Duration.parse(feature.ahead)
+                    limits[event][feature.at] = max(ahead, limits[event].get(feature.at, 0))
+        request, deadline = self.request, self.label.deadline
+        delay = Duration.parse(self.label.delay)
+
+        def check(event: Event) -> str | None:
+            for name, ahead in limits[type(event)].items():
+                if getattr(event, name) > event.time + ahead:
+                    return f"{name} must be at most {Duration(ahead)} after time"
+            if type(event) is request and deadline(event) > event.time + delay:
+                return f"the label's deadline must be at most {delay} after time"
+            return None
+
+        return check
+
+    def decoder(self) -> msgspec.json.Decoder[Event]:
+        """A decoder of this stream's events, ranges and all."""
+        return msgspec.json.Decoder(reduce(or_, self.events))
+
+    def peek(self) -> Callable[[bytes], tuple[int | None, bytes]]:
+        """A function from raw bytes to (event time or None, partition key)."""
+        fields: list[tuple[str, Any]] = [("time", int)]
+        if self.key is not None:
+            fields.append((self.key, str))
+        decode = msgspec.json.Decoder(msgspec.defstruct("Peeked", fields)).decode
+        key = self.key
+
+        def peek(raw: bytes) -> tuple[int | None, bytes]:
+            try:
+                event: Any = decode(raw)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return None, b""
+            return event.time, b"" if key is None else getattr(event, key).encode()
+
+        return peek
+
+    def _check_events(self) -> None:
+        for event in (self.request, self.label.on):
+            if event not in self.events:
+                msg = f"stream {self.name!r} must list {event.__name__} among its events"
+                raise StreamError(msg)
+        _check_field(self.label.on, self.label.of, "label")
+        _check_duration(self.label.delay, "label.delay")
+        _check_duration(self.lateness, "lateness")
+        _check_duration(self.dedup, "dedup")
+        if self.key is not None:
+            for event in self.events:
+                _check_field(event, self.key, "key")
+        elif self.partitions != 1:
+            msg = f"stream {self.name!r} has {self.partitions} partitions: name a key to fill them"
+            raise StreamError(msg)
+
+    def _check_columns(self) -> None:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            msg = f"columns must have names of their own; got {twice} more than once"
+            raise StreamError(msg)
+        reserved = sorted(set(names) & RESERVED)
+        if reserved:
+            msg = f"columns must not take the names of outcome fields; got {reserved}"
+            raise StreamError(msg)
+        levels = {column.name for column in self.columns if column.categorical}
+        for pair in self.crosses:
+            for name in pair:
+                if name not in levels:
+                    msg = f"crosses must pair categorical columns {sorted(levels)}; got {name!r}"
+                    raise StreamError(msg)
+
+
+RESERVED = frozenset({
+    "id", "event_time", "key", "probability", "online", "offline", "residual", "decision", "model",
+    "partition", "offset", "label", "label_time",
+})  # fmt: skip
+"""Fields that an outcome has beside the feature columns."""
+
+
+def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[type[Event], str]]:
+    """Every (event, field) that a feature reads by name."""
+    match feature:
+        case Field(name) | Category(name):
+            yield request, name
+        case Elapsed(since=since, until=until):
+            yield from ((request, since), (request, until))
+        case Calendar(of=of):
+            yield request, of
+        case Rolling(by=by, at=at, stats=stats):
+            yield from ((request, name) for name in by)
+            readings = [stat.of for stat in stats if not isinstance(stat, Count)]
+            for event in feature.weights:
+                yield from ((event, name) for name in (*by, at, *_names(readings)))
+        case Ewma(over=over, by=by, of=of):
+            yield from ((event, name) for event in (over, request) for name in by)
+            yield from ((over, name) for name in _names([of]))
+        case Last(over=over, by=by, values=values):
+            yield from ((event, name) for event in (over, request) for name in by)
+            yield from ((over, name) for name in values)
+        case Custom():
+            return
+
+
+def _durations_of(feature: Feature) -> Iterable[str]:
+    match feature:
+        case Rolling(windows=windows, ahead=ahead, bucket=bucket):
+            yield from (*windows, ahead, *([bucket] if bucket else []))
+        case Ewma(forget=forget) | Custom(forget=forget):
+            yield forget
+        case Last(expires=expires):
+            yield expires
+        case _:
+            return
+
+
+def _names(readings: Iterable[Reading]) -> list[str]:
+    return [reading for reading in readings if isinstance(reading, str)]
+
+
+def _titled(feature: Feature) -> str:
+    columns = "custom" if isinstance(feature, Custom) else columns_of(feature)[0].name
+    return f"{type(feature).__name__}({columns})"
+
+
+def _check_field(event: type[Event], name: str, where: str) -> None:
+    if name not in event.__struct_fields__:
+        have = ", ".join(event.__struct_fields__)
+        msg = f"{where} names field {name!r} that {event.__name__} lacks; it has {have}"
+        raise StreamError(msg)
+
+
+def _check_duration(text: str, where: str) -> None:
+    try:
+        Duration.parse(text)
+    except ValueError as error:
+        msg = f"{error} in {where}"
+        raise StreamError(msg) from None

@@ -1,0 +1,34 @@
+"""What a search tries."""
+
+import pytest
+
+from models.search import GRIDS, candidates
+
+
+@pytest.mark.parametrize("algorithm", GRIDS)
+def test_the_defaults_come_first_and_no_candidate_twice(algorithm):
+    tried = candidates(algorithm, None, 10**6, [1])
+    assert tried[0] == {name: values[0] for name, values in GRIDS[algorithm].items()}
+    assert len({str(one) for one in tried}) == len(tried)
+    sizes = [len(values) for values in GRIDS[algorithm].values()]
+    product = 1
+    for size in sizes:
+        product *= size
+    assert len(tried) == product
+
+
+def test_the_last_winner_comes_first_even_from_off_the_grid():
+    winner = candidates("gbm", None, 0, [1])[0] | {"max_depth": 9}
+    first, *others = candidates("gbm", winner, 3, [1])
+    assert first == winner
+    assert len(others) == 3
+
+
+def test_a_winner_of_another_algorithm_is_forgotten():
+    glm = candidates("glm", None, 0, [1])[0]
+    assert candidates("gbm", glm, 0, [1]) == candidates("gbm", None, 0, [1])
+
+
+def test_draws_repeat_with_the_seed_and_differ_without():
+    assert candidates("gbm", None, 5, [1, 7]) == candidates("gbm", None, 5, [1, 7])
+    assert candidates("gbm", None, 5, [1, 7]) != candidates("gbm", None, 5, [1, 8])
