@@ -170,7 +170,7 @@ def two_month_blocks(rows: pl.DataFrame) -> list[Slice]:
 
 def by_age(rows: pl.DataFrame, boundaries_h: Sequence[float]) -> list[Slice]:
     """Sliced by how long the offline model had been in use, since its id first appeared."""
-    since = pl.col("event_time") - pl.col("event_time").min().over("model")
+    since = pl.col("event_time") - pl.col("active_since")
     hours = rows.with_columns(age_h=since.dt.total_seconds() / 3600)
     slices = []
     for low, high in itertools.pairwise((0.0, *boundaries_h)):
@@ -297,8 +297,10 @@ def slice_row(part: Slice) -> str:
 def read(files: Sequence[Path], first: date, last: date) -> pl.DataFrame:
     """The outcomes of whole UTC days, first to last."""
     wanted = ["event_time", "label", "model", *MODELS.values()]
+    rows = pl.scan_parquet(list(files)).select(wanted)
+    dated = rows.with_columns(active_since=pl.col("event_time").min().over("model"))
     day = pl.col("event_time").dt.date()
-    return pl.scan_parquet(list(files)).select(wanted).filter(day.is_between(first, last)).collect()
+    return dated.filter(day.is_between(first, last)).collect()
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -27,6 +27,19 @@ from operators.shard import Shard
 from operators.snapshots import SnapshotWriter
 from operators.training import Trainer
 from state.settings import Settings
+from state.sqlite_log import SqliteLog
+from state.stream import Stream
+
+
+def open_log(settings: Settings, stream: Stream, home: Home) -> SqliteLog:
+    """The home's log with all its topics.
+
+    Raises:
+        ValueError: The log was made with another number of partitions.
+    """
+    log = home.log()
+    create_topics(log, settings.partitions or stream.partitions)
+    return log
 
 
 class App:
@@ -44,8 +57,7 @@ class App:
     ) -> None:
         self._settings, self._home, self._console = settings, home, console
         self._stream = find_stream(settings.stream)
-        self._log = home.log()
-        create_topics(self._log, settings.partitions or self._stream.partitions)
+        self._log = open_log(settings, self._stream, home)
         fill(home, self._log, self._stream, until, console)
         self._partitions = range(self._log.partitions("events"))
         self._published = PublishedModels(self._log)
@@ -65,6 +77,10 @@ class App:
         source = EventsSource(self._partitions, self._open, follow=self._settings.follow)
         return compose(source, trainer, on_scored=self._scored, at_end=self._ended)
 
+    def hide_progress(self) -> None:
+        """Take the progress bar away, at any time."""
+        self._progress.close()
+
     def _trainer(self) -> Trainer:
         assert self._fitter is not None
         return Trainer(self._log, self._published, self._fitter)
@@ -74,6 +90,7 @@ class App:
         checkpoints = self._home.checkpoints()
         shard = recover(lambda: Shard(stream, settings, partition), checkpoints, log, self._offline)
         self._offsets[partition] = shard.position.offset
+        self._tell_waiting()
         reader = PartitionReader(
             log,
             Journal(log, partition),
@@ -110,6 +127,13 @@ class App:
         self._progress.advance(
             shard.partition, shard.position.offset - before, shard.event_time, shard.losses()
         )
+        self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        if self._settings.follow and all(
+            self._offsets.get(p) == self._log.end("events", p) for p in self._partitions
+        ):
+            self._progress.waiting()
 
     def _left(self) -> int:
         """Records that are left to read, by the newest checkpoints."""

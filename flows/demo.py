@@ -18,8 +18,9 @@ from state.log import Log
 from state.stream import Stream
 
 FLIGHTS_UNTIL = datetime(2013, 4, 1, tzinfo=UTC)
-_QUOTES_HOURS = 24.0
-_QUOTES_PER_S = 5.0
+_QUOTES_HOURS = 72.0
+_QUOTES_PER_S = 2.5
+_QUOTES_SEED = 5
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: 
         console: For progress.
 
     Raises:
-        ValueError: `until` is asked for, and the log holds something else or more.
+        ValueError: `until` is asked for, and the stream has no history or the log something else.
     """
     with _alone(home.root / "demo.lock"):
         note = home.root / "demo.json"
@@ -63,6 +64,9 @@ def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: 
             return
         history = _history(stream, wanted.until)
         if history is None:
+            if until is not None:
+                msg = f"--until must go with a built-in stream; got stream {stream.name!r}"
+                raise ValueError(msg)
             return
         write_atomically(note, msgspec.json.encode(wanted))
         _append(log, history, stream, console)
@@ -90,7 +94,8 @@ def _history(stream: Stream, until_us: int) -> Iterator[bytes] | None:
     if stream.name == "quotes":
         from flows.streams.quotes_market import START_US, Market  # noqa: PLC0415
 
-        return Market(seed=1, rate_per_s=_QUOTES_PER_S).events((until_us - START_US) / HOUR_US)
+        market = Market(seed=_QUOTES_SEED, rate_per_s=_QUOTES_PER_S)
+        return market.events((until_us - START_US) / HOUR_US)
     return None
 
 
@@ -100,7 +105,8 @@ def _append(log: Log, history: Iterator[bytes], stream: Stream, console: Console
         BarColumn(bar_width=24),
         TextColumn("{task.completed:,}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=None)
         done = append_history(
             log, history, stream.peek(), on_progress=lambda n: progress.update(task, completed=n)

@@ -75,7 +75,7 @@ class Fitter:
 
     def _task(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Task:
         training = self._settings.training
-        columns = self._stream.columns
+        columns = [column for column in self._stream.columns if column.for_trees]
         winners = [record.parameters for record in earlier if record.parameters]
         since = boundary - training.window
         return Task(

@@ -11,6 +11,9 @@ from state.checkpoints import CheckpointStore
 from state.log import Log
 from state.sqlite_log import SqliteLog
 
+ALL_TOPICS = ("events", "activations", "snapshots", *TOPICS, "models")
+"""The topics of a home, inputs first."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -56,10 +59,9 @@ def create_topics(log: Log, partitions: int) -> None:
     Raises:
         ValueError: The log was made with another number of partitions.
     """
-    for topic in ("events", "activations", "snapshots", *TOPICS):
+    for topic in ALL_TOPICS:
         # The last partition of alerts is training's.
-        log.create(topic, partitions + (topic == "alerts"))
-    log.create("models", 1)
+        log.create(topic, 1 if topic == "models" else partitions + (topic == "alerts"))
 
 
 def environment_home() -> Home:

@@ -4,12 +4,15 @@ from bytewax.dataflow import Dataflow
 from rich.console import Console
 
 from flows.app import App, tune_collector
+from flows.commands.errors import exiting
 from flows.configuration import load_settings
 from flows.home import environment_home
 
 
 def flow() -> Dataflow:
     """The dataflow that bytewax runs, from the settings and the home of this process."""
-    app = App(load_settings(), environment_home(), Console(stderr=True))
+    with exiting():
+        app = App(load_settings(), environment_home(), Console(stderr=True))
+        made = app.flow()
     tune_collector()
-    return app.flow()
+    return made

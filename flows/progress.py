@@ -28,6 +28,7 @@ class RunProgress:
         self._done = 0
         self._losses: dict[int, Mapping[str, Losses]] = {}
         self._event_time = 0
+        self._waiting = False
         self._shown = time.monotonic()
         self._shown_done = 0
         self._bar = Progress(
@@ -38,6 +39,7 @@ class RunProgress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=not console.is_interactive,  # else it ends with an empty line
         )
         self._task = self._bar.add_task("starting", total=total, figures="")
         if console.is_terminal and total:
@@ -56,6 +58,13 @@ class RunProgress:
             if since >= every:
                 self._show(since)
 
+    def waiting(self) -> None:
+        """Say that all there was has been read; only the first time."""
+        with self._lock:
+            before, self._waiting = self._waiting, True
+        if not before:
+            self.say("Up to date: waiting for new events, Ctrl-C ends it.")
+
     def say(self, line: str) -> None:
         """Print one line, above the bar if there is one."""
         self._console.print(line, highlight=False, soft_wrap=True)
@@ -67,10 +76,17 @@ class RunProgress:
     def _show(self, since: float) -> None:
         speed = (self._done - self._shown_done) / since
         self._shown, self._shown_done = time.monotonic(), self._done
+        self._total = max(self._total, self._done)  # what was ingested since the start
         day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
         figures = f"{speed:>7,.0f}/s  log-loss {_figures(self._losses)}"
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=self._done, description=day, figures=figures)
+            self._bar.update(
+                self._task,
+                completed=self._done,
+                total=self._total,
+                description=day,
+                figures=figures,
+            )
         else:
             self.say(f"{day}  {self._done:>9,} of {self._total:,} records  {figures}")
 

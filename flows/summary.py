@@ -51,8 +51,10 @@ def print_summary(console: Console, log: Log, decisions: list[Published], home: 
     )
 
 
-def _quality(log: Log) -> Table:
+def _quality(log: Log) -> Table | str:
     scored = list(_all(log, "outcomes", _Scored))
+    if not scored:
+        return "No request has got its label yet."
     by_all = [one for one in scored if one.offline is not None]
     rows = by_all or scored
     title = f"{len(rows):,} labelled requests"

@@ -95,6 +95,9 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     tries = candidates(
         task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
     )
+    if not task.files:
+        reason = f"rows must be at least {task.min_rows}; got 0 in the window"
+        return Trained(_record(task, "skipped", reason), b"")
     rows = pl.scan_parquet(list(task.files))
     lacking = _lacking(rows, cuts, task.min_rows)
     if lacking:

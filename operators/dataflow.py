@@ -19,6 +19,7 @@ from operators.messages import Finish, Message
 from operators.training import Trainer
 
 _IDLE = timedelta(milliseconds=10)
+_WATCH = timedelta(milliseconds=100)
 
 OpenPartition = Callable[[int], LivePartition]
 
@@ -75,6 +76,41 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         partition = int(for_part)
         live = self.live[partition] = self._open(partition)
         return _Partition(partition, live, lambda: not self._follow and live.at_end())
+
+
+class _Trainings(StatefulSourcePartition[Any, None]):
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def next_batch(self) -> list[Any]:
+        self._trainer.poll()
+        return []
+
+    def next_awake(self) -> datetime:
+        return datetime.now(UTC) + _WATCH
+
+    def snapshot(self) -> None:
+        """Nothing: what is decided is in the log."""
+
+
+class TrainingSource(FixedPartitionedSource[Any, None]):
+    """Watches the log for boundaries that are due, for ever, on one worker.
+
+    Args:
+        trainer: Made on that worker.
+    """
+
+    def __init__(self, trainer: Callable[[], Trainer]) -> None:
+        self._trainer = trainer
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return ["training"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Trainings:
+        """Make the trainer."""
+        del step_id, for_part, resume_state
+        return _Trainings(self._trainer())
 
 
 class _Training(StatefulBatchLogic[Any, Any, None]):
@@ -170,4 +206,16 @@ def compose(
         make = trainer
         cuts = op.stateful_batch("train", cuts, lambda _: _Training(make()))
     op.output("end", cuts, AtEnd(at_end))
+    return flow
+
+
+def compose_training(trainer: Callable[[], Trainer]) -> Dataflow:
+    """The training flow on its own: it goes on until it is stopped.
+
+    Args:
+        trainer: Makes the training step, on the one worker that runs it.
+    """
+    flow = Dataflow("headwater_training")
+    decisions = op.input("boundaries", flow, TrainingSource(trainer))
+    op.output("end", decisions, AtEnd(_nothing))
     return flow

@@ -17,6 +17,7 @@ from operators.messages import Activation, Boundary, Cut, Emitted, Message, Reco
 from state.clock_guard import ClockGuard
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event
+from state.features import Labelled
 from state.log import Entry
 from state.outputs import (
     Alert,
@@ -41,6 +42,9 @@ TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
 """What a shard writes to, each in its own partition."""
 
 _RAW_BYTES = 64 * 2**10
+# How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
+# brackets its word must not be repeated, or a replay would write another.
+_MOST_BRACKETS = 200
 _FORGET_EVERY_US = HOUR_US
 _SILENT_SOURCE_US = 24 * HOUR_US
 _encode = msgspec.json.Encoder().encode
@@ -98,7 +102,7 @@ class Shard:
         self._decode = stream.decoder().decode
         self._check = stream.check()
         self._features = FeatureState(stream)
-        self._pending = Pending(len(columns))
+        self._pending = Pending(len(columns), stream.request)
         self._seen = RecentIds(Duration.parse(stream.dedup))
         clock = settings.clock
         self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
@@ -214,15 +218,8 @@ class Shard:
     def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
         try:
             event = self._decode(value)
-        except msgspec.ValidationError as error:
-            unknown = str(error).startswith(
-                ("Invalid value", "Object missing required field `type")
-            )
-            reason: Reason = "unknown_type" if unknown and "`$.type`" in str(error) else "invalid"
-            self._bury(reason, str(error), offset, append_time, value)
-            return
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._bury("malformed", str(error), offset, append_time, value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._bury(*_no_event(value, error), offset, append_time, value)
             return
         wrong = self._check(event)
         if wrong is not None:
@@ -278,7 +275,7 @@ class Shard:
                 self._tick(tick, append_time)
             counts.tick_us = tick
         if watermark >= counts.forgot_us + _FORGET_EVERY_US:
-            self._features.forget(watermark - self._lateness)
+            self._features.forget(counts.high_us - self._too_late)
             self._guard.forget(append_time - _SILENT_SOURCE_US)
             counts.forgot_us = watermark
 
@@ -302,7 +299,7 @@ class Shard:
             self.partition,
             offset,
         )
-        self._pending.add(self.stream.label.deadline(event), prediction)
+        self._pending.add(self.stream.label.deadline(event), prediction, event)
         self._counts.requests += 1
         self._out["predictions"].append(Entry(append_time, key, _encode(prediction)))
 
@@ -314,6 +311,7 @@ class Shard:
         self._lately.add(probabilities, label)
         self._ensemble.learn(made.online, made.offline, made.residual, label)
         self._models.learn(row, label, made.offline)
+        self._features.observe(Labelled(waiting.request, label, label_time))
         self._counts.labels += 1
         values: list[float | str | None] = row.tolist()
         for i, names in self._levels:
@@ -371,6 +369,17 @@ class Shard:
                 sequences[topic] += len(out)
                 self._out[topic] = []
         return Emitted(self.partition, entries, cut)
+
+
+def _no_event(value: bytes, error: Exception) -> tuple[Reason, str]:
+    """Why a value is no event, as a word and a sentence."""
+    if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
+        return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
+    detail = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return "malformed", detail
+    unknown = detail.startswith("Invalid value ") and detail.endswith(" - at `$.type`")
+    return "unknown_type" if unknown else "invalid", detail
 
 
 def _losses(running: RunningLosses) -> dict[str, Losses]:

@@ -64,7 +64,8 @@ class Arena:
             table.free[:] = free
 
 
-_Key = str | int | list[str | int]
+_Part = str | int | float | bool | None
+_Key = _Part | list[_Part]
 
 
 class Table:

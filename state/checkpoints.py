@@ -51,11 +51,12 @@ class CheckpointStore:
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write one; it is durable when this returns."""
-        packed = pa.compress(msgspec.msgpack.encode(checkpoint), codec="zstd", asbytes=True)
-        size = len(msgspec.msgpack.encode(checkpoint))
-        body = size.to_bytes(8, "little") + packed
+        state = msgspec.msgpack.encode(checkpoint)
+        packed = pa.compress(state, codec="zstd", asbytes=True)
+        body = len(state).to_bytes(8, "little") + packed
         kind = "boundary" if checkpoint.at_boundary else "periodic"
-        path = self._folder(checkpoint.partition) / f"{checkpoint.offset:015d}-{kind}.ckpt"
+        name = f"{checkpoint.offset:015d}-{checkpoint.boundary:016d}-{kind}.ckpt"
+        path = self._folder(checkpoint.partition) / name
         write_atomically(path, _MAGIC + hashlib.sha256(body).digest() + body)
         self._drop_old(checkpoint.partition)
         return path

@@ -48,7 +48,8 @@ class ClockGuard:
         if append_time - watched.since >= self._span_us:
             ended = watched.least
             self._lags[source] = Lag(append_time, lag, ended)
-            return accepted, -ended if ended < -self._notice_us else 0
+            worst = min(ended if ended < -self._notice_us else 0, 0 if accepted else lag)
+            return accepted, -worst
         is_news = not accepted and watched.least >= -self._tolerance_us
         watched.least = min(watched.least, lag)
         return accepted, -lag if is_news else 0

@@ -76,7 +76,7 @@ def observe(pool: Any, steps: Any, addresses: Any, times: Any, values: Any) -> N
                     if not np.isnan(values[first + i]):
                         pool[cell + 1 + i] += values[first + i]
         elif step.kind == EWMA:
-            if time - pool[address] > step.bucket:
+            if pool[address] == 0.0 or time - pool[address] > step.bucket:
                 pool[address + 1] = step.prior
             pool[address + 1] += step.rate * (values[first] - pool[address + 1])
         elif time >= pool[address]:

@@ -5,10 +5,30 @@ function of the event; a function must be pure.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 from state.events import Event
+
+
+class Labelled(NamedTuple):
+    """A request whose label has become known: features count it like an event of that time.
+
+    Key fields are the request's; readings are of this tuple, so `"label"` reads the label.
+
+    Attributes:
+        request: As it was asked.
+        label: 0 or 1.
+        time: When the label became known (µs): its event's time, or the deadline.
+    """
+
+    request: Any
+    label: int
+    time: int
+
+
+Counted = type[Event] | type[Labelled]
+"""What rolling features can be over."""
 
 Reading = str | Callable[[Any], float]
 Transform = Literal["identity", "log1p", "logit"]
@@ -43,11 +63,13 @@ class Elapsed:
         name: The column.
         since: Field with the earlier time (µs UTC).
         until: Field with the later time (µs UTC).
+        transform: How the linear models see it.
     """
 
     name: str
     since: str
     until: str
+    transform: Transform = "identity"
 
 
 CalendarPart = Literal["minute_of_day", "day_of_year", "weekday", "hour"]
@@ -119,8 +141,8 @@ class Rolling:
     sixtieth of the shortest window unless given. Late events land in their own bucket.
 
     Args:
-        over: The event counted, or several with the weight of each: `{Opened: 1, Closed: -1}`
-            counts what is open.
+        over: The event counted, `Labelled` for the labels as they become known, or several with
+            the weight of each: `{Opened: 1, Closed: -1}` counts what is open.
         by: Fields that make the key, on the counted events and on the request; none: one for all.
         windows: Lengths, such as `("1h", "3h")`.
         stats: What to compute of each window.
@@ -129,7 +151,7 @@ class Rolling:
         bucket: Length of a bucket.
     """
 
-    over: type[Event] | Mapping[type[Event], float]
+    over: Counted | Mapping[Counted, float]
     by: tuple[str, ...]
     windows: tuple[str, ...]
     stats: tuple[Statistic, ...]
@@ -138,7 +160,7 @@ class Rolling:
     bucket: str | None = None
 
     @property
-    def weights(self) -> Mapping[type[Event], float]:
+    def weights(self) -> Mapping[Counted, float]:
         """The counted event types and how much one of each adds."""
         return self.over if isinstance(self.over, Mapping) else {self.over: 1.0}
 
@@ -149,7 +171,7 @@ class Ewma:
 
     Args:
         name: The column.
-        over: The event that is averaged.
+        over: The event that is averaged, or `Labelled`.
         by: Fields that make the key.
         of: What is averaged.
         rate: Step of each event, above 0 and at most 1.
@@ -159,7 +181,7 @@ class Ewma:
     """
 
     name: str
-    over: type[Event]
+    over: Counted
     by: tuple[str, ...]
     of: Reading
     rate: float
@@ -183,6 +205,28 @@ class Last:
     by: tuple[str, ...]
     values: tuple[str, ...]
     expires: str
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Another column cut into intervals, one level each, for the linear models and their crosses.
+
+    Trees cut for themselves: they do not get it. A missing value is a level of its own.
+
+    Args:
+        name: The column.
+        of: A numeric column of the same stream.
+        edges: Where it is cut, ascending; a value on an edge lies above it.
+    """
+
+    name: str
+    of: str
+    edges: tuple[float, ...]
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels: missing, then the intervals upwards."""
+        return ("missing", *(f"bin{i:02d}" for i in range(len(self.edges) + 1)))
 
 
 class Hook(Protocol):
@@ -229,7 +273,7 @@ class Custom:
     forget: str = "7d"
 
 
-Feature = Field | Category | Elapsed | Calendar | Rolling | Ewma | Last | Custom
+Feature = Field | Category | Elapsed | Calendar | Rolling | Ewma | Last | Bins | Custom
 
 
 @dataclass(frozen=True)
@@ -240,11 +284,13 @@ class Column:
         name: Unique within the stream.
         categorical: The vector holds the number of a level, not a quantity.
         transform: How the linear models see a quantity.
+        for_trees: Whether the offline model gets it.
     """
 
     name: str
     categorical: bool = False
-    transform: Transform = field(default="identity")
+    transform: Transform = "identity"
+    for_trees: bool = True
 
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
@@ -259,8 +305,8 @@ def columns_of(feature: Feature) -> tuple[Column, ...]:
             return (Column(name, transform=transform),)
         case Category(name):
             return (Column(name, categorical=True),)
-        case Elapsed(name):
-            return (Column(name),)
+        case Elapsed(name, transform=transform):
+            return (Column(name, transform=transform),)
         case Calendar(parts=parts):
             return tuple(Column(part, part in {"weekday", "hour"}) for part in parts)
         case Rolling(by=by, windows=windows, stats=stats):
@@ -274,6 +320,8 @@ def columns_of(feature: Feature) -> tuple[Column, ...]:
             return (Column(name, transform=transform),)
         case Last(values=values):
             return tuple(Column(value) for value in values)
+        case Bins(name):
+            return (Column(name, categorical=True, for_trees=False),)
         case Custom(make):
             return tuple(Column(name) for name in make().columns)
 

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from state.events import Event
 from state.outputs import Prediction
 
 
@@ -16,11 +17,13 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
         deadline: Event time (µs) at which silence becomes its label.
         place: Row of its vector in `Pending.rows`.
         prediction: What was answered.
+        request: What was asked.
     """
 
     deadline: int
     place: int
     prediction: Prediction
+    request: Event
 
 
 class Pending:
@@ -28,12 +31,14 @@ class Pending:
 
     Args:
         width: Length of a vector.
+        request: The type of the requests.
 
     Attributes:
         rows: The vectors; it moves when it grows.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, request: type[Event]) -> None:
+        self._request = request
         self.rows: NDArray[np.float64] = np.zeros((64, width))
         self._free = list(range(63, -1, -1))
         self._waiting: dict[str, Waiting] = {}
@@ -53,10 +58,10 @@ class Pending:
             self._free = list(range(2 * n - 1, n - 1, -1))
         return self._free[-1]
 
-    def add(self, deadline: int, prediction: Prediction) -> None:
+    def add(self, deadline: int, prediction: Prediction, request: Event) -> None:
         """Keep a request, whose vector is in the row that `place` gave."""
         place = self._free.pop()
-        self._waiting[prediction.id] = Waiting(deadline, place, prediction)
+        self._waiting[prediction.id] = Waiting(deadline, place, prediction, request)
         heapq.heappush(self._deadlines, (deadline, prediction.offset, prediction.id))
 
     def take(self, request_id: str) -> Waiting | None:
@@ -81,10 +86,11 @@ class Pending:
 
     def snapshot(self) -> bytes:
         """All pending requests and their vectors."""
-        used = [waiting.place for waiting in self._waiting.values()]
+        waiting = list(self._waiting.values())
+        used = [one.place for one in waiting]
         return msgspec.msgpack.encode(
             (
-                list(self._waiting.values()),
+                [(w.deadline, w.place, w.prediction, w.request) for w in waiting],
                 self.rows[used].tobytes(),
                 len(self.rows),
                 self._free,
@@ -94,10 +100,13 @@ class Pending:
 
     def restore(self, state: bytes) -> None:
         """Take the state from `snapshot`."""
-        waiting, vectors, size, free, deadlines = msgspec.msgpack.decode(
-            state, type=tuple[list[Waiting], bytes, int, list[int], list[tuple[int, int, str]]]
+        one = tuple[int, int, Prediction, self._request]  # type: ignore[name-defined]
+        rows, vectors, size, free, deadlines = msgspec.msgpack.decode(
+            state, type=tuple[list[one], bytes, int, list[int], list[tuple[int, int, str]]]
         )
-        self.rows = np.zeros((size, self.rows.shape[1]))
-        self.rows[[w.place for w in waiting]] = np.frombuffer(vectors).reshape(len(waiting), -1)
+        waiting = [Waiting(*row) for row in rows]
+        width = self.rows.shape[1]
+        self.rows = np.zeros((size, width))
+        self.rows[[w.place for w in waiting]] = np.frombuffer(vectors).reshape(-1, width)
         self._free, self._deadlines = free, deadlines
         self._waiting = {w.prediction.id: w for w in waiting}

@@ -20,7 +20,7 @@ class RecentIds:
 
     def __init__(self, span_us: int) -> None:
         self._span_us = span_us
-        self._turn = span_us
+        self._turn = int(span_us)  # msgpack takes no subclass of int
         self._new: dict[str, None] = {}
         self._old: dict[str, None] = {}
 

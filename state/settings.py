@@ -57,7 +57,7 @@ class Online(_Part, frozen=True):
             `{class = "tree.HoeffdingTreeClassifier", grace_period = 100}`.
     """
 
-    rate: Positive = 0.05
+    rate: Positive = 0.03
     river: dict[str, Any] | None = None
 
 

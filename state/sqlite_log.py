@@ -47,13 +47,6 @@ class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: int
 
 
-class _Connections(threading.local):
-    """The databases that the current thread has open."""
-
-    def __init__(self) -> None:
-        self.of: dict[tuple[str, int], sqlite3.Connection] = {}
-
-
 class SqliteLog:
     """A log in a directory of a local disk, for any number of threads and processes.
 
@@ -78,8 +71,9 @@ class SqliteLog:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._mine = _Connections()
-        self._all: list[sqlite3.Connection] = []
+        # By the system's thread and not `threading.local`: in a thread that bytewax made, each call
+        # into Python begins with new thread locals, and would open its files once more.
+        self._databases: dict[tuple[int, str, int], sqlite3.Connection] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """See `Log.create`."""
@@ -158,10 +152,29 @@ class SqliteLog:
         with self._database(topic, partition) as database:
             return _tail(database)[0]
 
+    def check(self, topic: str, partition: int) -> range:
+        """Read the whole file of a partition and return the offsets that it holds.
+
+        Raises:
+            LogError: It is damaged, or a record is missing in the middle.
+        """
+        with self._database(topic, partition) as database:
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            held = range(_first(database), _tail(database)[0])
+            records = database.execute("SELECT count(*) FROM records").fetchone()[0]
+        place = self._folder(topic) / f"{partition}.db"
+        if found != "ok":
+            message = f"log file must be whole; got '{found}' in {place}"
+            raise LogError(message)
+        if records != len(held):
+            message = f"log must have every offset of {held}; got {records} records in {place}"
+            raise LogError(message)
+        return held
+
     def close(self) -> None:
         """See `Log.close`; the log must not be used afterwards."""
-        while self._all:
-            self._all.pop().close()
+        while self._databases:
+            self._databases.popitem()[1].close()
 
     def _folder(self, topic: str) -> Path:
         return self._root / topic
@@ -187,9 +200,10 @@ class SqliteLog:
     def _database(self, topic: str, partition: int) -> Iterator[sqlite3.Connection]:
         path = self._folder(topic) / f"{partition}.db"
         with _named(path):
-            database = self._mine.of.get((topic, partition))
+            place = threading.get_ident(), topic, partition
+            database = self._databases.get(place)
             if database is None:
-                database = self._open(topic, partition, path)
+                database = self._databases[place] = self._open(topic, partition, path)
             yield database
 
     def _open(self, topic: str, partition: int, path: Path) -> sqlite3.Connection:
@@ -204,9 +218,7 @@ class SqliteLog:
             isolation_level=None,
             check_same_thread=False,  # one thread uses it, another may close it
         )
-        self._all.append(database)
         database.execute("PRAGMA synchronous = FULL")
-        self._mine.of[topic, partition] = database
         return database
 
 

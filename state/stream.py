@@ -12,15 +12,18 @@ import msgspec
 from state.durations import Duration
 from state.events import Event
 from state.features import (
+    Bins,
     Calendar,
     Category,
     Column,
     Count,
+    Counted,
     Custom,
     Elapsed,
     Ewma,
     Feature,
     Field,
+    Labelled,
     Last,
     Reading,
     Rolling,
@@ -118,12 +121,12 @@ class Stream:
         What an event says about the future must lie within what its features and its label
         declare, or state would wait for it without end.
         """
-        limits: dict[type[Event], dict[str, int]] = {event: {} for event in self.events}
+        limits: dict[Counted, dict[str, int]] = {event: {} for event in self.events}
         for feature in self.features:
             if isinstance(feature, Rolling) and feature.at != "time":
-                for event in feature.weights:
+                for over in feature.weights:
                     ahead = Duration.parse(feature.ahead)
-                    limits[event][feature.at] = max(ahead, limits[event].get(feature.at, 0))
+                    limits[over][feature.at] = max(ahead, limits[over].get(feature.at, 0))
         request, deadline = self.request, self.label.deadline
         delay = Duration.parse(self.label.delay)
 
@@ -185,6 +188,9 @@ class Stream:
             msg = f"columns must not take the names of outcome fields; got {reserved}"
             raise StreamError(msg)
         levels = {column.name for column in self.columns if column.categorical}
+        for feature in self.features:
+            if isinstance(feature, Bins):
+                _check_bins(feature, set(names) - levels)
         for pair in self.crosses:
             for name in pair:
                 if name not in levels:
@@ -199,7 +205,7 @@ RESERVED = frozenset({
 """Fields that an outcome has beside the feature columns."""
 
 
-def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[type[Event], str]]:
+def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Counted, str]]:
     """Every (event, field) that a feature reads by name."""
     match feature:
         case Field(name) | Category(name):
@@ -211,15 +217,16 @@ def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[type
         case Rolling(by=by, at=at, stats=stats):
             yield from ((request, name) for name in by)
             readings = [stat.of for stat in stats if not isinstance(stat, Count)]
-            for event in feature.weights:
-                yield from ((event, name) for name in (*by, at, *_names(readings)))
+            for over in feature.weights:
+                yield from ((over, name) for name in (*_key_of(over, by), at, *_names(readings)))
         case Ewma(over=over, by=by, of=of):
-            yield from ((event, name) for event in (over, request) for name in by)
+            yield from ((request, name) for name in by)
+            yield from ((over, name) for name in _key_of(over, by))
             yield from ((over, name) for name in _names([of]))
         case Last(over=over, by=by, values=values):
             yield from ((event, name) for event in (over, request) for name in by)
             yield from ((over, name) for name in values)
-        case Custom():
+        case Bins() | Custom():
             return
 
 
@@ -235,6 +242,11 @@ def _durations_of(feature: Feature) -> Iterable[str]:
             return
 
 
+def _key_of(over: Counted, by: tuple[str, ...]) -> tuple[str, ...]:
+    """The key fields on the counted event itself; a label's are its request's."""
+    return () if over is Labelled else by
+
+
 def _names(readings: Iterable[Reading]) -> list[str]:
     return [reading for reading in readings if isinstance(reading, str)]
 
@@ -244,10 +256,20 @@ def _titled(feature: Feature) -> str:
     return f"{type(feature).__name__}({columns})"
 
 
-def _check_field(event: type[Event], name: str, where: str) -> None:
-    if name not in event.__struct_fields__:
-        have = ", ".join(event.__struct_fields__)
+def _check_field(event: Counted, name: str, where: str) -> None:
+    fields: tuple[str, ...] = getattr(event, "__struct_fields__", Labelled._fields)
+    if name not in fields:
+        have = ", ".join(fields)
         msg = f"{where} names field {name!r} that {event.__name__} lacks; it has {have}"
+        raise StreamError(msg)
+
+
+def _check_bins(bins: Bins, numeric: set[str]) -> None:
+    if bins.of not in numeric:
+        msg = f"bins {bins.name!r} must cut a numeric column; got {bins.of!r}"
+        raise StreamError(msg)
+    if not bins.edges or list(bins.edges) != sorted(set(bins.edges)):
+        msg = f"edges must ascend; got {bins.edges} in bins {bins.name!r}"
         raise StreamError(msg)
 
 

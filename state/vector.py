@@ -3,6 +3,7 @@
 Observing changes state; reading never does. What is forgotten reads as if it had never been.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -18,15 +19,18 @@ from state.calendar import calendar_reading
 from state.durations import Duration
 from state.events import MINUTE_US, Event
 from state.features import (
+    Bins,
     Calendar,
     Category,
     Count,
+    Counted,
     Custom,
     Elapsed,
     Ewma,
     Feature,
     Field,
     Hook,
+    Labelled,
     Last,
     Mean,
     Rate,
@@ -44,7 +48,7 @@ Observe = Callable[[Any], None]
 class _Step(NamedTuple):
     """One block that an event type changes."""
 
-    event: type[Event]
+    over: Counted
     table: Table
     key: Callable[[Any], Hashable]
     time: Callable[[Any], float]
@@ -78,6 +82,7 @@ class FeatureState:
         self._steps: list[_Step] = []
         self._blocks: list[_Block] = []
         self._scalars: list[tuple[int, Callable[[Any], float]]] = []
+        self._bins: list[tuple[int, int, tuple[float, ...]]] = []
         self.levels: dict[int, Levels] = {
             i: Levels() for i, column in enumerate(stream.columns) if column.categorical
         }
@@ -85,11 +90,11 @@ class FeatureState:
         for feature in stream.features:
             self._declare(feature, place)
             place += len(columns_of(feature))
-        self._observers = {event: self._observer(event) for event in stream.events}
+        self._observers = {over: self._observer(over) for over in (*stream.events, Labelled)}
         self.read = self._reader(place)
 
-    def observe(self, event: Event) -> None:
-        """Take one accepted event into every feature that counts it."""
+    def observe(self, event: Event | Labelled) -> None:
+        """Take one accepted event, or one label, into every feature that counts it."""
         self._observers[type(event)](event)
 
     def forget(self, now: int) -> None:
@@ -139,6 +144,10 @@ class FeatureState:
                 self._declare_ewma(feature, place)
             case Last():
                 self._declare_last(feature, place)
+            case Bins(of=of, edges=edges):
+                self.levels[place].restore(list(feature.levels))
+                names = [column.name for column in self._stream.columns]
+                self._bins.append((place, names.index(of), edges))
             case Custom(make, forget):
                 hook = make()
                 self._hooks.append((hook, Duration.parse(forget)))
@@ -152,11 +161,10 @@ class FeatureState:
         width = 1 + len(measures)
         table = self._arena.table(1 + ring * (1 + width), max(windows) + bucket)
         fixed = {"kind": kernels.ROLLING, "ring": ring, "bucket": bucket, "n": width}
-        for event, weight in feature.weights.items():
+        for over, weight in feature.weights.items():
             readings = (_constant(weight), *(_weighted(stat.of, weight) for stat in measures))
-            self._steps.append(
-                _Step(event, table, _key(feature.by), attrgetter(feature.at), readings, fixed)
-            )
+            key = _key_on(over, feature.by)
+            self._steps.append(_Step(over, table, key, attrgetter(feature.at), readings, fixed))
         stats = [
             {
                 "buckets": window // bucket,
@@ -174,11 +182,13 @@ class FeatureState:
         table = self._arena.table(2, age)
         fixed = {"kind": kernels.EWMA, "prior": feature.prior}
         step = {**fixed, "bucket": age, "n": 1, "rate": feature.rate}
-        key = _key(feature.by)
+        key = _key_on(feature.over, feature.by)
         self._steps.append(
             _Step(feature.over, table, key, _event_time, (_reading(feature.of),), step)
         )
-        self._blocks.append(_Block(table, key, {**fixed, "column": place, "forget": age}, []))
+        self._blocks.append(
+            _Block(table, _key(feature.by), {**fixed, "column": place, "forget": age}, [])
+        )
 
     def _declare_last(self, feature: Last, place: int) -> None:
         age = Duration.parse(feature.expires)
@@ -190,10 +200,10 @@ class FeatureState:
         self._steps.append(_Step(feature.over, table, key, _event_time, values, fixed))
         self._blocks.append(_Block(table, key, {**fixed, "column": place, "forget": age}, []))
 
-    def _observer(self, event: type[Event]) -> Observe:
+    def _observer(self, over: Counted) -> Observe:
         """The compiled observation of one event type."""
-        steps = [step for step in self._steps if step.event is event]
-        hooks = [hook.observe for hook, _ in self._hooks if event in hook.observes]
+        steps = [step for step in self._steps if step.over is over]
+        hooks = [hook.observe for hook, _ in self._hooks if over in hook.observes]
         table = np.zeros(len(steps), kernels.UPDATE)
         readings: list[tuple[int, Callable[[Any], float]]] = []
         for row, step in zip(table, steps, strict=True):
@@ -240,7 +250,7 @@ class FeatureState:
         put_address = _writer(addresses)
         sums = np.zeros(1 + max((int(row["n"]) for row in table), default=0))
         lookups = [(i, b.table.blocks, b.key) for i, b in enumerate(self._blocks)]
-        scalars, hooks = self._scalars, self._hook_places()
+        scalars, hooks, bins = self._scalars, self._hook_places(), self._bins
         arena, kernel = self._arena, kernels.read
 
         def read(request: Any, row: NDArray[np.float64]) -> None:
@@ -254,6 +264,9 @@ class FeatureState:
             for first, hook in hooks:
                 for i, value in enumerate(hook.values(request), first):
                     put[i] = value
+            for i, of, edges in bins:
+                value = put[of]
+                put[i] = 1.0 + bisect_right(edges, value) if value == value else 0.0  # noqa: PLR0124
 
         assert width == len(self._stream.columns)
         return read
@@ -276,6 +289,10 @@ _event_time: Callable[[Any], float] = attrgetter("time")
 
 def _key(by: Sequence[str]) -> Callable[[Any], Hashable]:
     return attrgetter(*by) if by else lambda _: ()
+
+
+def _key_on(over: Counted, by: Sequence[str]) -> Callable[[Any], Hashable]:
+    return _key([f"request.{name}" for name in by] if over is Labelled else by)
 
 
 def _reading(of: Reading) -> Callable[[Any], float]:

@@ -10,6 +10,7 @@ from flows.streams.flights_events import Arrived, Departed, Scheduled, Weather
 from flows.streams.turnaround import Turnaround
 from state.events import MINUTE_US
 from state.features import (
+    Bins,
     Calendar,
     Category,
     Count,
@@ -17,6 +18,7 @@ from state.features import (
     Elapsed,
     Ewma,
     Field,
+    Labelled,
     Last,
     Mean,
     Rate,
@@ -32,18 +34,19 @@ def is_late(event: Departed) -> bool:
     return event.delay > 15
 
 
-def departures(*by: str) -> Rolling:
-    """How many left lately, how many of them late, and how late."""
+def delays(*by: str) -> Rolling:
+    """How late those were that left lately."""
     return Rolling(
         over=Departed,
         by=by,
         windows=("1h", "3h"),
-        stats=(
-            Count("departed"),
-            Rate("late", is_late, prior=0.2),
-            Mean("delay", "delay", prior=8.0, strength=5.0),
-        ),
+        stats=(Mean("delay", "delay", prior=8.0, strength=5.0),),
     )
+
+
+def late(*by: str, windows: tuple[str, ...] = ("1h", "3h")) -> Rolling:
+    """The share that turned out late lately, those that have not left yet among them."""
+    return Rolling(over=Labelled, by=by, windows=windows, stats=(Rate("late", "label", prior=0.2),))
 
 
 def overdue(*by: str) -> Rolling:
@@ -53,15 +56,22 @@ def overdue(*by: str) -> Rolling:
         at="planned",
         ahead="3h",
         by=by,
-        windows=("3h",),
+        windows=("1h", "3h"),
         stats=(Count("overdue"),),
     )
 
 
-def usual(name: str, *by: str) -> Ewma:
-    """How often this flight, or this route, has been late of late."""
+def usual(name: str, *by: str, rate: float = 0.1) -> Ewma:
+    """How often these have been late of late, whenever they flew."""
     return Ewma(
-        name, over=Departed, by=by, of=is_late, rate=0.1, prior=0.2, forget="30d", transform="logit"
+        name,
+        over=Labelled,
+        by=by,
+        of="label",
+        rate=rate,
+        prior=0.2,
+        forget="60d",
+        transform="logit",
     )
 
 
@@ -87,11 +97,20 @@ stream = Stream(
         Field("distance"),
         Elapsed("block_minutes", since="planned", until="planned_arrival"),
         Elapsed("minutes_to_departure", since="time", until="planned"),
-        departures(),
-        departures("origin"),
-        departures("carrier"),
-        departures("origin", "carrier"),
-        departures("dest"),
+        Rolling(over=Departed, by=(), windows=("1h", "3h"), stats=(Count("departed"),)),
+        delays(),
+        delays("origin"),
+        delays("carrier"),
+        delays("origin", "carrier"),
+        delays("dest"),
+        late(),
+        late("origin"),
+        late("carrier"),
+        late("origin", "carrier"),
+        late("dest"),
+        late(windows=("30m",)),
+        late("origin", windows=("30m",)),
+        overdue(),
         overdue("origin"),
         overdue("origin", "carrier"),
         Rolling(
@@ -103,7 +122,21 @@ stream = Stream(
             stats=(Count("planned"),),
         ),
         usual("flight_usually_late", "carrier", "flight"),
+        usual("flight_lately_late", "carrier", "flight", "origin", rate=0.3),
+        usual("flight_always_late", "carrier", "flight", "origin", rate=0.03),
         usual("route_usually_late", "origin", "dest"),
+        usual("carrier_route_usually_late", "carrier", "origin", "dest"),
+        usual("origin_lately_late", "origin"),
+        usual("origin_carrier_lately_late", "origin", "carrier", rate=0.2),
+        Ewma(
+            "flight_usual_delay",
+            over=Departed,
+            by=("carrier", "flight", "origin"),
+            of="delay",
+            rate=0.1,
+            prior=8.0,
+            forget="60d",
+        ),
         Custom(Turnaround, forget="36h"),
         Last(
             over=Weather,
@@ -121,6 +154,21 @@ stream = Stream(
             ),
             expires="6h",
         ),
+        Bins(
+            "slack_bin",
+            of="turnaround_slack",
+            edges=(-120, -60, -30, -15, 0, 10, 20, 30, 40, 50, 60, 75, 90, 120, 180, 300, 480, 960),
+        ),
+        Bins(
+            "overdue_bin",
+            of="origin_overdue_3h",
+            edges=(1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40),
+        ),
+        Bins(
+            "late_bin",
+            of="origin_late_1h",
+            edges=(0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6),
+        ),
     ),
     crosses=(
         ("origin", "hour"),
@@ -133,6 +181,13 @@ stream = Stream(
         ("origin", "weekday"),
         ("carrier", "weekday"),
         ("dest", "weekday"),
+        ("slack_bin", "overdue_bin"),
+        ("slack_bin", "carrier"),
+        ("slack_bin", "hour"),
+        ("overdue_bin", "hour"),
+        ("overdue_bin", "dest"),
+        ("late_bin", "hour"),
+        ("late_bin", "carrier"),
     ),
     lateness="0s",
     dedup="48h",

@@ -42,5 +42,6 @@ class Filled(Event, frozen=True, kw_only=True):
     """What became of a quote, told by 5 s after it expires; silence means not filled."""
 
     of: str  # id of its Quote event
+    symbol: Code  # of its Quote event, so that both are in one partition
     filled: Annotated[int, Meta(ge=0, le=1)]
     pad: str = ""

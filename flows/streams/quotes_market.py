@@ -141,7 +141,7 @@ def _quotes(random: Generator, times: Ints, numbers: Ints, truth: Truth) -> Iter
     lives = _lives_us(random, n)
     log_odds = truth.log_odds(times - START_US, signals, symbols, lives)
     fills = random.random(n) < 1 / (1 + np.exp(-log_odds))
-    yield from _ends(random, times, numbers, lives, fills)
+    yield from _ends(random, times, numbers, symbols, lives, fills)
     columns = (
         numbers.tolist(),
         times.tolist(),
@@ -175,16 +175,27 @@ def _quotes(random: Generator, times: Ints, numbers: Ints, truth: Truth) -> Iter
 
 
 def _ends(
-    random: Generator, times: Ints, numbers: Ints, lives: Ints, fills: NDArray[np.bool_]
+    random: Generator,
+    times: Ints,
+    numbers: Ints,
+    symbols: Ints,
+    lives: Ints,
+    fills: NDArray[np.bool_],
 ) -> Iterator[_Timed]:
     n = len(times)
     at_fill = (random.random(n) * lives).astype(np.int64)
     at_report = lives + random.integers(LONGEST_REPORT_US, size=n)
     told = fills | (random.random(n) >= _SILENT_SHARE)
     ends = times + np.where(fills, at_fill, at_report)
-    rows = zip(numbers[told].tolist(), ends[told].tolist(), fills[told].tolist(), strict=True)
-    for number, time, filled in rows:
-        end = Filled(id=f"q{number}:end", time=time, of=f"q{number}", filled=int(filled))
+    columns = (part[told].tolist() for part in (numbers, ends, symbols, fills))
+    for number, time, symbol, filled in zip(*columns, strict=True):
+        end = Filled(
+            id=f"q{number}:end",
+            time=time,
+            of=f"q{number}",
+            symbol=_SYMBOL_CODES[symbol],
+            filled=int(filled),
+        )
         yield time, 1, number, _encode(end)
 
 

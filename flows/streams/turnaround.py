@@ -5,7 +5,13 @@ import math
 import msgspec
 
 from flows.streams.flights_events import Arrived, Departed, Scheduled
-from state.events import MINUTE_US
+from state.events import HOUR_US, MINUTE_US
+
+FORGET_US = 36 * HOUR_US
+"""Age of a leg at which it says nothing any more."""
+
+_CANCELLED_US = 6 * HOUR_US
+"""A departure overdue by more will not happen."""
 
 
 class Leg(msgspec.Struct):
@@ -13,74 +19,87 @@ class Leg(msgspec.Struct):
 
     Attributes:
         of: Id of its `Scheduled` event.
+        planned: Planned departure (µs).
         block_us: Planned time from gate to gate.
         touched: Event time of the newest event about it.
-        delay_out: Minutes late at departure.
-        delay_in: Minutes late at arrival; None while in the air.
-        due: When it will reach, or has reached, its gate (µs).
+        delay_out: Minutes late at departure; None while at the gate.
+        delay_in: Minutes late at arrival; None while not arrived.
+        due: When it will reach, or has reached, its gate (µs), as far as is known.
     """
 
     of: str
+    planned: int
     block_us: int
     touched: int
-    delay_out: float
-    delay_in: float | None
     due: int
+    delay_out: float | None = None
+    delay_in: float | None = None
 
 
 class Turnaround:
     """What the previous leg of the request's aircraft says, by tail number."""
 
-    columns = ("leg_delay_out", "leg_delay_in", "leg_in_air", "turnaround_slack")
+    columns = (
+        "leg_delay_out",
+        "leg_delay_in",
+        "leg_in_air",
+        "leg_overdue",
+        "turnaround_slack",
+        "turnaround_short",
+    )
     observes = (Scheduled, Departed, Arrived)
 
     def __init__(self) -> None:
-        self._planned: dict[str, Scheduled] = {}
-        self._flown: dict[str, Leg] = {}
+        self._legs: dict[str, Leg] = {}
 
     def observe(self, event: Scheduled | Departed | Arrived) -> None:
         """Follow the aircraft through plan, departure and arrival."""
+        leg = self._legs.get(event.tail)
         match event:
-            case Scheduled(tail=tail):
-                self._planned[tail] = event
-            case Departed(tail=tail):
-                self._depart(event)
-            case Arrived(tail=tail, of=of, time=time, delay=delay):
-                leg = self._flown.get(tail)
-                if leg is not None and leg.of == of:
-                    leg.touched, leg.delay_in, leg.due = time, delay, time
+            case Scheduled(id=of, planned=planned, planned_arrival=arrival):
+                self._legs[event.tail] = Leg(of, planned, arrival - planned, event.time, arrival)
+            case Departed(of=of) if leg is not None and leg.of == of:
+                leg.touched, leg.delay_out = event.time, event.delay
+                leg.due = event.time + leg.block_us
+            case Arrived(of=of) if leg is not None and leg.of == of:
+                leg.touched = leg.due = event.time
+                leg.delay_in = event.delay
 
     def values(self, request: Scheduled) -> tuple[float, ...]:
-        """Delay out and in (minutes), in the air (0/1), minutes to spare if it flies back too."""
-        leg = self._flown.get(request.tail)
-        if leg is None or request.time - leg.touched > FORGET_US:
-            return (math.nan,) * 4
-        slack = (request.planned - leg.due - leg.block_us) / MINUTE_US
-        in_air = leg.delay_in is None
-        return leg.delay_out, math.nan if leg.delay_in is None else leg.delay_in, in_air, slack
+        """Delay out and in, in the air (0/1), overdue at the gate, time to spare, time short.
+
+        All in minutes. Time to spare is what is left between the leg's way there and back, as
+        long each, and this departure. Time short is what is missing to an hour on the ground, for
+        the linear models: to them a night on the ground would drown what matters.
+        """
+        leg = self._legs.get(request.tail)
+        now = request.time
+        if leg is None or now - leg.touched > FORGET_US:
+            return math.nan, math.nan, math.nan, 0.0, math.nan, 0.0
+        due, overdue = leg.due, 0
+        if leg.delay_out is None:
+            overdue = max(now - leg.planned, 0)
+            due += overdue
+            if overdue > _CANCELLED_US:
+                return math.nan, math.nan, math.nan, 0.0, math.nan, 0.0
+        slack = (request.planned - due - leg.block_us) / MINUTE_US
+        return (
+            math.nan if leg.delay_out is None else leg.delay_out,
+            math.nan if leg.delay_in is None else leg.delay_in,
+            leg.delay_out is not None and leg.delay_in is None,
+            overdue / MINUTE_US,
+            slack,
+            min(max(60.0 - slack, 0.0), 150.0),
+        )
 
     def forget(self, before: int) -> None:
-        """Drop plans and legs last touched before this event time."""
-        self._planned = {t: plan for t, plan in self._planned.items() if plan.time >= before}
-        self._flown = {t: leg for t, leg in self._flown.items() if leg.touched >= before}
+        """Drop legs last touched before this event time."""
+        self._legs = {tail: leg for tail, leg in self._legs.items() if leg.touched >= before}
 
     def snapshot(self) -> bytes:
-        """Plans and legs."""
-        return msgspec.msgpack.encode((self._planned, self._flown))
+        """All legs."""
+        return msgspec.msgpack.encode(self._legs)
 
     def restore(self, state: bytes) -> None:
         """Take the state from `snapshot`."""
-        self._planned, self._flown = msgspec.msgpack.decode(
-            state, type=tuple[dict[str, Scheduled], dict[str, Leg]]
-        )
-
-    def _depart(self, event: Departed) -> None:
-        plan = self._planned.get(event.tail)
-        known = plan is not None and plan.id == event.of
-        block_us = plan.planned_arrival - plan.planned if plan is not None and known else 0
-        due = event.time + block_us
-        self._flown[event.tail] = Leg(event.of, block_us, event.time, event.delay, None, due)
-
-
-FORGET_US = 36 * 60 * MINUTE_US
-"""Age of a leg at which it says nothing any more."""
+        self._legs = msgspec.msgpack.decode(state, type=dict[str, Leg])

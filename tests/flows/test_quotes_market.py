@@ -68,6 +68,10 @@ def test_a_fill_comes_before_its_quote_expires_and_the_word_of_none_after(quotes
             assert quote.expires <= end.time < quote.expires + LONGEST_REPORT_US
 
 
+def test_the_word_on_a_quote_names_its_symbol(quotes, ends):
+    assert all(end.symbol == quotes[of].symbol for of, end in ends.items())
+
+
 def test_quotes_live_as_long_as_told(quotes):
     lives = [quote.expires - quote.time for quote in quotes.values()]
     assert SHORTEST_LIFE_US <= min(lives) < 1.01 * SHORTEST_LIFE_US

@@ -62,8 +62,7 @@ def test_the_shared_server_answers_on_loopback(h2o_server):
 
 def test_java_listens_on_loopback_only(h2o_server):
     java = _java_of(h2o_server.pid)
-    fds = [Path(f"/proc/{java}/fd/{name}") for name in os.listdir(f"/proc/{java}/fd")]
-    links = [os.readlink(fd) for fd in fds if os.path.lexists(fd)]
+    links = [str(fd.readlink()) for fd in Path(f"/proc/{java}/fd").iterdir() if fd.is_symlink()]
     sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
     listening, loopback = [], ("0100007F", "0000000000000000FFFF00000100007F")
     for table in ("tcp", "tcp6", "udp", "udp6"):

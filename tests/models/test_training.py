@@ -122,7 +122,7 @@ def test_a_champion_keeps_its_place_against_a_margin_and_loses_it_without(
 
 
 def test_a_champion_is_not_judged_on_rows_that_it_was_fitted_on(h2o_server, outcomes, task):
-    record, artifact = train(h2o_server, task, None)
+    _, artifact = train(h2o_server, task, None)
     mojo = read_mojo(artifact)
     end = BOUNDARY - DAY_US
     judged, _ = train(h2o_server, task, Champion("old", mojo, end))
@@ -162,6 +162,12 @@ def test_too_few_rows_are_skipped(h2o_server, task):
     record, artifact = train(h2o_server, msgspec.structs.replace(task, min_rows=10**6), None)
     assert (record.status, artifact) == ("skipped", b"")
     assert "at least 1000000" in record.reason
+
+
+def test_no_rows_at_all_are_skipped(h2o_server, task):
+    record, artifact = train(h2o_server, msgspec.structs.replace(task, files=[]), None)
+    assert (record.status, artifact) == ("skipped", b"")
+    assert "at least" in record.reason
 
 
 def test_one_class_is_skipped(h2o_server, outcomes, task, written):

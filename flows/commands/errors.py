@@ -1,0 +1,59 @@
+"""What a command tells in one line instead of a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bytewax.errors import BytewaxRuntimeError
+
+from flows.configuration import ConfigurationError
+from models.artifacts import ArtifactError
+from models.h2o_server import H2OError
+from state.stream import StreamError
+
+
+class CommandError(Exception):
+    """What was asked for cannot be done."""
+
+
+TOLD = (CommandError, ConfigurationError, StreamError, ArtifactError, H2OError, OSError)
+"""Errors whose message is meant for the person at the terminal; the log's are OSErrors."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Make a ValueError that the called function documents a CommandError.
+
+    Raises:
+        CommandError: There was one.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+@contextmanager
+def exiting() -> Iterator[None]:
+    """End the process with one line where a flow cannot even be made.
+
+    Raises:
+        SystemExit: What went wrong is for the person at the terminal to put right.
+    """
+    try:
+        with refusing():
+            yield
+    except TOLD as error:
+        msg = f"headwater: {error}"
+        raise SystemExit(msg) from error
+
+
+def root_of(error: BaseException) -> BaseException:
+    """What went wrong in a step of a dataflow, taken out of what bytewax wrapped it in.
+
+    Example:
+        >>> root_of(OSError("disk full"))
+        OSError('disk full')
+    """
+    while isinstance(error, BytewaxRuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

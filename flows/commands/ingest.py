@@ -1,0 +1,104 @@
+"""`headwater ingest`: files of events into the log."""
+
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flows.app import open_log
+from flows.commands.errors import CommandError, refusing
+from flows.commands.verb import Verb
+from flows.configuration import find_stream, load_settings
+from flows.home import environment_home
+from flows.ingest import Peek, ingest
+from state.log import Log
+
+_STDIN = "-"
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="JSON lines (also .gz and .zst), Parquet with a row per event, or an export of "
+        "events; - is standard input, JSON lines read to its end first",
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    for name in arguments.files:
+        if name != _STDIN and not Path(name).is_file():
+            msg = f"FILE must be a file that is there; got {name}"
+            raise CommandError(msg)
+    settings = load_settings()
+    stream = find_stream(settings.stream)
+    console = Console()
+    total = 0
+    with refusing():
+        log = open_log(settings, stream, environment_home())
+        for name in arguments.files:
+            with _path(name) as path:
+                records = _ingest(log, path, name, stream.peek())
+            total += records
+            console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
+    if len(arguments.files) > 1:
+        console.print(f"{total:,} records in all", highlight=False)
+    log.close()
+    return 0
+
+
+def _ingest(log: Log, path: Path, name: str, peek: Peek) -> int:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TextColumn("{task.fields[records]:,} records"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    hidden = not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(name, total=path.stat().st_size, records=0)
+
+        def show(done: int, _: int, records: int) -> None:
+            progress.update(task, completed=done, records=records)
+
+        return ingest(log, path, peek, on_progress=show)
+
+
+@contextmanager
+def _path(name: str) -> Iterator[Path]:
+    """The file to read; standard input is kept in one, for it has no length and no position."""
+    if name != _STDIN:
+        yield Path(name)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stdin.jsonl"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
+
+
+INGEST = Verb(
+    name="ingest",
+    help="append files of events to the log",
+    description=(
+        "Appends every line or row to the topic `events`, whether it is an event or not: the run "
+        "that reads it puts what is wrong into `dead_letters`. Append times are taken from an "
+        "export, else told from the order of the file. An empty home is set up first."
+    ),
+    examples="""\
+  headwater ingest january.jsonl.gz february.parquet
+  headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
+  zcat *.gz | headwater ingest -      standard input""",
+    arguments=_arguments,
+    call=_run,
+    stopped="what was appended stays; a run drops what a second ingest repeats soon after",
+)

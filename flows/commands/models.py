@@ -1,0 +1,83 @@
+"""`headwater models`: what was fitted, and what is in use."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.verb import Verb, log_of
+from flows.home import environment_home
+from flows.summary import fits_table
+from models.registry import Published
+from operators.decisions import PublishedModels
+from operators.journal import Journal
+from state.log import EVENTS, Log
+
+_PIPE_WIDTH = 200
+
+
+class _InUse(msgspec.Struct, frozen=True):
+    """What a partition predicts with, from which offset of `events` on."""
+
+    partition: int
+    model: str | None
+    offset: int
+
+
+class _Models(msgspec.Struct, frozen=True):
+    in_use: list[_InUse]
+    decisions: list[Published]
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
+
+
+def _run(arguments: Namespace) -> int:
+    log = log_of(environment_home())
+    models = _Models(_in_use(log), PublishedModels(log).records())
+    log.close()
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(models)).decode() + "\n")
+        return 0
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    console.print(fits_table(models.decisions))
+    console.print(_uses_table(models.in_use))
+    return 0
+
+
+def _in_use(log: Log) -> list[_InUse]:
+    newest = [(p, Journal(log, p).entries[-1:]) for p in range(log.partitions(EVENTS))]
+    return [
+        _InUse(p, entries[0].model, entries[0].offset) if entries else _InUse(p, None, 0)
+        for p, entries in newest
+    ]
+
+
+def _uses_table(in_use: list[_InUse]) -> Table:
+    table = Table(title="in use", title_justify="left", box=None)
+    for heading in ("partition", "model", "from offset"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for use in in_use:
+        table.add_row(str(use.partition), use.model or "-", f"{use.offset:,}")
+    return table
+
+
+MODELS = Verb(
+    name="models",
+    help="list what was fitted and what is in use",
+    description=(
+        "One line for each boundary: what was decided and why. Then the offline model that each "
+        "partition of `events` uses now."
+    ),
+    examples="""\
+  headwater models
+  headwater models --json""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

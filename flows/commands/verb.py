@@ -1,0 +1,65 @@
+"""What every verb of the `headwater` command is made of."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from flows.app import parse_day
+from flows.commands.errors import CommandError
+from flows.home import Home
+from state.sqlite_log import SqliteLog
+
+
+class Verb(NamedTuple):
+    """A verb.
+
+    Attributes:
+        name: As typed.
+        help: One line.
+        description: What it does, and what it leaves behind.
+        examples: Command lines, each with what it is for.
+        arguments: Adds its arguments to a parser.
+        call: Does it, and returns the exit code.
+        stopped: What Ctrl-C leaves behind.
+    """
+
+    name: str
+    help: str
+    description: str
+    examples: str
+    arguments: Callable[[ArgumentParser], None]
+    call: Callable[[Namespace], int]
+    stopped: str
+
+
+def moment(text: str) -> datetime:
+    """A date or time of an argument.
+
+    Raises:
+        ArgumentTypeError: It is neither.
+
+    Example:
+        >>> moment("2014-01-01").isoformat()
+        '2014-01-01T00:00:00+00:00'
+    """
+    try:
+        return parse_day(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def log_of(home: Home) -> SqliteLog:
+    """The log of a home that has one.
+
+    Raises:
+        CommandError: It has none.
+    """
+    log = home.log()
+    if not (home.root / "log").is_dir():
+        msg = (
+            f"home must hold a log; got none in {home.root}: "
+            "make one with `headwater run` or `headwater ingest FILE`"
+        )
+        raise CommandError(msg)
+    return log

@@ -1,0 +1,24 @@
+"""The training flow on its own: `python -m bytewax.run flows.train`, for `trainer = "external"`."""
+
+from bytewax.dataflow import Dataflow
+from rich.console import Console
+
+from flows.app import open_log
+from flows.commands.errors import exiting
+from flows.configuration import find_stream, load_settings
+from flows.fitting import Fitter
+from flows.home import environment_home
+from operators.dataflow import compose_training
+from operators.decisions import PublishedModels
+from operators.training import Trainer
+
+
+def flow() -> Dataflow:
+    """The dataflow that bytewax runs: it fits what becomes due until it is stopped."""
+    with exiting():
+        settings, home, console = load_settings(), environment_home(), Console(stderr=True)
+        stream = find_stream(settings.stream)
+        log = open_log(settings, stream, home)
+        fitter = Fitter(settings, stream, home, lambda line: console.print(line, highlight=False))
+    console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
+    return compose_training(lambda: Trainer(log, PublishedModels(log), fitter))

@@ -1,0 +1,36 @@
+# What is done often: `just` lists it. Everything runs in the Python environment that is active.
+
+_default:
+    @just --list --unsorted
+
+# Install the project and its tools into the active environment
+setup:
+    pip install -c constraints.txt -e '.[dev]'
+
+# Bring the code into shape
+fmt:
+    ruff check --fix
+    ruff format
+
+# Find what style and types forbid
+lint:
+    ruff check
+    ruff format --check
+    mypy
+
+# Run the tests, or the ones named
+test *args:
+    pytest {{ args }}
+
+# All that CI looks at
+check: lint test
+
+# Take the log through the models; on an empty home the demo
+run *args:
+    headwater run {{ args }}
+
+# Measure the throughput, and the quality of the last run
+bench:
+    python bench/bench_throughput.py
+    headwater export outcomes --out "${HEADWATER_HOME:-var}/outcomes.parquet"
+    python bench/bench_quality.py "${HEADWATER_HOME:-var}/outcomes.parquet"

@@ -1,0 +1,280 @@
+import io
+import json
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.__main__ import main
+from flows.home import Home, create_topics
+from flows.streams.quotes_market import Market
+from models.registry import Published
+from operators.decisions import PublishedModels
+from operators.journal import Activated, Journal
+from state.log import Entry
+
+EVENTS = list(islice(Market(seed=3, rate_per_s=1.0).events(1.0), 300))
+APRIL_US = 1_364_774_400_000_000
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(EVENTS))
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def log(home):
+    log = home.log()
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def filled(log):
+    create_topics(log, 2)
+    return log
+
+
+def ended(*argv):
+    """The exit code, whether `main` returned it or argparse left with it."""
+    try:
+        return main(argv)
+    except SystemExit as end:
+        return end.code
+
+
+def refused(capsys, *argv):
+    """The one line that a refusal puts on stderr."""
+    assert ended(*argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("headwater: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+def prediction(number):
+    return {
+        "id": f"q{number}",
+        "event_time": APRIL_US + number * DAY_US,
+        "key": "k",
+        "probability": 0.25,
+        "online": 0.25,
+        "offline": None,
+        "residual": None,
+        "decision": False,
+        "model": None,
+        "partition": 0,
+        "offset": number,
+    }
+
+
+def predict(log, days):
+    for day in range(days):
+        value = json.dumps(prediction(day)).encode()
+        log.append("predictions", 0, [Entry(APRIL_US + day * DAY_US, b"k", value)])
+
+
+@pytest.mark.parametrize("verb", ["run", "ingest", "export", "models", "doctor"])
+def test_help_of_every_verb_ends_with_examples(capsys, verb):
+    assert ended(verb, "--help") == 0
+    help_text, examples = capsys.readouterr().out.split("\nexamples:\n")
+    assert help_text.startswith(f"usage: headwater {verb}")
+    assert all(f"headwater {verb}" in line for line in examples.splitlines())
+
+
+def test_help_names_every_verb(capsys):
+    assert ended("--help") == 0
+    out = capsys.readouterr().out
+    assert all(f"\n    {verb}" in out for verb in ("run", "ingest", "export", "models", "doctor"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "VERB"),
+        (["expört"], "invalid choice: 'expört'"),
+        (["run", "--until", "tomorrow"], "date must be like 2013-04-01"),
+        (["run", "-w", "0"], "whole number from 1; got '0'"),
+        (["export", "predictons", "--out", "x.jsonl"], "invalid choice: 'predictons'"),
+        (["export", "events"], "--out"),
+        (["export", "events", "--out", "x.jsonl", "--from", "31.1."], "date must be like"),
+        (["ingest"], "FILE"),
+        (["ingest", "nowhere.jsonl"], "got nowhere.jsonl"),
+        (["ingest", "."], "FILE must be a file"),
+        (["export", "events", "--out", "x.jsonl"], "home must hold a log"),
+        (["models"], "home must hold a log"),
+    ],
+)
+def test_wrong_arguments_give_one_line_and_leave_nothing(home, capsys, argv, said):
+    assert said in refused(capsys, *argv)
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("verb", [["run"], ["ingest", "events.jsonl"]])
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("strem = 'quotes'", "strem"),
+        ("[training]\nevery = '0d'", "duration must be positive"),
+        ("stream = ", "headwater.toml"),
+        ("stream = 'birds'", "'birds'"),
+        ("stream = 'no_such_module:stream'", "no_such_module"),
+    ],
+)
+def test_wrong_settings_give_one_line_and_leave_nothing(home, capsys, verb, setting, said):
+    (home.root.parent / "headwater.toml").write_text(setting)
+    assert said in refused(capsys, *verb)
+    assert not home.root.exists()
+
+
+def test_a_config_that_is_not_there_gives_one_line(home, capsys, monkeypatch):
+    monkeypatch.setenv("HEADWATER_CONFIG", "other.toml")
+    assert "other.toml" in refused(capsys, "run")
+
+
+def test_a_broken_file_gives_one_line_that_names_it(home, capsys):
+    (home.root.parent / "broken.jsonl.gz").write_bytes(b"this is not gzip")
+    assert "broken.jsonl.gz" in refused(capsys, "ingest", "broken.jsonl.gz")
+
+
+def test_another_number_of_partitions_than_the_log_has_gives_one_line(home, capsys):
+    assert main(["ingest", "events.jsonl"]) == 0
+    capsys.readouterr()
+    (home.root.parent / "headwater.toml").write_text('stream = "quotes"\npartitions = 3\n')
+    assert "partitions must be 8 as made; got 3" in refused(capsys, "run")
+
+
+def test_until_needs_a_home_of_the_demo(home, capsys):
+    assert main(["ingest", "events.jsonl"]) == 0
+    capsys.readouterr()
+    assert "--until" in refused(capsys, "run", "--until", "2014-01-01")
+
+
+def test_ingest_counts_each_file_and_all(home, log, capsys):
+    (home.root.parent / "two.jsonl").write_bytes(b"junk\n" + EVENTS[0] + b"\n")
+    assert main(["ingest", "events.jsonl", "two.jsonl"]) == 0
+    assert capsys.readouterr().out == (
+        "events.jsonl: 300 records\ntwo.jsonl: 2 records\n302 records in all\n"
+    )
+    assert sum(log.end("events", p) for p in range(8)) == 302
+
+
+def test_ingest_makes_the_partitions_that_the_settings_name(home, log):
+    (home.root.parent / "headwater.toml").write_text('stream = "quotes"\npartitions = 3\n')
+    assert main(["ingest", "events.jsonl"]) == 0
+    assert log.partitions("events") == 3
+
+
+def test_ingest_takes_standard_input(home, log, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n".join(EVENTS))))
+    assert main(["ingest", "-"]) == 0
+    assert capsys.readouterr().out == "-: 300 records\n"
+    assert sum(log.end("events", p) for p in range(8)) == 300
+
+
+def test_events_exported_come_back_as_the_same_records(home, log, capsys, monkeypatch, tmp_path):
+    assert main(["ingest", "events.jsonl"]) == 0
+    assert main(["export", "events", "--out", "out.jsonl.zst"]) == 0
+    assert capsys.readouterr().out.endswith("out.jsonl.zst: 300 records\n")
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "other"))
+    assert main(["ingest", "out.jsonl.zst"]) == 0
+    other = Home(tmp_path / "other").log()
+    for partition in range(8):
+        assert other.read("events", partition, 0) == log.read("events", partition, 0)
+    other.close()
+
+
+def test_predictions_become_the_columns_of_parquet(filled, tmp_path):
+    predict(filled, 3)
+    assert main(["export", "predictions", "--out", "p.parquet"]) == 0
+    rows = pq.read_table(tmp_path / "p.parquet").to_pylist()
+    naive = [{**row, "event_time": row["event_time"].replace(tzinfo=UTC)} for row in rows]
+    days = [datetime(2013, 4, day, tzinfo=UTC) for day in (1, 2, 3)]
+    assert naive == [{**prediction(n), "event_time": day} for n, day in enumerate(days)]
+
+
+def test_outcomes_become_parquet_with_the_columns_of_the_stream(filled, tmp_path):
+    assert main(["export", "outcomes", "--out", "o.parquet"]) == 0
+    names = pq.read_schema(tmp_path / "o.parquet").names
+    assert names[: len(prediction(0)) + 2] == [*prediction(0), "label", "label_time"]
+    assert "spread" in names
+
+
+@pytest.mark.parametrize("topic", ["metrics", "alerts", "dead_letters", "models"])
+def test_topics_with_nested_records_are_no_parquet(filled, capsys, topic):
+    assert "use .jsonl" in refused(capsys, "export", topic, "--out", "x.parquet")
+    assert main(["export", topic, "--out", "x.jsonl"]) == 0
+
+
+@pytest.mark.parametrize("topic", ["activations", "snapshots"])
+def test_flat_topics_may_be_parquet(filled, topic):
+    assert main(["export", topic, "--out", "x.parquet"]) == 0
+
+
+@pytest.mark.parametrize("out", ["x.parquet", "x.csv", "x"])
+def test_events_may_only_be_json_lines(filled, capsys, out, tmp_path):
+    assert ".jsonl" in refused(capsys, "export", "events", "--out", out)
+    assert not (tmp_path / out).exists()
+
+
+def test_a_folder_that_is_not_there_gives_one_line(filled, capsys):
+    assert "nowhere" in refused(capsys, "export", "events", "--out", "nowhere/x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "days"),
+    [
+        (["--from", "2013-04-02"], [1, 2, 3]),
+        (["--to", "2013-04-02"], [0]),
+        (["--from", "2013-04-01T12:00", "--to", "2013-04-03"], [1]),
+        (["--to", "2013-04-02T02:00+02:00"], [0]),
+    ],
+)
+def test_export_takes_what_was_appended_in_a_span(filled, tmp_path, bounds, days):
+    predict(filled, 4)
+    assert main(["export", "predictions", "--out", "p.jsonl", *bounds]) == 0
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    assert [json.loads(line)["offset"] for line in lines] == days
+
+
+def decide(log):
+    """Two boundaries, and the first's model in use in the second of two partitions."""
+    published = PublishedModels(log)
+    published.publish(
+        Published(boundary=APRIL_US, status="promoted", reason="better", algorithm="gbm", model="m")
+    )
+    published.publish(
+        Published(boundary=APRIL_US + DAY_US, status="skipped", reason="few", algorithm="gbm")
+    )
+    Journal(log, 1).write(Activated(1_234, "m", APRIL_US), APRIL_US)
+
+
+def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):
+    decide(filled)
+    assert main(["models"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "2 boundaries, 1 models promoted" in lines
+    assert "2013-04-01 00:00 promoted m - - - better" in lines
+    assert "2013-04-02 00:00 skipped - - - - few" in lines
+    assert lines[-2:] == ["0 - 0", "1 m 1,234"]
+
+
+def test_models_as_json_holds_the_records(filled, capsys):
+    decide(filled)
+    assert main(["models", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["in_use"] == [
+        {"partition": 0, "model": None, "offset": 0},
+        {"partition": 1, "model": "m", "offset": 1234},
+    ]
+    assert [one["status"] for one in told["decisions"]] == ["promoted", "skipped"]

@@ -1,0 +1,54 @@
+"""Local clock readings against the standard library, over both changes of the clock."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.calendar import calendar_reading, local_clock
+from tests.rides import Ended
+
+ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"]
+PARTS = {
+    "hour": lambda local: f"h{local.hour:02d}",
+    "weekday": lambda local: local.strftime("%a").lower(),
+    "minute_of_day": lambda local: 60 * local.hour + local.minute,
+    "day_of_year": lambda local: int(local.strftime("%j")),
+}
+moments = st.datetimes(
+    datetime(1970, 1, 2),
+    datetime(2099, 12, 30),
+    timezones=st.just(UTC),
+) | st.integers(-200, 200).map(
+    lambda minutes: datetime(2024, 3, 31, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+)
+
+
+def at(moment):
+    time = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return Ended(id="a", time=0, of="", city="b", driver=1, pickup=time, late=0.0)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@given(times=st.lists(moments, min_size=1, max_size=4))
+def test_every_part_is_what_a_clock_on_the_wall_shows(zone, times):
+    for part, read in PARTS.items():
+        reading = calendar_reading(part, "pickup", ZoneInfo(zone))
+        for moment in times:
+            assert reading(at(moment)) == read(moment.astimezone(ZoneInfo(zone)))
+
+
+def test_the_clock_jumps_with_daylight_saving():
+    hour = calendar_reading("hour", "pickup", ZoneInfo("Europe/Berlin"))
+    start = datetime(2024, 3, 31, 0, 59, tzinfo=UTC)
+    assert hour(at(start)) == "h01"
+    assert hour(at(start + timedelta(minutes=1))) == "h03"
+
+
+def test_a_clock_goes_back_as_well_as_on():
+    local = local_clock(ZoneInfo("Europe/Berlin"))
+    summer, winter = at(datetime(2024, 7, 1, tzinfo=UTC)), at(datetime(2024, 1, 1, tzinfo=UTC))
+    offsets = [local(e.pickup) - e.pickup for e in (summer, winter, summer)]
+    assert offsets == [7_200_000_000, 3_600_000_000, 7_200_000_000]

@@ -1,0 +1,130 @@
+"""What the README shows and lists is so."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from flows.__main__ import _parser, main
+from flows.configuration import find_stream, load_settings
+from flows.home import ALL_TOPICS, environment_home
+from models.registry import Published, Status
+from operators.journal import Activated
+from operators.messages import Records
+from operators.shard import Shard
+from operators.snapshots import Committed
+from state.durations import Duration
+from state.outputs import Alert, DeadLetter, Metrics, Prediction, Reason
+from state.settings import Settings
+
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+
+
+def block(language: str) -> str:
+    """The one code block of the own stream's section in a language."""
+    section = README.split("\n## Bring your own stream\n")[1].split("\n### ")[0]
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of the table whose first column has this heading: cells by the first."""
+    lines = README.split(f"\n| {heading} |")[1].splitlines()[2:]
+    rows = [line.strip("| ").split(" | ") for line in lines[: lines.index("")]]
+    return {first.strip("`"): rest for first, *rest in rows}
+
+
+def flat(settings: msgspec.Struct, path: str = "") -> dict[str, Any]:
+    """Every setting by its path."""
+    found: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(settings).items():
+        is_table = isinstance(value, msgspec.Struct)
+        found |= flat(value, f"{path}{name}.") if is_table else {f"{path}{name}": value}
+    return found
+
+
+def as_toml(value: Any) -> str:
+    if value is None:
+        return "unset"
+    shown = str(value) if isinstance(value, Duration) else value
+    return f"`{msgspec.json.encode(shown).decode()}`"
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """The own stream's files in an empty working directory, ingested."""
+    (tmp_path / "jobs.py").write_text(block("python"), "utf-8")
+    (tmp_path / "headwater.toml").write_text(block("toml"), "utf-8")
+    (tmp_path / "jobs.jsonl").write_text(block("json"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    monkeypatch.delenv("HEADWATER_HOME", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert main(["ingest", "jobs.jsonl"]) == 0
+    yield environment_home().log()
+    sys.modules.pop("jobs")
+
+
+def test_the_example_predicts_learns_and_buries_as_the_text_says(example):
+    settings = load_settings()
+    stream = find_stream(settings.stream)
+    found: dict[str, list[Any]] = {"predictions": [], "outcomes": [], "dead_letters": []}
+    for partition in range(stream.partitions):
+        shard = Shard(stream, settings, partition)
+        emitted = shard.apply(Records(example.read("events", partition, 0)))
+        for topic, values in found.items():
+            _, entries = emitted.entries.get(topic, (0, []))
+            values.extend(msgspec.json.decode(entry.value) for entry in entries)
+    example.close()
+    assert [made["id"] for made in found["predictions"]] == ["j1", "j2"]
+    assert {made["id"]: made["label"] for made in found["outcomes"]} == {"j1": 0, "j2": 1}
+    (letter,) = found["dead_letters"]
+    assert (letter["reason"], letter["offset"]) == ("invalid", 4)  # l2 is the fifth line
+    assert "$.busy" in letter["detail"]
+
+
+def test_every_command_line_is_one_that_headwater_takes():
+    lines = re.findall(r"^(?:[A-Z_]+=\S+ )*headwater (.*)$", README, re.MULTILINE)
+    assert len(lines) > 5
+    for line in lines:
+        _parser().parse_args(shlex.split(line))
+
+
+def test_the_settings_are_all_listed_with_their_defaults():
+    listed = {key: default for key, (default, _) in table("key").items()}
+    assert listed == {key: as_toml(value) for key, value in flat(Settings()).items()}
+
+
+def test_the_topics_are_all_listed_with_their_fields():
+    listed = table("topic")
+    assert listed.keys() == set(ALL_TOPICS)
+    records = {
+        "activations": Activated,
+        "predictions": Prediction,
+        "metrics": Metrics,
+        "alerts": Alert,
+        "dead_letters": DeadLetter,
+        "snapshots": Committed,
+        "models": Published,
+    }
+    for topic, record in records.items():
+        fields = re.findall(r"`(\w+)`", listed[topic][1])
+        assert fields == list(record.__struct_fields__), topic
+
+
+def test_the_reasons_of_dead_letters_are_all_explained():
+    assert list(table("reason")) == list(get_args(Reason))
+
+
+def test_the_decisions_on_a_fit_are_all_explained():
+    assert list(table("decision")) == list(get_args(Status))
+
+
+def test_the_alerts_are_all_named():
+    (line,) = [line for line in README.splitlines() if line.startswith("**`alerts`**")]
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Alert)}["kind"]
+    assert re.findall(r"`(\w+)`", line)[1:] == list(get_args(kinds))
