@@ -29,6 +29,10 @@ check: lint test
 run *args:
     headwater run {{ args }}
 
+# Make the fits of a run with `training.trainer = "external"`, until Ctrl-C
+fit:
+    python -m bytewax.run flows.train
+
 # Measure the throughput, and the quality of the last run
 bench:
     python bench/bench_throughput.py

@@ -40,6 +40,8 @@ SETTINGS = {
     "training": {"trainer": "external", "wait": False, "every": "3650d"},
 }
 
+run_flow: Callable[..., None] = cli_main  # bytewax gives it no types
+
 
 class Row(msgspec.Struct, frozen=True):
     """One line of the table.
@@ -159,7 +161,7 @@ def full_path(events: list[bytes], home: Home) -> Work:
     append_history(log, events, stream.peek())
 
     def work() -> tuple[int, int]:
-        cli_main(App(settings_from(SETTINGS), home, Console(quiet=True)).flow())
+        run_flow(App(settings_from(SETTINGS), home, Console(quiet=True)).flow())
         return held(log, "predictions"), held(log, "outcomes")
 
     return work
@@ -182,7 +184,9 @@ def timed(what: str, events: list[bytes], work: Work) -> Row:
 def rows(n: int, size: int, root: Path) -> Iterator[Row]:
     """Everything once, with n events of one size."""
     learned, scored = hour(n, size), burst(n, size)
-    base = timed("decode", learned, decode(learned))
+    # So short that one pass may be far off.
+    passes = [timed("decode", learned, decode(learned)) for _ in range(5)]
+    base = min(passes, key=lambda row: row.seconds)
     yield base
     for what, events, work in (
         ("River", learned, river(learned)),
@@ -218,6 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=100_000, help="in each row (100000)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(arguments)
+    if options.events < 1:
+        parser.error(f"--events must be positive; got {options.events}")
     tune_collector()
     with TemporaryDirectory() as root:
         list(rows(1_000, SIZES[0], Path(root) / "warm"))  # kernels compiled, modules loaded

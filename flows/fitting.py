@@ -1,10 +1,10 @@
 """Fits for the training step: H2O kept running between them, failures turned into decisions."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h2o
-import msgspec
 
 from flows.home import Home
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
@@ -109,12 +109,6 @@ class Fitter:
 
 
 def _line(record: Published) -> str:
+    day = datetime.fromtimestamp(record.boundary / 1e6, UTC)
     loss = f", log-loss {record.metrics.log_loss:.4f}" if record.metrics else ""
-    day = msgspec.json.encode(_date(record.boundary)).decode().strip('"')
-    return f"{day}  {record.status} {record.model or 'no model'}{loss} ({record.reason})"
-
-
-def _date(time_us: int) -> object:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    return datetime.fromtimestamp(time_us / 1e6, UTC).date()
+    return f"{day:%Y-%m-%d %H:%M}  {record.status} {record.model}{loss} ({record.reason})"

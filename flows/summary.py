@@ -75,11 +75,11 @@ def _quality(log: Log) -> Table | str:
 def fits_table(decisions: list[Published]) -> Table:
     """One line for each boundary."""
     promoted = sum(decision.status == "promoted" for decision in decisions)
-    title = f"{len(decisions)} boundaries, {promoted} models promoted"
+    title = f"Boundaries: {len(decisions)}, models promoted: {promoted}"
     table = Table(title=title, title_justify="left", box=None)
-    for heading in ("boundary", "decision", "model", "rows", "log-loss", "champion's", "why"):
+    for heading in ("boundary", "decision", "model", "rows", "log-loss", "champion's"):
         right = heading in {"rows", "log-loss", "champion's"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "why")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for one in decisions:
         table.add_row(
             f"{datetime.fromtimestamp(one.boundary / 1e6, UTC):%Y-%m-%d %H:%M}",
@@ -88,8 +88,9 @@ def fits_table(decisions: list[Published]) -> Table:
             f"{one.window.rows:,}" if one.window else "-",
             f"{one.metrics.log_loss:.4f}" if one.metrics else "-",
             f"{one.champion_metrics.log_loss:.4f}" if one.champion_metrics else "-",
-            one.reason,
         )
+        if one.status in {"failed", "skipped"}:
+            table.add_row("", one.reason.splitlines()[0][:70])
     return table
 
 

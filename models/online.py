@@ -100,7 +100,7 @@ class OnlineModels:
         """Both models and the scaler; weights never touched are left out."""
         parts = [self._scale.tobytes()]
         for weights in (self._online, self._residual):
-            used = np.nonzero(weights.any(axis=1))[0]
+            used = np.logical_or(weights[:, 0], weights[:, 1]).nonzero()[0]
             parts += [used.tobytes(), weights[used].tobytes()]
         river = b"" if self._river is None else self._river.snapshot()
         return msgspec.msgpack.encode([*parts, river])

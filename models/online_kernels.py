@@ -89,9 +89,7 @@ def adagrad(weights: Any, place: Any, value: Any, m: int, error: float, rate: fl
 
 
 @_jit
-def predict(
-    row: Any, spec: Any, scale: Any, online: Any, residual: Any, room: Any
-) -> Any:
+def predict(row: Any, spec: Any, scale: Any, online: Any, residual: Any, room: Any) -> Any:
     """The online model's logit and the residual model's correction."""
     kinds, crosses, size = spec
     place, value = room

@@ -1,6 +1,7 @@
 """Any River classifier, named in the settings, over the linear models' design."""
 
 import importlib
+import inspect
 import pickle
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,8 @@ class RiverModel:
 
     Args:
         description: `class` is a path under `river`, the rest its arguments; an argument that is a
-            table with a `class` is made the same way.
+            table with a `class` is made the same way. What draws at random and is given no `seed`
+            gets one: the same labels must make the same model.
 
     Raises:
         ValueError: There is no such classifier, or it does not take these arguments.
@@ -60,6 +62,8 @@ def _made(description: Any) -> Any:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(f"river.{module}"), name)
+        if "seed" in inspect.signature(kind).parameters:
+            arguments.setdefault("seed", 1)
         return kind(**{key: _made(value) for key, value in arguments.items()})
     except (ImportError, AttributeError, TypeError) as error:
         msg = f"online.river must describe something that River has; got {path!r}: {error}"

@@ -11,12 +11,12 @@ Parameters = dict[str, Value]
 # Each grid's first values are the defaults. Parameters as H2O names them.
 GRIDS: dict[str, dict[str, Sequence[Value]]] = {
     "gbm": {
-        "ntrees": [60],
-        "max_depth": [5, 4, 6],
-        "learn_rate": [0.1, 0.07],
-        "sample_rate": [0.7, 0.8, 0.6],
-        "col_sample_rate": [0.4, 0.3, 0.5],
-        "min_rows": [50, 20, 100],
+        "ntrees": [100],
+        "max_depth": [6, 5, 7],
+        "learn_rate": [0.07, 0.05],
+        "sample_rate": [0.7, 0.8],
+        "col_sample_rate": [0.3, 0.2],
+        "min_rows": [50, 100],
         "nbins": [32],
         "nbins_top_level": [64],
         "nbins_cats": [64, 32],

@@ -113,6 +113,13 @@ class PartitionReader:
         yield self._activate(self._journal.entries[-1])
 
     def _read_on(self) -> Iterator[Message]:
+        if not self._wait and self._offset >= self._free_from:
+            entries = self._journal.entries
+            champion = self._decisions.champion()
+            if champion != (entries[-1].model if entries else None):
+                self._journal.write(Activated(self._offset, champion, None), self._boundary)
+                yield self._activate(entries[-1])
+                return
         records = self._read(self._batch)
         if not records:
             yield from self._at_end()
@@ -127,17 +134,10 @@ class PartitionReader:
         yield self._records(records)
 
     def _at_end(self) -> Iterator[Message]:
-        """At the end other partitions tell how late it is, and a new champion may take over."""
+        """At the end other partitions tell how late it is."""
         due = self._boundaries.newest(newest_append_time(self._log))
         if due > self._boundary:
             yield self._hold(due)
-            return
-        entries = self._journal.entries
-        active = entries[-1].model if entries else None
-        champion = self._decisions.champion()
-        if champion != active and self._offset >= self._free_from and not self._wait:
-            self._journal.write(Activated(self._offset, champion, None), self._boundary)
-            yield self._activate(entries[-1])
 
     def _hold(self, boundary: int) -> Boundary:
         self.holding = boundary

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,7 @@ class Trainer:
         self._snapshots = Snapshots(log)
         self._thread = ThreadPoolExecutor(1, "fit")
         self._running: Future[Published] | None = None
+        self._tell()
 
     def poll(self) -> bool:
         """Publish a fit that has ended, start one that is due; whether one is running.
@@ -42,7 +44,8 @@ class Trainer:
         if self._running is not None:
             if not self._running.done():
                 return True
-            self._publish(self._running.result())
+            self._published.publish(self._running.result())
+            self._tell()
             self._running = None
         self._snapshots.refresh()
         boundary = self._snapshots.due(self._published.decided())
@@ -59,14 +62,18 @@ class Trainer:
             self._running.exception()
         self._thread.shutdown()
 
-    def _publish(self, decision: Published) -> None:
-        if decision.status in {"failed", "rejected"}:
-            alert = Alert(
-                "fit_failed" if decision.status == "failed" else "fit_rejected",
-                decision.boundary,
-                f"the champion stays: {decision.reason}",
-            )
-            partition = self._log.partitions("alerts") - 1
-            entry = Entry(decision.boundary, b"", msgspec.json.encode(alert))
-            self._log.append("alerts", partition, [entry])
-        self._published.publish(decision)
+    def _tell(self) -> None:
+        """Write the alerts that are missing: they follow from the decisions, one by one."""
+        partition = self._log.partitions("alerts") - 1
+        told = self._log.end("alerts", partition)
+        bad = [r for r in self._published.records() if r.status in {"failed", "rejected"}]
+        entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
+        if entries:
+            self._log.append("alerts", partition, entries, sequence=told)
+
+
+def _alert(decision: Published) -> Alert:
+    kind: Literal["fit_failed", "fit_rejected"] = (
+        "fit_failed" if decision.status == "failed" else "fit_rejected"
+    )
+    return Alert(kind, decision.boundary, f"the champion stays: {decision.reason}")

@@ -6,7 +6,7 @@ from typing import Self
 from state.events import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 _UNIT_US = {"ms": 1_000, "s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
-_FORM = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_FORM = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
 class Duration(int):

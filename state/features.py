@@ -137,8 +137,8 @@ Statistic = Count | Sum | Mean | Rate
 class Rolling:
     """Statistics over the last minutes or hours, for each key.
 
-    A window of length W seen at time t holds the buckets that end in (t - W, t]; a bucket is a
-    sixtieth of the shortest window unless given. Late events land in their own bucket.
+    A window of length W seen at time t holds the bucket of t and those before it, W in all; a
+    bucket is a sixtieth of the shortest window unless given. Late events land in their own bucket.
 
     Args:
         over: The event counted, `Labelled` for the labels as they become known, or several with

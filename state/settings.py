@@ -31,7 +31,8 @@ class Training(_Part, frozen=True):
         models: Candidates a search draws, beside the last winner.
         seed: Of everything random in a fit.
         min_rows: A fit with fewer rows is skipped.
-        margin: How much lower than the champion's a challenger's log-loss must be.
+        margin: How much lower than the champion's a challenger's log-loss must be; below 0 it may
+            be that much higher, for a fresher model is worth more than the noise of one slice.
         refit: Fit the winner once more on all rows, the newest slice included.
     """
 
@@ -44,7 +45,7 @@ class Training(_Part, frozen=True):
     models: Whole = 1
     seed: Annotated[int, Meta(ge=0)] = 1
     min_rows: Whole = 2_000
-    margin: float = 0.0
+    margin: float = -0.002
     refit: bool = True
 
 

@@ -8,9 +8,10 @@ from operator import or_
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from state.durations import Duration
-from state.events import Event
+from state.events import Event, TimeUs
 from state.features import (
     Bins,
     Calendar,
@@ -127,14 +128,19 @@ class Stream:
                 for over in feature.weights:
                     ahead = Duration.parse(feature.ahead)
                     limits[over][feature.at] = max(ahead, limits[over].get(feature.at, 0))
+        boundless = {event: _boundless(event) for event in self.events}
         request, deadline = self.request, self.label.deadline
         delay = Duration.parse(self.label.delay)
 
         def check(event: Event) -> str | None:
-            for name, ahead in limits[type(event)].items():
+            kind: Any = type(event)
+            for name in boundless[kind]:
+                if not -(2**63) <= (getattr(event, name) or 0) < 2**63:
+                    return f"{name} must fit 64 bits"
+            for name, ahead in limits[kind].items():
                 if getattr(event, name) > event.time + ahead:
                     return f"{name} must be at most {Duration(ahead)} after time"
-            if type(event) is request and deadline(event) > event.time + delay:
+            if kind is request and deadline(event) > event.time + delay:
                 return f"the label's deadline must be at most {delay} after time"
             return None
 
@@ -146,7 +152,7 @@ class Stream:
 
     def peek(self) -> Callable[[bytes], tuple[int | None, bytes]]:
         """A function from raw bytes to (event time or None, partition key)."""
-        fields: list[tuple[str, Any]] = [("time", int)]
+        fields: list[tuple[str, Any]] = [("time", TimeUs)]
         if self.key is not None:
             fields.append((self.key, str))
         decode = msgspec.json.Decoder(msgspec.defstruct("Peeked", fields)).decode
@@ -203,6 +209,24 @@ RESERVED = frozenset({
     "partition", "offset", "label", "label_time",
 })  # fmt: skip
 """Fields that an outcome has beside the feature columns."""
+
+
+def _boundless(event: type[Event]) -> list[str]:
+    """Fields that may hold a whole number of any length."""
+    declared = inspect.type_info(event)
+    assert isinstance(declared, inspect.StructType)
+    return [f.name for f in declared.fields if any(map(_is_boundless, _alternatives(f.type)))]
+
+
+def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+
+
+def _is_boundless(kind: inspect.Type) -> bool:
+    lowest_and_highest = (("ge", "gt"), ("le", "lt"))
+    return isinstance(kind, inspect.IntType) and not all(
+        any(getattr(kind, bound) is not None for bound in either) for either in lowest_and_highest
+    )
 
 
 def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Counted, str]]:

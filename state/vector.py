@@ -204,6 +204,8 @@ class FeatureState:
         """The compiled observation of one event type."""
         steps = [step for step in self._steps if step.over is over]
         hooks = [hook.observe for hook, _ in self._hooks if over in hook.observes]
+        if not steps and not hooks:
+            return _ignore
         table = np.zeros(len(steps), kernels.UPDATE)
         readings: list[tuple[int, Callable[[Any], float]]] = []
         for row, step in zip(table, steps, strict=True):
@@ -285,6 +287,10 @@ class FeatureState:
 # Storing one number through a memoryview takes half the time that the array itself takes.
 _writer: Callable[[Any], Any] = memoryview
 _event_time: Callable[[Any], float] = attrgetter("time")
+
+
+def _ignore(seen: Any) -> None:
+    del seen
 
 
 def _key(by: Sequence[str]) -> Callable[[Any], Hashable]:

@@ -174,7 +174,7 @@ def history(n, seed=1):
         source = chance.choice(["app", "desk"])
         if chance.random() < 0.15:
             fell = chance.choice([None, 0.0, chance.uniform(0, 20)])
-            events.append((time, Rain(id=f"r{i}", time=at, city=city, fell=fell, wind=i % 30)))
+            events.append((time, Rain(id=f"r{i}", time=at, city=city, fell=fell, wind=i % 30 / 2)))
             continue
         pickup = time + chance.randrange(25) * MINUTE_US
         asked = Asked(

@@ -89,7 +89,7 @@ def test_models_are_fitted_promoted_and_used_from_their_boundary_on(first):
         if one["event_time"] < decisions[1].boundary:
             assert one["model"] == expected
             assert (one["offline"] is None) == (expected is None)
-    assert f"{BOUNDARIES} boundaries" in output
+    assert f"Boundaries: {BOUNDARIES}" in output
     assert "ensemble" in output
 
 

@@ -1,5 +1,7 @@
 """Shards driven in a loop, and all that they emit."""
 
+from dataclasses import replace
+
 from operators.messages import Records
 from operators.shard import TOPICS, Shard
 from state.settings import Settings, settings_from
@@ -8,8 +10,9 @@ from tests.rides import stream
 SETTINGS: Settings = settings_from({"metrics": {"every": "20m"}, "clock": {"span": "30m"}})
 
 
-def rides_shard():
-    return Shard(stream, SETTINGS, 0)
+def rides_shard(**changes):
+    """A shard of the rides stream, or of one that differs in this."""
+    return Shard(replace(stream, **changes), SETTINGS, 0)
 
 
 class Run:

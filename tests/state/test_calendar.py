@@ -17,12 +17,10 @@ PARTS = {
     "minute_of_day": lambda local: 60 * local.hour + local.minute,
     "day_of_year": lambda local: int(local.strftime("%j")),
 }
-moments = st.datetimes(
-    datetime(1970, 1, 2),
-    datetime(2099, 12, 30),
-    timezones=st.just(UTC),
-) | st.integers(-200, 200).map(
-    lambda minutes: datetime(2024, 3, 31, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+last_second = round(datetime(2099, 12, 30, tzinfo=UTC).timestamp())
+around_the_change = st.integers(1_711_846_800 - 12_000, 1_711_846_800 + 12_000)
+moments = (st.integers(86_400, last_second) | around_the_change).map(
+    lambda seconds: datetime.fromtimestamp(seconds, UTC)
 )
 
 

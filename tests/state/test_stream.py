@@ -15,7 +15,6 @@ from state.features import (
     Field,
     Labelled,
     Last,
-    Mean,
     Rolling,
     Sum,
 )
@@ -45,7 +44,7 @@ def rolling(**changes):
         ({"features": (rolling(over=Rain, by=("driver",)),)}, "'driver' that Rain lacks"),
         ({"features": (rolling(at="arrive"),)}, "'arrive' that Ended lacks"),
         ({"features": (rolling(stats=(Sum("s", "price"),)),)}, "'price' that Ended lacks"),
-        ({"features": (rolling(over=Labelled, stats=(Mean("m", "late"),)),)}, "that Labelled lacks"),
+        ({"features": (rolling(over=Labelled, stats=(Sum("m", "late"),)),)}, "that Labelled lacks"),
         ({"features": (rolling(windows=("1 hour",)),)}, r"got '1 hour' in feature Rolling\(city"),
         ({"features": (rolling(windows=("1h",), bucket="soon"),)}, "got 'soon' in feature"),
         ({"features": (rolling(ahead="later"),)}, "got 'later' in feature"),
@@ -92,7 +91,7 @@ def test_every_column_has_a_place_in_the_order_of_the_features():
 
 def test_the_horizon_is_the_longest_window():
     assert stream.horizon_us == 2 * HOUR_US
-    assert replace(stream, features=(Field("price"),)).horizon_us == HOUR_US
+    assert replace(stream, features=(Field("price"),), crosses=()).horizon_us == HOUR_US
 
 
 def test_what_an_event_says_of_the_future_lies_within_what_was_declared():

@@ -4,9 +4,10 @@ import math
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from state.durations import Duration
@@ -124,6 +125,8 @@ def check(state, seen, request):
             assert got[name] == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True), name
 
 
+# Each example makes a state: to shrink one would take minutes.
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 halves = st.integers(-40, 80).map(lambda n: n / 2)
 drivers = st.integers(0, 2)
 step = st.tuples(
@@ -156,7 +159,7 @@ def event_of(kind, number, time, city, driver, half, pickup):
 
 
 @given(steps=st.lists(step, max_size=50), start=st.sampled_from([1, START_US]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=80, phases=UNSHRUNK)
 def test_the_vector_is_what_its_definition_says(steps, start):
     state, seen, high = FeatureState(stream), [], start
     for number, (kind, gap, late, city, driver, half, pickup) in enumerate(steps):
@@ -194,6 +197,16 @@ def test_a_late_event_counts_where_it_belongs():
     got = vector(state, ask)
     assert (got["city_driver_count_30m"], got["city_driver_count_2h"]) == (3, 5)
     assert (got["all_ended_10m"], got["all_ended_1h"]) == (2, 4)
+
+
+def test_what_is_older_than_the_ring_takes_no_newer_bucket_s_place():
+    state, seen = FeatureState(stream), []
+    now = START_US + 8 * HOUR_US
+    for back in range(600):  # 200 minutes in buckets of 20 seconds: twice round the ring
+        ended = event_of("end", back, now, "ber", 0, 1.0, 0)
+        seen.append(msgspec.structs.replace(ended, pickup=now - back * 20 * SECOND_US))
+        state.observe(seen[-1])
+    check(state, seen, event_of("ask", 1, now, "ber", 0, 1.0, 0))
 
 
 def test_reading_changes_no_window_and_no_average():

@@ -1,0 +1,179 @@
+"""A partition at work: outputs, then the cut, then the checkpoint, with little in between."""
+
+import msgspec
+import pytest
+
+from operators.boundaries import Boundaries
+from operators.decisions import PublishedModels
+from operators.journal import Journal
+from operators.live import LivePartition
+from operators.messages import Finish
+from operators.reader import PartitionReader
+from operators.recovery import recover
+from operators.shard import TOPICS
+from operators.snapshots import SnapshotWriter
+from state.checkpoints import CheckpointStore
+from state.log import Entry
+from state.sqlite_log import SqliteLog
+from tests.operators.shard_runs import Run, feed, rides_shard
+from tests.rides import HOUR_US, START_US, records, stream
+
+RECORDS = records(150)
+OUTPUTS = (*TOPICS, "snapshots", "activations")
+
+
+@pytest.fixture
+def root(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    for topic in ("events", "models", *OUTPUTS):
+        log.create(topic, 1)
+    log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
+    log.close()
+    return tmp_path
+
+
+@pytest.fixture
+def log(root):
+    log = SqliteLog(root / "log")
+    yield log
+    log.close()
+
+
+def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
+    """A partition that checkpoints after so many messages, without a wait for training."""
+    store = CheckpointStore(root / "checkpoints")
+    shard = recover(rides_shard, store, log, lambda model, _: pytest.fail(model))
+    reader = PartitionReader(
+        log,
+        Journal(log, 0),
+        shard.position,
+        partition=0,
+        boundaries=Boundaries(START_US, HOUR_US),
+        decisions=PublishedModels(log),
+        load=pytest.fail,
+        wait=False,
+        batch=batch,
+    )
+    count = iter(range(1, 10**9))
+    return LivePartition(
+        shard,
+        reader,
+        log,
+        snapshots=SnapshotWriter(log, stream, root / "snapshots"),
+        checkpoints=store,
+        checkpoint_due=lambda: next(count) % every == 0,
+        most_in_flight=most_in_flight,
+    )
+
+
+def run(partition, most=10**9):
+    done = 0
+    while done < most and (message := partition.read()) is not None:
+        partition.append(partition.score(message))
+        done += 1
+    return done
+
+
+def stored(log, topic):
+    return [record[2:] for record in log.read(topic, 0, 0, max_records=10**6)]
+
+
+def everything(root, log):
+    files = {p.name: p.read_bytes() for p in (root / "snapshots").rglob("*.parquet")}
+    return {topic: stored(log, topic) for topic in OUTPUTS}, files
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an unbroken run writes."""
+    other = tmp_path_factory.mktemp("whole")
+    log = SqliteLog(other / "log")
+    for topic in ("events", "models", *OUTPUTS):
+        log.create(topic, 1)
+    log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
+    run(live(other, log))
+    written = everything(other, log)
+    log.close()
+    return written
+
+
+def test_what_is_written_is_what_the_shard_emits(root, log, whole):
+    written, files = whole
+    alone = feed(Run(rides_shard()), RECORDS)
+    assert len(files) > 3
+    for topic in TOPICS:
+        assert written[topic] == [entry[1:] for entry in alone.written[topic]]
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 9, 17, 26])
+@pytest.mark.parametrize("lost", ["nothing", "append", "checkpoint"])
+def test_a_run_killed_anywhere_and_started_again_writes_the_same_bytes(
+    root, log, whole, stop, lost
+):
+    partition = live(root, log, every=3)
+    run(partition, stop)
+    message = partition.read()
+    if lost != "append" and message is not None:
+        scored = partition.score(message)
+        if lost == "checkpoint":
+            scored = scored._replace(checkpoint=None)
+        partition.append(scored)
+    again = live(root, log, every=7, batch=33)
+    run(again)
+    assert again.at_end()
+    assert everything(root, log) == whole
+
+
+def test_an_append_torn_between_topics_is_completed(root, log, whole):
+    partition = live(root, log, every=1000)
+    run(partition, 6)
+    emitted = next(
+        e for e in iter(lambda: partition.score(partition.read()).emitted, None) if e.entries
+    )
+    topic, (sequence, entries) = next(iter(emitted.entries.items()))
+    log.append(topic, 0, entries[: len(entries) // 2 + 1], sequence=sequence)
+    run(live(root, log))
+    assert everything(root, log) == whole
+
+
+def test_a_run_without_its_checkpoints_arrives_at_the_same_bytes(root, log, whole):
+    run(live(root, log))
+    for path in (root / "checkpoints").rglob("*.ckpt"):
+        path.unlink()
+    run(live(root, log, batch=7))
+    assert everything(root, log) == whole
+
+
+def test_checkpoints_are_made_when_due_at_every_boundary_and_at_the_end(root, log):
+    partition = live(root, log, every=10**6)
+    run(partition)
+    partition.append(partition.score(Finish()))
+    kept = list(CheckpointStore(root / "checkpoints").newest_first(0))
+    boundaries = [msgspec.json.decode(value)["boundary"] for _, value in stored(log, "snapshots")]
+    assert [c.boundary for c in kept if c.at_boundary] == boundaries[::-1]
+    assert kept[0].offset == len(RECORDS)
+    assert not kept[0].at_boundary
+    assert live(root, log).shard.position.offset == len(RECORDS)
+
+
+def test_reading_waits_while_too_much_is_on_its_way(root, log):
+    partition = live(root, log, batch=10, most_in_flight=5_000)
+    sizes, waiting = [], []
+    while (message := partition.read()) is not None:
+        waiting.append(partition.score(message))
+        sizes.append(waiting[-1].size)
+    assert 5_000 <= sum(sizes) < 5_000 + max(sizes)
+    assert not partition.at_end()
+    while (message := partition.read()) is None:
+        partition.append(waiting.pop(0))
+    assert waiting
+    waiting.append(partition.score(message))
+    for scored in waiting:
+        partition.append(scored)
+    while (message := partition.read()) is not None:
+        partition.append(partition.score(message))
+    assert partition.at_end()
+
+
+def test_one_record_larger_than_the_bound_still_passes(root, log):
+    assert run(live(root, log, batch=1, most_in_flight=1)) >= len(RECORDS)

@@ -1,0 +1,130 @@
+"""Boundary after boundary is decided once, whatever became of the trainer before."""
+
+import threading
+
+import msgspec
+import pytest
+
+from models.registry import Published
+from operators.decisions import PublishedModels
+from operators.snapshots import Committed
+from operators.training import Trainer
+from state.log import Entry
+from state.outputs import Alert
+from state.sqlite_log import SqliteLog
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    for topic, partitions in (("snapshots", 2), ("models", 1), ("alerts", 3)):
+        log.create(topic, partitions)
+    yield log
+    log.close()
+
+
+def commit(log, *boundaries):
+    for partition in range(2):
+        cuts = [Committed(b, f"{partition}/{b}.parquet", "", 1, 0, b) for b in boundaries]
+        log.append("snapshots", partition, [Entry(0, b"", msgspec.json.encode(c)) for c in cuts])
+
+
+class Fits:
+    """Fits that end as they are told to, and what they were given."""
+
+    def __init__(self, *ends):
+        self.ends = list(ends)
+        self.given = []
+
+    def __call__(self, boundary, cuts, earlier):
+        self.given.append((boundary, [c.path for c in cuts], [p.boundary for p in earlier]))
+        end = self.ends[len(self.given) - 1]
+        if isinstance(end, Exception):
+            raise end
+        return published(boundary, end)
+
+
+def published(boundary, status):
+    model = f"gbm-{boundary}" if status in {"promoted", "rejected"} else ""
+    return Published(
+        boundary=boundary, status=status, reason=f"{status} it was", algorithm="gbm", model=model
+    )
+
+
+def alerts(log):
+    return [msgspec.json.decode(r.value, type=Alert) for r in log.read("alerts", 2, 0)]
+
+
+def test_each_boundary_is_fitted_with_its_cuts_and_all_earlier_decisions(log):
+    commit(log, 10, 20)
+    fits = Fits("skipped", "promoted")
+    Trainer(log, PublishedModels(log), fits).finish()
+    assert fits.given == [
+        (10, ["0/10.parquet", "1/10.parquet"], []),
+        (20, ["0/10.parquet", "1/10.parquet", "0/20.parquet", "1/20.parquet"], [10]),
+    ]
+    assert PublishedModels(log).records() == [published(10, "skipped"), published(20, "promoted")]
+    assert alerts(log) == []
+
+
+def test_nothing_due_is_nothing_done(log):
+    fits = Fits()
+    trainer = Trainer(log, PublishedModels(log), fits)
+    assert not trainer.poll()
+    trainer.finish()
+    assert fits.given == []
+
+
+@pytest.mark.parametrize("status", ["failed", "rejected"])
+def test_the_champion_stays_and_an_alert_says_so(log, status):
+    commit(log, 10, 20)
+    decisions = PublishedModels(log)
+    Trainer(log, decisions, Fits("promoted", status)).finish()
+    assert decisions.champion_at(20) == (True, "gbm-10")
+    assert alerts(log) == [Alert(f"fit_{status}", 20, f"the champion stays: {status} it was")]
+
+
+def test_a_fit_goes_on_beside_the_flow(log):
+    commit(log, 10)
+    go = threading.Event()
+
+    def slow(boundary, cuts, earlier):
+        assert go.wait(30)
+        return published(boundary, "promoted")
+
+    decisions = PublishedModels(log)
+    trainer = Trainer(log, decisions, slow)
+    assert trainer.poll()
+    assert trainer.poll()
+    assert decisions.champion() is None
+    go.set()
+    trainer.finish()
+    assert decisions.champion() == "gbm-10"
+
+
+def test_a_trainer_that_was_stopped_goes_on_where_it_was(log):
+    commit(log, 10, 20)
+    broken = Trainer(log, PublishedModels(log), Fits("promoted", ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        broken.finish()
+    fits = Fits("promoted")
+    Trainer(log, PublishedModels(log), fits).finish()
+    assert fits.given[0][::2] == (20, [10])
+    assert [record.boundary for record in PublishedModels(log).records()] == [10, 20]
+
+
+def test_a_trainer_killed_between_decision_and_alert_alerts_at_its_next_start(log):
+    decisions = PublishedModels(log)
+    for boundary, status in ((10, "failed"), (20, "promoted"), (30, "rejected")):
+        decisions.publish(published(boundary, status))
+    Trainer(log, decisions, Fits()).finish()
+    Trainer(log, PublishedModels(log), Fits()).finish()
+    assert [alert.time for alert in alerts(log)] == [10, 30]
+
+
+def test_a_fit_repeated_after_a_crash_alerts_once(log):
+    commit(log, 10)
+    log.append("alerts", 0, [Entry(0, b"", b"{}")])  # a shard's own
+    for _ in range(2):
+        Trainer(log, PublishedModels(log), Fits("failed")).finish()
+    assert len(alerts(log)) == 1
