@@ -16,9 +16,9 @@ def recover(
 ) -> Shard:
     """The shard to go on with.
 
-    A checkpoint is usable when every output topic already holds what the shard had emitted, and
-    the log still holds the record it goes on with. What follows is emitted again and must equal
-    what is there.
+    A checkpoint is usable when a shard of the same shape wrote it, every output topic already holds
+    what that shard had emitted, and the log still holds the record it goes on with. What follows is
+    emitted again and must equal what is there.
 
     Args:
         fresh: Makes an empty shard.
@@ -28,7 +28,7 @@ def recover(
     """
     shard = fresh()
     for checkpoint in store.newest_first(shard.partition):
-        if checkpoint.stream == shard.stream.name and _reached(checkpoint, log):
+        if checkpoint.shape == shard.shape and _reached(checkpoint, log):
             shard.restore(checkpoint.shard, lambda model: load(model, shard))
             break
     return shard
@@ -37,7 +37,7 @@ def recover(
 def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
     """The shard as it stands."""
     return Checkpoint(
-        shard.stream.name,
+        shard.shape,
         shard.partition,
         shard.position.offset,
         shard.counters,

@@ -4,6 +4,7 @@ It takes records in log order and gives predictions, outcomes, metrics and alert
 clock, no random source and no file, so the same log gives the same bytes wherever it runs.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,12 @@ class Shard:
         self._out: dict[str, list[Entry]] = {topic: [] for topic in TOPICS}
         self._outcome = outcome_type(stream)
         self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
+
+    @property
+    def shape(self) -> str:
+        """What a checkpoint must have in common with this shard: version, stream and columns."""
+        columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
+        return f"{VERSION} {self.stream.name} {columns[:16]}"
 
     @property
     def counters(self) -> dict[str, int]:

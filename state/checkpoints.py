@@ -19,7 +19,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """A shard at one offset.
 
     Attributes:
-        stream: Name of the stream.
+        shape: Of the state, see `Shard.shape`.
         partition: Of `events`.
         offset: The next record.
         counters: How many records the shard had emitted to each output topic.
@@ -28,7 +28,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         shard: `Shard.snapshot()`.
     """
 
-    stream: str
+    shape: str
     partition: int
     offset: int
     counters: dict[str, int]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from state.durations import Duration
 from state.events import Event
 
 
@@ -158,6 +159,13 @@ class Rolling:
     at: str = "time"
     ahead: str = "0s"
     bucket: str | None = None
+
+    @property
+    def bucket_us(self) -> int:
+        """Length of a bucket, µs."""
+        if self.bucket is not None:
+            return Duration.parse(self.bucket)
+        return max(min(Duration.parse(window) for window in self.windows) // 60, 1)
 
     @property
     def weights(self) -> Mapping[Counted, float]:

@@ -98,6 +98,8 @@ class Stream:
                 _check_field(event, name, f"feature {_titled(feature)}")
             for text in _durations_of(feature):
                 _check_duration(text, f"feature {_titled(feature)}")
+            if isinstance(feature, Rolling):
+                _check_windows(feature)
         self._check_columns()
 
     @cached_property
@@ -286,6 +288,14 @@ def _check_field(event: Counted, name: str, where: str) -> None:
         have = ", ".join(fields)
         msg = f"{where} names field {name!r} that {event.__name__} lacks; it has {have}"
         raise StreamError(msg)
+
+
+def _check_windows(rolling: Rolling) -> None:
+    for window in rolling.windows:
+        if not Duration.parse(window) or Duration.parse(window) % rolling.bucket_us:
+            bucket = Duration(rolling.bucket_us)
+            msg = f"window must be a multiple of its bucket {bucket}; got {window!r} in "
+            raise StreamError(msg + f"feature {_titled(rolling)}")
 
 
 def _check_bins(bins: Bins, numeric: set[str]) -> None:

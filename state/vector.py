@@ -154,7 +154,7 @@ class FeatureState:
 
     def _declare_rolling(self, feature: Rolling, place: int) -> None:
         windows = [int(Duration.parse(window)) for window in feature.windows]
-        bucket = int(Duration.parse(feature.bucket)) if feature.bucket else min(windows) // 60
+        bucket = feature.bucket_us
         slack = Duration.parse(feature.ahead) + Duration.parse(self._stream.lateness)
         ring = -(-(max(windows) + slack) // bucket) + 1
         measures = [stat for stat in feature.stats if not isinstance(stat, Count)]

@@ -1,13 +1,19 @@
-"""One real H2O for all tests that fit."""
+"""One real H2O for all tests that fit, and outcomes that a model can learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import h2o
+import numpy as np
+import polars as pl
 import pytest
 
 from models.h2o_server import H2OServer
+
+START_US = 1_357_000_000_000_000
+DAY_US = 86_400_000_000
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +27,45 @@ def h2o_server() -> Iterator[H2OServer]:
         h2o.no_progress()
         yield server
         h2o.connection().close()
+
+
+def _outcomes(days: int, per_day: int, seed: int) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    n = days * per_day
+    times = np.sort(random.integers(0, days * DAY_US // 1000, n)) + START_US // 1000
+    carrier, dest = random.integers(0, 6, n), random.integers(0, 80, n)
+    x = random.normal(size=(n, 4))
+    logit = -1 + 1.2 * x[:, 0] - x[:, 1] * (x[:, 2] > 0) + 0.4 * (carrier - 2) + 0.01 * dest
+    labels = random.random(n) < 1 / (1 + np.exp(-logit))
+    x[random.random(x.shape) < 0.05] = np.nan
+    return pl.DataFrame(
+        {
+            "id": [f"r{i}" for i in range(n)],
+            "event_time": pl.Series(times).cast(pl.Datetime("ms")),
+            "label_time": pl.Series(times + 3_600_000).cast(pl.Datetime("ms")),
+            "carrier": [f"C{i}" for i in carrier],
+            "dest": [f"D{i}" for i in dest],
+            "label": labels.astype(np.int8),
+            "probability": random.random(n),
+        }
+    ).with_columns(pl.Series(f"x{j}", x[:, j]).fill_nan(None) for j in range(4))
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> pl.DataFrame:
+    """Ten days of 400 requests; labels come after an hour."""
+    return _outcomes(10, 400, 1)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[pl.DataFrame], list[Path]]:
+    """Writes a frame as three Parquet files."""
+
+    def write(frame: pl.DataFrame) -> list[Path]:
+        paths = [tmp_path / f"part-{i}.parquet" for i in range(3)]
+        third = -(-len(frame) // 3)
+        for i, path in enumerate(paths):
+            frame[i * third : (i + 1) * third].write_parquet(path, compression="zstd")
+        return paths
+
+    return write

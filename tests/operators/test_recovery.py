@@ -119,7 +119,7 @@ def test_with_every_checkpoint_corrupt_it_starts_at_the_beginning(store, log, ch
 
 
 def test_a_checkpoint_of_another_stream_is_not_used(store, log, checkpoints):
-    foreign = msgspec.structs.replace(next(store.newest_first(0)), stream="flights")
+    foreign = msgspec.structs.replace(next(store.newest_first(0)), shape="flights")
     store.save(foreign)
     assert recovered(store, log).position.offset == 80
 
