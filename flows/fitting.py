@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import h2o
+from polars.exceptions import PolarsError
 
 from flows.home import Home
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
-from models.mojo import read_mojo
+from models.mojo import MojoError, read_mojo
 from models.registry import Published
 from models.search import check_algorithm
-from models.training import Champion, Task, failed, train
+from models.training import Champion, Task, failed, lacking, skipped, train
 from operators.snapshots import Committed
 from state.durations import Duration
 from state.settings import Settings
@@ -47,13 +48,19 @@ class Fitter:
         """Fit, keep the artifact, and return the decision."""
         task = self._task(boundary, cuts, earlier)
         try:
-            record, artifact = train(self.server(), task, self._champion(earlier))
-            if artifact:
-                self._artifacts.put(artifact)
-        except (H2OError, OSError) as error:
+            record = self._fit(task, earlier)
+        except (H2OError, OSError, MojoError, PolarsError) as error:
             self.close()
             record = failed(task, error)
         self._say(_line(record))
+        return record
+
+    def _fit(self, task: Task, earlier: list[Published]) -> Published:
+        reason = lacking(task)
+        if reason:
+            return skipped(task, reason)
+        record, artifact = train(self.server(), task, self._champion(earlier))
+        self._artifacts.put(artifact)
         return record
 
     def server(self) -> H2OServer:

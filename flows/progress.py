@@ -77,7 +77,9 @@ class RunProgress:
         speed = (self._done - self._shown_done) / since
         self._shown, self._shown_done = time.monotonic(), self._done
         self._total = max(self._total, self._done)  # what was ingested since the start
-        day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
+        day = "no event yet"
+        if self._event_time:
+            day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
         figures = f"{speed:>7,.0f}/s  log-loss {_figures(self._losses)}"
         if self._console.is_terminal:
             self._bar.update(

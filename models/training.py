@@ -95,13 +95,10 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     tries = candidates(
         task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
     )
-    if not task.files:
-        reason = f"rows must be at least {task.min_rows}; got 0 in the window"
-        return Trained(_record(task, "skipped", reason), b"")
+    reason = lacking(task)
+    if reason:
+        return Trained(skipped(task, reason), b"")
     rows = pl.scan_parquet(list(task.files))
-    lacking = _lacking(rows, cuts, task.min_rows)
-    if lacking:
-        return Trained(_record(task, "skipped", lacking), b"")
     validation = _validation(rows, task, cuts)
     labels = validation[LABEL].cast(pl.Float64).to_numpy()
     with tidy(server) as prefix:
@@ -125,16 +122,19 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     return Trained(record, artifact)
 
 
-def _lacking(rows: pl.LazyFrame, cuts: Spans, min_rows: int) -> str:
-    """Why there can be no fit; empty if there can."""
-    found = rows.select(
+def lacking(task: Task) -> str:
+    """Why there can be no fit, told without H2O; empty if there can."""
+    if not task.files:
+        return f"rows must be at least {task.min_rows}; got 0 in the window"
+    cuts = spans(task.boundary, task.window, task.validation, task.embargo)
+    found = pl.scan_parquet(list(task.files)).select(
         pl.col(LABEL).filter(cuts.whole.in_polars()).count().alias("rows"),
         pl.col(LABEL).filter(cuts.training.in_polars()).n_unique().alias("training"),
         pl.col(LABEL).filter(cuts.validation.in_polars()).n_unique().alias("validation"),
     ).collect()
     count, *classes = found.row(0)
-    if count < min_rows:
-        return f"rows must be at least {min_rows}; got {count} in the window"
+    if count < task.min_rows:
+        return f"rows must be at least {task.min_rows}; got {count} in the window"
     for name, labels in zip(("training", "validation"), classes, strict=True):
         if labels < 2:
             return f"{name} rows must have both labels; got {labels}"
@@ -228,6 +228,11 @@ def _window(rows: pl.LazyFrame, task: Task, cuts: Spans, validation_rows: int) -
 
 def _record(task: Task, status: Status, reason: str) -> Published:
     return Published(boundary=task.boundary, status=status, reason=reason, algorithm=task.algorithm)
+
+
+def skipped(task: Task, reason: str) -> Published:
+    """The record of a boundary without a fit; the champion stays."""
+    return _record(task, "skipped", reason)
 
 
 def failed(task: Task, error: Exception) -> Published:

@@ -92,6 +92,13 @@ def test_a_snapshot_that_is_gone_fails_the_fit(home, h2o_server):
     assert cut.path in decision.reason
 
 
+def test_a_snapshot_that_is_damaged_fails_the_fit(home, h2o_server):
+    cut = _cut(home)
+    Path(home.snapshots / cut.path).write_bytes(b"PAR1 and then nothing PAR1")
+    decision = _fitter(home, h2o_server.url, [])(cut.boundary, [cut], [])
+    assert decision.status == "failed"
+
+
 def test_an_h2o_that_cannot_be_reached_fails_the_fit(home):
     cut = _cut(home)
     decision = _fitter(home, "http://127.0.0.1:1", [])(cut.boundary, [cut], [])
