@@ -99,6 +99,19 @@ def predict(server: H2OServer, model: str, name: str) -> NDArray[np.float64]:
     return pl.read_csv(io.BytesIO(answer), columns=["p1"])["p1"].cast(pl.Float64).to_numpy()
 
 
+def held(
+    server: H2OServer, name: str, features: Collection[str], categoricals: Collection[str]
+) -> pl.DataFrame:
+    """The features of a table as H2O holds them, numbers to the last bit.
+
+    H2O parses a floating-point number by turning it into a decimal and back, in Parquet too, and
+    misses it by up to a few units in the last place: 1014.5 becomes 1014.4999999999998.
+    """
+    answer = server.download(f"GET /3/DownloadDataset?frame_id={name}&hex_string=false")
+    types = {c: pl.String if c in categoricals else pl.Float64 for c in features}
+    return pl.read_csv(io.BytesIO(answer), schema_overrides=types, columns=list(features))
+
+
 def _parse(
     server: H2OServer,
     name: str,

@@ -1,11 +1,16 @@
 """Tables in H2O hold the same rows as the files, and only for as long as they are needed."""
 
+import sys
+
+import numpy as np
 import polars as pl
 import pytest
 
+from models.certificate import certify
 from models.h2o_fit import Tables, fit
-from models.h2o_frames import cut, import_files, predict, tidy, upload
+from models.h2o_frames import cut, held, import_files, predict, tidy, upload
 from models.h2o_server import H2OFailed
+from models.mojo import read_mojo
 from models.scorecard import scorecard
 from models.spans import spans
 
@@ -34,6 +39,45 @@ def test_an_import_has_the_rows_of_the_files_in_their_order(h2o_server, outcomes
         assert [dest["domain"][int(i)] for i in dest["data"]] == outcomes["dest"].to_list()
         x0 = _column(h2o_server, f"{prefix}t", "x0")
         assert x0["missing_count"] == outcomes["x0"].null_count() > 0
+
+
+def _in_hex(server, name, column):
+    """A number of H2O's own as it holds it: Java writes hexadecimal ones without rounding."""
+    answer = server.download(f"GET /3/DownloadDataset?frame_id={name}&hex_string=true").decode()
+    header, *rows = [line.split(",") for line in answer.splitlines()]
+    at = header.index(f'"{column}"')
+    cells = [row[at] for row in rows]
+    return [float.fromhex(cell) if "x" in cell else float(cell or "nan") for cell in cells]
+
+
+def test_what_h2o_holds_comes_back_to_the_last_bit(h2o_server):
+    random = np.random.default_rng(1)
+    edges = [1014.5, 1015.4, 0.1, 5e-324, 1e-310, sys.float_info.min, sys.float_info.max]
+    spread = random.normal(size=600) * 10.0 ** random.integers(-300, 300, 600)
+    numbers = np.concatenate([edges, np.negative(edges), spread, 2.0 ** np.arange(60)])
+    frame = pl.DataFrame({"x0": numbers, "dest": 'a "b", c'})
+    with tidy(h2o_server) as prefix:
+        upload(h2o_server, f"{prefix}t", frame, ["x0", "dest"], ["dest"])
+        back = held(h2o_server, f"{prefix}t", ["x0", "dest"], ["dest"])
+        expected = _in_hex(h2o_server, f"{prefix}t", "x0")
+    np.testing.assert_array_equal(back["x0"].to_numpy(), expected)
+    assert set(back["dest"]) == {'a "b", c'}
+
+
+def test_a_value_that_h2o_moved_across_a_split_is_certified_as_h2o_holds_it(h2o_server):
+    values = np.tile(np.arange(990.0, 1039.5, 0.5), 20)  # bins of 0.5: one begins at 1014.5
+    frame = pl.DataFrame({"x0": values, "label": (values > 1014.5).astype(np.int8)})
+    parameters = {"ntrees": 20, "max_depth": 3, "nbins": 98, "nbins_top_level": 98}
+    with tidy(h2o_server) as prefix:
+        names = Tables(f"{prefix}a", f"{prefix}a")
+        upload(h2o_server, names.training, frame, ["x0"], [])
+        fit(h2o_server, "gbm", f"{prefix}m", names, parameters, 1)
+        guess = predict(h2o_server, f"{prefix}m", names.training)
+        mojo = read_mojo(h2o_server.download(f"GET /3/Models/{prefix}m/mojo"))
+        rows = held(h2o_server, names.training, ["x0"], [])
+    assert 1014.5 in mojo.kernel_args[0]["value"]
+    assert not certify(mojo, frame.select("x0"), guess).ok
+    assert certify(mojo, rows, guess).ok
 
 
 def test_columns_that_are_no_features_stay_out(h2o_server, outcomes, written):
