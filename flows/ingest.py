@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.batches import batches
 from flows.lines import Line, read_lines
 from state.append_time import append_times
-from state.log import EVENTS, Entry, Log, partition_of
+from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 """Event time (microseconds UTC, None where the value is no event) and key of a value."""
@@ -48,7 +48,7 @@ def ingest(
     """
     size = path.stat().st_size
     records = 0
-    for batch in _batches(read_lines(path), peek, _last_append_time(log, topic)):
+    for batch in _batches(read_lines(path), peek, newest_append_time(log, topic)):
         _append(log, topic, [entry for entry, _ in batch], None)
         records += len(batch)
         if on_progress:
@@ -125,12 +125,3 @@ def _append(log: Log, topic: str, entries: list[Entry], next_offsets: list[int] 
         else:
             sequence = next_offsets[partition]
             next_offsets[partition] = log.append(topic, partition, part, sequence=sequence)
-
-
-def _last_append_time(log: Log, topic: str) -> int:
-    last = 0
-    for partition in range(log.partitions(topic)):
-        end = log.end(topic, partition)
-        if end > log.start(topic, partition):
-            last = max(last, log.read(topic, partition, end - 1)[0].append_time)
-    return last

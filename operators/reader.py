@@ -13,9 +13,7 @@ from operators.boundaries import Boundaries
 from operators.journal import Activated, Journal
 from operators.messages import Activation, Boundary, Message, Records
 from operators.shard import Position
-from state.log import Log, Record
-
-TOPIC = "events"
+from state.log import EVENTS, Log, Record, newest_append_time
 
 
 class Decisions(Protocol):
@@ -64,7 +62,7 @@ class PartitionReader:
         self._offset = position.offset
         self._boundary = position.boundary
         self._next = position.activations
-        self._free_from = log.end(TOPIC, partition)
+        self._free_from = log.end(EVENTS, partition)
         self._messages: Iterator[Message] = iter(())
         self.holding = 0
         if self._boundary > journal.boundary:
@@ -81,7 +79,7 @@ class PartitionReader:
 
     def at_end(self) -> bool:
         """Whether all there was has been read, when `poll` gave nothing and none is awaited."""
-        read = self._offset >= self._log.end(TOPIC, self._partition)
+        read = self._offset >= self._log.end(EVENTS, self._partition)
         return read and not self.holding and self._next == len(self._journal.entries)
 
     def _more(self) -> Iterator[Message]:
@@ -135,7 +133,7 @@ class PartitionReader:
 
     def _at_end(self) -> Iterator[Message]:
         """At the end other partitions tell how late it is."""
-        due = self._boundaries.newest(newest_append_time(self._log))
+        due = self._boundaries.newest(newest_append_time(self._log, EVENTS))
         if due > self._boundary:
             yield self._hold(due)
 
@@ -154,7 +152,7 @@ class PartitionReader:
 
     def _read(self, most: int) -> list[Record]:
         most = min(most, self._batch)
-        return self._log.read(TOPIC, self._partition, self._offset, max_records=most)
+        return self._log.read(EVENTS, self._partition, self._offset, max_records=most)
 
     def _records(self, records: list[Record]) -> Records:
         self._offset += len(records)
@@ -162,13 +160,3 @@ class PartitionReader:
 
     def _newest(self, record: Record) -> int:
         return self._boundaries.newest(record.append_time)
-
-
-def newest_append_time(log: Log) -> int:
-    """The highest append time of all partitions of `events`; 0 for an empty log."""
-    newest = 0
-    for partition in range(log.partitions(TOPIC)):
-        end = log.end(TOPIC, partition)
-        if end > log.start(TOPIC, partition):
-            newest = max(newest, log.read(TOPIC, partition, end - 1)[0].append_time)
-    return newest

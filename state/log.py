@@ -134,6 +134,16 @@ def partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions
 
 
+def newest_append_time(log: Log, topic: str) -> int:
+    """The highest append time of all partitions of a topic; 0 for an empty one."""
+    newest = 0
+    for partition in range(log.partitions(topic)):
+        end = log.end(topic, partition)
+        if end > log.start(topic, partition):
+            newest = max(newest, log.read(topic, partition, end - 1)[0].append_time)
+    return newest
+
+
 def check_values(topic: str, partition: int, entries: Sequence[Entry]) -> None:
     """Refuse values that some backend could not hold.
 

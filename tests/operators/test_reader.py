@@ -8,9 +8,9 @@ from operators.boundaries import Boundaries
 from operators.decisions import PublishedModels
 from operators.journal import Activated, Journal
 from operators.messages import Activation, Boundary, Records
-from operators.reader import PartitionReader, newest_append_time
+from operators.reader import PartitionReader
 from operators.shard import Position
-from state.log import Entry
+from state.log import Entry, newest_append_time
 from state.sqlite_log import SqliteLog
 
 WEEKLY = Boundaries(first=100, every=10)
@@ -246,7 +246,7 @@ def test_an_empty_log_has_no_boundaries(tmp_path):
         reading = reader(log, Decided(*ALL))
         assert reading.poll() is None
         assert reading.at_end()
-        assert newest_append_time(log) == 0
+        assert newest_append_time(log, "events") == 0
     finally:
         log.close()
 
