@@ -34,6 +34,31 @@ def is_late(event: Departed) -> bool:
     return event.delay > 15
 
 
+def is_very_late(event: Departed) -> bool:
+    """Whether it left more than an hour after plan: weather or a broken schedule, not a hitch."""
+    return event.delay > 60
+
+
+def left_early(event: Departed) -> bool:
+    """Whether it left before plan."""
+    return event.delay < 0
+
+
+def departed(*by: str, windows: tuple[str, ...] = ("1h",)) -> Rolling:
+    """How many left lately."""
+    return Rolling(over=Departed, by=by, windows=windows, stats=(Count("departed"),))
+
+
+def extremes(*by: str) -> Rolling:
+    """The shares of those that left lately which were very late, and early."""
+    return Rolling(
+        over=Departed,
+        by=by,
+        windows=("3h",),
+        stats=(Rate("very_late", is_very_late, prior=0.06), Rate("early", left_early)),
+    )
+
+
 def delays(*by: str) -> Rolling:
     """How late those were that left lately."""
     return Rolling(
@@ -97,7 +122,17 @@ stream = Stream(
         Field("distance"),
         Elapsed("block_minutes", since="planned", until="planned_arrival"),
         Elapsed("minutes_to_departure", since="time", until="planned"),
-        Rolling(over=Departed, by=(), windows=("1h", "3h"), stats=(Count("departed"),)),
+        departed(windows=("1h", "3h")),
+        departed("origin"),
+        departed("carrier"),
+        departed("origin", "carrier"),
+        departed("dest"),
+        extremes(),
+        extremes("origin"),
+        extremes("carrier"),
+        extremes("origin", "carrier"),
+        extremes("dest"),
+        extremes("carrier", "flight"),
         delays(),
         delays("origin"),
         delays("carrier"),
@@ -110,6 +145,12 @@ stream = Stream(
         late("dest"),
         late(windows=("30m",)),
         late("origin", windows=("30m",)),
+        late(windows=("12h",)),
+        late("origin", windows=("12h",)),
+        late("carrier", windows=("12h",)),
+        late("origin", "carrier", windows=("12h",)),
+        late("dest", windows=("12h",)),
+        late("carrier", "flight", windows=("26h",)),
         overdue(),
         overdue("origin"),
         overdue("origin", "carrier"),
