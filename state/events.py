@@ -10,7 +10,7 @@ HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US)]
+TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US, extra={"unit": "us"})]
 """Microseconds since 1970-01-01 UTC, before the year 2100."""
 
 

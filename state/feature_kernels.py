@@ -2,8 +2,9 @@
 
 Blocks begin with the time of the last touch. After it come, by kind:
 
-- rolling: a ring of buckets, each `[bucket number + 1, count, measure, …]`; 0 marks an empty one,
-  and a bucket's number says whether what the ring holds is of this turn or an old one;
+- rolling: a ring of buckets, each `[bucket number + 1, count, measure, …, readings, …]`; 0 marks
+  an empty one, and a bucket's number says whether what the ring holds is of this turn or an old
+  one. The measures that may be missing come last, and `readings` counts those there are of each;
 - ewma: the mean;
 - last: the values.
 """
@@ -14,7 +15,7 @@ import numba
 import numpy as np
 
 ROLLING, EWMA, LAST = 0, 1, 2
-COUNT, SUM, MEAN = 0, 1, 2
+SUM, MEAN = 0, 1
 
 UPDATE = np.dtype(
     [
@@ -23,11 +24,16 @@ UPDATE = np.dtype(
         ("bucket", "i8"),
         ("values", "i8"),
         ("n", "i8"),
+        ("sure", "i8"),
         ("rate", "f8"),
         ("prior", "f8"),
     ]
 )
-"""One step of an observation: `n` values from `values` on, into a block of `kind`."""
+"""One step of an observation: `n` values from `values` on, into a block of `kind`.
+
+Of a rolling block's values the first is the weight of the event, and those from `sure` on have
+their readings counted.
+"""
 
 READ = np.dtype(
     [
@@ -49,12 +55,16 @@ STAT = np.dtype(
         ("buckets", "i8"),
         ("kind", "i8"),
         ("measure", "i8"),
+        ("weight", "i8"),
         ("column", "i8"),
         ("prior", "f8"),
         ("strength", "f8"),
     ]
 )
-"""One statistic of one window; a block's are in order of `buckets`."""
+"""One statistic of one window; a block's are in order of `buckets`.
+
+`measure` and `weight` are places in a bucket, of the sum and of what it is divided by.
+"""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -66,23 +76,33 @@ def observe(pool: Any, steps: Any, addresses: Any, times: Any, values: Any) -> N
         step = steps[k]
         address, time, first = addresses[k], times[k], step.values
         if step.kind == ROLLING:
-            number = time // step.bucket
-            cell = address + 1 + (number % step.ring) * (1 + step.n)
-            if pool[cell] < number + 1:
-                pool[cell] = number + 1
-                pool[cell + 1 : cell + 1 + step.n] = 0.0
-            if pool[cell] == number + 1:
-                for i in range(step.n):
-                    if not np.isnan(values[first + i]):
-                        pool[cell + 1 + i] += values[first + i]
+            _count(pool, step, address, time, values)
         elif step.kind == EWMA:
             if pool[address] == 0.0 or time - pool[address] > step.bucket:
                 pool[address + 1] = step.prior
-            pool[address + 1] += step.rate * (values[first] - pool[address + 1])
+            if not np.isnan(values[first]):
+                pool[address + 1] += step.rate * (values[first] - pool[address + 1])
         elif time >= pool[address]:
             for i in range(step.n):
                 pool[address + 1 + i] = values[first + i]
         pool[address] = max(pool[address], time)
+
+
+@_jit
+def _count(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
+    number = time // step.bucket
+    width = 1 + step.n + (step.n - step.sure)
+    cell = address + 1 + (number % step.ring) * width
+    if pool[cell] < number + 1:
+        pool[cell] = number + 1
+        pool[cell + 1 : cell + width] = 0.0
+    if pool[cell] == number + 1:
+        for i in range(step.n):
+            value = values[step.values + i]
+            if not np.isnan(value):
+                pool[cell + 1 + i] += value
+                if i >= step.sure:
+                    pool[cell + 1 + step.n + i - step.sure] += values[step.values]
 
 
 @_jit
@@ -120,13 +140,11 @@ def _read_windows(
                     sums[i] += pool[cell + 1 + i]
             seen += 1
             place = place - 1 if place > 0 else block.ring - 1
-        count, total = sums[0], sums[stat.measure]
-        if stat.kind == COUNT:
-            row[stat.column] = count
-        elif stat.kind == SUM:
+        total = sums[stat.measure]
+        if stat.kind == SUM:
             row[stat.column] = total
         else:
-            weight = count + stat.strength
+            weight = sums[stat.weight] + stat.strength
             row[stat.column] = (
                 (total + stat.prior * stat.strength) / weight if weight > 0.0 else np.nan
             )

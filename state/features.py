@@ -1,7 +1,7 @@
 """What a stream's feature vector is made of: declarations only, compiled by `state.vector`.
 
 Names of fields are checked when a stream is made. A *reading* of an event is a field's name or a
-function of the event; a function must be pure.
+function of the event. A null, and a function's NaN, is a missing reading; a function must be pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from state.durations import Duration
-from state.events import Event
+from state.events import Event, TimeUs
 
 
 class Labelled(NamedTuple):
@@ -25,7 +25,7 @@ class Labelled(NamedTuple):
 
     request: Any
     label: int
-    time: int
+    time: TimeUs
 
 
 Counted = type[Event] | type[Labelled]
@@ -95,7 +95,7 @@ class Calendar:
 
 @dataclass(frozen=True)
 class Count:
-    """How many events the window holds (weights added up)."""
+    """How many events the window holds (weights added up), with or without readings."""
 
     name: str = "count"
 
@@ -110,9 +110,9 @@ class Sum:
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean of a reading over the window, drawn toward a prior.
+    """Mean of the readings that there are in the window, drawn toward a prior.
 
-    `(sum + strength * prior) / (count + strength)`; missing when that is 0 / 0.
+    `(sum + strength * prior) / (readings + strength)`; missing when that is 0 / 0.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Rate:
-    """Share of the window's events for which a reading is true, drawn toward a prior."""
+    """Share of the readings that there are in the window which are true, drawn toward a prior."""
 
     name: str
     of: Reading
@@ -140,6 +140,8 @@ class Rolling:
 
     A window of length W seen at time t holds the bucket of t and those before it, W in all; a
     bucket is a sixtieth of the shortest window unless given. Late events land in their own bucket.
+    Requests up to `Stream.lateness` late see their windows whole; a later one sees what of them is
+    still held, for newer buckets have taken the place of the oldest.
 
     Args:
         over: The event counted, `Labelled` for the labels as they become known, or several with
@@ -175,7 +177,9 @@ class Rolling:
 
 @dataclass(frozen=True)
 class Ewma:
-    """Exponentially weighted mean of a reading, one step an event: `m += rate * (x - m)`.
+    """Exponentially weighted mean of a reading, one step a reading: `m += rate * (x - m)`.
+
+    A missing reading takes no step, but keeps the key from being forgotten.
 
     Args:
         name: The column.

@@ -8,7 +8,6 @@ from operator import or_
 from typing import Any
 
 import msgspec
-from msgspec import inspect
 
 from state.durations import Duration
 from state.events import Event, TimeUs
@@ -29,6 +28,17 @@ from state.features import (
     Reading,
     Rolling,
     columns_of,
+)
+from state.field_kinds import (
+    KEY,
+    NUMBER,
+    PARTITION_KEY,
+    TEXT,
+    TIME,
+    Need,
+    declared,
+    is_boundless,
+    spoken,
 )
 
 
@@ -71,11 +81,12 @@ class Stream:
         key: Field of every event that picks its partition; none: the first field of one partition.
         partitions: How many, fixed when the log is made.
         lateness: How far the watermark stays behind the highest event time.
-        dedup: For how long (event time) an id is remembered; twice that at most.
+        dedup: For how long (event time) an id is remembered; twice that at most. No shorter than
+            lateness and the longest window together.
         refit_from: First boundary; none: whole multiples of `training.every` since 1970.
 
     Raises:
-        StreamError: A field, column or duration is wrong; the message names it.
+        StreamError: A field, its kind, a column or a duration is wrong; the message names it.
     """
 
     name: str
@@ -91,16 +102,17 @@ class Stream:
     refit_from: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Check every name."""
+        """Check every name, and that what it names is of use."""
         self._check_events()
         for feature in self.features:
-            for event, name in _fields_named(feature, self.request):
-                _check_field(event, name, f"feature {_titled(feature)}")
+            for event, name, need in _fields_named(feature, self.request):
+                _check_field(event, name, need, f"feature {_titled(feature)}")
             for text in _durations_of(feature):
                 _check_duration(text, f"feature {_titled(feature)}")
             if isinstance(feature, Rolling):
                 _check_windows(feature)
         self._check_columns()
+        self._check_dedup()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -174,15 +186,25 @@ class Stream:
             if event not in self.events:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
-        _check_field(self.label.on, self.label.of, "label")
+        _check_field(self.label.on, self.label.of, TEXT, "label")
         _check_duration(self.label.delay, "label.delay")
         _check_duration(self.lateness, "lateness")
         _check_duration(self.dedup, "dedup")
         if self.key is not None:
             for event in self.events:
-                _check_field(event, self.key, "key")
+                _check_field(event, self.key, PARTITION_KEY, "key")
         elif self.partitions != 1:
             msg = f"stream {self.name!r} has {self.partitions} partitions: name a key to fill them"
+            raise StreamError(msg)
+
+    def _check_dedup(self) -> None:
+        least = Duration.parse(self.lateness) + self.horizon_us
+        if Duration.parse(self.dedup) < least:
+            msg = (
+                f"dedup must be at least {Duration(least)}, lateness and the longest window "
+                f"together, or a late duplicate would count twice; got {self.dedup!r} "
+                f"in stream {self.name!r}"
+            )
             raise StreamError(msg)
 
     def _check_columns(self) -> None:
@@ -215,43 +237,34 @@ RESERVED = frozenset({
 
 def _boundless(event: type[Event]) -> list[str]:
     """Fields that may hold a whole number of any length."""
-    declared = inspect.type_info(event)
-    assert isinstance(declared, inspect.StructType)
-    return [f.name for f in declared.fields if any(map(_is_boundless, _alternatives(f.type)))]
+    return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
 
 
-def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
-    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-
-
-def _is_boundless(kind: inspect.Type) -> bool:
-    lowest_and_highest = (("ge", "gt"), ("le", "lt"))
-    return isinstance(kind, inspect.IntType) and not all(
-        any(getattr(kind, bound) is not None for bound in either) for either in lowest_and_highest
-    )
-
-
-def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Counted, str]]:
-    """Every (event, field) that a feature reads by name."""
+def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Counted, str, Need]]:
+    """Every (event, field) that a feature reads by name, and what it needs it to be."""
     match feature:
-        case Field(name) | Category(name):
-            yield request, name
+        case Field(name):
+            yield request, name, NUMBER
+        case Category(name):
+            yield request, name, TEXT
         case Elapsed(since=since, until=until):
-            yield from ((request, since), (request, until))
+            yield from ((request, name, TIME) for name in (since, until))
         case Calendar(of=of):
-            yield request, of
+            yield request, of, TIME
         case Rolling(by=by, at=at, stats=stats):
-            yield from ((request, name) for name in by)
+            yield from ((request, name, KEY) for name in by)
             readings = [stat.of for stat in stats if not isinstance(stat, Count)]
             for over in feature.weights:
-                yield from ((over, name) for name in (*_key_of(over, by), at, *_names(readings)))
+                yield from ((over, name, KEY) for name in _key_of(over, by))
+                yield over, at, TIME
+                yield from ((over, name, NUMBER) for name in _names(readings))
         case Ewma(over=over, by=by, of=of):
-            yield from ((request, name) for name in by)
-            yield from ((over, name) for name in _key_of(over, by))
-            yield from ((over, name) for name in _names([of]))
+            yield from ((request, name, KEY) for name in by)
+            yield from ((over, name, KEY) for name in _key_of(over, by))
+            yield from ((over, name, NUMBER) for name in _names([of]))
         case Last(over=over, by=by, values=values):
-            yield from ((event, name) for event in (over, request) for name in by)
-            yield from ((over, name) for name in values)
+            yield from ((event, name, KEY) for event in (over, request) for name in by)
+            yield from ((over, name, NUMBER) for name in values)
         case Bins() | Custom():
             return
 
@@ -282,11 +295,15 @@ def _titled(feature: Feature) -> str:
     return f"{type(feature).__name__}({columns})"
 
 
-def _check_field(event: Counted, name: str, where: str) -> None:
-    fields: tuple[str, ...] = getattr(event, "__struct_fields__", Labelled._fields)
+def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
+    fields = declared(event)
     if name not in fields:
         have = ", ".join(fields)
         msg = f"{where} names field {name!r} that {event.__name__} lacks; it has {have}"
+        raise StreamError(msg)
+    if not all(map(need.takes, fields[name])):
+        got = spoken(fields[name])
+        msg = f"field {name!r} of {event.__name__} must be {need.what}; got {got} in {where}"
         raise StreamError(msg)
 
 

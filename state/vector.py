@@ -37,8 +37,10 @@ from state.features import (
     Reading,
     Rolling,
     Statistic,
+    Sum,
     columns_of,
 )
+from state.field_kinds import nullable
 from state.levels import Levels
 from state.stream import Stream
 
@@ -157,25 +159,29 @@ class FeatureState:
         bucket = feature.bucket_us
         slack = Duration.parse(feature.ahead) + Duration.parse(self._stream.lateness)
         ring = -(-(max(windows) + slack) // bucket) + 1
-        measures = [stat for stat in feature.stats if not isinstance(stat, Count)]
+        measures = _measures(feature)
         width = 1 + len(measures)
-        table = self._arena.table(1 + ring * (1 + width), max(windows) + bucket)
-        fixed = {"kind": kernels.ROLLING, "ring": ring, "bucket": bucket, "n": width}
+        sure = width - sum(_is_counted(stat, feature) for stat in measures)
+        cells = 2 * width - sure
+        table = self._arena.table(1 + ring * (1 + cells), max(windows) + bucket)
+        fixed = {"kind": kernels.ROLLING, "ring": ring, "bucket": bucket}
+        step = {**fixed, "n": width, "sure": sure}
         for over, weight in feature.weights.items():
             readings = (_constant(weight), *(_weighted(stat.of, weight) for stat in measures))
             key = _key_on(over, feature.by)
-            self._steps.append(_Step(over, table, key, attrgetter(feature.at), readings, fixed))
+            self._steps.append(_Step(over, table, key, attrgetter(feature.at), readings, step))
         stats = [
             {
                 "buckets": window // bucket,
                 "column": place + w * len(feature.stats) + s,
-                **_statistic(stat, measures),
+                **_statistic(stat, measures, sure),
             }
             for w, window in enumerate(windows)
             for s, stat in enumerate(feature.stats)
         ]
         stats.sort(key=lambda stat: (stat["buckets"], stat["column"]))
-        self._blocks.append(_Block(table, _key(feature.by), fixed, stats))
+        read = {**fixed, "n": cells}
+        self._blocks.append(_Block(table, _key(feature.by), read, stats))
 
     def _declare_ewma(self, feature: Ewma, place: int) -> None:
         age = Duration.parse(feature.forget)
@@ -333,17 +339,33 @@ def _level_of(levels: Levels, get: Callable[[Any], Any]) -> Callable[[Any], floa
     return lambda event: number(get(event))
 
 
-def _statistic(stat: Statistic, measures: Sequence[Statistic]) -> dict[str, float]:
-    match stat:
-        case Count():
-            return {"kind": kernels.COUNT}
-        case Mean(prior=prior, strength=strength) | Rate(prior=prior, strength=strength):
-            measure = 1 + measures.index(stat)
-            return {
-                "kind": kernels.MEAN,
-                "measure": measure,
-                "prior": prior,
-                "strength": strength,
-            }
-        case _:
-            return {"kind": kernels.SUM, "measure": 1 + measures.index(stat)}
+def _measures(feature: Rolling) -> list[Sum | Mean | Rate]:
+    """The statistics that add up readings; those whose readings are counted come last."""
+    measures = [stat for stat in feature.stats if not isinstance(stat, Count)]
+    return sorted(measures, key=lambda stat: _is_counted(stat, feature))
+
+
+def _is_counted(stat: Sum | Mean | Rate, feature: Rolling) -> bool:
+    """Whether a statistic divides by a number of readings that may be less than that of events."""
+    if isinstance(stat, Sum):
+        return False
+    if isinstance(stat.of, str):
+        return any(nullable(over, stat.of) for over in feature.weights)
+    # To count the readings of a function takes room in every bucket: a truth is never missing.
+    return getattr(stat.of, "__annotations__", {}).get("return") not in {bool, "bool"}
+
+
+def _statistic(stat: Statistic, measures: Sequence[Statistic], sure: int) -> dict[str, float]:
+    """Which cells of a bucket a statistic is made of, and how."""
+    if isinstance(stat, Count):
+        return {"kind": kernels.SUM, "measure": 0}
+    measure = 1 + measures.index(stat)
+    if isinstance(stat, Sum):
+        return {"kind": kernels.SUM, "measure": measure}
+    return {
+        "kind": kernels.MEAN,
+        "measure": measure,
+        "weight": 0 if measure < sure else 1 + len(measures) + measure - sure,
+        "prior": stat.prior,
+        "strength": stat.strength,
+    }

@@ -71,5 +71,5 @@ stream = Stream(
     key="symbol",
     partitions=8,
     lateness="1s",
-    dedup="10m",
+    dedup="31m",
 )

@@ -1,11 +1,13 @@
 """A stream's definition is checked when it is made, and an event when it is decoded."""
 
 from dataclasses import replace
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
+from msgspec import Meta
 
-from state.events import HOUR_US, Event
+from state.events import HOUR_US, Event, TimeUs
 from state.features import (
     Calendar,
     Category,
@@ -15,10 +17,12 @@ from state.features import (
     Field,
     Labelled,
     Last,
+    Mean,
+    Rate,
     Rolling,
     Sum,
 )
-from state.stream import StreamError
+from state.stream import Stream, StreamError
 from tests.rides import START_US, Asked, Ended, Rain, encode, records, stream
 
 
@@ -60,13 +64,115 @@ def rolling(**changes):
         ({"label": replace(stream.label, delay="long")}, "got 'long' in label.delay"),
         ({"lateness": "-5m"}, "got '-5m' in lateness"),
         ({"dedup": ""}, "got '' in dedup"),
-        ({"key": "driver"}, "key names field 'driver' that Rain lacks"),
+        ({"key": "wind"}, "key names field 'wind' that Asked lacks"),
         ({"partitions": 4}, "has 4 partitions: name a key"),
     ],
 )  # fmt: skip
 def test_a_wrong_definition_is_refused_with_the_name_of_what_is_wrong(changes, message):
     with pytest.raises(StreamError, match=message):
         replace(stream, **changes)
+
+
+class Odd(Event, frozen=True, kw_only=True):
+    """Fields of many kinds, each good for something and wrong for something else."""
+
+    of: str = ""
+    text: str = ""
+    name: Literal["a", "b"] = "a"
+    noted: Annotated[str, Meta(description="a free text")] = ""
+    maybe_text: str | None = None
+    number: Annotated[int, Meta(ge=0, le=9)] = 0
+    share: float = 0.0
+    maybe_share: float | None = None
+    truth: bool = False
+    tags: tuple[str, ...] = ()
+    when: TimeUs = 0
+    maybe_when: TimeUs | None = None
+    said: Annotated[TimeUs, Meta(description="with the time of day")] = 0
+
+
+def odd(feature, **changes):
+    """A stream with one feature, on requests that are odd."""
+    label = replace(stream.label, on=Odd, deadline=lambda event: event.time)
+    return Stream("odd", (Odd,), Odd, label, (feature,), **changes)
+
+
+def counted(**changes):
+    given = {"over": Odd, "by": (), "windows": ("1h",), "stats": (Count(),)} | changes
+    return Rolling(**given)
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        (Field("text"), r"'text' of Odd must be a number or null; got str in feature Field\(text"),
+        (Field("tags"), "'tags' of Odd must be a number or null; got vartuple"),
+        (Category("number"), "'number' of Odd must be a text or null; got int in feature Category"),
+        (Category("maybe_share"), "a text or null; got float or null"),
+        (Elapsed("e", "time", "number"), r"'number' of Odd must be a time, declared TimeUs; got"),
+        (Elapsed("e", "maybe_when", "time"), "declared TimeUs; got int or null in feature Elapsed"),
+        (Elapsed("e", "when", "text"), "'text' of Odd must be a time"),
+        (Calendar("share", "UTC", ("hour",)), "'share' of Odd must be a time, .*; got float"),
+        (counted(at="maybe_when"), "'maybe_when' of Odd must be a time, .*; got int or null"),
+        (counted(at="text"), "'text' of Odd must be a time, .*; got str in feature Rolling"),
+        (counted(over=Labelled, at="label"), "'label' of Labelled must be a time"),
+        (counted(by=("maybe_text",)), "'maybe_text' of Odd must be a text or a number, never null"),
+        (counted(by=("text", "tags")), "'tags' of Odd must be a text or a number, .*; got var"),
+        (counted(stats=(Mean("m", "text"),)), "'text' of Odd must be a number or null; got str"),
+        (counted(stats=(Sum("m", "maybe_text"),)), "a number or null; got str or null in"),
+        (
+            counted(over=Labelled, stats=(Rate("m", "request"),)),
+            "'request' of Labelled must be a number or null; got any",
+        ),
+        (Ewma("e", Odd, ("text",), "name", 0.1, 0.0, "1d"), "a number or null; got literal"),
+        (Ewma("e", Odd, ("maybe_text",), "share", 0.1, 0.0, "1d"), "'maybe_text' .* never null"),
+        (Last(Odd, ("text",), ("noted",), "1h"), r"'noted' of Odd must be a number .*Last\(noted"),
+        (Last(Odd, ("maybe_text",), ("share",), "1h"), "'maybe_text' of Odd must be .* never null"),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_wrong_kind_is_refused_with_its_name_and_the_feature_s(feature, message):
+    with pytest.raises(StreamError, match=message):
+        odd(feature)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        *map(Field, ("number", "share", "maybe_share", "truth", "time")),
+        *map(Category, ("text", "name", "noted", "maybe_text", "source")),
+        *(Elapsed("e", "time", until) for until in ("time", "when", "said")),
+        *(counted(at=at) for at in ("time", "when", "said")),
+        *(counted(by=(by,)) for by in ("text", "name", "noted", "number", "truth")),
+        *(counted(stats=(Mean("m", of),)) for of in ("share", "maybe_share", "truth", "number")),
+        counted(over=Labelled, stats=(Rate("m", "label"), Mean("t", "time"))),
+        Last(Odd, ("text",), ("share", "maybe_share"), "1h"),
+    ],
+)
+def test_fields_of_the_right_kind_are_taken(feature):
+    assert odd(feature).features == (feature,)
+
+
+@pytest.mark.parametrize("key", ["maybe_text", "number"])
+def test_the_partition_key_must_be_a_text(key):
+    with pytest.raises(StreamError, match=f"field '{key}' of Odd must be a text, never null; got"):
+        odd(Field("share"), key=key)
+
+
+def test_the_label_names_its_request_by_a_text():
+    label = replace(stream.label, on=Odd, of="number")
+    with pytest.raises(StreamError, match="'number' of Odd must be a text or null; got int in lab"):
+        Stream("odd", (Odd,), Odd, label, ())
+
+
+def test_an_id_is_remembered_for_as_long_as_its_event_could_count_again():
+    feature = counted(windows=("30m", "3h"))
+    assert odd(feature, lateness="10m", dedup="190m").dedup == "190m"
+    message = (
+        "dedup must be at least 190m, lateness and the longest window together, .* "
+        "got '189m' in stream 'odd'"
+    )
+    with pytest.raises(StreamError, match=message):
+        odd(feature, lateness="10m", dedup="189m")
 
 
 def test_every_column_has_a_place_in_the_order_of_the_features():

@@ -1,0 +1,86 @@
+"""What a field of an event may hold, as its class declares it, and what a feature needs it to."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec import inspect
+
+from state.events import TimeUs
+from state.features import Counted
+
+
+class Need(NamedTuple):
+    """What a feature can do with a field.
+
+    Attributes:
+        what: In words.
+        takes: Whether one of the types that the field may hold will do.
+    """
+
+    what: str
+    takes: Callable[[inspect.Type], bool]
+
+
+def declared(event: Counted) -> dict[str, tuple[inspect.Type, ...]]:
+    """The fields of an event, each with the types that it may hold.
+
+    Example:
+        >>> from msgspec import Struct
+        >>> class Rain(Struct):
+        ...     city: str
+        ...     fell: float | None
+        >>> {name: spoken(types) for name, types in declared(Rain).items()}
+        {'city': 'str', 'fell': 'float or null'}
+    """
+    described = inspect.type_info(event)
+    assert isinstance(described, inspect.StructType | inspect.NamedTupleType)
+    return {field.name: _alternatives(field.type) for field in described.fields}
+
+
+def nullable(event: Counted, name: str) -> bool:
+    """Whether a field may be null."""
+    return any(isinstance(kind, inspect.NoneType) for kind in declared(event)[name])
+
+
+def spoken(types: tuple[inspect.Type, ...]) -> str:
+    """Types in words."""
+    names = [type(kind).__name__.removesuffix("Type").lower() for kind in types]
+    return " or ".join("null" if name == "none" else name for name in names)
+
+
+def is_boundless(kind: inspect.Type) -> bool:
+    """Whether this is a whole number of any length."""
+    lowest_and_highest = (("ge", "gt"), ("le", "lt"))
+    return isinstance(kind, inspect.IntType) and not all(
+        any(getattr(kind, bound) is not None for bound in either) for either in lowest_and_highest
+    )
+
+
+def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    if isinstance(kind, inspect.Metadata):
+        return _alternatives(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return tuple(one for part in kind.types for one in _alternatives(part))
+    return (kind,)
+
+
+def _is_null(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.NoneType)
+
+
+def _is_number(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.IntType | inspect.FloatType | inspect.BoolType)
+
+
+def _is_text(kind: inspect.Type) -> bool:
+    texts = isinstance(kind, inspect.LiteralType) and all(isinstance(v, str) for v in kind.values)
+    return texts or isinstance(kind, inspect.StrType)
+
+
+_TIMES = _alternatives(inspect.type_info(TimeUs))
+
+TIME = Need("a time, declared TimeUs", lambda kind: kind in _TIMES)
+NUMBER = Need("a number or null", lambda kind: _is_number(kind) or _is_null(kind))
+TEXT = Need("a text or null", lambda kind: _is_text(kind) or _is_null(kind))
+KEY = Need("a text or a number, never null", lambda kind: _is_text(kind) or _is_number(kind))
+PARTITION_KEY = Need("a text, never null", _is_text)
