@@ -286,3 +286,51 @@ class LogContract:
             assert end >= asked[-1]
         stored = read_all(reopened(), "t")
         assert values(stored) == [b"%d" % i + bytes(1000) for i in range(end)]
+
+
+class TrimContract:
+    """What a backend keeps that can give up its oldest records, beside `LogContract`."""
+
+    def test_a_trimmed_log_starts_where_it_was_told_and_says_so(self, log):
+        log.append("t", 0, entries(b"a", b"b", b"c", b"d"))
+        assert log.trim("t", 0, 2) == 2
+        assert (log.start("t", 0), log.end("t", 0)) == (2, 4)
+        assert [record[:2] for record in log.read("t", 0, 2)] == [(2, 2), (3, 3)]
+        for offset in (0, 1):
+            with pytest.raises(OffsetError, match=f"starts at offset 2, asked for {offset}"):
+                log.read("t", 0, offset)
+        with pytest.raises(OffsetError, match="starts at offset 2, asked for 1"):
+            log.append("t", 0, entries(b"b"), sequence=1)
+
+    def test_a_trimmed_log_goes_on_with_its_numbers_and_times(self, log):
+        log.append("t", 0, entries(b"a", b"b", b"c", at=7))
+        assert log.trim("t", 0, 3) == 2, "the newest record stays"
+        assert log.append("t", 0, entries(b"d", at=1)) == 4
+        assert log.append("t", 0, entries(b"c", b"d", b"e"), sequence=2) == 5
+        assert [record[:2] for record in log.read("t", 0, 2)] == [(2, 9), (3, 9), (4, 9)]
+
+    def test_trimming_again_or_to_an_earlier_place_or_an_empty_log_changes_nothing(self, log):
+        assert log.trim("t", 0, 0) == 0
+        log.append("t", 0, entries(b"a", b"b", b"c"))
+        for before, start in ((0, 0), (-5, 0), (1, 1), (1, 1), (0, 1)):
+            assert log.trim("t", 0, before) == start
+        assert values(log.read("t", 0, 1)) == [b"b", b"c"]
+
+    def test_trimming_beyond_the_end_is_refused(self, log):
+        log.append("t", 0, entries(b"a", b"b"))
+        with pytest.raises(OffsetError, match="ends at offset 2, asked for 3"):
+            log.trim("t", 0, 3)
+        assert log.start("t", 0) == 0
+
+    def test_trimming_names_topics_and_partitions_it_does_not_know(self, log):
+        with pytest.raises(UnknownTopicError, match="nope"):
+            log.trim("nope", 0, 0)
+        with pytest.raises(UnknownTopicError, match="got 1 in 't'"):
+            log.trim("t", 1, 0)
+
+    def test_a_reopened_log_is_still_trimmed(self, log, reopened):
+        log.append("t", 0, entries(b"a", b"b", b"c"))
+        log.trim("t", 0, 2)
+        log.close()
+        again = reopened()
+        assert (again.start("t", 0), again.end("t", 0)) == (2, 3)

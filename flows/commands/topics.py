@@ -1,0 +1,53 @@
+"""`headwater topics`: what Kafka lacks, and making it."""
+
+from argparse import ArgumentParser, Namespace
+
+from rich.console import Console
+
+from flows.commands.errors import CommandError
+from flows.commands.verb import Verb
+from flows.configuration import find_stream, load_settings
+from flows.home import wanted_topics
+from flows.logs import needing_kafka
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--apply", action="store_true", help="make and change what can be")
+
+
+def _run(arguments: Namespace) -> int:
+    settings, console = load_settings(), Console()
+    if settings.log != "kafka":
+        msg = f"topics must be Kafka's; got log = {settings.log!r} in the settings"
+        raise CommandError(msg)
+    partitions = settings.partitions or find_stream(settings.stream).partitions
+    with needing_kafka():
+        from flows.kafka import kafka_topics  # noqa: PLC0415 - needs an extra
+
+        topics = kafka_topics(settings.kafka)
+    wanted = {settings.kafka.prefix + name: n for name, n in wanted_topics(partitions).items()}
+    left = []
+    for difference in topics.differences(wanted):
+        console.print(difference.line, highlight=False, soft_wrap=True)
+        if not (arguments.apply and topics.mend(difference)):
+            left.append(difference)
+    said = f"differences: {len(left)}" if left else "all is as it should be"
+    console.print(f"{len(wanted)} topics, {said}", highlight=False)
+    return 1 if left else 0
+
+
+TOPICS = Verb(
+    name="topics",
+    help="compare Kafka's topics with what a run needs, and make them",
+    description=(
+        "One line for each difference: + a topic to make, ~ a setting to change, ! what this "
+        "never does, such as changing the number of partitions. Nothing is ever deleted. The "
+        "exit code is 1 if a difference is left."
+    ),
+    examples="""\
+  headwater topics
+  headwater topics --apply""",
+    arguments=_arguments,
+    call=_run,
+    stopped="topics that were made stay",
+)

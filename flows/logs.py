@@ -1,0 +1,66 @@
+"""The log that the settings name: in the home, or in Kafka."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.configuration import ConfigurationError
+from flows.home import Home, create_topics, wanted_topics
+from state.log import Log, Trimmable, UnknownTopicError
+from state.settings import Settings
+from state.stream import Stream
+
+
+def find_log(settings: Settings, home: Home) -> Trimmable:
+    """The log, whatever topics it has.
+
+    Raises:
+        ConfigurationError: Kafka is wanted and cannot be set up.
+    """
+    if settings.log == "sqlite":
+        return home.log()
+    with needing_kafka():
+        from flows.kafka import kafka_log  # noqa: PLC0415 - needs an extra
+
+        return kafka_log(settings.kafka)
+
+
+@contextmanager
+def needing_kafka() -> Iterator[None]:
+    """Tell what to install where Kafka's client is missing.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"log = 'kafka' must have its client; got '{error}': pip install 'headwater[kafka]'"
+        raise ConfigurationError(msg) from error
+
+
+def open_log(settings: Settings, stream: Stream, home: Home) -> Trimmable:
+    """The log with all its topics: made in the home, looked for in Kafka.
+
+    Raises:
+        ValueError: It was made with another number of partitions.
+        LogError: Kafka lacks a topic, or does not answer.
+    """
+    log = find_log(settings, home)
+    partitions = settings.partitions or stream.partitions
+    if settings.log == "sqlite":
+        create_topics(log, partitions)
+    else:
+        _check_topics(log, partitions)
+    return log
+
+
+def _check_topics(log: Log, partitions: int) -> None:
+    for topic, wanted in wanted_topics(partitions).items():
+        try:
+            found = log.partitions(topic)
+        except UnknownTopicError as error:
+            msg = f"{error}: make it with `headwater topics --apply`"
+            raise UnknownTopicError(msg) from error
+        if found != wanted:
+            msg = f"partitions must be {wanted}; got {found} in topic {topic!r} of Kafka"
+            raise ValueError(msg)

@@ -1,0 +1,240 @@
+"""How Kafka is reached: the clients' settings, and its errors in one line each."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from state.log import MAX_VALUE_BYTES, LogError
+
+T = TypeVar("T")
+Options = Mapping[str, str | int | float | bool]
+
+MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + 2**20
+"""The largest message that clients and topics take: a value, its key and its header."""
+
+_FIRST_S = 15.0
+_TRY_S = 1.0
+_NOTICE_S = 3.0
+_REPEAT_S = 25.0
+
+_READS = {
+    "group.id": "headwater",  # librdkafka wants one; nothing is ever committed to it
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "auto.offset.reset": "error",
+    "allow.auto.create.topics": False,
+    "fetch.message.max.bytes": 2**20,
+    "fetch.queue.backoff.ms": 2,  # else a full queue stops the fetches for a second
+    "queued.max.messages.kbytes": 16 * 2**10,
+}
+_WRITES = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "delivery.report.only.error": True,
+    "transaction.timeout.ms": 300_000,  # longer than patience: a commit must not outlive it
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "queue.buffering.max.messages": 0,
+    "queue.buffering.max.kbytes": 2**21 - 1,
+}
+OWN_OPTIONS = frozenset({"bootstrap.servers", "transactional.id", *_READS, *_WRITES}) - {
+    "group.id",
+    "fetch.message.max.bytes",
+    "fetch.queue.backoff.ms",
+    "queued.max.messages.kbytes",
+    "transaction.timeout.ms",
+}
+"""Options that the promises of the log rest on; nobody else may set them."""
+
+_PASSING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - a broker that just started knows none yet
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+
+
+def to_stderr(line: str) -> None:
+    """Say a line where a person may see it."""
+    sys.stderr.write(f"{line}\n")
+
+
+class Cluster:
+    """A Kafka cluster, as all clients of a log reach it.
+
+    Args:
+        bootstrap: `host:port`, several with commas.
+        options: Further settings of librdkafka.
+        say: Told in a line what is waited for.
+        patience_s: How long one call waits for Kafka; 15 s at most before it ever answered.
+
+    Raises:
+        ValueError: An option is not for others to set.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        options: Options,
+        say: Callable[[str], None] = to_stderr,
+        patience_s: float = 120.0,
+    ) -> None:
+        taken = sorted(OWN_OPTIONS & options.keys())
+        if taken:
+            msg = f"options must leave {taken} to Headwater; got values for them in kafka.options"
+            raise ValueError(msg)
+        self.bootstrap = bootstrap
+        self.say = say
+        self._patience_s = patience_s
+        self._options = dict(options)
+        self.reached = False
+        self._last: KafkaError | None = None
+
+    def consumer(self, own: Options) -> Consumer:
+        """A reader of committed records that takes truncation for an error."""
+        return self._client(Consumer, {**_READS, **self._options, **own})
+
+    def producer(self, own: Mapping[str, Any]) -> Producer:
+        """A writer that loses and doubles nothing."""
+        return self._client(Producer, {**_WRITES, **self._options, **own})
+
+    def admin(self) -> AdminClient:
+        """Makes topics."""
+        return self._client(AdminClient, self._options)
+
+    def ask(self, what: str, call: Callable[[float], T], serve: Callable[[float], object]) -> T:
+        """What `call` answers, asked again while Kafka cannot be reached.
+
+        Args:
+            what: What is asked for, for people.
+            call: Takes the seconds it may wait.
+            serve: The client's `poll`, by which librdkafka tells what is wrong.
+
+        Raises:
+            LogError: It stays out of reach, or the password is wrong.
+            KafkaException: Kafka answers with an error that waiting does not mend.
+        """
+        waiting = Waiting(self, what)
+        while True:
+            try:
+                answer = call(_TRY_S)
+            except KafkaException as error:
+                if not passes(error.args[0]):
+                    raise
+                self._last = self._last or error.args[0]
+            else:
+                self.reached = True
+                return answer
+            serve(0.1)
+            waiting.go_on()
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Make an error of Kafka's one of ours.
+
+        Raises:
+            LogError: There was one.
+        """
+        try:
+            yield
+        except KafkaException as error:
+            raise self.failure(what, error.args[0]) from error
+
+    def failure(self, what: str, cause: KafkaError) -> LogError:
+        """An error of Kafka's as ours."""
+        return LogError(f"Kafka must let us {what}; got '{cause.str()}' from {self}")
+
+    def patience_s(self) -> float:
+        """How long to wait from now."""
+        return self._patience_s if self.reached else min(self._patience_s, _FIRST_S)
+
+    def last_error(self) -> str:
+        """What librdkafka said last, for people."""
+        return self._last.str() if self._last is not None else "no answer"
+
+    def check_refused(self) -> None:
+        """Give up where no patience helps.
+
+        Raises:
+            LogError: User or password are wrong, or the certificate is.
+        """
+        if self._last is not None and self._last.code() in _REFUSED:
+            msg = f"Kafka must let us in; got '{self._last.str()}' from {self}"
+            raise LogError(msg)
+
+    def __str__(self) -> str:
+        return f"Kafka at {self.bootstrap}"
+
+    def _client(self, kind: Callable[[dict[str, Any]], T], options: Mapping[str, Any]) -> T:
+        ours = {"bootstrap.servers": self.bootstrap, "error_cb": self.note}
+        try:
+            return kind({"log_level": 2, **options, **ours})
+        except KafkaException as error:
+            msg = f"kafka.options must be librdkafka's; got '{error.args[0].str()}'"
+            raise ValueError(msg) from error
+
+    def note(self, error: KafkaError) -> None:
+        """Keep an error for people; "all brokers are down" follows those that say why."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._last = error
+
+
+class Waiting:
+    """Patience for one thing: it says what it waits for, and ends.
+
+    Args:
+        cluster: Who must answer.
+        what: For people.
+    """
+
+    def __init__(self, cluster: Cluster, what: str) -> None:
+        self._cluster, self._what = cluster, what
+        self._started = time.monotonic()
+        self._limit = cluster.patience_s()
+        self._say_at = _NOTICE_S
+
+    def go_on(self) -> None:
+        """Return if there is patience left.
+
+        Raises:
+            LogError: There is none, or no use in it.
+        """
+        cluster = self._cluster
+        cluster.check_refused()
+        waited = time.monotonic() - self._started
+        if waited >= self._limit:
+            msg = (
+                f"{cluster} must answer within {self._limit:.0f} s ({self._what}); "
+                f"got '{cluster.last_error()}'"
+            )
+            raise LogError(msg)
+        if waited >= self._say_at:
+            self._say_at += _REPEAT_S
+            cluster.say(
+                f"Waiting for {cluster}, up to {self._limit - waited:.0f} s more "
+                f"({self._what}): {cluster.last_error()}"
+            )
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether an error mends itself."""
+    return error.code() in _PASSING or (error.retriable() and not error.txn_requires_abort())

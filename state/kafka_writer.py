@@ -1,0 +1,131 @@
+"""Writing to Kafka: transactions of the one writer that a role has in each partition."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from state.kafka_cluster import Cluster
+from state.kafka_records import header_of
+from state.log import Entry, LogError
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own name
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    }
+)
+
+
+class FencedError(LogError):
+    """Another writer has taken over; this one must stop."""
+
+
+class Part(NamedTuple):
+    """What one transaction appends to one topic.
+
+    Attributes:
+        name: Kafka's of the topic.
+        sequence: Of the first entry.
+        entries: With append times that do not run backwards.
+    """
+
+    name: str
+    sequence: int
+    entries: Sequence[Entry]
+
+
+class Writer:
+    """A transactional producer; making one fences off whoever had its id before.
+
+    Attributes:
+        lock: Held by whoever uses it.
+        ends: The end and the last append time of what it has written to, by topic.
+
+    Args:
+        cluster: Where.
+        transactional_id: One for each role and partition.
+        partition: Which.
+        me: Written beside each record, for people.
+        other: Says who wrote the last record of a topic of Kafka's, in a partition.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        transactional_id: str,
+        partition: int,
+        me: str,
+        other: Callable[[str, int], str],
+    ) -> None:
+        self.lock = threading.Lock()
+        self.ends: dict[str, tuple[int, int]] = {}
+        self._cluster, self._id, self._partition = cluster, transactional_id, partition
+        self._me, self._other = me, other
+        self._undelivered: KafkaError | None = None
+        self._broken: LogError | None = None
+        self._producer = cluster.producer(
+            {"transactional.id": transactional_id, "on_delivery": self._on_undelivered}
+        )
+        what = f"become the writer {transactional_id}"
+        with cluster.doing(what):
+            cluster.ask(what, self._producer.init_transactions, self._producer.poll)
+
+    def commit(self, parts: Sequence[Part]) -> None:
+        """Write all parts or none; they are durable when this returns.
+
+        After an error what was written is not known, so no other call succeeds: a new writer
+        aborts what was left open and finds the end.
+
+        Raises:
+            FencedError: Another writer has taken over.
+            LogError: Kafka does not take them.
+        """
+        if self._broken is not None:
+            raise self._broken
+        self._broken = LogError(f"append must end before the next; got one cut off in {self._id}")
+        try:
+            self._producer.begin_transaction()
+            for part in parts:
+                self._produce(part)
+            what = f"commit {self._id}"
+            self._cluster.ask(what, self._producer.commit_transaction, self._producer.poll)
+        except KafkaException as error:
+            raise self._failure(error.args[0], parts[0].name) from error
+        except LogError as error:
+            self._broken = error
+            raise
+        self._broken = None
+
+    def close(self) -> None:
+        """Let go of the connections; an open transaction is the next writer's to abort."""
+        # Its own `close` ends the transaction first, and raises what is known already.
+        del self._producer
+
+    def _produce(self, part: Part) -> None:
+        produce, me = self._producer.produce, self._me.encode()
+        name, partition = part.name, self._partition
+        for sequence, (append_time, key, value) in enumerate(part.entries, part.sequence):
+            headers = header_of(sequence, append_time, me)
+            produce(name, value, key, partition, headers=headers)
+
+    def _on_undelivered(self, error: KafkaError | None, message: Message) -> None:
+        del message
+        # Once one message is refused, those behind it are purged.
+        if error is not None and error.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
+            self._undelivered = self._undelivered or error
+
+    def _failure(self, error: KafkaError, name: str) -> LogError:
+        if error.code() in _FENCED:
+            other = self._other(name, self._partition)
+            who = f"{other}, which lives" if other != self._me else "one that has not written yet"
+            self._broken = FencedError(
+                f"writer {self._id} must be the only one; got fenced off by {who}: "
+                f"this one ({self._me}) has stopped"
+            )
+            return self._broken
+        self._broken = self._cluster.failure(f"append to {name}", self._undelivered or error)
+        return self._broken

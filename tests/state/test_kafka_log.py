@@ -1,0 +1,361 @@
+import threading
+import uuid
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from state.kafka_cluster import Cluster
+from state.kafka_log import KafkaLog
+from state.kafka_records import header_of
+from state.kafka_topics import Topics
+from state.kafka_writer import FencedError
+from state.log import (
+    Entry,
+    LogError,
+    OffsetError,
+    Record,
+    SequenceConflictError,
+)
+from tests.kafka.broker import PASSWORD, USER
+from tests.state.log_contract import LogContract, TrimContract, entries, read_all, values
+
+QUIET = {"log_level": 0}
+
+
+@pytest.fixture
+def prefix():
+    return f"{uuid.uuid4().hex[:8]}-"
+
+
+class TestKafkaLog(LogContract, TrimContract):
+    @pytest.fixture
+    def opening(self, broker, prefix):
+        return f"""
+from state.kafka_cluster import Cluster
+from state.kafka_log import KafkaLog
+log = KafkaLog(Cluster({broker.bootstrap!r}, {{}}), prefix={prefix!r}, writer="me")
+"""
+
+
+@pytest.fixture
+def opened(broker, prefix):
+    """Opens the log of this test as another process would."""
+    logs = []
+
+    def open_as(writer, **more):
+        cluster = Cluster(broker.bootstrap, {}, **more)
+        logs.append(KafkaLog(cluster, prefix=prefix, writer=writer, role_of=lambda _: "shard"))
+        return logs[-1]
+
+    yield open_as
+    for log in logs:
+        log.close()
+
+
+@pytest.fixture
+def log(opened):
+    log = opened("one")
+    log.create("t", 1)
+    return log
+
+
+@pytest.fixture
+def raw(broker):
+    """Makes producers that know nothing of Headwater."""
+
+    def produce(topic, headers, *, times=1, **options):
+        producer = Producer({**QUIET, "bootstrap.servers": broker.bootstrap, **options})
+        if "transactional.id" in options:
+            producer.init_transactions()
+            producer.begin_transaction()
+        for header in headers * times:
+            producer.produce(topic, b"raw", b"k", 0, headers=header)
+        producer.flush()
+        return producer
+
+    return produce
+
+
+def test_a_second_writer_fences_off_the_first_which_names_it_and_stays_stopped(opened, log):
+    log.append("t", 0, entries(b"a"))
+    two = opened("two")
+    assert two.append("t", 0, entries(b"b"), sequence=1) == 2
+    for _ in range(2):
+        with pytest.raises(
+            FencedError, match=r"fenced off by two, which lives: this one \(one\) has stopped"
+        ):
+            log.append("t", 0, entries(b"z"), sequence=1)
+        assert two.append("t", 0, entries(b"c"), sequence=2) == 3
+    assert values(log.read("t", 0, 0)) == [b"a", b"b", b"c"]
+
+
+def test_a_second_writer_that_only_repeated_what_was_there_fences_too(opened, log):
+    log.append("t", 0, entries(b"a"), sequence=0)
+    assert opened("two").append("t", 0, entries(b"a"), sequence=0) == 1
+    with pytest.raises(FencedError, match="one that has not written yet"):
+        log.append("t", 0, entries(b"b"), sequence=1)
+    assert log.end("t", 0) == 1
+
+
+def test_two_roles_in_a_partition_do_not_fence_each_other(broker, prefix):
+    def open_as(writer):
+        return KafkaLog(Cluster(broker.bootstrap, {}), prefix=prefix, writer=writer)
+
+    one, two = open_as("one"), open_as("two")
+    for topic in ("t", "u"):
+        one.create(topic, 1)
+    for _ in range(2):
+        one.append("t", 0, entries(b"a"))
+        two.append("u", 0, entries(b"b"))
+    assert (one.end("u", 0), two.end("t", 0)) == (2, 2)
+    one.close()
+    two.close()
+
+
+def test_several_topics_are_appended_together_or_not_at_all(log):
+    log.create("u", 1)
+    log.append("t", 0, entries(b"a"))
+    parts = {"t": (1, entries(b"b", at=9)), "u": (None, entries(b"c", b"d"))}
+    assert log.append_all(0, parts) == {"t": 2, "u": 2}
+    with pytest.raises(SequenceConflictError, match="got b'X' in u/0 at sequence 1"):
+        log.append_all(0, {"t": (2, entries(b"e")), "u": (1, entries(b"X"))})
+    assert [values(read_all(log, topic)) for topic in ("t", "u")] == [[b"a", b"b"], [b"c", b"d"]]
+
+
+def test_what_was_aborted_is_never_seen_and_the_numbers_go_on(log, prefix, raw):
+    log.append("t", 0, entries(b"a"))
+    headers = [header_of(sequence, 0, b"") for sequence in range(1, 301)]
+    raw(f"{prefix}t", headers, **{"transactional.id": "x"}).abort_transaction()
+    assert (log.end("t", 0), values(log.read("t", 0, 0))) == (1, [b"a"])
+    assert log.append("t", 0, entries(b"b"), sequence=1) == 2
+    assert values(read_all(log, "t")) == [b"a", b"b"]
+
+
+def test_a_transaction_left_open_is_not_seen_and_the_next_writer_aborts_it(
+    log, opened, prefix, raw
+):
+    log.append("t", 0, entries(b"a"))
+    left = raw(
+        f"{prefix}t", [header_of(1, 0, b"")], **{"transactional.id": f"{prefix}headwater-shard-0"}
+    )
+    other = opened("two")
+    assert (other.end("t", 0), values(other.read("t", 0, 0))) == (1, [b"a"])
+    assert other.append("t", 0, entries(b"b"), sequence=1) == 2
+    assert values(read_all(other, "t")) == [b"a", b"b"]
+    del left
+
+
+def test_a_copy_with_other_offsets_and_doubled_records_reads_the_same(log, prefix, raw):
+    doubled = [*range(1000, 1500), *range(1490, 2500)]
+    raw(f"{prefix}t", [header_of(sequence, 7, b"") for sequence in doubled])
+    assert (log.start("t", 0), log.end("t", 0)) == (1000, 2500)
+    for offset in (1000, 1495, 1500, 2499):
+        assert log.read("t", 0, offset, max_records=2)[0] == Record(offset, 7, b"k", b"raw")
+    whole = log.read("t", 0, 1000, max_records=5000)
+    assert [record.offset for record in whole] == list(range(1000, 2500))
+    assert log.append("t", 0, entries(b"new"), sequence=2500) == 2501
+
+
+def test_each_record_is_found_whatever_lies_before_it(log):
+    ends = [log.append("t", 0, entries(*[b"%d" % i] * (i % 7 + 1))) for i in range(60)]
+    stored = read_all(log, "t")
+    assert [record.offset for record in stored] == list(range(ends[-1]))
+    for offset in range(0, ends[-1], 17):
+        assert log.read("t", 0, offset, max_records=1) == [stored[offset]]
+        assert log.read("t", 0, offset, max_records=3) == stored[offset : offset + 3]
+
+
+def test_another_programs_record_is_an_error_and_not_skipped(log, prefix, raw):
+    log.append("t", 0, entries(b"a"))
+    raw(f"{prefix}t", [[("other", b"1")]])
+    with pytest.raises(LogError, match=r"header 'headwater'; got one without in .* offset 2"):
+        read_all(log, "t")
+
+
+def test_a_gap_in_the_sequences_is_an_error_and_not_skipped(log, prefix, raw):
+    log.append("t", 0, entries(b"a"))
+    raw(f"{prefix}t", [header_of(3, 0, b"")])
+    with pytest.raises(LogError, match=r"no gap; got 3 after 0 in .*-t/0 at Kafka's offset 2"):
+        read_all(log, "t")
+
+
+def test_history_that_goes_while_it_is_read_is_an_error_and_not_a_skip(log, opened):
+    for _ in range(3):
+        log.append("t", 0, [Entry(0, b"", bytes(2**20))] * 15)
+    log.append("t", 0, entries(b"last"))
+    reader = opened("two")
+    read = reader.read("t", 0, 0, max_records=2)
+    log.trim("t", 0, 45)
+
+    def read_on():
+        while read:
+            read.extend(reader.read("t", 0, len(read), max_records=2))
+
+    with pytest.raises(OffsetError, match="was it cut"):
+        read_on()
+
+
+def test_a_log_that_got_shorter_is_an_error(log, broker, opened, prefix):
+    log.append("t", 0, entries(b"a", b"b"))
+    other = opened("two")
+    admin = AdminClient({**QUIET, "bootstrap.servers": broker.bootstrap})
+    admin.delete_topics([f"{prefix}t"])[f"{prefix}t"].result()
+    other.create("t", 1)
+    with pytest.raises(OffsetError, match="ends at offset 0, asked for 2: was it truncated"):
+        other.read("t", 0, 2)
+
+
+@pytest.mark.timeout(120)
+def test_a_broker_that_is_killed_amid_appends_costs_nothing_but_time(log, broker, opened):
+    batches = 40
+    wanted = [b"%d" % i + bytes(500) for i in range(batches * 500)]
+    halfway, failures = threading.Event(), []
+
+    def write():
+        try:
+            for first in range(0, len(wanted), 500):
+                log.append("t", 0, entries(*wanted[first : first + 500]), sequence=first)
+                if first == len(wanted) // 4:
+                    halfway.set()
+        except LogError as error:
+            failures.append(error)
+            halfway.set()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    halfway.wait()
+    broker.kill()
+    broker.start()
+    writer.join()
+    assert not failures
+    assert values(read_all(opened("two"), "t")) == wanted
+
+
+def test_topics_are_made_as_wanted_and_compared(broker, prefix):
+    cluster = Cluster(broker.bootstrap, {})
+    topics = Topics(cluster, cluster.consumer({}), 1)
+    wanted = {f"{prefix}a": 2, f"{prefix}b": 1}
+    missing = list(topics.differences(wanted))
+    assert [one.line for one in missing] == [
+        f"+ {prefix}a: 2 partitions",
+        f"+ {prefix}b: 1 partition",
+    ]
+    assert all(topics.mend(one) for one in missing)
+    assert list(topics.differences(wanted)) == []
+    topics._configure(f"{prefix}b", {"retention.ms": "1000"})
+    changed, partitions = topics.differences({f"{prefix}b": 3})
+    assert changed.line == f"! {prefix}b: has 1 partitions, must have 3"
+    assert partitions.line == f"~ {prefix}b: retention.ms 1000 → -1"
+    assert [topics.mend(changed), topics.mend(partitions)] == [False, True]
+    assert list(topics.differences({f"{prefix}b": 1})) == []
+
+
+def test_a_message_over_the_topics_limit_is_an_error_and_the_log_opened_anew_goes_on(
+    log, broker, opened, prefix
+):
+    cluster = Cluster(broker.bootstrap, {})
+    Topics(cluster, cluster.consumer({}), 1)._configure(f"{prefix}t", {"max.message.bytes": "1000"})
+    with pytest.raises(LogError, match=rf"append to {prefix}t; got .*[Ll]arge"):
+        log.append("t", 0, entries(bytes(5000)))
+    assert opened("two").append("t", 0, entries(b"small"), sequence=0) == 1
+    assert values(read_all(log, "t")) == [b"small"]
+
+
+def as_user(broker, prefix, password):
+    options = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": USER,
+        "sasl.password": password,
+    }
+    return KafkaLog(Cluster(broker.sasl, options), prefix=prefix, writer="ada")
+
+
+def test_a_wrong_password_is_told_at_once(broker, prefix):
+    log = as_user(broker, prefix, "guess")
+    with pytest.raises(LogError, match=r"must let us in; got .*[Aa]uthentication"):
+        log.partitions("t")
+    log.close()
+
+
+def test_a_missing_permission_is_told(log, broker, prefix):
+    admin = AdminClient({**QUIET, "bootstrap.servers": broker.bootstrap})
+
+    def allow(kind, operation):
+        acl = AclBinding(
+            kind,
+            prefix,
+            ResourcePatternType.PREFIXED,
+            f"User:{USER}",
+            "*",
+            operation,
+            AclPermissionType.ALLOW,
+        )
+        admin.create_acls([acl])[acl].result()
+
+    log.append("t", 0, entries(b"a"))
+    user = as_user(broker, prefix, PASSWORD)
+    with pytest.raises(LogError, match=rf"look for topic '{prefix}t'; got .*[Aa]uthoriz"):
+        user.partitions("t")
+    allow(ResourceType.TOPIC, AclOperation.READ)
+    assert values(read_all(user, "t")) == [b"a"]
+    with pytest.raises(LogError, match=rf"writer {prefix}headwater-t-0; got .*[Aa]uthoriz"):
+        user.append("t", 0, entries(b"b"))
+    allow(ResourceType.TRANSACTIONAL_ID, AclOperation.ALL)
+    with pytest.raises(LogError, match=rf"append to {prefix}t; got .*[Aa]uthoriz"):
+        user.append("t", 0, entries(b"b"))
+    user.close()
+    allow(ResourceType.TOPIC, AclOperation.WRITE)
+    user = as_user(broker, prefix, PASSWORD)
+    assert user.append("t", 0, entries(b"b")) == 2
+    user.close()
+
+
+def test_a_broker_out_of_reach_is_told_with_what_is_waited_for():
+    said = []
+    cluster = Cluster("127.0.0.1:1", {}, said.append, patience_s=4)
+    log = KafkaLog(cluster)
+    with pytest.raises(
+        LogError, match=r"Kafka at 127.0.0.1:1 must answer within 4 s \(.*'t'\); got .*refused"
+    ):
+        log.partitions("t")
+    assert len(said) == 1
+    assert "Waiting for Kafka at 127.0.0.1:1" in said[0]
+    log.close()
+
+
+@pytest.mark.parametrize("name", ["acks", "isolation.level", "auto.offset.reset"])
+def test_what_the_promises_rest_on_is_nobodys_option(name):
+    with pytest.raises(ValueError, match=rf"must leave \['{name}'\] to Headwater"):
+        Cluster("127.0.0.1:1", {name: "0"})
+
+
+def test_an_option_that_librdkafka_does_not_know_is_told():
+    with pytest.raises(ValueError, match=r"must be librdkafka's; got .*no\.such\.thing"):
+        KafkaLog(Cluster("127.0.0.1:1", {"no.such.thing": 1}))
+
+
+def test_librdkafkas_own_mock_cluster_takes_and_gives_back_records(prefix):
+    """What can be tested where no broker can run: no markers, nothing aborted, topics of four."""
+    mock = Producer({**QUIET, "test.mock.num.brokers": 1, "bootstrap.servers": ""})
+    bootstrap = ""
+    while not bootstrap:
+        brokers = mock.list_topics(timeout=10).brokers.values()
+        bootstrap = ",".join(f"{one.host}:{one.port}" for one in brokers)
+    mock.list_topics(f"{prefix}t", timeout=10)  # makes it
+    log = KafkaLog(Cluster(bootstrap, {}), prefix=prefix, writer="me")
+    assert log.partitions("t") == 4
+    assert log.append("t", 3, entries(b"a", b"b"), sequence=0) == 2
+    assert log.append("t", 3, entries(b"b", b"c"), sequence=1) == 3
+    assert values(read_all(log, "t", 3)) == [b"a", b"b", b"c"]
+    with pytest.raises(SequenceConflictError, match="at most the end 3; got 5"):
+        log.append("t", 3, entries(b"f"), sequence=5)
+    log.close()
