@@ -43,6 +43,7 @@ class Fitter:
         self._settings, self._stream, self._home, self._say = settings, stream, home, say
         self._artifacts = home.artifacts()
         self._server: H2OServer | None = None
+        self._abandoned = False
 
     def __call__(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
         """Fit, keep the artifact, and return the decision."""
@@ -52,7 +53,8 @@ class Fitter:
         except (H2OError, OSError, MojoError, PolarsError) as error:
             self.close()
             record = failed(task, error)
-        self._say(_line(record))
+        if not self._abandoned:
+            self._say(_line(record))
         return record
 
     def _fit(self, task: Task, earlier: list[Published]) -> Published:
@@ -68,11 +70,20 @@ class Fitter:
         if self._server is None:
             h2o_settings = self._settings.h2o
             self._home.h2o.mkdir(parents=True, exist_ok=True)
-            server = H2OServer(
+            self._server = H2OServer(
                 h2o_settings.url or None, memory=h2o_settings.memory, work_dir=self._home.h2o
             )
-            self._server = server.__enter__()
+            if self._abandoned:
+                self._server.abandon()
+            self._server.__enter__()
         return self._server
+
+    def abandon(self) -> None:
+        """End H2O at once, and with it the fit that another thread waits for."""
+        self._abandoned = True
+        server = self._server
+        if server is not None:
+            server.abandon()
 
     def close(self) -> None:
         """Stop H2O, if this started it."""

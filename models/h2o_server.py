@@ -1,5 +1,6 @@
 """The H2O that fits: a supervised child on loopback, or a cluster that is already there."""
 
+import atexit
 import io
 import os
 import re
@@ -101,6 +102,7 @@ class H2OServer:
         self._work_dir = work_dir or Path(tempfile.gettempdir())
         self._child: subprocess.Popen[str] | None = None
         self._connection: Any = None
+        self._abandoned = False
 
     @property
     def pid(self) -> int | None:
@@ -111,9 +113,13 @@ class H2OServer:
         check_h2o_version(h2o.__version__)
         if not self.url:
             self._child = self._start()
-            self.url = _address(self._child)
+            if self._abandoned:
+                self.abandon()  # it came before there was a child
+            self.url = self._address(self._child)
         try:
             self._connection = _connect(self.url)
+            # Else the client, at the end of a program that failed, opens a session and says so.
+            atexit.register(self._connection.close)
             check_h2o_version(self._connection.cluster.version)
             # POST /4/sessions, the client's own way, ends the whole H2O in one start of six: it
             # takes whichever of two methods Java's reflection lists first.
@@ -133,8 +139,15 @@ class H2OServer:
         trace: TracebackType | None,
     ) -> None:
         with suppress(H2OError):  # a lost H2O needs no farewell
-            self.request(f"DELETE /4/sessions/{self.session}")
+            if self._connection is not None and not self._abandoned:
+                self.request(f"DELETE /4/sessions/{self.session}")
         self._stop()
+
+    def abandon(self) -> None:
+        """End the child at once, from any thread; whoever waits for H2O meets an `H2OError`."""
+        self._abandoned = True
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()  # the supervisor sees it, however early it is
 
     def request(self, endpoint: str, **fields: Any) -> Any:
         """What H2O's REST interface answers.
@@ -164,9 +177,12 @@ class H2OServer:
         """Return when the job is done.
 
         Raises:
-            H2OFailed: The job failed or was cancelled.
+            H2OFailed: The job failed or was cancelled, or this server was abandoned.
         """
         while True:
+            if self._abandoned:
+                msg = f"H2O job must be waited for; got abandoned: {job}"
+                raise H2OFailed(msg)
             now = self.request(f"GET /3/Jobs/{job}")["jobs"][0]
             if now["status"] == "DONE":
                 return
@@ -201,23 +217,24 @@ class H2OServer:
             start_new_session=True,
         )
 
+    def _address(self, child: subprocess.Popen[str]) -> str:
+        first = child.stdout.readline() if child.stdout else ""
+        if first.startswith("http"):
+            return first.strip()
+        self._child = None
+        msg = f"H2O must start; got the end of its log:\n{first}{_last_words(child)}"
+        raise H2OStartError(msg)
+
     def _stop(self) -> str:
         """End the connection and the child, if there is one; return the end of its log."""
         if self._connection is not None:
+            atexit.unregister(self._connection.close)
             self._connection.close()
         if self._child is None:
             return ""
         child, self._child = self._child, None
         child.terminate()
         return f"\n{_last_words(child)}"
-
-
-def _address(child: subprocess.Popen[str]) -> str:
-    first = child.stdout.readline() if child.stdout else ""
-    if first.startswith("http"):
-        return first.strip()
-    msg = f"H2O must start; got the end of its log:\n{first}{_last_words(child)}"
-    raise H2OStartError(msg)
 
 
 def _last_words(child: subprocess.Popen[str]) -> str:

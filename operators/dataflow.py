@@ -4,6 +4,7 @@ A source partition, its shard and its appends run on one worker and nothing cros
 the word that a cut was committed.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,22 +26,27 @@ OpenPartition = Callable[[int], LivePartition]
 
 
 class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
-    def __init__(self, partition: int, live: LivePartition, at_end: Callable[[], bool]) -> None:
-        self._partition, self._live, self._at_end = partition, live, at_end
+    def __init__(
+        self, partition: int, live: LivePartition, stop: threading.Event, *, follow: bool
+    ) -> None:
+        self._partition, self._live, self._stop, self._follow = partition, live, stop, follow
         self._awake: datetime | None = None
         self._finished = False
 
     def next_batch(self) -> list[tuple[int, Message]]:
         if self._finished:
             raise StopIteration
-        message = self._live.read()
+        message = None if self._stop.is_set() else self._live.read()
         self._awake = None
         if message is None:
             self._awake = datetime.now(UTC) + _IDLE
-            if not self._at_end():
+            if not self._ended():
                 return []
             self._finished, message = True, Finish()
         return [(self._partition, message)]
+
+    def _ended(self) -> bool:
+        return self._stop.is_set() or (not self._follow and self._live.at_end())
 
     def next_awake(self) -> datetime | None:
         return self._awake
@@ -55,15 +61,21 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
     Args:
         partitions: Their numbers.
         open_partition: Recovers a partition, on the worker that will run it.
+        stop: Set, it ends every partition where it is.
         follow: Wait at the end of the log for more; else stop there.
     """
 
     def __init__(
-        self, partitions: Iterable[int], open_partition: OpenPartition, *, follow: bool
+        self,
+        partitions: Iterable[int],
+        open_partition: OpenPartition,
+        stop: threading.Event,
+        *,
+        follow: bool,
     ) -> None:
         self._partitions = list(partitions)
         self._open = open_partition
-        self._follow = follow
+        self._stop, self._follow = stop, follow
         self.live: dict[int, LivePartition] = {}
 
     def list_parts(self) -> list[str]:
@@ -75,14 +87,17 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         del step_id, resume_state
         partition = int(for_part)
         live = self.live[partition] = self._open(partition)
-        return _Partition(partition, live, lambda: not self._follow and live.at_end())
+        return _Partition(partition, live, self._stop, follow=self._follow)
 
 
 class _Trainings(StatefulSourcePartition[Any, None]):
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
 
     def next_batch(self) -> list[Any]:
+        if self._stop.is_set():
+            self._trainer.finish()
+            raise StopIteration
         self._trainer.poll()
         return []
 
@@ -94,14 +109,15 @@ class _Trainings(StatefulSourcePartition[Any, None]):
 
 
 class TrainingSource(FixedPartitionedSource[Any, None]):
-    """Watches the log for boundaries that are due, for ever, on one worker.
+    """Watches the log for boundaries that are due, until it is stopped, on one worker.
 
     Args:
         trainer: Made on that worker.
+        stop: Set, it ends the source and the trainer.
     """
 
-    def __init__(self, trainer: Callable[[], Trainer]) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Callable[[], Trainer], stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
 
     def list_parts(self) -> list[str]:
         """The one partition."""
@@ -110,7 +126,7 @@ class TrainingSource(FixedPartitionedSource[Any, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Trainings:
         """Make the trainer."""
         del step_id, for_part, resume_state
-        return _Trainings(self._trainer())
+        return _Trainings(self._trainer(), self._stop)
 
 
 class _Training(StatefulBatchLogic[Any, Any, None]):
@@ -209,13 +225,14 @@ def compose(
     return flow
 
 
-def compose_training(trainer: Callable[[], Trainer]) -> Dataflow:
+def compose_training(trainer: Callable[[], Trainer], stop: threading.Event) -> Dataflow:
     """The training flow on its own: it goes on until it is stopped.
 
     Args:
         trainer: Makes the training step, on the one worker that runs it.
+        stop: Ends it.
     """
     flow = Dataflow("headwater_training")
-    decisions = op.input("boundaries", flow, TrainingSource(trainer))
+    decisions = op.input("boundaries", flow, TrainingSource(trainer, stop))
     op.output("end", decisions, AtEnd(_nothing))
     return flow

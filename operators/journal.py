@@ -1,14 +1,22 @@
-"""The journal of one partition: which offline model was used from which offset on."""
+"""The journal of one partition: what was decided that its own events do not say."""
+
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from state.log import Entry, Log
+from state.log import Entry, Log, LogError
 
 TOPIC = "activations"
+VERSION = 1
+"""Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 
-class Activated(msgspec.Struct, frozen=True):
-    """A decision that is not in the events, written before it takes effect.
+class _Versioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    version: int = 1
+
+
+class Activated(_Versioned, frozen=True, tag=str.lower):
+    """From here on this offline model scores.
 
     Attributes:
         offset: The first record of `events` to which it applies.
@@ -21,6 +29,24 @@ class Activated(msgspec.Struct, frozen=True):
     boundary: int | None
 
 
+class Crossed(_Versioned, frozen=True, tag=str.lower):
+    """A boundary was crossed because another partition's events are later than this one's.
+
+    Attributes:
+        offset: The first record of `events` after it.
+        boundary: Which (µs).
+    """
+
+    offset: int
+    boundary: int
+
+
+Decision = Activated | Crossed
+"""An entry of the journal, written before it takes effect."""
+
+_decode: Callable[[bytes], Decision] = msgspec.json.Decoder(Decision).decode
+
+
 class Journal:
     """All entries of one partition, and the only writer of new ones.
 
@@ -30,22 +56,45 @@ class Journal:
 
     Attributes:
         entries: In order.
+
+    Raises:
+        LogError: An entry is damaged, or a later version wrote it.
     """
 
     def __init__(self, log: Log, partition: int) -> None:
         self._log, self._partition = log, partition
-        self.entries: list[Activated] = []
+        self.entries: list[Decision] = []
         while records := log.read(TOPIC, partition, len(self.entries)):
-            self.entries += (msgspec.json.decode(r.value, type=Activated) for r in records)
+            self.entries += (self._read(record.offset, record.value) for record in records)
 
     @property
     def boundary(self) -> int:
         """The newest boundary that is decided; 0 before the first."""
-        return max((e.boundary for e in self.entries if e.boundary is not None), default=0)
+        return max((one.boundary or 0 for one in self._activated()), default=0)
 
-    def write(self, entry: Activated, append_time: int) -> None:
+    @property
+    def active(self) -> Activated | None:
+        """The activation in effect after all entries."""
+        return next(self._activated(), None)
+
+    def write(self, entry: Decision, append_time: int) -> None:
         """Add an entry; it is durable when this returns."""
         value = msgspec.json.encode(entry)
         number = len(self.entries)
         self._log.append(TOPIC, self._partition, [Entry(append_time, b"", value)], sequence=number)
         self.entries.append(entry)
+
+    def _activated(self) -> Iterator[Activated]:
+        return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
+
+    def _read(self, offset: int, value: bytes) -> Decision:
+        at = f"{TOPIC}/{self._partition} at offset {offset}"
+        try:
+            version = msgspec.json.decode(value, type=_Versioned).version
+            if version <= VERSION:
+                return _decode(value)
+        except msgspec.DecodeError as error:
+            msg = f"journal entry must be readable; got '{error}' in {at}"
+            raise LogError(msg) from error
+        msg = f"journal entry must be of version {VERSION} or older; got {version} in {at}"
+        raise LogError(msg)

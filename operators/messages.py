@@ -21,9 +21,11 @@ class Boundary(NamedTuple):
 
     Attributes:
         time: Event time of the boundary (µs).
+        number: Its place in the partition's journal; None: it follows from the events.
     """
 
     time: int
+    number: int | None = None
 
 
 class Activation(NamedTuple):

@@ -1,8 +1,8 @@
 """The reader of one partition: events, boundaries and activations in one order.
 
 It follows the journal where there is one. It takes a new decision only where no earlier run can
-have passed: at a boundary without a journal entry, or at or beyond the log's end as of its start;
-and it writes the decision to the journal before it hands it on.
+have passed: at a boundary without a journal entry, or at or beyond the log's end; and it writes
+the decision to the journal before it hands it on.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from models.offline import Offline
 from operators.boundaries import Boundaries
-from operators.journal import Activated, Journal
+from operators.journal import Activated, Crossed, Decision, Journal
 from operators.messages import Activation, Boundary, Message, Records
 from operators.shard import Position
 from state.log import EVENTS, Log, Record, newest_append_time
@@ -90,15 +90,14 @@ class PartitionReader:
         else:
             yield from self._read_on()
 
-    def _replay(self, entry: Activated) -> Iterator[Message]:
+    def _replay(self, entry: Decision) -> Iterator[Message]:
         """Read up to a journal entry, then what it says."""
         if self._offset < entry.offset:
             yield self._records(self._read(entry.offset - self._offset))
             return
-        if entry.boundary is not None and entry.boundary > self._boundary:
-            yield self._cross(entry.boundary)
-        self.holding = 0
-        yield self._activate(entry)
+        if isinstance(entry, Activated) and (entry.boundary or 0) > self._boundary:
+            yield self._hold(entry.boundary or 0)
+        yield self._obey(entry)
 
     def _decide(self) -> Iterator[Message]:
         decided, model = self._decisions.champion_at(self.holding)
@@ -106,17 +105,13 @@ class PartitionReader:
             return
         if not decided:
             model = self._decisions.champion()
-        self._journal.write(Activated(self._offset, model, self.holding), self.holding)
-        self.holding = 0
-        yield self._activate(self._journal.entries[-1])
+        yield self._take(Activated(self._offset, model, self.holding), self.holding)
 
     def _read_on(self) -> Iterator[Message]:
         if not self._wait and self._offset >= self._free_from:
-            entries = self._journal.entries
-            champion = self._decisions.champion()
-            if champion != (entries[-1].model if entries else None):
-                self._journal.write(Activated(self._offset, champion, None), self._boundary)
-                yield self._activate(entries[-1])
+            champion, active = self._decisions.champion(), self._journal.active
+            if champion != (active.model if active else None):
+                yield self._take(Activated(self._offset, champion, None), self._boundary)
                 return
         records = self._read(self._batch)
         if not records:
@@ -132,21 +127,25 @@ class PartitionReader:
         yield self._records(records)
 
     def _at_end(self) -> Iterator[Message]:
-        """At the end other partitions tell how late it is."""
+        """At the end other partitions tell how late it is: nothing in this one's events does."""
         due = self._boundaries.newest(newest_append_time(self._log, EVENTS))
         if due > self._boundary:
-            yield self._hold(due)
+            yield self._take(Crossed(self._offset, due), due)
 
-    def _hold(self, boundary: int) -> Boundary:
-        self.holding = boundary
-        return self._cross(boundary)
+    def _hold(self, boundary: int, number: int | None = None) -> Boundary:
+        self.holding = self._boundary = boundary
+        return Boundary(boundary, number)
 
-    def _cross(self, boundary: int) -> Boundary:
-        self._boundary = boundary
-        return Boundary(boundary)
+    def _take(self, decision: Decision, append_time: int) -> Message:
+        """Make a decision durable, then hand it on."""
+        self._journal.write(decision, append_time)
+        return self._obey(decision)
 
-    def _activate(self, entry: Activated) -> Activation:
+    def _obey(self, entry: Decision) -> Message:
         number, self._next = self._next, self._next + 1
+        if isinstance(entry, Crossed):
+            return self._hold(entry.boundary, number)
+        self.holding = 0
         offline = None if entry.model is None else self._load(entry.model)
         return Activation(number, entry.model, offline)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from models.offline import Offline
+from operators.journal import TOPIC as JOURNAL
 from operators.shard import Shard
 from state.checkpoints import Checkpoint, CheckpointStore
 from state.log import Log
@@ -17,8 +18,8 @@ def recover(
     """The shard to go on with.
 
     A checkpoint is usable when a shard of the same shape wrote it, every output topic already holds
-    what that shard had emitted, and the log still holds the record it goes on with. What follows is
-    emitted again and must equal what is there.
+    what that shard had emitted and the journal what it had obeyed, and the log still holds the
+    record it goes on with. What follows is emitted again and must equal what is there.
 
     Args:
         fresh: Makes an empty shard.
@@ -28,7 +29,7 @@ def recover(
     """
     shard = fresh()
     for checkpoint in store.newest_first(shard.partition):
-        if checkpoint.shape == shard.shape and _reached(checkpoint, log):
+        if checkpoint.shape == shard.shape and reached(checkpoint, log):
             shard.restore(checkpoint.shard, lambda model: load(model, shard))
             break
     return shard
@@ -40,14 +41,15 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.shape,
         shard.partition,
         shard.position.offset,
-        shard.counters,
+        shard.counters | {JOURNAL: shard.position.activations},
         shard.position.boundary,
         at_boundary,
         shard.snapshot(),
     )
 
 
-def _reached(checkpoint: Checkpoint, log: Log) -> bool:
+def reached(checkpoint: Checkpoint, log: Log) -> bool:
+    """Whether the log holds all that a checkpoint presupposes: its output, and what comes next."""
     partition = checkpoint.partition
     return log.end("events", partition) >= checkpoint.offset >= log.start(
         "events", partition

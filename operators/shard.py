@@ -15,6 +15,7 @@ from models.losses import RunningLosses
 from models.offline import Offline
 from models.online import OnlineModels
 from operators.messages import Activation, Boundary, Cut, Emitted, Message, Records
+from state.chain import START, link
 from state.clock_guard import ClockGuard
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event
@@ -35,7 +36,7 @@ from state.settings import Settings
 from state.stream import Stream
 from state.vector import FeatureState
 
-VERSION = 1
+VERSION = 2
 """Of the bytes of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
@@ -83,6 +84,7 @@ class _Counts(msgspec.Struct):
     cut_end: int = 0
     last_cut: Cut | None = None
     model: str | None = None
+    chain: str = START
 
 
 class Shard:
@@ -114,7 +116,7 @@ class Shard:
             residual_rate=settings.residual.rate,
             river=settings.online.river,
         )
-        self._ensemble = Ensemble(settings.ensemble.rate)
+        self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
         self._offline: Offline | None = None
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
@@ -172,8 +174,10 @@ class Shard:
                         raise GapError(msg)
                     self._record(offset, append_time, key, value)
                     self.position.offset = offset + 1
-            case Boundary(time):
+            case Boundary(time, number):
                 cut = self._cut(time)
+                if number is not None:
+                    self.position.activations = number + 1
             case Activation(number, model, offline):
                 self.position.activations = number + 1
                 self._counts.model, self._offline = model, offline
@@ -308,7 +312,8 @@ class Shard:
         )
         self._pending.add(self.stream.label.deadline(event), prediction, event)
         self._counts.requests += 1
-        self._out["predictions"].append(Entry(append_time, key, _encode(prediction)))
+        self._counts.chain, value = link(self._counts.chain, prediction)
+        self._out["predictions"].append(Entry(append_time, key, value))
 
     def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
         made = waiting.prediction
@@ -324,7 +329,7 @@ class Shard:
         for i, names in self._levels:
             level = values[i]
             values[i] = names[int(level)] if isinstance(level, float) and level >= 0 else None
-        fields = msgspec.structs.astuple(made)
+        fields = msgspec.structs.astuple(made)[:-1]
         outcome = _encode(self._outcome(*fields, label, label_time, *values))
         self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
 

@@ -1,8 +1,8 @@
 """The training step: one fit for each boundary that every partition's snapshot has passed."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+import threading
+from concurrent.futures import Future, wait
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -12,8 +12,20 @@ from operators.snapshots import Committed, Snapshots
 from state.log import Entry, Log
 from state.outputs import Alert
 
-Fit = Callable[[int, list[Committed], list[Published]], Published]
-"""From boundary, cuts and earlier decisions to this boundary's decision, failure included."""
+_WATCH_S = 0.1
+
+
+class Fit(Protocol):
+    """What makes decisions."""
+
+    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
+        """This boundary's decision, failure included."""
+
+    def abandon(self) -> None:
+        """Make the fit that another thread runs end at once, whatever comes of it."""
+
+    def close(self) -> None:
+        """Let go of what is kept between fits."""
 
 
 class Trainer:
@@ -26,12 +38,14 @@ class Trainer:
         log: Holds `snapshots`, `models` and `alerts`; the last partition of `alerts` is training's.
         published: The decisions.
         fit: Makes one.
+        stop: Set, it makes `finish` abandon the fit that runs; a later trainer makes it again.
     """
 
-    def __init__(self, log: Log, published: PublishedModels, fit: Fit) -> None:
-        self._log, self._published, self._fit = log, published, fit
+    def __init__(
+        self, log: Log, published: PublishedModels, fit: Fit, stop: threading.Event
+    ) -> None:
+        self._log, self._published, self._fit, self._stop = log, published, fit, stop
         self._snapshots = Snapshots(log)
-        self._thread = ThreadPoolExecutor(1, "fit")
         self._running: Future[Published] | None = None
         self._tell()
 
@@ -52,15 +66,18 @@ class Trainer:
         if boundary:
             cuts = self._snapshots.of(boundary)
             earlier = self._published.records()
-            self._running = self._thread.submit(self._fit, boundary, cuts, earlier)
+            self._running = _begun(self._fit, boundary, cuts, earlier)
         return self._running is not None
 
     def finish(self) -> None:
-        """Wait until nothing is due any more."""
-        while self.poll():
+        """Wait until nothing is due any more, or a stop is asked for."""
+        while not self._stop.is_set() and self.poll():
             assert self._running is not None
-            self._running.exception()
-        self._thread.shutdown()
+            wait([self._running], _WATCH_S)
+        if self._running is not None:
+            self._fit.abandon()
+            wait([self._running])
+        self._fit.close()
 
     def _tell(self) -> None:
         """Write the alerts that are missing: they follow from the decisions, one by one."""
@@ -70,6 +87,22 @@ class Trainer:
         entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
         if entries:
             self._log.append("alerts", partition, entries, sequence=told)
+
+
+def _begun(
+    fit: Fit, boundary: int, cuts: list[Committed], earlier: list[Published]
+) -> Future[Published]:
+    """A fit in a thread that the end of the program, unlike an executor's, does not wait for."""
+    running: Future[Published] = Future()
+
+    def run() -> None:
+        try:
+            running.set_result(fit(boundary, cuts, earlier))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            running.set_exception(error)
+
+    threading.Thread(target=run, name="fit", daemon=True).start()
+    return running
 
 
 def _alert(decision: Published) -> Alert:

@@ -1,6 +1,6 @@
 """What a shard writes to the output topics. Times are µs since 1970 UTC."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -22,6 +22,7 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
         model: Id of the offline model.
         partition: Of the request in `events`.
         offset: Of the request in `events`.
+        chain: Running hash over the partition's predictions, see `state.chain`; the last field.
     """
 
     id: str
@@ -35,9 +36,17 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     model: str | None
     partition: int
     offset: int
+    chain: str = ""
 
 
 Reason = Literal["malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late"]
+
+
+# The keys are declared for `state.columns`, which makes a column of each.
+ReasonKey = Annotated[str, msgspec.Meta(extra={"keys": get_args(Reason)})]
+ModelKey = Annotated[
+    str, msgspec.Meta(extra={"keys": ("ensemble", "online", "offline", "residual")})
+]
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -110,22 +119,22 @@ class Metrics(msgspec.Struct, frozen=True):
     records: int
     requests: int
     labels: int
-    dead_letters: dict[str, int]
+    dead_letters: dict[ReasonKey, int]
     pending: int
     model: str | None
     least_lag: dict[str, int]
-    lately: dict[str, Losses]
-    total: dict[str, Losses]
+    lately: dict[ModelKey, Losses]
+    total: dict[ModelKey, Losses]
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:
-    """The struct of `outcomes`: a prediction, its label, and the vector that was scored.
+    """The struct of `outcomes`: a prediction without its chain, its label, its vector.
 
     Args:
         stream: Whose feature columns follow the label: numbers, or level names of categories.
     """
     fields: list[tuple[str, Any]] = [
-        (field.name, field.type) for field in msgspec.structs.fields(Prediction)
+        (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:-1]
     ]
     fields += [("label", int), ("label_time", int)]
     fields += [

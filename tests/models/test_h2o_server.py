@@ -119,6 +119,22 @@ def test_a_lost_java_is_told_at_once_and_a_new_server_can_start(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_abandoned_start_ends_at_once_and_leaves_nothing(tmp_path):
+    server = H2OServer(memory="300m", work_dir=tmp_path)
+    server.abandon()
+    with pytest.raises(H2OStartError), server:
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_waits_for_a_job_of_a_cluster_that_was_abandoned_waits_no_more(h2o_server):
+    with H2OServer(url=h2o_server.url) as second:
+        second.abandon()
+        with pytest.raises(H2OFailed, match="got abandoned"):
+            second.wait("any")
+    assert h2o_server.request("GET /3/Cloud")["cloud_healthy"]
+
+
 @pytest.mark.parametrize("victim", ["owner", "supervisor"])
 def test_kill_9_leaves_neither_process_nor_file(tmp_path, victim):
     with subprocess.Popen(

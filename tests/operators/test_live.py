@@ -1,5 +1,7 @@
 """A partition at work: outputs, then the cut, then the checkpoint, with little in between."""
 
+import sqlite3
+
 import msgspec
 import pytest
 
@@ -142,6 +144,48 @@ def test_a_run_without_its_checkpoints_arrives_at_the_same_bytes(root, log, whol
         path.unlink()
     run(live(root, log, batch=7))
     assert everything(root, log) == whole
+
+
+def test_what_a_crash_left_of_a_file_goes_with_the_next_of_its_kind(root, log):
+    left = [root / kind / "0" / ".5.x.77.part" for kind in ("snapshots", "checkpoints")]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+    run(live(root, log))
+    assert not any(path.exists() for path in left)
+
+
+def test_a_journal_that_lost_its_last_record_gets_it_again(root, log, whole):
+    run(live(root, log))
+    with sqlite3.connect(root / "log" / "activations" / "0.db") as database:
+        database.execute("DELETE FROM records WHERE offset = (SELECT max(offset) FROM records)")
+    database.close()
+    run(live(root, log))
+    assert everything(root, log) == whole
+
+
+def test_a_clock_that_was_set_back_moves_no_boundary_and_a_killed_run_repeats_it(tmp_path):
+    def back_by(us):
+        return [
+            Entry(append_time - us * (offset >= 75), key, value)
+            for offset, append_time, key, value in RECORDS
+        ]
+
+    written = {}
+    for name, stops in (("alone", []), ("killed", [2, 5, 9])):
+        home = tmp_path / name
+        log = SqliteLog(home / "log")
+        for topic in ("events", "models", *OUTPUTS):
+            log.create(topic, 1)
+        log.append("events", 0, back_by(2 * HOUR_US))
+        for stop in stops:
+            run(live(home, log, every=3), stop)
+        run(live(home, log))
+        written[name] = everything(home, log)
+        cuts = [msgspec.json.decode(value)["boundary"] for _, value in stored(log, "snapshots")]
+        assert cuts == sorted(set(cuts))
+        log.close()
+    assert written["killed"] == written["alone"]
 
 
 def test_checkpoints_are_made_when_due_at_every_boundary_and_at_the_end(root, log):

@@ -1,16 +1,18 @@
 """One order of events, boundaries and activations, whoever reads it and however often."""
 
+import sqlite3
+
 import msgspec
 import pytest
 
 from models.registry import Published
 from operators.boundaries import Boundaries
 from operators.decisions import PublishedModels
-from operators.journal import Activated, Journal
+from operators.journal import Activated, Crossed, Journal
 from operators.messages import Activation, Boundary, Records
 from operators.reader import PartitionReader
 from operators.shard import Position
-from state.log import Entry, newest_append_time
+from state.log import Entry, LogError, newest_append_time
 from state.sqlite_log import SqliteLog
 
 WEEKLY = Boundaries(first=100, every=10)
@@ -74,8 +76,10 @@ def taken(position, message):
         case Records(records):
             position.offset = records[-1].offset + 1
             return [record.offset for record in records]
-        case Boundary(time):
+        case Boundary(time, number):
             position.boundary = time
+            if number is not None:
+                position.activations = number + 1
         case Activation(number):
             position.activations = number + 1
     return [message]
@@ -215,18 +219,52 @@ def test_an_idle_partition_crosses_with_the_others(tmp_path):
     log = filled(tmp_path / "log", [95, 131], [96], [])
     try:
         idle, empty = (reader(log, Decided((130, "m")), partition=p) for p in (1, 2))
-        crossed = [Boundary(130), Activation(0, "m", "<m>")]
+        crossed = [Boundary(130, 0), Activation(1, "m", "<m>")]
         assert drained(idle) == [0, *crossed]
         assert drained(empty) == crossed
-        assert journal(log, 1) == [Activated(1, "m", 130)]
-        assert journal(log, 2) == [Activated(0, "m", 130)]
+        assert journal(log, 1) == [Crossed(1, 130), Activated(1, "m", 130)]
+        assert journal(log, 2) == [Crossed(0, 130), Activated(0, "m", 130)]
         log.append("events", 1, [Entry(132, b"", b"{}"), Entry(141, b"", b"{}")])
         assert drained(idle) == [1, Boundary(140)]
-        assert drained(empty) == [Boundary(140)]
+        assert drained(empty) == [Boundary(140, 2)]
         again = reader(log, Decided(), partition=1)
         assert drained(again) == [0, *crossed, 1, Boundary(140)]
     finally:
         log.close()
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_decides(
+    tmp_path, checkpointed
+):
+    log = filled(tmp_path / "log", [95, 131], [96])
+    try:
+        position = Position()
+        assert drained(reader(log, Decided(), partition=1), position) == [0, Boundary(130, 0)]
+        assert position == Position(1, 130, 1)
+        log.append("events", 1, [Entry(time, b"", b"{}") for time in (97, 112, 129, 133)])
+        log.append("events", 0, [Entry(155, b"", b"{}")])
+        again = reader(log, Decided((130, "m")), position if checkpointed else None, partition=1)
+        seen = [Boundary(130)] if checkpointed else [0, Boundary(130, 0)]
+        rest = [Activation(1, "m", "<m>"), 1, 2, 3, 4, Boundary(150, 2)]
+        assert drained(again) == [*seen, *rest]
+        whole = drained(reader(log, Decided(), partition=1))
+        assert whole == [0, Boundary(130, 0), *rest]
+    finally:
+        log.close()
+
+
+def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
+    drained(reader(log, Decided(*ALL)))
+    for value, message in (
+        (b'{"type":"activated","version":2}', "must be of version 1 or older; got 2 in activ"),
+        (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
+    ):
+        with sqlite3.connect(log._root / "activations" / "0.db") as database:
+            database.execute("UPDATE records SET value = ? WHERE offset = 1", (value,))
+        database.close()
+        with pytest.raises(LogError, match=message):
+            Journal(log, 0)
 
 
 def test_at_the_end_there_is_nothing_more_until_there_is(log):
@@ -258,7 +296,14 @@ def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
 
     def publish(boundary, status, model=""):
         writer.publish(
-            Published(boundary=boundary, status=status, reason="", algorithm="gbm", model=model)
+            Published(
+                boundary=boundary,
+                status=status,
+                reason="",
+                algorithm="gbm",
+                model=model,
+                sha256=model,
+            )
         )
 
     try:
@@ -273,8 +318,8 @@ def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
             (True, None), (True, "a"), (False, "a"), (True, "a"), (True, "a"), (True, "c"),
             (False, "c"),
         ]  # fmt: skip
-        assert (other.champion(), other.of("a").boundary) == ("c", 10)
-        with pytest.raises(KeyError, match="model must be in topic 'models'; got 'b'"):
-            other.of("b")
+        assert (other.champion(), other.of("a").boundary, other.of("b").boundary) == ("c", 10, 15)
+        with pytest.raises(KeyError, match="model must be in topic 'models'; got 'x'"):
+            other.of("x")
     finally:
         log.close()

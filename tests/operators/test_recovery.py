@@ -5,6 +5,7 @@ import logging
 import msgspec
 import pytest
 
+from operators.journal import Activated, Journal
 from operators.messages import Activation
 from operators.recovery import checkpoint_of, recover
 from operators.shard import TOPICS
@@ -20,7 +21,7 @@ RECORDS = records(120)
 @pytest.fixture
 def log(tmp_path):
     log = SqliteLog(tmp_path / "log")
-    for topic in ("events", *TOPICS):
+    for topic in ("events", "activations", *TOPICS):
         log.create(topic, 1)
     log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
     yield log
@@ -76,7 +77,7 @@ def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, checkpoint
     counters = {c.offset: c.counters for c in store.newest_first(0)}
     log = SqliteLog(tmp_path / "other")
     try:
-        for name in ("events", *TOPICS):
+        for name in ("events", "activations", *TOPICS):
             log.create(name, 1)
         log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
         usable = 80 if counters[80][topic] < counters[120][topic] else 120
@@ -91,7 +92,7 @@ def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, checkpoint
 def test_a_checkpoint_beyond_the_end_of_the_events_is_not_used(tmp_path, store, log, checkpoints):
     short = SqliteLog(tmp_path / "short")
     try:
-        for name in ("events", *TOPICS):
+        for name in ("events", "activations", *TOPICS):
             short.create(name, 1)
             if name != "events":
                 short.append(name, 0, [Entry(0, b"", b"")] * 1000)
@@ -130,6 +131,8 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
     store.save(checkpoint_of(run.shard, at_boundary=False))
     for topic, entries in run.written.items():
         log.append(topic, 0, entries)
+    assert recovered(store, log).position.offset == 0  # the journal has lost what it obeyed
+    Journal(log, 0).write(Activated(30, "gbm-1", None), 0)
     loaded = []
 
     def load(model, shard):

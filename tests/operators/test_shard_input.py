@@ -91,9 +91,10 @@ BAD = {
 
 
 def scored(run):
-    """Predictions and outcomes without the offset, which counts bad records too."""
+    """Predictions and outcomes without what counts bad records too: the offset, and its hash."""
     both = run.values("predictions"), run.values("outcomes")
-    return [[msgspec.json.decode(value) | {"offset": None} for value in values] for values in both]
+    without = {"offset": None, "chain": None}
+    return [[msgspec.json.decode(value) | without for value in values] for values in both]
 
 
 def letters(run):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flows.streams import flights, flights_history
 from operators.messages import Activation, Boundary, Finish, Records
 from operators.shard import TOPICS, Shard
+from state.chain import first_unlinked
 from state.outputs import Prediction
 from state.settings import Settings
 from tests.operators.shard_runs import Run, feed, rides_shard
@@ -36,6 +37,7 @@ def test_the_stream_of_these_tests_shows_everything(whole):
         assert any(reason in entry.value for entry in written["dead_letters"])
     assert written["alerts"]
     assert len(written["predictions"]) > 150
+    assert first_unlinked(entry.value for entry in written["predictions"]) is None
     assert len(written["metrics"]) > 10
     assert [cut.number for cut in cuts] == [0, 1]
     assert 0 < cuts[0].end == cuts[1].first < cuts[1].end
@@ -184,5 +186,5 @@ def test_a_model_is_bound_to_levels_that_appear_after_it(offline):
 def test_another_version_of_the_bytes_is_refused():
     state = msgspec.msgpack.decode(rides_shard().snapshot())
     state[0] += 1
-    with pytest.raises(ValueError, match="shard state must be of version 1; got 2"):
+    with pytest.raises(ValueError, match="shard state must be of version 2; got 3"):
         rides_shard().restore(msgspec.msgpack.encode(state), None)

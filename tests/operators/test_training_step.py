@@ -1,6 +1,7 @@
 """Boundary after boundary is decided once, whatever became of the trainer before."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import msgspec
 import pytest
@@ -43,6 +44,30 @@ class Fits:
             raise end
         return published(boundary, end)
 
+    def abandon(self):
+        pytest.fail("there is nothing to abandon")
+
+    def close(self):
+        self.closed = True
+
+
+class Slow(Fits):
+    """A fit that ends when it is told to, or fails when it is abandoned."""
+
+    def __init__(self):
+        super().__init__()
+        self.go, self.started = Event(), Event()
+        self.abandoned = False
+
+    def __call__(self, boundary, *_):
+        self.started.set()
+        assert self.go.wait(30)
+        return published(boundary, "failed" if self.abandoned else "promoted")
+
+    def abandon(self):
+        self.abandoned = True
+        self.go.set()
+
 
 def published(boundary, status):
     model = f"gbm-{boundary}" if status in {"promoted", "rejected"} else ""
@@ -58,7 +83,7 @@ def alerts(log):
 def test_each_boundary_is_fitted_with_its_cuts_and_all_earlier_decisions(log):
     commit(log, 10, 20)
     fits = Fits("skipped", "promoted")
-    Trainer(log, PublishedModels(log), fits).finish()
+    Trainer(log, PublishedModels(log), fits, Event()).finish()
     assert fits.given == [
         (10, ["0/10.parquet", "1/10.parquet"], []),
         (20, ["0/10.parquet", "1/10.parquet", "0/20.parquet", "1/20.parquet"], [10]),
@@ -69,46 +94,58 @@ def test_each_boundary_is_fitted_with_its_cuts_and_all_earlier_decisions(log):
 
 def test_nothing_due_is_nothing_done(log):
     fits = Fits()
-    trainer = Trainer(log, PublishedModels(log), fits)
+    trainer = Trainer(log, PublishedModels(log), fits, Event())
     assert not trainer.poll()
     trainer.finish()
     assert fits.given == []
+    assert fits.closed
 
 
 @pytest.mark.parametrize("status", ["failed", "rejected"])
 def test_the_champion_stays_and_an_alert_says_so(log, status):
     commit(log, 10, 20)
     decisions = PublishedModels(log)
-    Trainer(log, decisions, Fits("promoted", status)).finish()
+    Trainer(log, decisions, Fits("promoted", status), Event()).finish()
     assert decisions.champion_at(20) == (True, "gbm-10")
     assert alerts(log) == [Alert(f"fit_{status}", 20, f"the champion stays: {status} it was")]
 
 
 def test_a_fit_goes_on_beside_the_flow(log):
     commit(log, 10)
-    go = threading.Event()
-
-    def slow(boundary, cuts, earlier):
-        assert go.wait(30)
-        return published(boundary, "promoted")
-
+    slow = Slow()
     decisions = PublishedModels(log)
-    trainer = Trainer(log, decisions, slow)
+    trainer = Trainer(log, decisions, slow, Event())
     assert trainer.poll()
     assert trainer.poll()
     assert decisions.champion() is None
-    go.set()
+    slow.go.set()
     trainer.finish()
     assert decisions.champion() == "gbm-10"
 
 
+def test_a_stop_abandons_the_fit_and_nothing_is_decided_before_it_is_made_again(log):
+    commit(log, 10, 20)
+    slow, stop = Slow(), Event()
+    trainer = Trainer(log, PublishedModels(log), slow, stop)
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(trainer.finish)
+        assert slow.started.wait(30)
+        stop.set()
+        ending.result(30)
+    assert (slow.abandoned, slow.closed) == (True, True)
+    assert PublishedModels(log).records() == []
+    assert alerts(log) == []
+    Trainer(log, PublishedModels(log), Fits("promoted", "promoted"), Event()).finish()
+    assert [record.model for record in PublishedModels(log).records()] == ["gbm-10", "gbm-20"]
+
+
 def test_a_trainer_that_was_stopped_goes_on_where_it_was(log):
     commit(log, 10, 20)
-    broken = Trainer(log, PublishedModels(log), Fits("promoted", ZeroDivisionError()))
+    broken = Trainer(log, PublishedModels(log), Fits("promoted", ZeroDivisionError()), Event())
     with pytest.raises(ZeroDivisionError):
         broken.finish()
     fits = Fits("promoted")
-    Trainer(log, PublishedModels(log), fits).finish()
+    Trainer(log, PublishedModels(log), fits, Event()).finish()
     assert fits.given[0][::2] == (20, [10])
     assert [record.boundary for record in PublishedModels(log).records()] == [10, 20]
 
@@ -117,8 +154,8 @@ def test_a_trainer_killed_between_decision_and_alert_alerts_at_its_next_start(lo
     decisions = PublishedModels(log)
     for boundary, status in ((10, "failed"), (20, "promoted"), (30, "rejected")):
         decisions.publish(published(boundary, status))
-    Trainer(log, decisions, Fits()).finish()
-    Trainer(log, PublishedModels(log), Fits()).finish()
+    Trainer(log, decisions, Fits(), Event()).finish()
+    Trainer(log, PublishedModels(log), Fits(), Event()).finish()
     assert [alert.time for alert in alerts(log)] == [10, 30]
 
 
@@ -126,5 +163,5 @@ def test_a_fit_repeated_after_a_crash_alerts_once(log):
     commit(log, 10)
     log.append("alerts", 0, [Entry(0, b"", b"{}")])  # a shard's own
     for _ in range(2):
-        Trainer(log, PublishedModels(log), Fits("failed")).finish()
+        Trainer(log, PublishedModels(log), Fits("failed"), Event()).finish()
     assert len(alerts(log)) == 1

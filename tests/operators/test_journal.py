@@ -1,0 +1,73 @@
+"""A journal holds what was durable when a crash came, and no more of it."""
+
+import shutil
+
+import pytest
+
+from operators.journal import Activated, Crossed, Journal
+from state.log import UnknownTopicError
+from state.sqlite_log import SqliteLog
+
+ENTRIES = [
+    Activated(3, "m1", 100),
+    Crossed(5, 110),
+    Activated(5, None, 110),
+    Activated(9, "m2", None),
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A journal as a crash leaves it: the last entries are in the write-ahead log only."""
+    log = SqliteLog(tmp_path / "before")
+    log.create("activations", 1)
+    journal = Journal(log, 0)
+    for entry in ENTRIES:
+        journal.write(entry, 0)
+    files = tmp_path / "after" / "activations"
+    files.mkdir(parents=True)
+    for name in ("topic.json", "0.db", "0.db-wal"):
+        shutil.copy(tmp_path / "before" / "activations" / name, files / name)
+    log.close()
+    return tmp_path / "after"
+
+
+def journal(root):
+    log = SqliteLog(root)
+    try:
+        return Journal(log, 0)
+    finally:
+        log.close()
+
+
+def test_what_was_written_is_there_after_a_crash(root):
+    found = journal(root)
+    assert found.entries == ENTRIES
+    assert (found.boundary, found.active) == (110, ENTRIES[-1])
+
+
+@pytest.mark.parametrize("torn_bytes", [1, 100, 5_000])
+def test_a_torn_last_record_is_not_there_and_is_written_again(root, torn_bytes):
+    wal = root / "activations" / "0.db-wal"
+    wal.write_bytes(wal.read_bytes()[:-torn_bytes])
+    log = SqliteLog(root)
+    found = Journal(log, 0)
+    assert found.entries == ENTRIES[:-1]
+    assert found.active == ENTRIES[2]
+    found.write(ENTRIES[-1], 0)
+    log.close()
+    assert journal(root).entries == ENTRIES
+
+
+def test_a_boundary_that_was_crossed_is_not_yet_decided(root):
+    log = SqliteLog(root)
+    found = Journal(log, 0)
+    found.write(Crossed(12, 120), 120)
+    assert (found.boundary, found.active) == (110, ENTRIES[3])
+    log.close()
+
+
+def test_a_log_without_a_journal_says_so(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    with pytest.raises(UnknownTopicError, match="topic must be created first; got 'activations'"):
+        Journal(log, 0)
