@@ -1,8 +1,13 @@
 """The blend of the models' answers: an online logistic regression over their logits."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from models.logits import logit, sigmoid
+
+BLENDED = ("online", "offline", "residual")
+"""The models that can be blended, in the order of the weights."""
 
 
 class Ensemble:
@@ -14,17 +19,21 @@ class Ensemble:
 
     Args:
         rate: AdaGrad step.
+        models: Which of the three are blended; the others' weights stay 0.
 
     Example:
         >>> ensemble = Ensemble()
         >>> round(ensemble.blend(0.6, 0.6, 0.6), 3), ensemble.blend(0.7, None, None)
         (0.6, 0.7)
+        >>> round(Ensemble(models=["offline"]).blend(0.6, 0.8, 0.7), 3)
+        0.8
     """
 
-    def __init__(self, rate: float = 0.02) -> None:
+    def __init__(self, rate: float = 0.005, models: Sequence[str] = BLENDED) -> None:
         self._rate = rate
-        self._weights = [1 / 3, 1 / 3, 1 / 3, 0.0]
+        self._weights = [1 / len(models) if name in models else 0.0 for name in BLENDED] + [0.0]
         self._squares = [0.0] * 4
+        self._learned = [*(i for i, name in enumerate(BLENDED) if name in models), len(BLENDED)]
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -54,8 +63,8 @@ class Ensemble:
         inputs = (logit(online), logit(offline), logit(residual), 1.0)
         weights, squares = self._weights, self._squares
         error = sigmoid(sum(w * x for w, x in zip(weights, inputs, strict=True))) - label
-        for i, x in enumerate(inputs):
-            gradient = error * x
+        for i in self._learned:
+            gradient = error * inputs[i]
             squares[i] += gradient * gradient
             weights[i] -= self._rate / (squares[i] + 1e-8) ** 0.5 * gradient
 
@@ -64,7 +73,12 @@ class Ensemble:
         return msgspec.msgpack.encode((self._weights, self._squares))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`."""
-        self._weights, self._squares = msgspec.msgpack.decode(
-            state, type=tuple[list[float], list[float]]
-        )
+        """Take the state from `snapshot`; weights of a blend of other models mean nothing here."""
+        weights, squares = msgspec.msgpack.decode(state, type=tuple[list[float], list[float]])
+        if _used(weights, squares) == _used(self._weights, self._squares):
+            self._weights, self._squares = weights, squares
+
+
+def _used(weights: Sequence[float], squares: Sequence[float]) -> list[bool]:
+    """Which models a blend is of: the others have neither weight nor gradients."""
+    return [bool(w or s) for w, s in zip(weights, squares, strict=True)][:-1]

@@ -44,13 +44,13 @@ class PublishedModels:
         return _champion(self.records())
 
     def of(self, model: str) -> Published:
-        """The record that published a model.
+        """The newest record of a model that has a file.
 
         Raises:
             KeyError: No record names it.
         """
         for record in reversed(self.records()):
-            if record.model == model and record.status == "promoted":
+            if record.model == model and record.sha256:
                 return record
         msg = f"model must be in topic {TOPIC!r}; got {model!r}"
         raise KeyError(msg)
@@ -60,6 +60,46 @@ class PublishedModels:
         number = len(self.records())
         entry = Entry(record.boundary, b"", msgspec.json.encode(record))
         self._log.append(TOPIC, 0, [entry], sequence=number)
+
+
+class Pinned:
+    """Decisions that are all the same model.
+
+    Args:
+        published: Must name it, promoted or rejected.
+        model: Its id.
+
+    Raises:
+        ValueError: It is not known.
+    """
+
+    def __init__(self, published: PublishedModels, model: str) -> None:
+        known = [record.model for record in published.records() if record.sha256]
+        if model not in known:
+            msg = f"training.pinned must be a model in topic {TOPIC!r}; got {model!r}"
+            raise ValueError(msg + f", it has {', '.join(known) or 'none'}")
+        self._model = model
+
+    def champion_at(self, boundary: int) -> tuple[bool, str]:
+        """Decided at once."""
+        del boundary
+        return True, self._model
+
+    def champion(self) -> str:
+        """The model."""
+        return self._model
+
+
+class Undecided:
+    """No decision ever: what follows the end of a journal stays open."""
+
+    def champion_at(self, boundary: int) -> tuple[bool, None]:
+        """Never decided."""
+        del boundary
+        return False, None
+
+    def champion(self) -> None:
+        """None yet."""
 
 
 def _champion(records: list[Published]) -> str | None:

@@ -79,3 +79,27 @@ def test_a_restored_blend_goes_on_as_the_one_before():
         ours.learn(*one)
         other.learn(*one)
     assert other.snapshot() == ours.snapshot()
+
+
+def test_a_blend_of_two_is_river_s_over_the_two():
+    ours = Ensemble(rate=0.05, models=["offline", "residual"])
+    theirs = LogisticRegression(optimizer=AdaGrad(lr=0.05), intercept_lr=0)
+    theirs._weights.update({0: 1 / 2, 1: 1 / 2, 2: 0.0})
+    for *given, label in answers(500):
+        inputs = {i: logit(p) for i, p in enumerate(given[1:])} | {2: 1.0}
+        assert ours.blend(*given) == pytest.approx(theirs.predict_proba_one(inputs)[True], abs=1e-9)
+        ours.learn(*given, label)
+        theirs.learn_one(inputs, bool(label))
+    assert ours.weights[0] == 0.0
+
+
+@pytest.mark.parametrize("models", [["online"], ["offline", "residual"]])
+def test_what_a_blend_of_other_models_learned_is_not_taken_over(models):
+    learned, other = Ensemble(), Ensemble(models=models)
+    for one in answers(100):
+        learned.learn(*one)
+    before = other.snapshot()
+    other.restore(learned.snapshot())
+    assert other.snapshot() == before
+    learned.restore(before)
+    assert learned.weights[0] not in {0.0, 1.0}

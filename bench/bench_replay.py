@@ -1,0 +1,182 @@
+"""How fast history is replayed: what a day inside a year costs, and an event beside the live flow.
+
+`a day` is one in the middle of a year of quotes, in eight partitions with a boundary a week: how
+long until an audit of it has compared its first records, and the whole command. `live` is the main
+flow over an hour of quotes; `audit` and `what-if` replay that hour, in one process and in two.
+"""
+
+import argparse
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from os import environ
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from bytewax.run import cli_main
+from rich.console import Console
+
+from flows.app import App, tune_collector
+from flows.home import Home, create_topics
+from flows.ingest import append_history
+from flows.replay import audit, what_if
+from flows.replay.audit import AuditJob
+from flows.replay.engine import Step
+from flows.replay.span import span_of
+from flows.streams.quotes import stream
+from flows.streams.quotes_market import START_US, Market
+from state.settings import Settings, settings_from
+
+SEED = 5
+TRAINING = {"trainer": "external", "wait": False}
+SETTINGS = settings_from({"stream": "quotes", "training": TRAINING})
+START = datetime.fromtimestamp(START_US / 1e6, UTC)
+ONE_DAY = timedelta(days=1)
+
+run_flow: Callable[..., None] = cli_main  # bytewax gives it no types
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of the table.
+
+    Attributes:
+        what: Was done.
+        events: How many were read.
+        seconds: Of wall time.
+        ratio: Speed against the line that it is held against; 0: none.
+    """
+
+    what: str
+    events: int
+    seconds: float
+    ratio: float = 0.0
+
+
+def made(root: Path, events: Iterable[bytes]) -> tuple[Home, int]:
+    """A home whose log holds events, and how many."""
+    home = Home(root)
+    log = home.log()
+    create_topics(log, stream.partitions)
+    held = append_history(log, events, stream.peek())
+    log.close()
+    return home, held
+
+
+def live(home: Home) -> float:
+    """Seconds of the main flow over a home."""
+    start = time.perf_counter()
+    run_flow(App(SETTINGS, home, Console(quiet=True), threading.Event()).flow())
+    return time.perf_counter() - start
+
+
+def timed(work: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def first_step(home: Home, settings: Settings, day: datetime) -> float:
+    """Seconds until the audit of one day has compared its first records."""
+    start = time.perf_counter()
+    log = home.log()
+    job = AuditJob(home.root, settings, span_of(log, day, day + ONE_DAY))
+    log.close()
+
+    class Seen(Exception):  # noqa: N818 - how a job is stopped
+        pass
+
+    def report(_: Step) -> None:
+        raise Seen
+
+    with suppress(Seen):
+        job(range(stream.partitions), report, lambda: None)
+    return time.perf_counter() - start
+
+
+def command(home: Home, folder: Path, day: datetime) -> float:
+    """Seconds of `headwater replay` over one day, its Python included."""
+    config = folder / "headwater.toml"
+    config.write_text('stream = "quotes"\n[training]\ntrainer = "external"\nwait = false\n')
+    words = ["replay", "--from", day.isoformat(), "--to", (day + ONE_DAY).isoformat()]
+    environment = {"HEADWATER_HOME": str(home.root), "HEADWATER_CONFIG": str(config)}
+    return timed(
+        lambda: subprocess.run(
+            [sys.executable, "-m", "flows", *words],
+            env={**environ, **environment},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    )
+
+
+def rows(events: int, history: int, days: int, root: Path) -> Iterable[Row]:
+    """All lines."""
+    market = Market(seed=SEED, rate_per_s=history / (days * 86_400))
+    home, held = made(root / "history", market.events(days * 24.0))
+    live(home)
+    day = START + days // 2 * ONE_DAY
+    yield Row("a day: first records", held, first_step(home, SETTINGS, day))
+    yield Row("a day: whole command", held, command(home, root, day))
+
+    hour = Market(seed=SEED, rate_per_s=1.1 * events / 3600).events(2.0)
+    home, held = made(root / "hour", islice(hour, events))
+    base = live(home)
+    yield Row("live", held, base)
+    asked: dict[str, Any] = {"home": home.root, "settings": SETTINGS}
+    works: dict[str, Callable[[int], Any]] = {
+        "audit": lambda n: audit(workers=n, **asked),
+        "what-if": lambda n: what_if({"ensemble.rate": 0.01 * n}, workers=n, **asked),
+    }
+    for name, work in works.items():
+        one, two = (timed(work, workers) for workers in (1, 2))
+        yield Row(f"{name}, of live", held, one, base / one)
+        yield Row(f"{name}, 2 workers, of 1", held, two, one / two)
+
+
+def text(report: Sequence[Row]) -> str:
+    """The table for people."""
+    lines = [f"{'':30}{'events':>11}{'seconds':>10}{'µs/event':>10}{'ratio':>8}"]
+    lines += (
+        f"{row.what:30}{row.events:>11,}{row.seconds:>10.2f}{_per_event(row):>10}"
+        f"{f'{row.ratio:.2f}' if row.ratio else '-':>8}"
+        for row in report
+    )
+    return "\n".join(lines)
+
+
+def _per_event(row: Row) -> str:
+    return "-" if row.what.startswith("a day") else f"{1e6 * row.seconds / row.events:.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  python bench/bench_replay.py --events 200000",
+    )
+    parser.add_argument("--events", type=int, default=1_000_000, help="of the hour (1000000)")
+    parser.add_argument("--history", type=int, default=200_000, help="events of it (200000)")
+    parser.add_argument("--days", type=int, default=365, help="of it (365)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args(arguments)
+    for name, least in (("events", 1_000), ("history", 1_000), ("days", 15)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} must be at least {least}; got {getattr(options, name)}")
+    tune_collector()
+    with TemporaryDirectory() as root:
+        report = list(rows(options.events, options.history, options.days, Path(root)))
+    print(msgspec.json.encode(report).decode() if options.json else text(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

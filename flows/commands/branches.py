@@ -1,0 +1,69 @@
+"""`headwater branches`: the what-ifs of a home."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from flows.commands.verb import Verb
+from flows.home import environment_home
+from flows.replay.branch import Branch, branches_of, is_running, remove, size_bytes
+from flows.replay.span import told
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--remove", metavar="NAME", nargs="+", help="remove these")
+
+
+def _run(arguments: Namespace) -> int:
+    home, console = environment_home(), Console(soft_wrap=True, highlight=False)
+    for name in arguments.remove or ():
+        remove(home, name)
+        console.print(f"{name}: removed")
+    if arguments.remove:
+        return 0
+    found = branches_of(home)
+    if not found:
+        console.print("No branches: `headwater replay --set key=value` makes one.")
+    for branch in found:
+        state = "running" if is_running(home, branch.name) else _state(branch)
+        size = size_bytes(home, branch.name) / 1e6
+        until = told(branch.until) or "the end"
+        console.print(
+            f"{branch.name}  {told(branch.since) or 'the start'} to {until}  {state}  "
+            f"{size:,.1f} MB\n            {changes_of(branch.changes)}",
+            markup=False,
+        )
+    return 0
+
+
+def changes_of(changes: dict[str, Any]) -> str:
+    """What a branch does otherwise, as on the command line.
+
+    Example:
+        >>> changes_of({"ensemble.rate": 0.1, "training.pinned": "gbm-1"})
+        'ensemble.rate=0.1 training.pinned="gbm-1"'
+    """
+    shown = (f"{key}={msgspec.json.encode(value).decode()}" for key, value in changes.items())
+    return " ".join(shown) or "nothing otherwise"
+
+
+def _state(branch: Branch) -> str:
+    return "done" if branch.done else "broken off"
+
+
+BRANCHES = Verb(
+    name="branches",
+    help="list and remove what-ifs",
+    description=(
+        "One entry for each what-if that `headwater replay` has made: name, range, state, bytes "
+        "that only it needs, and what it does otherwise. Removing one never touches the original."
+    ),
+    examples="""\
+  headwater branches
+  headwater branches --remove 0f3c5a9be1""",
+    arguments=_arguments,
+    call=_run,
+    stopped="a removal goes on with the same command",
+)

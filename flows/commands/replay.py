@@ -1,0 +1,180 @@
+"""`headwater replay`: audits and what-ifs."""
+
+import tomllib
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from flows.app import tune_collector
+from flows.commands.branches import changes_of
+from flows.commands.errors import CommandError, refusing
+from flows.commands.verb import Verb, count, log_of, moment
+from flows.configuration import load_settings
+from flows.home import Home, environment_home
+from flows.replay.audit import Audited, Checked, audited
+from flows.replay.comparison import tables
+from flows.replay.what_if import branched
+from operators.shard import TOPICS
+from state.settings import Settings, changed
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="since",
+        type=moment,
+        metavar="T",
+        help="what was appended at or after this date or time, UTC",
+    )
+    parser.add_argument("--to", type=moment, metavar="T", help="what was appended before this, UTC")
+    parser.add_argument(
+        "--set",
+        dest="sets",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting to try, as ensemble.rate=0.1; may be repeated",
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="settings to try, a part of headwater.toml"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="X.parquet", help="of a what-if: one row for each request"
+    )
+    parser.add_argument(
+        "-w", "--workers", type=count, default=1, metavar="N", help="processes (default 1)"
+    )
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """A setting as a document; a value that is no TOML is text.
+
+    Example:
+        >>> _setting("online.rate=0.1"), _setting("training.every=1d")
+        ({'online': {'rate': 0.1}}, {'training': {'every': '1d'}})
+    """
+    key, equals, value = text.partition("=")
+    for written in (value, msgspec.json.encode(value).decode()):
+        try:
+            document = tomllib.loads(f"{key} = {written}")
+        except tomllib.TOMLDecodeError:
+            continue
+        if equals and len(document) == 1:
+            return document
+    msg = f"must be KEY=VALUE; got {text!r}"
+    raise ArgumentTypeError(msg)
+
+
+def _run(arguments: Namespace) -> int:
+    home, console = environment_home(), Console(stderr=True)
+    log_of(home).close()
+    settings = load_settings()
+    if arguments.out is not None and arguments.out.suffix != ".parquet":
+        msg = f"--out must end in .parquet; got {arguments.out}"
+        raise CommandError(msg)
+    tune_collector()
+    with refusing():
+        if arguments.sets or arguments.policy:
+            return _what_if(arguments, home, settings, console)
+        if arguments.out is not None:
+            msg = f"--out must go with --set or --policy; got {arguments.out}"
+            raise CommandError(msg)
+        return _audit(arguments, home, settings, console)
+
+
+def _audit(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
+    since, until, workers = arguments.since, arguments.to, arguments.workers
+    found = audited(home, settings, since, until, workers, console, _sayer(console))
+    _sayer(Console())(_audit_text(found))
+    return 1 if any(one.different for one in found.partitions) else 0
+
+
+def _audit_text(found: Audited) -> str:
+    sums = {topic: sum(one.identical[topic] for one in found.partitions) for topic in TOPICS}
+    counted = [f"{n:,} {topic.replace('_', ' ')}" for topic, n in sums.items()]
+    lines = [f"{counted[0]} identical, {', '.join(counted[1:])}"]
+    for one in found.partitions:
+        chain = one.chain or "no prediction"
+        short = "" if one.recorded else ", recorded no further"
+        lines.append(f"partition {one.partition}: chain {chain} at offset {one.end:,}{short}")
+    differing = [one for one in found.partitions if one.first is not None]
+    if differing:
+        wrong = {
+            topic: sum(one.different.get(topic, 0) for one in differing)
+            for topic in {topic: 0 for one in differing for topic in one.different}
+        }
+        lines.append("DIFFERENT: " + ", ".join(f"{n:,} {topic}" for topic, n in wrong.items()))
+        lines += _first(differing[0])
+    return "\n".join(lines)
+
+
+def _first(checked: Checked) -> list[str]:
+    first = checked.first
+    assert first is not None
+    place = f"{first.topic}/{first.partition}"
+    if first.sequence is not None:
+        place += f" at sequence {first.sequence}"
+    if first.id is not None:
+        place += f", request {first.id!r}"
+    if first.offset is not None:
+        place += f", offset {first.offset} of events"
+    lines = [f"first: {place}"]
+    lines += [
+        f"  {name}: recorded {old or 'nothing'}, replayed {new or 'nothing'}"
+        for name, old, new in first.fields
+    ]
+    return [*lines, f"cause: {checked.cause}"]
+
+
+def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
+    new = settings
+    if arguments.policy is not None:
+        try:
+            new = changed(new, tomllib.loads(arguments.policy.read_text("utf-8")))
+        except ValueError as error:
+            msg = f"{error} in {arguments.policy}"
+            raise CommandError(msg) from error
+    for document in arguments.sets:
+        new = changed(new, document)
+    found = branched(
+        home, settings, new, arguments.since, arguments.to, arguments.workers, console,
+        _sayer(console),
+    )  # fmt: skip
+    say = _sayer(Console())
+    say(f"what-if {found.branch.name}: {changes_of(found.branch.changes)}")
+    say(tables(found.requests, new.decision))
+    if arguments.out is not None:
+        found.requests.write_parquet(arguments.out, compression="zstd")
+        say(f"{arguments.out}: {len(found.requests):,} requests")
+    return 0
+
+
+def _sayer(console: Console) -> Callable[[str], None]:
+    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+
+REPLAY = Verb(
+    name="replay",
+    help="check history, or ask what if",
+    description=(
+        "Without --set and --policy an audit: the range is made again from the nearest checkpoint "
+        "on and compared with what was recorded; exit code 1 and the first difference if it is "
+        "otherwise. With them a what-if: the range is made again with other settings on a branch "
+        "of its own, which never touches the original. Fits are made again if the training "
+        "changed. Stopped and called again, a what-if goes on where it was."
+    ),
+    examples="""\
+  headwater replay --from 2013-02-08 --to 2013-02-11
+  headwater replay --from 2013-02-08 --set ensemble.rate=0.1 --out what_if.parquet
+  headwater replay --set 'ensemble.models=["offline","residual"]' --set decision.threshold=0.3
+  headwater replay --set training.every=1d --set decision.false_negative=5""",
+    arguments=_arguments,
+    call=_run,
+    stopped="the same command goes on where a what-if was; an audit begins anew",
+)

@@ -1,0 +1,229 @@
+"""What was recorded beside what a branch made of it: per request, per model, and in money."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.scorecard import Floats, Scorecard, scorecard
+from state.log import EVENTS, Log, offset_at
+from state.outputs import Prediction
+from state.settings import Decision
+
+_OF_BOTH = ("probability", "online", "offline", "residual", "decision", "model")
+_TYPES = {
+    "probability": pl.Float64,
+    "online": pl.Float64,
+    "offline": pl.Float64,
+    "residual": pl.Float64,
+    "decision": pl.Boolean,
+    "model": pl.String,
+}
+_MODELS = {
+    "ensemble": "probability",
+    "online": "online",
+    "offline": "offline",
+    "residual": "residual",
+}
+_PLACE = ["partition", "offset"]
+_RESAMPLES = 2_000
+_DAY_MS = 86_400_000
+
+
+class _Labelled(msgspec.Struct, frozen=True, gc=False):
+    """What is needed of an outcome."""
+
+    partition: int
+    offset: int
+    label: int
+
+
+class Quality(NamedTuple):
+    """One model on the same labelled requests, as recorded and on the branch."""
+
+    model: str
+    recorded: Scorecard
+    branch: Scorecard
+
+
+class Cost(NamedTuple):
+    """Expected cost of the decisions per 1,000 labelled requests.
+
+    Attributes:
+        recorded: As recorded.
+        branch: On the branch.
+        difference: Branch less recorded.
+        interval: Of the difference, 95 %, days drawn anew; None for less than two days.
+        days: How many.
+    """
+
+    recorded: float
+    branch: float
+    difference: float
+    interval: tuple[float, float] | None
+    days: int
+
+
+def compared(base: Log, branch: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
+    """A row for each request of `events` from `firsts` up to `ends`, see `what_if`."""
+    ours, theirs = (_predictions(log, firsts, ends) for log in (base, branch))
+    labels = _labels(branch, firsts, ends)  # they follow from the events alone
+    facts = ["id", "event_time", "key"]
+    both = ours.join(theirs.drop(facts), on=_PLACE, how="inner", suffix="_branch")
+    both = both.rename({name: f"{name}_base" for name in _OF_BOTH})
+    columns = [f"{name}_{side}" for side in ("base", "branch") for name in _OF_BOTH]
+    return (
+        both.join(labels, on=_PLACE, how="left")
+        .sort("event_time", *_PLACE)
+        .select(*facts, *_PLACE, "label", *columns)
+    )
+
+
+def qualities(requests: pl.DataFrame) -> list[Quality]:
+    """Each model on the labelled requests that it scored on both sides."""
+    found = []
+    for model, field in _MODELS.items():
+        sides = [f"{field}_base", f"{field}_branch"]
+        rows = requests.drop_nulls(["label", *sides])
+        if len(rows):
+            labels = rows["label"].cast(pl.Float64).to_numpy()
+            cards = [scorecard(labels, rows[side].to_numpy()) for side in sides]
+            found.append(Quality(model, *cards))
+    return found
+
+
+def cost(requests: pl.DataFrame, prices: Decision) -> Cost | None:
+    """What the decisions cost; None if no request has its label."""
+    rows = requests.drop_nulls("label")
+    if rows.is_empty():
+        return None
+    labels = rows["label"].to_numpy()
+    recorded, branch = (
+        _prices(labels, rows[f"decision_{side}"].to_numpy(), prices) for side in ("base", "branch")
+    )
+    days = rows["event_time"].dt.epoch("ms").to_numpy() // _DAY_MS
+    more = branch - recorded
+    mean = 1_000 * float(more.mean())
+    interval, n = _interval(more, days)
+    return Cost(1_000 * float(recorded.mean()), 1_000 * float(branch.mean()), mean, interval, n)
+
+
+def tables(requests: pl.DataFrame, prices: Decision) -> str:
+    """All figures, 80 columns wide at most."""
+    labelled = requests["label"].count()
+    lines = [f"{len(requests):,} requests, {labelled:,} of them labelled", ""]
+    found = qualities(requests)
+    if found:
+        lines += [
+            f"{'':17}{'recorded':^30}{'what-if':^30}".rstrip(),
+            f"{'model':8}{'rows':>9}" + f"{'AUC':>7}{'log-loss':>9}{'Brier':>7}{'F1':>7}" * 2,
+        ]
+        lines += [
+            f"{one.model:8}{one.recorded.rows:>9,}{_cells(one.recorded)}{_cells(one.branch)}"
+            for one in found
+        ]
+        lines.append("")
+    changed = int((requests["decision_base"] != requests["decision_branch"]).sum())
+    share = changed / max(len(requests), 1)
+    lines.append(f"decisions changed    {changed:,} of {len(requests):,} ({share:.2%})")
+    spent = cost(requests, prices)
+    if spent is not None:
+        lines += _cost_lines(spent, prices)
+    return "\n".join(lines)
+
+
+def _cost_lines(spent: Cost, prices: Decision) -> list[str]:
+    if spent.interval is None:
+        interval = "no interval: less than two days"
+    else:
+        low, high = spent.interval
+        interval = f"95 % {low:+,.2f} to {high:+,.2f}, by {spent.days} days"
+    missed = f"{prices.false_negative:g} for"
+    return [
+        f"cost per 1,000       recorded {spent.recorded:,.2f}, what-if {spent.branch:,.2f}",
+        f"difference           {spent.difference:+,.2f} ({interval})",
+        f"prices               {prices.false_positive:g} for a false positive, {missed} a negative",
+    ]
+
+
+def _cells(card: Scorecard) -> str:
+    auc = "-" if card.auc is None else f"{card.auc:.4f}"
+    return f"{auc:>7}{card.log_loss:>9.4f}{card.brier:>7.4f}{card.f1:>7.4f}"
+
+
+def _prices(labels: NDArray[np.int64], decided: NDArray[np.bool_], prices: Decision) -> Floats:
+    wrongly, missed = decided & (labels == 0), ~decided & (labels == 1)
+    cost: Floats = prices.false_positive * wrongly + prices.false_negative * missed
+    return cost
+
+
+def _interval(values: Floats, days: NDArray[np.int64]) -> tuple[tuple[float, float] | None, int]:
+    """Of 1,000 times the mean, by drawing whole days anew; and how many days there are."""
+    _, day = np.unique(days, return_inverse=True)
+    n = int(day.max()) + 1
+    if n < 2:
+        return None, n
+    sums, counts = np.bincount(day, weights=values), np.bincount(day)
+    drawn = np.random.default_rng(1).integers(n, size=(_RESAMPLES, n))
+    means = 1_000 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return (float(low), float(high)), n
+
+
+def _predictions(log: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
+    decode = msgspec.json.Decoder(Prediction).decode
+    made = [
+        one
+        for partition, (first, end) in enumerate(zip(firsts, ends, strict=True))
+        for one in map(decode, _values(log, "predictions", partition, first))
+        if first <= one.offset < end
+    ]
+    frame = pl.DataFrame(
+        {
+            name: pl.Series([getattr(one, name) for one in made], dtype=kind)
+            for name, kind in (
+                ("id", pl.String),
+                ("event_time", pl.Int64),
+                ("key", pl.String),
+                ("partition", pl.Int64),
+                ("offset", pl.Int64),
+                *_TYPES.items(),
+            )
+        }
+    )
+    return frame.with_columns((pl.col("event_time") // 1000).cast(pl.Datetime("ms")))
+
+
+def _labels(log: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
+    decode = msgspec.json.Decoder(_Labelled).decode
+    found = [
+        one
+        for partition, (first, end) in enumerate(zip(firsts, ends, strict=True))
+        for one in map(decode, _values(log, "outcomes", partition, first))
+        if first <= one.offset < end
+    ]
+    return pl.DataFrame(
+        {
+            name: pl.Series([getattr(one, name) for one in found], dtype=pl.Int64)
+            for name in (*_PLACE, "label")
+        }
+    )
+
+
+def _values(log: Log, topic: str, partition: int, first: int) -> Iterator[bytes]:
+    """Values that may be about requests from the offset `first` of `events` on."""
+    offset = _start(log, topic, partition, first)
+    while records := log.read(topic, partition, offset, max_records=10_000):
+        yield from (record.value for record in records)
+        offset += len(records)
+
+
+def _start(log: Log, topic: str, partition: int, first: int) -> int:
+    """Where to begin: an output is appended with its request's append time or a later one's."""
+    if first >= log.end(EVENTS, partition):
+        return log.end(topic, partition)
+    time = log.read(EVENTS, partition, first, max_records=1)[0].append_time
+    return offset_at(log, topic, partition, time)

@@ -1,0 +1,99 @@
+"""Where a branch leaves its base: at a boundary that every partition has a checkpoint of."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from flows.home import ALL_TOPICS, Home
+from flows.replay.span import Span, headless
+from operators.decisions import PublishedModels
+from operators.journal import Journal
+from operators.snapshots import TOPIC as SNAPSHOTS
+from operators.snapshots import Committed
+from state.branch_log import Forks
+from state.checkpoints import Checkpoint
+from state.log import EVENTS, Log
+
+Models = Literal["reused", "refitted", "pinned"]
+"""Where a branch has its offline models from."""
+
+
+def checkpoints_at(home: Home, log: Log, span: Span, shape: str) -> list[Checkpoint]:
+    """One of each partition, of the newest boundary that lies before the span; none: the head.
+
+    Raises:
+        ValueError: There is none, and the head of the log is gone.
+    """
+    if span.since is not None:
+        found = _common(home, log, span, shape)
+        if found:
+            return found
+    for partition in range(len(span.ends)):
+        if log.start(EVENTS, partition):
+            raise headless(log, partition)
+    return []
+
+
+def _common(home: Home, log: Log, span: Span, shape: str) -> list[Checkpoint]:
+    store = home.checkpoints()
+
+    def usable(partition: int) -> Iterator[Checkpoint]:
+        before, start = span.firsts[partition], log.start(EVENTS, partition)
+        for one in store.newest_first(partition, before=before, at_boundary=True):
+            if one.shape == shape and one.offset >= start and one.boundary <= (span.since or 0):
+                yield one
+
+    candidates = [usable(partition) for partition in range(len(span.ends))]
+    chosen = [next(of, None) for of in candidates]
+    while True:
+        found = [one for one in chosen if one is not None]
+        if len(found) < len(chosen):
+            return []
+        lowest = min(one.boundary for one in found)
+        if all(one.boundary == lowest for one in found):
+            return found
+        chosen = [
+            one if one.boundary == lowest else next(of, None)
+            for one, of in zip(found, candidates, strict=True)
+        ]
+
+
+def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Models) -> Forks:
+    """From which offset on each topic of a branch is its own.
+
+    Args:
+        log: The base.
+        span: `events` end with it.
+        checkpoints: Where the branch begins; none: at the head.
+        models: Reused, the base's journal and models hold throughout; else up to the boundary.
+    """
+    partitions = range(len(span.ends))
+    counters = [one.counters for one in checkpoints] or [{} for _ in partitions]
+    boundary = checkpoints[0].boundary if checkpoints else 0
+    forks = {topic: [of.get(topic, 0) for of in counters] for topic in ALL_TOPICS}
+    forks[EVENTS] = span.ends
+    forks[SNAPSHOTS] = [_cuts(log, p, boundary) for p in partitions]
+    if models == "reused":
+        forks["activations"] = [
+            sum(entry.offset < end for entry in Journal(log, p).entries)
+            for p, end in enumerate(span.ends)
+        ]
+    published = PublishedModels(log).records()
+    if models == "refitted":
+        published = [record for record in published if record.boundary < boundary]
+    bad = sum(record.status in {"failed", "rejected"} for record in published)
+    forks["models"] = [len(published)]
+    forks["alerts"] = [*forks["alerts"], bad]
+    return forks
+
+
+def _cuts(log: Log, partition: int, boundary: int) -> int:
+    """How many cuts a partition had made once a boundary's was."""
+    made = 0
+    while records := log.read(SNAPSHOTS, partition, made):
+        for record in records:
+            if msgspec.json.decode(record.value, type=Committed).boundary > boundary:
+                return made
+            made += 1
+    return made

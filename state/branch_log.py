@@ -1,0 +1,118 @@
+"""A branch of a log: another log's records up to a fork, its own from there on."""
+
+from collections.abc import Mapping, Sequence
+
+from state.log import (
+    EVENTS,
+    MAX_READ_BYTES,
+    Entry,
+    Log,
+    LogError,
+    OffsetError,
+    Record,
+    check_offset,
+    check_same,
+)
+
+Forks = Mapping[str, Sequence[int]]
+"""For each topic, by partition, the first offset that is not the base's; 0 where not told."""
+
+
+class BranchLog:
+    """The base below the forks, a log of its own from there on; the base is only ever read.
+
+    `events` belong to the base: their fork is where the branch ends, and nothing is appended.
+
+    Args:
+        base: What is branched off.
+        own: Holds the topics of the branch, where an offset is counted from its fork.
+        forks: Where.
+    """
+
+    def __init__(self, base: Log, own: Log, forks: Forks) -> None:
+        self._base, self._own, self._forks = base, own, forks
+
+    def create(self, topic: str, partitions: int) -> None:
+        """See `Log.create`."""
+        self._base.create(topic, partitions)
+        self._own.create(topic, partitions)
+
+    def partitions(self, topic: str) -> int:
+        """See `Log.partitions`."""
+        return self._base.partitions(topic)
+
+    def append(
+        self, topic: str, partition: int, entries: Sequence[Entry], *, sequence: int | None = None
+    ) -> int:
+        """See `Log.append`.
+
+        Raises:
+            LogError: `topic` is `events`.
+        """
+        if topic == EVENTS:
+            message = f"events of a branch must be its base's; got {len(entries)} to append"
+            raise LogError(message)
+        fork = self._fork(topic, partition)
+        floor = self._floor(topic, partition, fork)
+        lifted = [e if e.append_time >= floor else e._replace(append_time=floor) for e in entries]
+        if sequence is None or sequence >= fork:
+            own = None if sequence is None else sequence - fork
+            return fork + self._own.append(topic, partition, lifted, sequence=own)
+        old = min(fork - sequence, len(entries))
+        stored = self._base.read(topic, partition, sequence, max_records=old) if old else []
+        check_same(topic, partition, stored, entries)
+        if len(stored) < len(entries):
+            rest = lifted[len(stored) :]
+            return self.append(topic, partition, rest, sequence=sequence + len(stored))
+        return sequence + len(entries)
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        max_records: int = 1000,
+        max_bytes: int = MAX_READ_BYTES,
+    ) -> list[Record]:
+        """See `Log.read`."""
+        fork = self._fork(topic, partition)
+        if offset < fork:
+            most = min(max_records, fork - offset)
+            return self._base.read(topic, partition, offset, max_records=most, max_bytes=max_bytes)
+        if topic == EVENTS:
+            check_offset(topic, partition, offset, self.start(topic, partition), fork)
+            return []
+        try:
+            records = self._own.read(
+                topic, partition, offset - fork, max_records=max_records, max_bytes=max_bytes
+            )
+        except OffsetError:
+            place = topic, partition
+            check_offset(*place, offset, self.start(*place), self.end(*place))
+            raise
+        return [Record(fork + r.offset, r.append_time, r.key, r.value) for r in records]
+
+    def start(self, topic: str, partition: int) -> int:
+        """See `Log.start`."""
+        return min(self._base.start(topic, partition), self._fork(topic, partition))
+
+    def end(self, topic: str, partition: int) -> int:
+        """See `Log.end`."""
+        fork = self._fork(topic, partition)
+        return fork if topic == EVENTS else fork + self._own.end(topic, partition)
+
+    def close(self) -> None:
+        """See `Log.close`."""
+        self._base.close()
+        self._own.close()
+
+    def _fork(self, topic: str, partition: int) -> int:
+        forks = self._forks.get(topic, ())
+        return forks[partition] if 0 <= partition < len(forks) else 0
+
+    def _floor(self, topic: str, partition: int, fork: int) -> int:
+        """The base's last append time: a branch's own never run backwards from it."""
+        if fork <= self._base.start(topic, partition):
+            return 0
+        return self._base.read(topic, partition, fork - 1, max_records=1)[0].append_time

@@ -1,0 +1,229 @@
+"""An audit says of each record whether it would be written again, and of the first why not."""
+
+import shutil
+import sqlite3
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from flows.replay import audit
+from operators.shard import TOPICS
+from state.settings import changed
+
+
+def stored(log, topic, partition=0):
+    return [r.value for r in log.read(topic, partition, 0, max_records=10**6)]
+
+
+def append_time(log, offset):
+    return log.read("events", 0, offset)[0].append_time
+
+
+def moment(us):
+    return datetime.fromtimestamp(us / 1e6, UTC)
+
+
+def tamper(home, topic, sequence, change, partition=0):
+    """Rewrite one record in its file."""
+    path = home.root / "log" / topic / f"{partition}.db"
+    database = sqlite3.connect(path)
+    with database:
+        (value,) = database.execute("SELECT value FROM records WHERE offset = ?", (sequence,))
+        database.execute(
+            "UPDATE records SET value = ? WHERE offset = ?", (change(value[0]), sequence)
+        )
+    database.close()
+
+
+def field(name, new):
+    def change(value):
+        document = msgspec.json.decode(value)
+        assert document[name] != new
+        return msgspec.json.encode({**document, name: new})
+
+    return change
+
+
+def first(frame):
+    """The rows of first differences as dictionaries."""
+    return frame.filter(frame["cause"].is_not_null()).to_dicts()
+
+
+def test_a_history_with_fits_is_made_again_to_the_last_byte(rides, rides_settings, log):
+    frame = audit(home=rides.root, settings=rides_settings)
+    assert not first(frame)
+    assert frame["different"].sum() == 0
+    found = dict(frame.select("topic", "identical").iter_rows())
+    assert found == {topic: log.end(topic, 0) for topic in TOPICS}
+    assert min(found["predictions"], found["outcomes"], found["dead_letters"]) > 10
+
+
+def test_nothing_in_the_home_changes(rides, rides_settings):
+    def files():
+        return {
+            path: path.read_bytes()
+            for path in rides.root.rglob("*")
+            if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+        }
+
+    before = files()
+    audit(home=rides.root, settings=rides_settings)
+    assert files() == before
+
+
+def test_a_range_counts_only_what_was_appended_in_it(rides, rides_settings, log):
+    low, high = append_time(log, 700), append_time(log, 1000)
+    frame = audit(moment(low), moment(high), home=rides.root, settings=rides_settings)
+    expected = sum(
+        low <= record.append_time < high
+        for record in log.read("predictions", 0, 0, max_records=10**6)
+    )
+    found = dict(frame.select("topic", "identical").iter_rows())
+    assert found["predictions"] == expected > 50
+    assert frame["different"].sum() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_partition_is_compared_by_any_number_of_processes(market, quotes_settings, workers):
+    frame = audit(home=market.root, settings=quotes_settings, workers=workers)
+    log = market.log()
+    assert frame["partition"].n_unique() == log.partitions("events")
+    assert frame["different"].sum() == 0
+    for partition, topic, identical in frame.select("partition", "topic", "identical").iter_rows():
+        assert identical == log.end(topic, partition)
+    log.close()
+
+
+def test_a_tampered_prediction_is_found_with_its_field(rides, rides_settings, log):
+    made = msgspec.json.decode(stored(log, "predictions")[200])
+    tamper(rides, "predictions", 200, field("online", 0.125))
+    frame = audit(home=rides.root, settings=rides_settings)
+    (found,) = first(frame)
+    assert (found["topic"], found["sequence"], found["different"]) == ("predictions", 200, 1)
+    assert (found["id"], found["offset"]) == (made["id"], made["offset"])
+    assert (found["field"], found["recorded"]) == ("online", "0.125")
+    assert float(found["replayed"]) == made["online"]
+    assert "altered after it was written" in found["cause"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "new", "cause"),
+    [
+        ("outcomes", "label", 7, "altered after it was written"),
+        ("predictions", "model", "gbm-other", "another offline model"),
+        ("predictions", "chain", "0" * 16, "before this one was altered"),
+        ("dead_letters", "extra", 1, "another version"),
+    ],
+)
+def test_the_cause_follows_from_what_differs(rides, rides_settings, topic, name, new, cause):
+    def change(value):
+        return msgspec.json.encode({**msgspec.json.decode(value), name: new})
+
+    tamper(rides, topic, 5, change)
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert (found["topic"], found["sequence"], found["field"]) == (topic, 5, name)
+    assert cause in found["cause"]
+
+
+def test_a_record_that_the_events_do_not_give_is_found(rides, rides_settings, log):
+    log.append("dead_letters", 0, log_entries(log, "dead_letters", 3))
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert (found["topic"], found["different"]) == ("dead_letters", 1)
+    assert "more is recorded" in found["cause"]
+
+
+def log_entries(log, topic, offset):
+    from state.log import Entry  # noqa: PLC0415
+
+    return [Entry(*log.read(topic, 0, offset, max_records=1)[0][1:])]
+
+
+def test_an_altered_event_shows_from_there_on(rides, rides_settings, log):
+    place = next(
+        i
+        for i, value in enumerate(stored(log, "events"))
+        if i > 400 and msgspec.json.decode(value)["type"] == "asked"
+    )
+    tamper(rides, "events", place, field("price", 3.5))
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert found["offset"] == place
+    assert found["different"] > 50
+    assert "altered events" in found["cause"]
+
+
+def test_other_settings_than_the_recorded_ones_show(rides, rides_settings):
+    other = changed(rides_settings, {"online": {"rate": 0.01}})
+    (found,) = first(audit(home=rides.root, settings=other))
+    assert found["topic"] == "predictions"
+    assert "other settings" in found["cause"]
+
+
+def test_an_altered_artifact_is_named(rides, rides_settings):
+    for path in (rides.root / "artifacts").iterdir():
+        path.write_bytes(path.read_bytes() + b"x")
+    found = first(audit(home=rides.root, settings=rides_settings))
+    assert "artifact must have sha256" in found[0]["cause"]
+
+
+def test_what_the_flow_had_not_got_to_is_no_difference(rides, rides_settings):
+    for topic in TOPICS:
+        path = rides.root / "log" / topic / "0.db"
+        database = sqlite3.connect(path)
+        with database:
+            (count,) = database.execute("SELECT count(*) FROM records").fetchone()
+            database.execute("DELETE FROM records WHERE offset >= ?", (count // 2,))
+        database.close()
+    frame = audit(home=rides.root, settings=rides_settings)
+    assert frame["different"].sum() == 0
+    assert frame["identical"].sum() > 300
+
+
+def test_without_checkpoints_it_begins_at_the_head(rides, rides_settings, log):
+    shutil.rmtree(rides.root / "checkpoints")
+    low = moment(append_time(log, 900))
+    frame = audit(low, home=rides.root, settings=rides_settings)
+    assert frame["different"].sum() == 0
+    assert frame["identical"].sum() > 10
+
+
+def cut_head(home, before):
+    database = sqlite3.connect(home.root / "log" / "events" / "0.db")
+    with database:
+        database.execute("DELETE FROM records WHERE offset < ?", (before,))
+    database.close()
+
+
+def test_where_the_head_is_gone_a_range_after_a_checkpoint_is_audited(rides, rides_settings, log):
+    kept = next(rides.checkpoints().newest_first(0, at_boundary=True))
+    low = moment(append_time(log, kept.offset + 20))
+    cut_head(rides, kept.offset)
+    frame = audit(low, home=rides.root, settings=rides_settings)
+    assert frame["different"].sum() == 0
+    assert frame["identical"].sum() > 10
+
+
+def test_where_the_head_is_gone_an_earlier_range_names_the_first_offset_left(
+    rides, rides_settings, log
+):
+    kept = next(rides.checkpoints().newest_first(0, at_boundary=True))
+    cut_head(rides, kept.offset + 30)
+    low = moment(append_time(log, kept.offset + 35))
+    for path in (rides.root / "checkpoints").rglob("*-periodic.ckpt"):
+        path.unlink()
+    with pytest.raises(ValueError, match=f"first offset left in events/0 is {kept.offset + 30} "):
+        audit(low, home=rides.root, settings=rides_settings)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "message"),
+    [
+        ("2024-03-31T10:00", "2024-03-31T10:00", "--from must be before --to"),
+        ("2030-01-01", None, "--from must be within the log"),
+        (None, "2020-01-01", "--to must be within the log"),
+        ("yesterday", None, "date must be like"),
+    ],
+)
+def test_a_range_outside_the_log_is_refused(rides, rides_settings, since, until, message):
+    with pytest.raises(ValueError, match=message):
+        audit(since, until, home=rides.root, settings=rides_settings)
