@@ -1,22 +1,22 @@
 """Export: write a topic to a file, in log order."""
 
 import os
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from heapq import merge
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.batches import batches
 from flows.envelope import wrap
 from flows.lines import CODECS
-from state.columns import table_of
-from state.log import EVENTS, Log, Record
+from state.batches import batches
+from state.history import History
+from state.log import EVENTS, Log
+from state.topic_rows import Placed, TopicRows
 
-_GROUP_ROWS = 100_000
+_LINES = (".jsonl", *(f".jsonl{suffix}" for suffix in CODECS))
+_GROUP_PIECES = 10  # of 10,000 rows each
 _GROUP_BYTES = 64 * 2**20
 
 
@@ -27,89 +27,75 @@ def export(
     *,
     since: int | None = None,
     until: int | None = None,
-    schema: pa.Schema | None = None,
+    rows: TopicRows | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write what a topic holds when this starts; the file appears whole or not at all.
 
-    Partitions are merged by append time, ties by partition. `events` become envelopes that
-    `flows.ingest` takes back byte for byte; values of other topics are written as they are.
+    Partitions are merged by append time, ties by partition. As JSON lines `events` become envelopes
+    that `flows.ingest` takes back byte for byte; values of other topics are written as they are.
+    However long the topic, memory holds a row group at most.
 
     Args:
         log: Where `topic` was created.
         topic: Which.
-        out: `.jsonl`, `.jsonl.gz`, `.jsonl.zst`, or but for `events` `.parquet`.
+        out: `.jsonl`, `.jsonl.gz`, `.jsonl.zst` or `.parquet`.
         since: Only what was appended at or after this, microseconds UTC.
         until: Only what was appended before this.
-        schema: The columns of Parquet, see `flows.columns`.
+        rows: How records become rows of Parquet.
+        on_progress: Called after each piece with the records written and the records in all.
 
     Returns:
         How many records were written.
 
     Raises:
-        ValueError: `out` has another suffix, or Parquet is asked for without a schema.
+        ValueError: `out` has another suffix, Parquet is asked for without `rows`, or a record is
+            not what they say.
     """
-    records = _merged(log, topic, since, until)
-    parquet = _is_parquet(out, topic, schema)
+    if not out.name.endswith((".parquet", *_LINES)):
+        message = f"export must end in {', '.join(_LINES)} or .parquet; got {out}"
+        raise ValueError(message)
+    parquet = out.suffix == ".parquet"
+    if parquet and rows is None:
+        message = f"Parquet must know the rows of its topic; got none in the export of {topic!r}"
+        raise ValueError(message)
+    history = History(log, topic, since, until)
+    pieces = _told(history, on_progress)
     with _replacing(out) as path:
-        if parquet:
-            return _write_parquet(path, records, schema)
-        lines = (wrap(r.append_time, r.value) if topic == EVENTS else r.value for r in records)
-        return _write_lines(path, lines, CODECS.get(out.suffix))
+        if parquet and rows is not None:
+            _write_parquet(path, pieces, rows)
+        else:
+            _write_lines(path, pieces, CODECS.get(out.suffix), enveloped=topic == EVENTS)
+    return len(history)
 
 
-def _is_parquet(out: Path, topic: str, schema: pa.Schema | None) -> bool:
-    if out.name.endswith((".jsonl", *(f".jsonl{suffix}" for suffix in CODECS))):
-        return False
-    if out.suffix != ".parquet" or topic == EVENTS:
-        allowed = ".jsonl, .jsonl.gz or .jsonl.zst" + (", .parquet" if topic != EVENTS else "")
-        message = f"export of {topic!r} must end in {allowed}; got {out}"
-        raise ValueError(message)
-    if schema is None:
-        message = f"Parquet must have a schema; got none in the export of {topic!r}"
-        raise ValueError(message)
-    return True
+def _told(history: History, tell: Callable[[int, int], None] | None) -> Iterator[list[Placed]]:
+    done = 0
+    for piece in history.pieces():
+        yield piece
+        done += len(piece)
+        if tell:
+            tell(done, len(history))
 
 
-def _merged(log: Log, topic: str, since: int | None, until: int | None) -> Iterator[Record]:
-    parts = [_part(log, topic, p, since, until) for p in range(log.partitions(topic))]
-    return merge(*parts, key=lambda record: record.append_time)
-
-
-def _part(
-    log: Log, topic: str, partition: int, since: int | None, until: int | None
-) -> Iterator[Record]:
-    def append_time(offset: int) -> int:
-        return log.read(topic, partition, offset, max_records=1)[0].append_time
-
-    held = range(log.start(topic, partition), log.end(topic, partition))
-    low = 0 if since is None else bisect_left(held, since, key=append_time)
-    high = len(held) if until is None else bisect_left(held, until, key=append_time)
-    held = held[low:high]
-    while held:
-        records = log.read(topic, partition, held[0], max_records=min(1000, len(held)))
-        yield from records
-        held = held[len(records) :]
-
-
-def _write_lines(path: Path, lines: Iterable[bytes], codec: str | None) -> int:
-    written = 0
+def _write_lines(
+    path: Path, pieces: Iterable[list[Placed]], codec: str | None, *, enveloped: bool
+) -> None:
     with pa.output_stream(path, compression=codec, buffer_size=2**20) as file:
-        for line in lines:
-            file.write(line + b"\n")
-            written += 1
-    return written
+        for piece in pieces:
+            for _, record in piece:
+                value = record.value
+                file.write((wrap(record.append_time, value) if enveloped else value) + b"\n")
 
 
-def _write_parquet(path: Path, records: Iterable[Record], schema: pa.Schema) -> int:
-    written = 0
+def _write_parquet(path: Path, pieces: Iterable[list[Placed]], rows: TopicRows) -> None:
+    tables = map(rows.reader(), pieces)
     groups = batches(
-        (record.value for record in records), len, max_items=_GROUP_ROWS, max_bytes=_GROUP_BYTES
+        tables, lambda table: int(table.nbytes), max_items=_GROUP_PIECES, max_bytes=_GROUP_BYTES
     )
-    with pq.ParquetWriter(path, schema, compression="zstd") as file:
-        for values in groups:
-            file.write_table(table_of(values, schema))
-            written += len(values)
-    return written
+    with pq.ParquetWriter(path, rows.schema, compression="zstd") as file:
+        for group in groups:
+            file.write_table(pa.concat_tables(group))
 
 
 @contextmanager

@@ -28,9 +28,13 @@ from state.log import (
 
 _FORMAT = 1
 _BUSY_S = 60.0
+# A step of a trim must end long before a writer that waits for it gives up.
+_TRIM_RECORDS = 50_000
+_TRIM_PAGES = 2_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 _SCHEMA = """
 PRAGMA page_size = 8192;
+PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 CREATE TABLE records (
     offset INTEGER PRIMARY KEY, append_time INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL
@@ -152,6 +156,18 @@ class SqliteLog:
         with self._database(topic, partition) as database:
             return _tail(database)[0]
 
+    def trim(self, topic: str, partition: int, before: int) -> int:
+        """See `Trimmable.trim`."""
+        with self._database(topic, partition) as database:
+            start, end = _first(database), _tail(database)[0]
+            check_offset(topic, partition, max(before, start), start, end)
+            before = min(before, end - 1)
+            while start < before:
+                start = min(start + _TRIM_RECORDS, before)
+                database.execute("DELETE FROM records WHERE offset < ?", (start,))
+            _give_back(database)
+        return start
+
     def check(self, topic: str, partition: int) -> range:
         """Read the whole file of a partition and return the offsets that it holds.
 
@@ -240,6 +256,21 @@ def _tail(database: sqlite3.Connection) -> tuple[int, int]:
     """The next offset and the last append time."""
     last = "SELECT offset + 1, append_time FROM records ORDER BY offset DESC LIMIT 1"
     return database.execute(last).fetchone() or (0, 0)
+
+
+def _give_back(database: sqlite3.Connection) -> None:
+    """Shorten the file by its free pages; one made before files could shrink will refill them."""
+
+    def free() -> int:
+        pages: int = database.execute("PRAGMA freelist_count").fetchone()[0]
+        return pages
+
+    before = free() + 1
+    while 0 < free() < before:
+        before = free()
+        # A script takes all its steps; a cursor would stop after the first page.
+        database.executescript(f"PRAGMA incremental_vacuum({_TRIM_PAGES})")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _select(

@@ -4,25 +4,15 @@ from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-import pyarrow as pa
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.commands.errors import CommandError, refusing
+from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
-from flows.configuration import find_stream, load_settings
 from flows.export import export
 from flows.home import ALL_TOPICS, environment_home
-from operators.journal import Activated
-from operators.snapshots import Committed
-from state.columns import schema_of
-from state.outputs import Prediction, outcome_type
-
-_FLAT: dict[str, type[msgspec.Struct]] = {
-    "activations": Activated,
-    "predictions": Prediction,
-    "snapshots": Committed,
-}
+from flows.reading import declared
+from state.topic_rows import rows_of
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -34,8 +24,7 @@ def _arguments(parser: ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".jsonl, .jsonl.gz or .jsonl.zst; "
-        f".parquet for {', '.join(sorted((*_FLAT, 'outcomes')))}",
+        help=".parquet, .jsonl, .jsonl.gz or .jsonl.zst",
     )
     parser.add_argument(
         "--from",
@@ -51,23 +40,30 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     topic, out = arguments.topic, arguments.out
-    schema = _schema(topic) if out.suffix == ".parquet" and topic != "events" else None
+    rows = rows_of(topic, declared(topic)) if out.suffix == ".parquet" else None
     log = log_of(environment_home())
-    with refusing():
-        since, to = _us(arguments.since), _us(arguments.to)
-        records = export(log, topic, out, since=since, until=to, schema=schema)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    hidden = not console.is_interactive
+    with (
+        refusing(),
+        Progress(*columns, console=console, transient=True, disable=hidden) as progress,
+    ):
+        task = progress.add_task(topic, total=None)
+        since, until = _us(arguments.since), _us(arguments.to)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        records = export(log, topic, out, since=since, until=until, rows=rows, on_progress=show)
     log.close()
     Console().print(f"{out}: {records:,} records", highlight=False, soft_wrap=True)
     return 0
-
-
-def _schema(topic: str) -> pa.Schema:
-    if topic == "outcomes":
-        return schema_of(outcome_type(find_stream(load_settings().stream)))
-    if topic not in _FLAT:
-        msg = f"{topic!r} has records within records, which Parquet columns cannot hold: use .jsonl"
-        raise CommandError(msg)
-    return schema_of(_FLAT[topic])
 
 
 def _us(time: datetime | None) -> int | None:
@@ -79,13 +75,15 @@ EXPORT = Verb(
     help="write a topic to a file",
     description=(
         "Writes what a topic holds, partitions merged by append time. The file appears whole or "
-        "not at all. An export of `events` goes back in with `headwater ingest`, and a run on it "
-        "makes the same predictions."
+        "not at all. Parquet has a column for each field, records within records flattened. JSON "
+        "lines of `events` go back in with `headwater ingest`, and a run on them makes the same "
+        "predictions."
     ),
     examples="""\
   headwater export outcomes --out outcomes.parquet
+  headwater export events --out events.parquet    a column for each field of any event
   headwater export predictions --out march.jsonl.zst --from 2013-03-01 --to 2013-04-01
-  headwater export events --out events.jsonl""",
+  headwater export events --out events.jsonl      what `headwater ingest` takes back""",
     arguments=_arguments,
     call=_run,
     stopped="nothing was written",

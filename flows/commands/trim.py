@@ -1,0 +1,110 @@
+"""`headwater trim`: give up the oldest part of the log."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.errors import refusing
+from flows.commands.verb import Verb, log_of, moment
+from flows.configuration import find_stream, load_settings
+from flows.home import Home, environment_home
+from operators.retention import first_kept
+from operators.shard import Shard
+from state.log import EVENTS, Log
+
+
+class _Span(NamedTuple):
+    """What goes of a partition: the offsets from `start` to `keep`; up to `end` the rest stays."""
+
+    topic: str
+    partition: int
+    start: int
+    keep: int
+    end: int
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--before",
+        type=moment,
+        required=True,
+        metavar="T",
+        help="drop what was appended before this date or time, UTC",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="drop from the topics that the run writes too"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def _run(arguments: Namespace) -> int:
+    home, console = environment_home(), Console()
+    log = log_of(home)
+    with refusing():
+        kept = _kept(log, home, round(arguments.before.timestamp() * 1e6))
+    spans = [span for span in _spans(log, kept) if arguments.all or span.topic == EVENTS]
+    size = _size(home)
+    if not arguments.dry_run:
+        for span in spans:
+            log.trim(span.topic, span.partition, span.keep)
+    log.close()
+    console.print(_table(spans))
+    for partition, of in enumerate(kept):
+        if not of:
+            why = "has no checkpoint that this stream can go on from: it keeps all"
+            console.print(f"events/{partition} {why}", highlight=False, soft_wrap=True)
+    said = f"{sum(span.keep - span.start for span in spans):,} records "
+    said += "would go" if arguments.dry_run else "dropped"
+    if size > _size(home):
+        said += f", {(size - _size(home)) / 2**20:,.1f} MiB freed"
+    console.print(said, highlight=False)
+    return 0
+
+
+def _kept(log: Log, home: Home, before: int) -> list[dict[str, int]]:
+    settings = load_settings()
+    shape = Shard(find_stream(settings.stream), settings, 0).shape
+    return first_kept(log, home.checkpoints(), shape, before)
+
+
+def _spans(log: Log, kept: list[dict[str, int]]) -> Iterator[_Span]:
+    for partition, of in enumerate(kept):
+        for topic, first in of.items():
+            start, end = log.start(topic, partition), log.end(topic, partition)
+            yield _Span(topic, partition, start, max(start, min(first, end - 1)), end)
+
+
+def _size(home: Home) -> int:
+    return sum(path.stat().st_size for path in (home.root / "log").glob("*/*.db*"))
+
+
+def _table(spans: list[_Span]) -> Table:
+    table = Table(box=None)
+    for heading in ("topic", "partition", "dropped", "first left", "left"):
+        table.add_column(heading, justify="left" if heading == "topic" else "right")
+    for topic, partition, start, keep, end in spans:
+        numbers = (f"{number:,}" for number in (keep - start, keep, end - keep))
+        table.add_row(topic, str(partition), *numbers)
+    return table
+
+
+TRIM = Verb(
+    name="trim",
+    help="drop the oldest part of the log",
+    description=(
+        "Drops events that were appended before a time, but nothing that recovery needs, and "
+        "nothing since the last boundary before that time, so that what is left can be replayed. "
+        "A partition without a checkpoint keeps all. The space goes back to the disk. A run, an "
+        "ingest or a reader may be at work meanwhile."
+    ),
+    examples="""\
+  headwater trim --before 2013-06-01 --dry-run
+  headwater trim --before 2013-06-01
+  headwater trim --before 2013-06-01 --all    predictions, outcomes, metrics … as well""",
+    arguments=_arguments,
+    call=_run,
+    stopped="what was dropped is gone, the rest is whole; the same command goes on",
+)

@@ -1,0 +1,57 @@
+"""Topics as frames: `state.read` with the stream and the log that the settings name."""
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from flows.configuration import find_stream, load_settings
+from flows.home import Home, environment_home
+from flows.logs import find_log
+from models.registry import Published
+from operators.journal import Activated, Crossed
+from operators.snapshots import Committed
+from state.log import EVENTS
+from state.reading import scan
+from state.topic_rows import Declared
+
+_RECORDS: dict[str, Declared] = {
+    "activations": (Activated, Crossed),
+    "snapshots": Committed,
+    "models": Published,
+}
+
+
+def read(
+    topic: str,
+    *,
+    home: Path | str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.LazyFrame:
+    """Any topic as a lazy frame, see `state.read`.
+
+    Args:
+        topic: Which.
+        home: Of the flow; None: this process's.
+        since: Only what was appended at or after this.
+        until: Only what was appended before this.
+
+    Raises:
+        ConfigurationError: The topic needs the stream, and the settings do not give one.
+        UnknownTopicError: The log has no such topic.
+    """
+    where = environment_home() if home is None else Home(Path(home).absolute())
+    settings = load_settings()
+    return scan(lambda: find_log(settings, where), topic, declared(topic), since=since, until=until)
+
+
+def declared(topic: str) -> Declared | None:
+    """What `state.topic_rows.rows_of` must know of a topic beside its name.
+
+    Raises:
+        ConfigurationError: It is the stream, and the settings do not give one.
+    """
+    if topic in {EVENTS, "outcomes"}:
+        return find_stream(load_settings().stream)
+    return _RECORDS.get(topic)

@@ -1,0 +1,96 @@
+"""History as polars frames, for notebooks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from state.history import History
+from state.log import Log
+from state.sqlite_log import SqliteLog
+from state.topic_rows import Declared, rows_of
+
+_PIECE_ROWS = 10_000
+
+
+def read(
+    topic: str,
+    of: Declared | None = None,
+    *,
+    home: Path | str = "var",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.LazyFrame:
+    """A topic as a lazy frame, in order of append time.
+
+    Nothing is read before `collect`, and then only what is asked for: columns that are not used
+    are not decoded, rows go through the filter piece by piece, `head` stops early. Each `collect`
+    sees what the log holds by then. Columns and types are those of `headwater export` to Parquet
+    (see `state.topic_rows.rows_of`); times are UTC, to the millisecond.
+
+    Args:
+        topic: Which.
+        of: The stream for `events` and `outcomes`; what declares the records of `activations`,
+            `snapshots` and `models`. `flows.reading.read` finds it itself.
+        home: What `HEADWATER_HOME` was for the flow.
+        since: Only what was appended at or after this; UTC if it has no zone.
+        until: Only what was appended before this.
+
+    Raises:
+        ValueError: `of` is missing, or not what this topic needs.
+        UnknownTopicError: The home's log has no such topic.
+    """
+    root = Path(home) / "log"
+    return scan(lambda: SqliteLog(root), topic, of, since=since, until=until)
+
+
+def scan(
+    open_log: Callable[[], Log],
+    topic: str,
+    of: Declared | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.LazyFrame:
+    """A topic of any log as a lazy frame, see `read`.
+
+    Args:
+        open_log: Opens the log, once for each `collect`, which closes it.
+        topic: Which.
+        of: See `read`.
+        since: See `read`.
+        until: See `read`.
+
+    Raises:
+        ValueError: `of` is missing, or not what this topic needs.
+        UnknownTopicError: The log has no such topic.
+    """
+    rows, span = rows_of(topic, of), (_us(since), _us(until))
+    with closing(open_log()) as log:
+        log.partitions(topic)
+
+    def source(
+        names: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        table_of, left = rows.reader(names), n_rows
+        most = _PIECE_ROWS if left is None else max(1, min(left, _PIECE_ROWS))
+        with closing(open_log()) as log:
+            for piece in History(log, topic, *span).pieces(most):
+                records = piece if left is None else piece[:left]
+                frame = pl.DataFrame(table_of(records)).select(names or pl.all())
+                yield frame if predicate is None else frame.filter(predicate)
+                left = None if left is None else left - len(records)
+                if left == 0:
+                    return
+
+    schema = pl.DataFrame(rows.schema.empty_table()).schema
+    return register_io_source(source, schema=schema)
+
+
+def _us(time: datetime | None) -> int | None:
+    if time is None:
+        return None
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1e6)
