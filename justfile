@@ -25,6 +25,10 @@ test *args:
 # All that CI looks at
 check: lint test
 
+# Kill a run at a hundred moments and compare what it wrote: some ten minutes
+torture *args:
+    python -m tests.torture {{ args }}
+
 # Take the log through the models; on an empty home the demo
 run *args:
     headwater run {{ args }}
@@ -32,6 +36,14 @@ run *args:
 # Make the fits of a run with `training.trainer = "external"`, until Ctrl-C
 fit:
     python -m bytewax.run flows.train
+
+# Start a Kafka broker for a developer: loopback only, its data in the home
+kafka:
+    python tests/kafka/broker.py start
+
+# Stop that broker
+kafka-stop:
+    python tests/kafka/broker.py stop
 
 # Measure the throughput, and the quality of the last run
 bench:

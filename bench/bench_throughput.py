@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import msgspec
 from bytewax.run import cli_main
@@ -161,7 +162,7 @@ def full_path(events: list[bytes], home: Home) -> Work:
     append_history(log, events, stream.peek())
 
     def work() -> tuple[int, int]:
-        run_flow(App(settings_from(SETTINGS), home, Console(quiet=True)).flow())
+        run_flow(App(settings_from(SETTINGS), home, Console(quiet=True), Event()).flow())
         return held(log, "predictions"), held(log, "outcomes")
 
     return work

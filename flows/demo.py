@@ -1,6 +1,7 @@
 """The history that a built-in stream brings along: what an empty home is filled with."""
 
 import fcntl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,7 +38,14 @@ class Demo(msgspec.Struct, frozen=True):
     complete: bool
 
 
-def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: Console) -> None:
+def fill(
+    home: Home,
+    log: Log,
+    stream: Stream,
+    until: datetime | None,
+    console: Console,
+    stop: threading.Event,
+) -> None:
     """Put the stream's history in the log if the log is empty, or go on where that was broken off.
 
     Args:
@@ -46,9 +54,11 @@ def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: 
         stream: A built-in stream; for any other nothing is done.
         until: Where the history ends; None: where it ended before, or the default.
         console: For progress.
+        stop: Set, it ends the process here with exit code 0.
 
     Raises:
         ValueError: `until` is asked for, and the stream has no history or the log something else.
+        SystemExit: A stop was asked for.
     """
     with _alone(home.root / "demo.lock"):
         note = home.root / "demo.json"
@@ -69,7 +79,7 @@ def fill(home: Home, log: Log, stream: Stream, until: datetime | None, console: 
                 raise ValueError(msg)
             return
         write_atomically(note, msgspec.json.encode(wanted))
-        _append(log, history, stream, console)
+        _append(log, _until_stopped(history, console, stop), stream, console)
         write_atomically(note, msgspec.json.encode(msgspec.structs.replace(wanted, complete=True)))
 
 
@@ -112,6 +122,16 @@ def _append(log: Log, history: Iterator[bytes], stream: Stream, console: Console
             log, history, stream.peek(), on_progress=lambda n: progress.update(task, completed=n)
         )
     console.print(f"The log holds {done:,} events of stream {stream.name!r}.", highlight=False)
+
+
+def _until_stopped(
+    history: Iterator[bytes], console: Console, stop: threading.Event
+) -> Iterator[bytes]:
+    for event in history:
+        if stop.is_set():
+            console.print("Stopped while filling the log; run again to go on.", highlight=False)
+            raise SystemExit(0)
+        yield event
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.artifacts import ArtifactStore
 from operators.shard import TOPICS
+from state.artifacts import ArtifactStore
 from state.checkpoints import CheckpointStore
 from state.log import Log
 from state.sqlite_log import SqliteLog
@@ -59,9 +59,23 @@ def create_topics(log: Log, partitions: int) -> None:
     Raises:
         ValueError: The log was made with another number of partitions.
     """
-    for topic in ALL_TOPICS:
-        # The last partition of alerts is training's.
-        log.create(topic, 1 if topic == "models" else partitions + (topic == "alerts"))
+    for topic, wanted in wanted_topics(partitions).items():
+        log.create(topic, wanted)
+
+
+def wanted_topics(partitions: int) -> dict[str, int]:
+    """How many partitions each topic has.
+
+    Args:
+        partitions: Of `events`.
+
+    Example:
+        >>> wanted_topics(8)["alerts"]
+        9
+    """
+    counts = dict.fromkeys(ALL_TOPICS, partitions)
+    # The last partition of alerts is training's.
+    return counts | {"alerts": partitions + 1, "models": 1}
 
 
 def environment_home() -> Home:

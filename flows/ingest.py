@@ -4,15 +4,15 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from flows.batches import batches
 from flows.lines import Line, read_lines
 from state.append_time import append_times
+from state.batches import batches
 from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 """Event time (microseconds UTC, None where the value is no event) and key of a value."""
 
-_BATCH = 1000
+_BATCH = 10_000
 _BATCH_BYTES = 8 * 2**20
 
 _Timed = tuple[Entry, int]

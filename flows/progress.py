@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from state.outputs import Losses
 
 _LINE_EVERY_S = 3.0
 _BAR_EVERY_S = 0.2
+_ALL_MODELS_WIDTH = 130
 
 
 class RunProgress:
@@ -34,7 +35,7 @@ class RunProgress:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=console,
@@ -80,7 +81,10 @@ class RunProgress:
         day = "no event yet"
         if self._event_time:
             day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
-        figures = f"{speed:>7,.0f}/s  log-loss {_figures(self._losses)}"
+        losses = _figures(self._losses)
+        if self._console.is_terminal and self._console.width < _ALL_MODELS_WIDTH:
+            losses = losses.split("  ")[0]
+        figures = f"{speed:>7,.0f}/s  log-loss {losses}"
         if self._console.is_terminal:
             self._bar.update(
                 self._task,

@@ -1,7 +1,9 @@
 """What a person sees when a flow has ended: how good the models were, and what became of what."""
 
+import math
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -12,7 +14,7 @@ from rich.table import Table
 
 from flows.home import Home
 from models.registry import Published
-from models.scorecard import scorecard
+from models.scorecard import Floats, scorecard
 from state.log import Log
 
 T = TypeVar("T")
@@ -35,9 +37,9 @@ class _Buried(msgspec.Struct, frozen=True, gc=False):
 
 def print_summary(console: Console, log: Log, decisions: list[Published], home: Home) -> None:
     """Print the tables of models, fits and dead letters, and where the results lie."""
-    console.print(_quality(log))
+    _print_quality(console, log)
     if decisions:
-        console.print(fits_table(decisions))
+        print_fits(console, decisions)
     reasons = Counter(letter.reason for letter in _all(log, "dead_letters", _Buried))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     console.print(f"Dead letters: {counted}", highlight=False)
@@ -51,38 +53,48 @@ def print_summary(console: Console, log: Log, decisions: list[Published], home: 
     )
 
 
-def _quality(log: Log) -> Table | str:
-    scored = list(_all(log, "outcomes", _Scored))
-    if not scored:
-        return "No request has got its label yet."
-    by_all = [one for one in scored if one.offline is not None]
-    rows = by_all or scored
-    title = f"{len(rows):,} labelled requests"
-    if by_all and len(by_all) < len(scored):
-        title += f" that all models scored, of {len(scored):,}"
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("model", "AUC", "log-loss", "Brier", "F1"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    labels = np.array([one.label for one in rows], np.float64)
-    for name in _SHOWN if by_all else ("online",):
-        field = "probability" if name == "ensemble" else name
-        card = scorecard(labels, np.array([getattr(one, field) for one in rows], np.float64))
+def _print_quality(console: Console, log: Log) -> None:
+    scores = _scores(log)
+    rows = len(scores["label"])
+    if not rows:
+        console.print("No request has got its label yet.", highlight=False)
+        return
+    by_all = ~np.isnan(scores["offline"])
+    compared = int(by_all.sum())
+    title = f"{compared or rows:,} labelled requests"
+    if 0 < compared < rows:
+        title += f" that all models scored, of {rows:,}"
+        scores = {name: values[by_all] for name, values in scores.items()}
+    table = _table("model", right=("AUC", "log-loss", "Brier", "F1"))
+    for name in _SHOWN if compared else ("online",):
+        guesses = scores["probability" if name == "ensemble" else name]
+        card = scorecard(scores["label"], guesses)
         auc = "-" if card.auc is None else f"{card.auc:.4f}"
         table.add_row(name, auc, f"{card.log_loss:.4f}", f"{card.brier:.4f}", f"{card.f1:.4f}")
-    return table
+    console.print(title, highlight=False)
+    console.print(table)
 
 
-def fits_table(decisions: list[Published]) -> Table:
-    """One line for each boundary."""
+def _scores(log: Log) -> dict[str, Floats]:
+    """What the summary needs of all outcomes, 40 bytes for each; NaN where there is none."""
+    columns = {name: array("d") for name in _Scored.__struct_fields__}
+    put = [column.append for column in columns.values()]
+    for one in _all(log, "outcomes", _Scored):
+        for append, value in zip(put, msgspec.structs.astuple(one), strict=True):
+            append(math.nan if value is None else value)
+    return {name: np.asarray(column) for name, column in columns.items()}
+
+
+def print_fits(console: Console, decisions: list[Published]) -> None:
+    """Print one line for each boundary, and below them why there was no model."""
     promoted = sum(decision.status == "promoted" for decision in decisions)
-    title = f"Boundaries: {len(decisions)}, models promoted: {promoted}"
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("boundary", "decision", "model", "rows", "log-loss", "champion's"):
-        right = heading in {"rows", "log-loss", "champion's"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table = _table("boundary", "decision", "model", right=("rows", "log-loss", "champion's"))
+    reasons = _table("boundary", "reason", right=())
+    reasons.show_header = False
     for one in decisions:
+        boundary = f"{datetime.fromtimestamp(one.boundary / 1e6, UTC):%Y-%m-%d %H:%M}"
         table.add_row(
-            f"{datetime.fromtimestamp(one.boundary / 1e6, UTC):%Y-%m-%d %H:%M}",
+            boundary,
             one.status,
             one.model or "-",
             f"{one.window.rows:,}" if one.window else "-",
@@ -90,7 +102,19 @@ def fits_table(decisions: list[Published]) -> Table:
             f"{one.champion_metrics.log_loss:.4f}" if one.champion_metrics else "-",
         )
         if one.status in {"failed", "skipped"}:
-            table.add_row("", one.reason.splitlines()[0][:70])
+            reasons.add_row(boundary, one.reason.splitlines()[0])
+    console.print(f"Boundaries: {len(decisions)}, models promoted: {promoted}", highlight=False)
+    console.print(table)
+    if reasons.rows:
+        console.print("Why there was no model:", highlight=False)
+        console.print(reasons)
+
+
+def _table(*left: str, right: Sequence[str]) -> Table:
+    """A table that folds its cells where the terminal is too narrow, and loses none."""
+    table = Table(box=None)
+    for heading in (*left, *right):
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     return table
 
 

@@ -3,11 +3,12 @@
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
-from flows.app import open_log
 from flows.commands.errors import exiting
 from flows.configuration import find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import environment_home
+from flows.logs import open_log
+from flows.stopping import stop_on_signals
 from operators.dataflow import compose_training
 from operators.decisions import PublishedModels
 from operators.training import Trainer
@@ -18,7 +19,8 @@ def flow() -> Dataflow:
     with exiting():
         settings, home, console = load_settings(), environment_home(), Console(stderr=True)
         stream = find_stream(settings.stream)
+        stop = stop_on_signals()
         log = open_log(settings, stream, home)
         fitter = Fitter(settings, stream, home, lambda line: console.print(line, highlight=False))
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
-    return compose_training(lambda: Trainer(log, PublishedModels(log), fitter))
+    return compose_training(lambda: Trainer(log, PublishedModels(log), fitter, stop), stop)

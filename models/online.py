@@ -45,7 +45,7 @@ class OnlineModels:
         kinds: Sequence[Kind],
         crosses: Sequence[tuple[int, int]] = (),
         *,
-        rate: float = 0.05,
+        rate: float = 0.08,
         residual_rate: float = 0.01,
         river: dict[str, Any] | None = None,
     ) -> None:

@@ -66,7 +66,7 @@ class Champion(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The record of a fit and the MOJO to keep; no bytes if there was none."""
+    """The record of a fit and its MOJO."""
 
     record: Published
     artifact: bytes
@@ -76,15 +76,15 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     """Fit, certify, measure and judge one model; nothing of it stays in H2O.
 
     The same files give the same model. A model that this program scores otherwise than H2O does,
-    or that is no better than the champion, is rejected; too few rows are skipped.
+    or that is no better than the champion, is rejected.
 
     Args:
         server: A running H2O that can read the files.
-        task: What to fit.
+        task: What to fit; `lacking` must have found nothing.
         champion: What to beat; None before the first model.
 
     Returns:
-        The record, with the artifact of a promoted or rejected model.
+        The record of a promoted or rejected model, and the model.
 
     Raises:
         H2OLost: H2O went away.
@@ -95,9 +95,6 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     tries = candidates(
         task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
     )
-    reason = lacking(task)
-    if reason:
-        return Trained(skipped(task, reason), b"")
     rows = pl.scan_parquet(list(task.files))
     validation = _validation(rows, task, cuts)
     labels = validation[LABEL].cast(pl.Float64).to_numpy()

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.messages import Cut
-from state.atomic import write_atomically
-from state.columns import schema_of, table_of
+from state.atomic import sweep, write_atomically
+from state.columns import table_of
 from state.log import Entry, Log
 from state.outputs import outcome_type
 from state.stream import Stream
+from state.topic_rows import decoder_of
 
 TOPIC = "snapshots"
 _GROUP_ROWS = 100_000
@@ -49,7 +50,7 @@ class SnapshotWriter:
 
     def __init__(self, log: Log, stream: Stream, root: Path) -> None:
         self._log, self._root = log, root
-        self._schema = schema_of(outcome_type(stream))
+        self._columns, self._decode = decoder_of(outcome_type(stream))
 
     def write(self, partition: int, cut: Cut) -> None:
         """Write the file of a cut whose outcomes are in the log, then commit it."""
@@ -60,12 +61,13 @@ class SnapshotWriter:
                 "outcomes", partition, cut.first + len(values), max_records=min(left, _GROUP_ROWS)
             )
             values += (record.value for record in records)
-        table = table_of(values, self._schema) if values else self._schema.empty_table()
+        table = table_of(self._columns, [self._decode(value) for value in values])
         content = pa.BufferOutputStream()
         pq.write_table(table, content, compression="zstd", row_group_size=_GROUP_ROWS)
         data = content.getvalue().to_pybytes()
         path = f"{partition}/{cut.boundary}.parquet"
         write_atomically(self._root / path, data)
+        sweep((self._root / path).parent)
         times = table["event_time"].cast(pa.int64()).to_numpy() * 1000
         committed = Committed(
             cut.boundary,

@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
-from state.atomic import write_atomically
+from state.atomic import sweep, write_atomically
 
 _MAGIC = b"headwater checkpoint 1\n"
 _KEPT = 3
@@ -22,7 +23,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
         shape: Of the state, see `Shard.shape`.
         partition: Of `events`.
         offset: The next record.
-        counters: How many records the shard had emitted to each output topic.
+        counters: How many records of each topic it goes together with: what the shard had emitted,
+            and the journal's entries that it had obeyed.
         boundary: The newest boundary crossed (µs); part of the file's name.
         at_boundary: Made right at that boundary: kept for replay from there.
         shard: `Shard.snapshot()`.
@@ -59,11 +61,23 @@ class CheckpointStore:
         path = self._folder(checkpoint.partition) / name
         write_atomically(path, _MAGIC + hashlib.sha256(body).digest() + body)
         self._drop_old(checkpoint.partition)
+        sweep(path.parent)
         return path
 
-    def newest_first(self, partition: int) -> Iterator[Checkpoint]:
-        """The readable checkpoints of a partition; a damaged one is skipped with a warning."""
-        for path in sorted(self._folder(partition).glob("*.ckpt"), reverse=True):
+    def newest_first(
+        self, partition: int, *, before: int = sys.maxsize, at_boundary: bool = False
+    ) -> Iterator[Checkpoint]:
+        """The readable checkpoints of a partition; a damaged one is skipped with a warning.
+
+        Args:
+            partition: Of `events`.
+            before: Only those that go on with this offset or an earlier one.
+            at_boundary: Only those made at a boundary.
+        """
+        kind = "boundary" if at_boundary else "*"
+        for path in sorted(self._folder(partition).glob(f"*-{kind}.ckpt"), reverse=True):
+            if int(path.name.partition("-")[0]) > before:
+                continue
             checkpoint = _read(path)
             if checkpoint is not None:
                 yield checkpoint

@@ -1,5 +1,6 @@
 """The log: append-only topics in partitions; everything else in Headwater is a fold of it."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from zlib import crc32
@@ -124,6 +125,30 @@ class Log(Protocol):
         """Let go of files and connections."""
 
 
+class Trimmable(Log, Protocol):
+    """A log whose oldest records can be given up."""
+
+    def trim(self, topic: str, partition: int, before: int) -> int:
+        """Drop the records below an offset and give their space back.
+
+        The newest record always stays, so that offsets and append times go on. Readers and a
+        writer may be at work; an interrupted call has dropped some of the oldest records or none,
+        and the next one goes on.
+
+        Args:
+            topic: A topic that was created.
+            partition: From 0.
+            before: The first offset to keep; nothing happens where it is at or before the start.
+
+        Returns:
+            The first offset left.
+
+        Raises:
+            OffsetError: `before` is beyond the end.
+            UnknownTopicError: No such topic or partition.
+        """
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that holds all records of a key.
 
@@ -142,6 +167,16 @@ def newest_append_time(log: Log, topic: str) -> int:
         if end > log.start(topic, partition):
             newest = max(newest, log.read(topic, partition, end - 1)[0].append_time)
     return newest
+
+
+def offset_at(log: Log, topic: str, partition: int, append_time: int) -> int:
+    """The first offset left that was appended at or after a time; the end if none was."""
+    held = range(log.start(topic, partition), log.end(topic, partition))
+
+    def appended(offset: int) -> int:
+        return log.read(topic, partition, offset, max_records=1)[0].append_time
+
+    return held.start + bisect_left(held, append_time, key=appended)
 
 
 def check_values(topic: str, partition: int, entries: Sequence[Entry]) -> None:

@@ -11,6 +11,7 @@ _D = Duration.parse
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Whole = Annotated[int, Meta(ge=1)]
+Price = Annotated[float, Meta(ge=0)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class Training(_Part, frozen=True):
         margin: How much lower than the champion's a challenger's log-loss must be; below 0 it may
             be that much higher, for a fresher model is worth more than the noise of one slice.
         refit: Fit the winner once more on all rows, the newest slice included.
+        pinned: Id of a model to use from the next boundary on, without any fits; empty: none.
     """
 
     every: Duration = _D("7d")
@@ -47,6 +49,7 @@ class Training(_Part, frozen=True):
     min_rows: Whole = 2_000
     margin: float = -0.002
     refit: bool = True
+    pinned: str = ""
 
 
 class Online(_Part, frozen=True):
@@ -58,7 +61,7 @@ class Online(_Part, frozen=True):
             `{class = "tree.HoeffdingTreeClassifier", grace_period = 100}`.
     """
 
-    rate: Positive = 0.03
+    rate: Positive = 0.08
     river: dict[str, Any] | None = None
 
 
@@ -69,15 +72,37 @@ class Residual(_Part, frozen=True):
 
 
 class Blend(_Part, frozen=True):
-    """The ensemble: AdaGrad step."""
+    """The ensemble.
 
-    rate: Positive = 0.02
+    Attributes:
+        rate: AdaGrad step.
+        models: Which are blended; before the first offline model the answer is the online model's.
+    """
+
+    rate: Positive = 0.005
+    models: Annotated[
+        tuple[Literal["online", "offline", "residual"], ...], Meta(min_length=1, max_length=3)
+    ] = ("online", "offline", "residual")
+
+    def __post_init__(self) -> None:
+        """Refuse a model that is named twice."""
+        if len(set(self.models)) < len(self.models):
+            msg = f"ensemble.models must be different ones; got {list(self.models)}"
+            raise ValueError(msg)
 
 
 class Decision(_Part, frozen=True):
-    """The probability from which on `decision` is true."""
+    """What is decided, and what a wrong decision costs.
+
+    Attributes:
+        threshold: Probability from which on `decision` is true.
+        false_positive: Price of a true `decision` on a request whose label is 0.
+        false_negative: Price of a false one where it is 1.
+    """
 
     threshold: Share = 0.5
+    false_positive: Price = 1.0
+    false_negative: Price = 1.0
 
 
 class Clock(_Part, frozen=True):
@@ -130,17 +155,43 @@ class Reading(_Part, frozen=True):
     in_flight: Whole = 64 * 2**20
 
 
+class Kafka(_Part, frozen=True):
+    """The Kafka cluster, for `log = "kafka"`.
+
+    Attributes:
+        bootstrap: `host:port`, several with commas.
+        prefix: Of the names of topics and writers.
+        replication: Copies of each record in topics that are made.
+        options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
+            from the environment, from where passwords must come.
+    """
+
+    bootstrap: str = "127.0.0.1:9092"
+    prefix: str = ""
+    replication: Whole = 1
+    options: dict[str, str | int | float | bool] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a password in the file."""
+        for name, value in self.options.items():
+            if name.endswith((".password", ".secret")) and not str(value).startswith("env:"):
+                msg = f"kafka.options must name a variable for {name!r}, such as 'env:KAFKA_SECRET'"
+                raise ValueError(msg)
+
+
 class Settings(_Part, frozen=True):
     """Everything that can be set; the file is `headwater.toml`.
 
     Attributes:
         stream: A built-in stream, or `module:attribute` of your own.
         follow: Wait for new events at the end of the log.
+        log: Where it is: `sqlite` in the home, or `kafka`.
         partitions: Of `events`, when the log is made; none: what the stream says.
     """
 
     stream: str = "flights"
     follow: bool = False
+    log: Literal["sqlite", "kafka"] = "sqlite"
     partitions: Whole | None = None
     training: Training = Training()
     online: Online = Online()
@@ -152,6 +203,7 @@ class Settings(_Part, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     h2o: H2O = H2O()
     reading: Reading = Reading()
+    kafka: Kafka = Kafka()
 
 
 def settings_from(document: dict[str, Any]) -> Settings:
@@ -171,6 +223,56 @@ def settings_from(document: dict[str, Any]) -> Settings:
         return msgspec.convert(document, Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
+
+
+def changed(settings: Settings, document: dict[str, Any]) -> Settings:
+    """The settings with what a parsed TOML document says instead.
+
+    Raises:
+        ValueError: As `settings_from`.
+
+    Example:
+        >>> changed(Settings(), {"training": {"every": "1d"}}).training.every
+        Duration('1d')
+    """
+    own = _document(settings)
+    for name, value in document.items():
+        both = isinstance(value, dict) and isinstance(own.get(name), dict)
+        own[name] = own[name] | value if both else value
+    return settings_from(own)
+
+
+def differences(old: Settings, new: Settings) -> dict[str, Any]:
+    """What is set otherwise in `new`: its values, as TOML has them, by dotted key.
+
+    Example:
+        >>> differences(Settings(), changed(Settings(), {"online": {"rate": 0.5}}))
+        {'online.rate': 0.5}
+    """
+    before, after = _flat(_document(old)), _flat(_document(new))
+    return {key: value for key, value in after.items() if value != before.get(key)}
+
+
+def _document(part: _Part) -> dict[str, Any]:
+    document = msgspec.structs.asdict(part)
+    for name, value in document.items():
+        if isinstance(value, _Part):
+            document[name] = _document(value)
+        elif isinstance(value, Duration):
+            document[name] = str(value)
+        elif isinstance(value, tuple):
+            document[name] = list(value)
+    return document
+
+
+def _flat(document: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": of for key, of in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -11,9 +11,21 @@ import polars as pl
 import pytest
 
 from models.h2o_server import H2OServer
+from tests.kafka.broker import Broker, NoKafkaError, free_ports, jars
 
 START_US = 1_357_000_000_000_000
 DAY_US = 86_400_000_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a broker where none can run: one line says so."""
+    on_kafka = [item for item in items if "broker" in getattr(item, "fixturenames", ())]
+    try:
+        if on_kafka:
+            jars()
+    except NoKafkaError as reason:
+        for item in on_kafka:
+            item.add_marker(pytest.mark.skip(reason=f"no Kafka broker to test on: {reason}"))
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +39,15 @@ def h2o_server() -> Iterator[H2OServer]:
         h2o.no_progress()
         yield server
         h2o.connection().close()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Kafka; a test that kills it starts it again."""
+    one = Broker(tmp_path_factory.mktemp("kafka"), free_ports(3))
+    one.start()
+    yield one
+    one.kill()
 
 
 def _outcomes(days: int, per_day: int, seed: int) -> pl.DataFrame:

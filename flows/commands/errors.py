@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.configuration import ConfigurationError
-from models.artifacts import ArtifactError
 from models.h2o_server import H2OError
+from state.artifacts import ArtifactError
 from state.stream import StreamError
 
 

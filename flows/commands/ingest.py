@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.app import open_log
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb
 from flows.configuration import find_stream, load_settings
 from flows.home import environment_home
 from flows.ingest import Peek, ingest
+from flows.logs import open_log
 from state.log import Log
 
 _STDIN = "-"

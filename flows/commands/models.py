@@ -9,13 +9,11 @@ from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
 from flows.home import environment_home
-from flows.summary import fits_table
+from flows.summary import print_fits
 from models.registry import Published
 from operators.decisions import PublishedModels
 from operators.journal import Journal
 from state.log import EVENTS, Log
-
-_PIPE_WIDTH = 200
 
 
 class _InUse(msgspec.Struct, frozen=True):
@@ -43,18 +41,16 @@ def _run(arguments: Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(models)).decode() + "\n")
         return 0
     console = Console()
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    console.print(fits_table(models.decisions))
+    print_fits(console, models.decisions)
     console.print(_uses_table(models.in_use))
     return 0
 
 
 def _in_use(log: Log) -> list[_InUse]:
-    newest = [(p, Journal(log, p).entries[-1:]) for p in range(log.partitions(EVENTS))]
+    active = [Journal(log, p).active for p in range(log.partitions(EVENTS))]
     return [
-        _InUse(p, entries[0].model, entries[0].offset) if entries else _InUse(p, None, 0)
-        for p, entries in newest
+        _InUse(p, one.model, one.offset) if one else _InUse(p, None, 0)
+        for p, one in enumerate(active)
     ]
 
 

@@ -1,8 +1,6 @@
 """`headwater run`: the main flow on this machine."""
 
-import os
-import signal
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 import msgspec
@@ -11,13 +9,13 @@ from rich.console import Console
 
 from flows.app import App, tune_collector
 from flows.commands.errors import refusing
-from flows.commands.verb import Verb, moment
+from flows.commands.verb import Verb, count, moment
 from flows.configuration import load_settings
 from flows.home import environment_home
+from flows.stopping import stop_on_signals
 
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
-_STOPPED = "the next run goes on from the last checkpoint"
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -32,15 +30,8 @@ def _arguments(parser: ArgumentParser) -> None:
         "--follow", action="store_true", help="wait for new events at the end of the log"
     )
     parser.add_argument(
-        "-w", "--workers", type=_count, default=1, metavar="N", help="worker threads (default 1)"
+        "-w", "--workers", type=count, default=1, metavar="N", help="worker threads (default 1)"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"must be a whole number from 1; got {text!r}"
-        raise ArgumentTypeError(msg)
-    return int(text)
 
 
 def _run(arguments: Namespace) -> int:
@@ -49,22 +40,12 @@ def _run(arguments: Namespace) -> int:
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)
     with refusing():
-        app = App(settings, environment_home(), console, until=arguments.until)
+        app = App(settings, environment_home(), console, stop_on_signals(), arguments.until)
         flow = app.flow()
     tune_collector()
-
-    def stop(*_: object) -> None:
-        app.hide_progress()
-        console.print(f"Stopped: {_STOPPED}.", highlight=False)
-        # A KeyboardInterrupt would pass through bytewax as a panic with a page of Rust. Nothing
-        # is lost by going at once: every append and every checkpoint is whole or not there.
-        os._exit(130)
-
-    before = signal.signal(signal.SIGINT, stop)
     try:
         _run_flow(flow, workers_per_process=arguments.workers)
     finally:
-        signal.signal(signal.SIGINT, before)
         app.hide_progress()
     return 0
 
@@ -76,7 +57,8 @@ RUN = Verb(
         "Reads the log from the last checkpoint to its end: predictions, outcomes, metrics, "
         "alerts and fitted models go to their topics. With a built-in stream and an empty home "
         "it fills the log with that stream's history first. "
-        "The same as `python -m bytewax.run flows.main`."
+        "The same as `python -m bytewax.run flows.main`. Ctrl-C or SIGTERM stops it cleanly; the "
+        "next run goes on where it was."
     ),
     examples="""\
   headwater run                       the first three months of the flights, or what is new
@@ -84,5 +66,5 @@ RUN = Verb(
   headwater run --follow              go on with events as they are ingested, until Ctrl-C""",
     arguments=_arguments,
     call=_run,
-    stopped=_STOPPED,
+    stopped="the next run goes on from the last checkpoint",
 )

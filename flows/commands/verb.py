@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from flows.app import parse_day
 from flows.commands.errors import CommandError
+from flows.configuration import load_settings
 from flows.home import Home
-from state.sqlite_log import SqliteLog
+from flows.logs import find_log
+from state.log import Trimmable
 
 
 class Verb(NamedTuple):
@@ -49,14 +51,31 @@ def moment(text: str) -> datetime:
         raise ArgumentTypeError(str(error)) from None
 
 
-def log_of(home: Home) -> SqliteLog:
-    """The log of a home that has one.
+def count(text: str) -> int:
+    """A number of workers of an argument.
 
     Raises:
-        CommandError: It has none.
+        ArgumentTypeError: It is no whole number from 1.
+
+    Example:
+        >>> count("2")
+        2
     """
-    log = home.log()
-    if not (home.root / "log").is_dir():
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"must be a whole number from 1; got {text!r}"
+        raise ArgumentTypeError(msg)
+    return int(text)
+
+
+def log_of(home: Home) -> Trimmable:
+    """The log that the settings name, if it is there.
+
+    Raises:
+        CommandError: The home has none.
+    """
+    settings = load_settings()
+    log = find_log(settings, home)
+    if settings.log == "sqlite" and not (home.root / "log").is_dir():
         msg = (
             f"home must hold a log; got none in {home.root}: "
             "make one with `headwater run` or `headwater ingest FILE`"

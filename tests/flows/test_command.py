@@ -1,14 +1,15 @@
 import io
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from flows.__main__ import main
-from flows.home import Home, create_topics
+from flows.home import ALL_TOPICS, Home, create_topics
 from flows.streams.quotes_market import Market
 from models.registry import Published
 from operators.decisions import PublishedModels
@@ -84,7 +85,7 @@ def predict(log, days):
         log.append("predictions", 0, [Entry(APRIL_US + day * DAY_US, b"k", value)])
 
 
-@pytest.mark.parametrize("verb", ["run", "ingest", "export", "models", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "ingest", "export", "models", "trim", "doctor"])
 def test_help_of_every_verb_ends_with_examples(capsys, verb):
     assert ended(verb, "--help") == 0
     help_text, examples = capsys.readouterr().out.split("\nexamples:\n")
@@ -95,7 +96,9 @@ def test_help_of_every_verb_ends_with_examples(capsys, verb):
 def test_help_names_every_verb(capsys):
     assert ended("--help") == 0
     out = capsys.readouterr().out
-    assert all(f"\n    {verb}" in out for verb in ("run", "ingest", "export", "models", "doctor"))
+    assert all(
+        f"\n    {verb}" in out for verb in ("run", "ingest", "export", "models", "trim", "doctor")
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,31 +201,59 @@ def test_predictions_become_the_columns_of_parquet(filled, tmp_path):
     predict(filled, 3)
     assert main(["export", "predictions", "--out", "p.parquet"]) == 0
     rows = pq.read_table(tmp_path / "p.parquet").to_pylist()
-    naive = [{**row, "event_time": row["event_time"].replace(tzinfo=UTC)} for row in rows]
-    days = [datetime(2013, 4, day, tzinfo=UTC) for day in (1, 2, 3)]
-    assert naive == [{**prediction(n), "event_time": day} for n, day in enumerate(days)]
+    days = [datetime(2013, 4, day) for day in (1, 2, 3)]  # noqa: DTZ001 - as Parquet has it
+    assert rows == [
+        {**prediction(n), "append_time": day, "event_time": day, "chain": ""}
+        for n, day in enumerate(days)
+    ]
 
 
 def test_outcomes_become_parquet_with_the_columns_of_the_stream(filled, tmp_path):
     assert main(["export", "outcomes", "--out", "o.parquet"]) == 0
     names = pq.read_schema(tmp_path / "o.parquet").names
-    assert names[: len(prediction(0)) + 2] == [*prediction(0), "label", "label_time"]
+    first = ["append_time", *prediction(0), "label", "label_time"]
+    assert names[: len(first)] == first
     assert "spread" in names
 
 
-@pytest.mark.parametrize("topic", ["metrics", "alerts", "dead_letters", "models"])
-def test_topics_with_nested_records_are_no_parquet(filled, capsys, topic):
-    assert "use .jsonl" in refused(capsys, "export", topic, "--out", "x.parquet")
-    assert main(["export", topic, "--out", "x.jsonl"]) == 0
-
-
-@pytest.mark.parametrize("topic", ["activations", "snapshots"])
-def test_flat_topics_may_be_parquet(filled, topic):
+@pytest.mark.parametrize("topic", ALL_TOPICS)
+def test_every_topic_may_be_parquet(filled, tmp_path, topic):
     assert main(["export", topic, "--out", "x.parquet"]) == 0
+    schema = pq.read_schema(tmp_path / "x.parquet")
+    assert {"partition", "append_time"} <= set(schema.names)
+    assert not [field for field in schema if pa.types.is_nested(field.type)]
 
 
-@pytest.mark.parametrize("out", ["x.parquet", "x.csv", "x"])
-def test_events_may_only_be_json_lines(filled, capsys, out, tmp_path):
+def test_models_become_flat_columns_of_parquet(filled, tmp_path):
+    decide(filled)
+    assert main(["export", "models", "--out", "m.parquet"]) == 0
+    table = pq.read_table(tmp_path / "m.parquet")
+    assert table["status"].to_pylist() == ["promoted", "skipped"]
+    assert table["window_rows"].to_pylist() == [None, None]
+    assert table["parameters"].to_pylist() == ["{}", "{}"]
+    assert table["boundary"].cast(pa.int64()).to_pylist() == [
+        APRIL_US // 1000,
+        (APRIL_US + DAY_US) // 1000,
+    ]
+
+
+def test_the_journal_becomes_parquet_with_a_type_for_each_kind_of_entry(filled, tmp_path):
+    decide(filled)
+    assert main(["export", "activations", "--out", "a.parquet"]) == 0
+    (row,) = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (row["type"], row["partition"], row["offset"]) == ("activated", 1, 1_234)
+
+
+def test_records_of_another_stream_give_one_line(filled, capsys):
+    predict(filled, 1)
+    filled.append("outcomes", 1, [Entry(0, b"", b'{"id":"a","wingspan":1}')])
+    said = refused(capsys, "export", "outcomes", "--out", "o.parquet")
+    assert "wingspan" in said
+    assert "outcomes/1 at offset 0" in said
+
+
+@pytest.mark.parametrize("out", ["x.csv", "x"])
+def test_other_suffixes_give_one_line(filled, capsys, out, tmp_path):
     assert ".jsonl" in refused(capsys, "export", "events", "--out", out)
     assert not (tmp_path / out).exists()
 
@@ -265,7 +296,8 @@ def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "Boundaries: 2, models promoted: 1" in lines
     assert "2013-04-01 00:00 promoted m - - -" in lines
-    assert lines[lines.index("2013-04-02 00:00 skipped - - - -") + 1] == "few"
+    assert "2013-04-02 00:00 skipped - - - -" in lines
+    assert lines[lines.index("Why there was no model:") + 1] == "2013-04-02 00:00 few"
     assert lines[-2:] == ["0 - 0", "1 m 1,234"]
 
 

@@ -1,14 +1,21 @@
 """What a fit's failure does: the decision says so, and the next fit is none the worse for it."""
 
 import hashlib
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flows.fitting import Fitter
 from flows.home import Home
-from models.artifacts import ArtifactStore
 from operators.snapshots import Committed
+from state.artifacts import ArtifactStore
 from state.events import DAY_US, Event
 from state.features import Category, Field
 from state.settings import settings_from
@@ -104,6 +111,92 @@ def test_an_h2o_that_cannot_be_reached_fails_the_fit(home):
     decision = _fitter(home, "http://127.0.0.1:1", [])(cut.boundary, [cut], [])
     assert decision.status == "failed"
     assert "127.0.0.1:1" in decision.reason
+
+
+def test_an_h2o_that_cannot_start_fails_the_fit_with_the_end_of_its_log(home):
+    settings = settings_from({"h2o": {"memory": "1k"}, "training": {"min_rows": 500}})
+    cut = _cut(home)
+    decision = Fitter(settings, STREAM, home, str)(cut.boundary, [cut], [])
+    assert decision.status == "failed"
+    assert "Too small maximum heap" in decision.reason
+
+
+def test_too_few_rows_are_skipped_before_any_h2o_is_asked(home):
+    cut = _cut(home)
+    settings = settings_from({"h2o": {"url": "http://127.0.0.1:1"}})
+    fitter = Fitter(settings, STREAM, home, str)
+    decision = fitter(cut.boundary - 9 * DAY_US, [cut], [])
+    assert decision.status == "skipped"
+    assert decision.reason.startswith("rows must be at least 2000; got 3")
+
+
+def _long(home: Home, said: list[str]) -> Fitter:
+    """Its fits take minutes."""
+    training = {"validation": "2d", "min_rows": 500, "models": 1_000}
+    settings = settings_from({"h2o": {"memory": "600m"}, "training": training})
+    return Fitter(settings, STREAM, home, said.append)
+
+
+def _starting(fitter: Fitter, home: Home) -> bool:
+    return bool(list(home.h2o.glob("*/flatfile")))
+
+
+def _at_work(fitter: Fitter, home: Home) -> bool:
+    return fitter._server is not None and bool(fitter._server.session)
+
+
+@pytest.mark.parametrize("moment", [_starting, _at_work])
+def test_a_fit_that_is_abandoned_ends_at_once_and_leaves_nothing_of_h2o(home, moment):
+    said: list[str] = []
+    fitter, cut, ended = _long(home, said), _cut(home), []
+    thread = threading.Thread(target=lambda: ended.append(fitter(cut.boundary, [cut], [])))
+    thread.start()
+    while not moment(fitter, home):
+        thread.join(0.01)
+        assert thread.is_alive()
+    fitter.abandon()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert ended[0].status == "failed"
+    assert not said
+    assert not list(home.h2o.iterdir())
+
+
+FAILING = """
+import sys, threading, time
+from concurrent.futures import wait
+from pathlib import Path
+import msgspec
+from flows.home import Home, create_topics
+from operators.decisions import PublishedModels
+from operators.training import Trainer
+from state.log import Entry
+from tests.flows.test_fitting import _at_work, _cut, _long
+
+home = Home(Path(sys.argv[1]))
+log = home.log()
+create_topics(log, 1)
+log.append("snapshots", 0, [Entry(1, b"", msgspec.json.encode(_cut(home)))])
+fitter = _long(home, [])
+trainer = Trainer(log, PublishedModels(log), fitter, threading.Event())
+while not _at_work(fitter, home):
+    assert trainer.poll()
+    wait([trainer._running], 0.05)
+print(fitter._server.pid, time.time(), flush=True)
+raise ZeroDivisionError
+"""
+
+
+def test_a_program_that_fails_in_the_middle_of_a_fit_ends_at_once(home):
+    words = [sys.executable, "-c", FAILING, str(home.root)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    supervisor, failed_at = ended.stdout.split()
+    assert time.time() - float(failed_at) < 5
+    assert ended.stderr.splitlines()[-1] == "ZeroDivisionError"
+    assert ended.returncode == 1
+    with suppress(ProcessLookupError):
+        assert select.select([os.pidfd_open(int(supervisor))], [], [], 10)[0]
+    assert not list(home.h2o.iterdir())
 
 
 def test_an_h2o_that_exports_nothing_is_refused_before_the_flow_starts(home, monkeypatch):

@@ -130,11 +130,11 @@ def test_keys_decide_the_partition(log, tmp_path):
 
 def test_progress_ends_at_the_whole_file(log, tmp_path):
     path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b"\n".join(event(i) for i in range(2500))))
+    path.write_bytes(gzip.compress(b"\n".join(event(i) for i in range(25_000))))
     size = path.stat().st_size
     told = []
     ingest(log, path, peek, on_progress=lambda *state: told.append(state))
-    assert [records for _, _, records in told] == [1000, 2000, 2500]
+    assert [records for _, _, records in told] == [10_000, 20_000, 25_000]
     assert told[-1][:2] == (size, size)
 
 

@@ -14,7 +14,7 @@ from models.h2o_server import H2OError, H2OLost, H2OServer
 from models.mojo import read_mojo
 from models.scorecard import scorecard
 from models.search import GRIDS
-from models.training import Champion, Task, failed, train
+from models.training import Champion, Task, failed, lacking, train
 
 START_US, DAY_US = 1_357_000_000_000_000, 86_400_000_000
 BOUNDARY = START_US + 9 * DAY_US
@@ -158,23 +158,33 @@ def test_without_a_refit_the_judged_model_itself_is_published(h2o_server, outcom
     assert scorecard(labels, guess).log_loss == pytest.approx(record.metrics.log_loss, abs=1e-9)
 
 
-def test_too_few_rows_are_skipped(h2o_server, task):
-    record, artifact = train(h2o_server, msgspec.structs.replace(task, min_rows=10**6), None)
-    assert (record.status, artifact) == ("skipped", b"")
-    assert "at least 1000000" in record.reason
+def test_a_task_with_enough_rows_of_both_labels_lacks_nothing(task):
+    assert not lacking(task)
 
 
-def test_no_rows_at_all_are_skipped(h2o_server, task):
-    record, artifact = train(h2o_server, msgspec.structs.replace(task, files=[]), None)
-    assert (record.status, artifact) == ("skipped", b"")
-    assert "at least" in record.reason
+def test_too_few_rows_are_told(outcomes, task):
+    rows = len(_rows(outcomes, BOUNDARY - 8 * DAY_US, BOUNDARY, BOUNDARY))
+    assert not lacking(msgspec.structs.replace(task, min_rows=rows))
+    assert lacking(msgspec.structs.replace(task, min_rows=rows + 1)) == (
+        f"rows must be at least {rows + 1}; got {rows} in the window"
+    )
 
 
-def test_one_class_is_skipped(h2o_server, outcomes, task, written):
-    files = written(outcomes.with_columns(label=pl.lit(0, pl.Int8)))
-    record, _ = train(h2o_server, msgspec.structs.replace(task, files=files), None)
-    assert record.status == "skipped"
-    assert "both labels" in record.reason
+def test_no_files_are_told(task):
+    assert lacking(msgspec.structs.replace(task, files=[])) == (
+        "rows must be at least 1000; got 0 in the window"
+    )
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_one_class_is_told_for_each_slice(outcomes, task, written, part):
+    newest = pl.col("event_time").dt.timestamp("us") >= BOUNDARY - 2 * DAY_US
+    within = newest if part == "validation" else ~newest
+    label = pl.when(within).then(0).otherwise("label").cast(pl.Int8).alias("label")
+    files = written(outcomes.with_columns(label))
+    assert lacking(msgspec.structs.replace(task, files=files)) == (
+        f"{part} rows must have both labels; got 1"
+    )
 
 
 def test_another_algorithm_is_refused_before_any_work(h2o_server, task):

@@ -61,6 +61,16 @@ def test_each_boundary_at_the_same_offset_has_a_checkpoint_of_its_own(store):
     assert kept == [(2000, False), (2000, True), (1000, True), (900, False)]
 
 
+def test_older_ones_and_those_at_boundaries_can_be_asked_for(store):
+    for offset in (10, 20, 30):
+        store.save(checkpoint(offset))
+        store.save(checkpoint(offset + 5, boundary=offset, at_boundary=True))
+    asked = store.newest_first(0, before=30)
+    assert [one.offset for one in asked] == [30, 25, 20, 15, 10]
+    asked = store.newest_first(0, before=30, at_boundary=True)
+    assert [one.offset for one in asked] == [25, 15]
+
+
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -1,14 +1,14 @@
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from state.log import Entry, LogError, OffsetError
 from state.sqlite_log import SqliteLog
-from tests.state.log_contract import LogContract, child, entries, values
+from tests.state.log_contract import LogContract, TrimContract, child, entries, values
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ log = SqliteLog(Path({str(root)!r}))
 """
 
 
-class TestSqliteLog(LogContract):
+class TestSqliteLog(LogContract, TrimContract):
     @pytest.fixture
     def opening(self, opening):
         return opening
@@ -69,6 +69,62 @@ def test_history_cut_off_at_the_beginning_is_an_error_not_a_skip(root, log):
         log.read("t", 0, 1)
     with pytest.raises(OffsetError, match="starts at offset 2, asked for 1"):
         log.append("t", 0, entries(b"b"), sequence=1)
+
+
+def size(root):
+    return sum(path.stat().st_size for path in (root / "t").glob("0.db*"))
+
+
+def test_trimming_gives_the_space_back(root, log):
+    for _ in range(20):
+        log.append("t", 0, [Entry(0, b"", bytes(1000))] * 1000)
+    before = size(root)
+    assert before > 20_000_000
+    log.trim("t", 0, 18_000)
+    assert size(root) < before / 5
+    assert log.check("t", 0) == range(18_000, 20_000)
+
+
+def test_a_writer_and_a_reader_go_on_while_the_log_is_trimmed(opening, log):
+    script = """
+    for batch in range(60):
+        log.append("t", 0, [Entry(0, b"", b"%d" % (batch * 1000 + i)) for i in range(1000)])
+    """
+    offset, trimmed = 0, 0
+    with child(opening, script) as writer:
+        while offset < 60_000:
+            records = log.read("t", 0, offset)
+            assert values(records) == [b"%d" % i for i in range(offset, offset + len(records))]
+            offset += len(records)
+            if offset - trimmed > 5000:
+                trimmed = log.trim("t", 0, offset - 2000)
+        assert writer.wait() == 0
+    assert trimmed > 50_000
+    assert log.check("t", 0) == range(trimmed, 60_000)
+
+
+def test_kill_minus_nine_amid_a_trim_leaves_the_newest_records_whole(opening, log):
+    for _ in range(8):
+        log.append("t", 0, [Entry(0, b"", bytes(500))] * 5000)
+    script = """
+    import state.sqlite_log
+    state.sqlite_log._TRIM_RECORDS, state.sqlite_log._TRIM_PAGES = 500, 10
+    print("trimming", flush=True)
+    log.trim("t", 0, {})
+    """
+    starts = []
+    for before, wait in ((10_000, 0.0), (20_000, 0.03), (39_000, 0.1)):
+        with child(opening, script.format(before)) as trimmer:
+            trimmer.stdout.readline()
+            with suppress(subprocess.TimeoutExpired):
+                trimmer.wait(timeout=wait)
+        held = log.check("t", 0)
+        assert held.start <= before
+        assert held.stop == 40_000
+        starts.append(held.start)
+    assert starts == sorted(starts)
+    assert log.trim("t", 0, 39_000) == 39_000
+    assert log.check("t", 0) == range(39_000, 40_000)
 
 
 def test_a_file_that_is_no_database_is_named(root, log):

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from models.artifacts import ArtifactError, ArtifactStore
+from state.artifacts import ArtifactError, ArtifactStore
 
 
 def test_the_name_is_the_sha256_of_the_content(tmp_path):

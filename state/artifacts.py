@@ -1,9 +1,9 @@
 """Model files under the name of their content: a name never means two things."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
+
+from state.atomic import write_atomically
 
 
 class ArtifactError(Exception):
@@ -31,16 +31,7 @@ class ArtifactStore:
             b'trees'
         """
         name = hashlib.sha256(content).hexdigest()
-        self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._root, prefix=".", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(self._root / name)
-            except OSError:
-                Path(file.name).unlink()
-                raise
+        write_atomically(self._root / name, content)
         return name
 
     def get(self, sha256: str) -> bytes:
