@@ -6,7 +6,7 @@ from models.offline import Offline
 from operators.journal import TOPIC as JOURNAL
 from operators.shard import Shard
 from state.checkpoints import Checkpoint, CheckpointStore
-from state.log import Log
+from state.log import EVENTS, Log
 
 
 def recover(
@@ -51,8 +51,6 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
 def reached(checkpoint: Checkpoint, log: Log) -> bool:
     """Whether the log holds all that a checkpoint presupposes: its output, and what comes next."""
     partition = checkpoint.partition
-    return log.end("events", partition) >= checkpoint.offset >= log.start(
-        "events", partition
-    ) and all(
+    return log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition) and all(
         log.end(topic, partition) >= counter for topic, counter in checkpoint.counters.items()
     )

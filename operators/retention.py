@@ -8,8 +8,7 @@ import msgspec
 
 from operators.journal import TOPIC as JOURNAL
 from operators.recovery import reached
-from operators.snapshots import TOPIC as SNAPSHOTS
-from operators.snapshots import Committed
+from operators.snapshots import cuts_of
 from state.checkpoints import Checkpoint, CheckpointStore
 from state.log import EVENTS, Log, offset_at
 
@@ -83,7 +82,4 @@ def _outputs(log: Log, oldest: Checkpoint, before: int) -> dict[str, int]:
 
 def _in_cuts(log: Log, partition: int, boundary: int) -> int:
     """How many outcomes are in the cuts before a boundary."""
-    cuts: list[Committed] = []
-    while records := log.read(SNAPSHOTS, partition, len(cuts)):
-        cuts += (msgspec.json.decode(record.value, type=Committed) for record in records)
-    return sum(cut.rows for cut in cuts if cut.boundary < boundary)
+    return sum(cut.rows for cut in cuts_of(log, partition) if cut.boundary < boundary)

@@ -1,6 +1,7 @@
 """The snapshot writer: at each boundary, a partition's new outcomes as one Parquet file."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -81,6 +82,13 @@ class SnapshotWriter:
         self._log.append(TOPIC, partition, [entry], sequence=cut.number)
 
 
+def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
+    """The committed cuts of a partition from a number on, in order."""
+    while records := log.read(TOPIC, partition, first):
+        yield from (msgspec.json.decode(record.value, type=Committed) for record in records)
+        first += len(records)
+
+
 class Snapshots:
     """The committed cuts of all partitions, read as they come.
 
@@ -95,8 +103,7 @@ class Snapshots:
     def refresh(self) -> None:
         """Read what is new."""
         for partition, cuts in enumerate(self._cuts):
-            while new := self._log.read(TOPIC, partition, len(cuts)):
-                cuts.extend(msgspec.json.decode(r.value, type=Committed) for r in new)
+            cuts.extend(cuts_of(self._log, partition, len(cuts)))
 
     def due(self, decided: int) -> int:
         """The first boundary after `decided` that every partition has passed; 0 if none.

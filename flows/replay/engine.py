@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 Report = Callable[[Step], None]
-Tick = Callable[[], None]
+Tick = Callable[[], object]
 
 
 class Job(Protocol[R]):

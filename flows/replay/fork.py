@@ -1,16 +1,16 @@
 """Where a branch leaves its base: at a boundary that every partition has a checkpoint of."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Literal
-
-import msgspec
 
 from flows.home import ALL_TOPICS, Home
 from flows.replay.span import Span, headless
 from operators.decisions import PublishedModels
+from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.snapshots import TOPIC as SNAPSHOTS
-from operators.snapshots import Committed
+from operators.snapshots import cuts_of
 from state.branch_log import Forks
 from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log
@@ -75,7 +75,7 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
     forks[EVENTS] = span.ends
     forks[SNAPSHOTS] = [_cuts(log, p, boundary) for p in partitions]
     if models == "reused":
-        forks["activations"] = [
+        forks[JOURNAL] = [
             sum(entry.offset < end for entry in Journal(log, p).entries)
             for p, end in enumerate(span.ends)
         ]
@@ -90,10 +90,4 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
 
 def _cuts(log: Log, partition: int, boundary: int) -> int:
     """How many cuts a partition had made once a boundary's was."""
-    made = 0
-    while records := log.read(SNAPSHOTS, partition, made):
-        for record in records:
-            if msgspec.json.decode(record.value, type=Committed).boundary > boundary:
-                return made
-            made += 1
-    return made
+    return sum(1 for _ in takewhile(lambda cut: cut.boundary <= boundary, cuts_of(log, partition)))

@@ -238,16 +238,12 @@ def _replay(
     fitter = Fitter(settings, stream, own, progress.say)
     trainer = Trainer(log, PublishedModels(log), fitter, stop)
     try:
-        spread(job, loads, workers, report, lambda: _poll(trainer))
+        spread(job, loads, workers, report, trainer.poll)
     finally:
         stop.set()
         trainer.finish()
         progress.close()
         log.close()
-
-
-def _poll(trainer: Trainer) -> None:
-    trainer.poll()
 
 
 def _closed(home: Home, branch: Branch, say: Callable[[str], None]) -> Branch:
