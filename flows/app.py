@@ -15,6 +15,7 @@ from flows.demo import fill
 from flows.fitting import Fitter
 from flows.home import Home
 from flows.logs import open_log
+from flows.moments import told
 from flows.partitions import Partitions
 from flows.progress import RunProgress
 from flows.summary import print_summary
@@ -106,7 +107,7 @@ class App:
     def _ended(self) -> None:
         self._progress.close()
         if self._stop.is_set():
-            at = f"at {datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
+            at = f"at {told(self._event_time)}"
             where = at if self._event_time else "before the first event"
             self._console.print(f"Stopped {where}; run again to go on.", highlight=False)
             return

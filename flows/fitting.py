@@ -1,13 +1,13 @@
 """Fits for the training step: H2O kept running between them, failures turned into decisions."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import h2o
 from polars.exceptions import PolarsError
 
 from flows.home import Home
+from flows.moments import told
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from models.mojo import MojoError, read_mojo
 from models.registry import Published
@@ -127,6 +127,5 @@ class Fitter:
 
 
 def _line(record: Published) -> str:
-    day = datetime.fromtimestamp(record.boundary / 1e6, UTC)
     loss = f", log-loss {record.metrics.log_loss:.4f}" if record.metrics else ""
-    return f"{day:%Y-%m-%d %H:%M}  {record.status} {record.model}{loss} ({record.reason})"
+    return f"{told(record.boundary)}  {record.status} {record.model}{loss} ({record.reason})"

@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from flows.moments import told
 from state.outputs import Losses
 
 _LINE_EVERY_S = 3.0
@@ -80,7 +80,7 @@ class RunProgress:
         self._total = max(self._total, self._done)  # what was ingested since the start
         day = "no event yet"
         if self._event_time:
-            day = f"{datetime.fromtimestamp(self._event_time / 1e6, UTC):%Y-%m-%d %H:%M}"
+            day = told(self._event_time)
         losses = _figures(self._losses)
         if self._console.is_terminal and self._console.width < _ALL_MODELS_WIDTH:
             losses = losses.split("  ")[0]

@@ -4,7 +4,6 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.home import Home
+from flows.moments import told
 from models.registry import Published
 from models.scorecard import Floats, scorecard
 from state.log import Log
@@ -92,7 +92,7 @@ def print_fits(console: Console, decisions: list[Published]) -> None:
     reasons = _table("boundary", "reason", right=())
     reasons.show_header = False
     for one in decisions:
-        boundary = f"{datetime.fromtimestamp(one.boundary / 1e6, UTC):%Y-%m-%d %H:%M}"
+        boundary = told(one.boundary)
         table.add_row(
             boundary,
             one.status,

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from flows.commands.verb import Verb
 from flows.home import environment_home
+from flows.moments import told
 from flows.replay.branch import Branch, branches_of, is_running, remove, size_bytes
-from flows.replay.span import told
 
 
 def _arguments(parser: ArgumentParser) -> None:

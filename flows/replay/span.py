@@ -1,9 +1,10 @@
 """What part of a log is replayed."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from flows.app import parse_day
+from flows.moments import told
 from state.log import EVENTS, Log, newest_append_time, offset_at
 
 Moment = datetime | str | None
@@ -58,16 +59,6 @@ def span_of(log: Log, since: Moment, until: Moment) -> Span:
     ends = [log.end(EVENTS, p) if high is None else offset_at(log, EVENTS, p, high)
             for p in partitions]  # fmt: skip
     return Span(low, high, firsts, ends)
-
-
-def told(us: int | None) -> str:
-    """A time as people read it.
-
-    Example:
-        >>> told(1_364_774_400_000_000), told(None)
-        ('2013-04-01 00:00', '')
-    """
-    return "" if us is None else f"{datetime.fromtimestamp(us / 1e6, UTC):%Y-%m-%d %H:%M}"
 
 
 def _us(moment: Moment) -> int | None:

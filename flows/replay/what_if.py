@@ -15,6 +15,7 @@ from flows.configuration import find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import Home, environment_home
 from flows.logs import find_log
+from flows.moments import told
 from flows.partitions import Partitions
 from flows.progress import RunProgress
 from flows.replay import branch as branches
@@ -22,7 +23,7 @@ from flows.replay.branch import Branch
 from flows.replay.comparison import compared
 from flows.replay.engine import Report, Tick, drive, spread
 from flows.replay.fork import Models, checkpoints_at, forks_of
-from flows.replay.span import Moment, Span, span_of, told
+from flows.replay.span import Moment, Span, span_of
 from operators.decisions import Pinned, PublishedModels, Undecided
 from operators.shard import Shard
 from operators.training import Trainer
