@@ -13,6 +13,7 @@ from models.mojo import MojoError, read_mojo
 from models.registry import Published
 from models.search import check_algorithm
 from models.training import Champion, Task, failed, lacking, skipped, train
+from operators.decisions import file_of
 from operators.snapshots import Committed
 from state.durations import Duration
 from state.settings import Settings
@@ -61,9 +62,10 @@ class Fitter:
         reason = lacking(task)
         if reason:
             return skipped(task, reason)
-        record, artifact = train(self.server(), task, self._champion(earlier))
-        self._artifacts.put(artifact)
-        return record
+        trained = train(self.server(), task, self._champion(earlier))
+        self._artifacts.put(trained.artifact)
+        self._artifacts.put(trained.rows)
+        return trained.record
 
     def server(self) -> H2OServer:
         """The running H2O, started if there is none."""
@@ -122,7 +124,7 @@ class Fitter:
             return None
         newest = promoted[-1]
         assert newest.window is not None
-        mojo = read_mojo(self._artifacts.get(newest.sha256))
+        mojo = read_mojo(file_of(newest, self._artifacts))
         return Champion(newest.model, mojo, newest.window.end)
 
 

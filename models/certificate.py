@@ -1,5 +1,6 @@
 """The parity certificate: how far a reader's predictions lie from H2O's own, on hard rows too."""
 
+import io
 from collections.abc import Collection
 
 import msgspec
@@ -11,9 +12,11 @@ from models.mojo import Mojo
 
 LIMIT = 1e-9
 UNSEEN = "a level that no fit has seen"
+PREDICTION = "prediction by H2O"
 
 _ROWS_PER_COLUMN = 20
 _MIXED_ROWS = 400
+_KEPT_ROWS = 500
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,16 +100,52 @@ def certify(
             f"for {len(rows)} rows"
         )
         raise ValueError(msg)
+    worst = _difference(mojo, rows, h2o_probability)
+    return Certificate(
+        rows=len(rows), altered_rows=altered_rows, max_difference=worst, ok=worst <= LIMIT
+    )
+
+
+def kept_rows(rows: pl.DataFrame, h2o_probability: npt.NDArray[np.float64]) -> bytes:
+    """What `verify` needs: some of the rows that were certified, with H2O's predictions.
+
+    Args:
+        rows: As `certify` had them.
+        h2o_probability: Likewise.
+
+    Returns:
+        A Parquet file of at most 500 rows, evenly spread; the same rows give the same bytes.
+    """
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _KEPT_ROWS)).astype(np.int64))
+    file = io.BytesIO()
+    table = rows.with_columns(pl.Series(PREDICTION, h2o_probability))[places]
+    table.write_parquet(file, compression="zstd")
+    return file.getvalue()
+
+
+def verify(mojo: Mojo, kept: bytes) -> float:
+    """The largest difference of a loaded model to H2O's predictions, measured as in a certificate.
+
+    Args:
+        mojo: The model, as it is about to be used.
+        kept: What `kept_rows` gave when it was published.
+
+    Returns:
+        A finite number; above `LIMIT` the model is not what was certified.
+
+    Raises:
+        ValueError: The model wants a column that the rows lack.
+    """
+    table = pl.read_parquet(io.BytesIO(kept))
+    return _difference(mojo, table.drop(PREDICTION), table[PREDICTION].to_numpy())
+
+
+def _difference(mojo: Mojo, rows: pl.DataFrame, theirs: npt.NDArray[np.float64]) -> float:
     ours = mojo.score_many(mojo.encode(rows.to_dict()))
     with np.errstate(invalid="ignore"):  # inf against inf: not a number, and so not ok
-        difference = np.abs(ours - h2o_probability) / np.maximum(1.0, np.abs(h2o_probability))
+        difference = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
     worst = float(np.nan_to_num(difference, nan=np.inf).max())
-    return Certificate(
-        rows=len(rows),
-        altered_rows=altered_rows,
-        max_difference=min(worst, float(np.finfo(np.float64).max)),
-        ok=worst <= LIMIT,
-    )
+    return min(worst, float(np.finfo(np.float64).max))
 
 
 def _mixed(

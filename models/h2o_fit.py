@@ -1,19 +1,15 @@
 """Fits in H2O: one model, and the best of several candidates."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from models.h2o_frames import TIMES, predict
+from models.h2o_automl import automl
+from models.h2o_build import STOPPING, build
+from models.h2o_frames import predict
 from models.h2o_server import H2OServer
+from models.h2o_stack import stack
 from models.scorecard import Floats, log_losses
 from models.search import Parameters
-
-STOPPING = {
-    "score_tree_interval": 10,
-    "stopping_rounds": 2,
-    "stopping_metric": "logloss",
-    "stopping_tolerance": 1e-3,
-}
 
 
 class Candidate(NamedTuple):
@@ -65,10 +61,10 @@ def best_of(
     fitted = []
     for number, parameters in enumerate(tries):
         name = f"{tables.training}.{number}"
-        trees = fit(server, algorithm, name, tables, parameters, seed)
-        guess = predict(server, name, tables.validation)
+        model, trees = fit(server, algorithm, name, tables, parameters, seed)
+        guess = predict(server, model, tables.validation)
         loss = float(log_losses(labels, guess).mean())
-        fitted.append(Candidate(name, parameters, trees, guess, loss))
+        fitted.append(Candidate(model, parameters, trees, guess, loss))
     return min(fitted, key=lambda candidate: candidate.log_loss), fitted
 
 
@@ -79,13 +75,19 @@ def fit(
     tables: Tables,
     parameters: Parameters,
     seed: int,
-) -> int | None:
+) -> tuple[str, int | None]:
     """Fit one model, with early stopping on the validation rows if it grows trees.
 
     Returns:
-        The number of its trees; None without trees.
+        The model's name in H2O; the number of its trees, None without trees.
     """
-    return _build(
+    if algorithm == "automl":
+        most = int(parameters["max_models"])
+        return automl(server, name, tables.training, tables.validation, most, seed), None
+    if algorithm == "stackedensemble":
+        stack(server, name, tables.training, parameters, seed)
+        return name, None
+    trees = build(
         server,
         algorithm,
         name,
@@ -95,30 +97,26 @@ def fit(
         **parameters,
         **(STOPPING if "ntrees" in parameters else {}),
     )
+    return name, trees
 
 
 def refit(server: H2OServer, algorithm: str, winner: Candidate, table: str, seed: int) -> str:
     """Fit the winner's parameters, with its number of trees, on another table.
 
+    Args:
+        server: Where the table is.
+        algorithm: Any but `automl`, whose winner has no parameters of its own.
+        winner: Of the search.
+        table: To fit on.
+        seed: Of H2O's sampling.
+
     Returns:
         The model's name in H2O.
     """
     name = f"{table}.refit"
+    if algorithm == "stackedensemble":
+        stack(server, name, table, winner.parameters, seed)
+        return name
     trees = {} if winner.trees is None else {"ntrees": winner.trees}
-    _build(server, algorithm, name, training_frame=table, seed=seed, **winner.parameters | trees)
+    build(server, algorithm, name, training_frame=table, seed=seed, **winner.parameters | trees)
     return name
-
-
-def _build(server: H2OServer, algorithm: str, name: str, **fields: Any) -> int | None:
-    job = server.request(
-        f"POST /3/ModelBuilders/{algorithm}",
-        model_id=name,
-        response_column="label",
-        ignored_columns=[f'"{column}"' for column in TIMES],
-        **fields,
-    )["job"]
-    server.wait(job["key"]["name"])
-    summary = server.request(f"GET /3/Models/{name}")["models"][0]["output"]["model_summary"]
-    if "number_of_trees" not in summary.col_header:
-        return None
-    return int(summary["number_of_trees"][0])

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,7 @@ CHUNK_BYTES = 4 << 20
 
 @contextmanager
 def tidy(server: H2OServer) -> Iterator[str]:
-    """Give a prefix for names in H2O; what bears it goes when the block ends.
+    """Give a prefix for names in H2O; what bears it anywhere goes when the block ends.
 
     Other users of the same H2O have other prefixes.
     """
@@ -30,18 +31,25 @@ def tidy(server: H2OServer) -> Iterator[str]:
         yield prefix
     finally:
         try:
-            for endpoint in _stored(server, prefix):
-                server.request(f"DELETE {endpoint}")
+            for key in _stored(server, prefix):
+                _rapids(server, f'(rm "{key}")')
         except H2OLost:
             pass  # what took H2O away took its tables too
 
 
 def _stored(server: H2OServer, prefix: str) -> list[str]:
-    frames = [frame["frame_id"]["name"] for frame in server.request("GET /3/Frames")["frames"]]
-    models = [model["model_id"]["name"] for model in server.request("GET /3/Models")["models"]]
-    return [f"/3/Frames/{name}" for name in frames if name.startswith(prefix)] + [
-        f"/3/Models/{name}" for name in models if name.startswith(prefix)
-    ]
+    """What may go one after the other: an ensemble without its models breaks H2O's own lists."""
+    boards = [board["project_name"] for board in _listed(server, "GET /99/Leaderboards")]
+    models = _listed(server, "GET /3/Models")
+    models.sort(key=lambda model: model["algo"] != "stackedensemble")
+    names = [model["model_id"]["name"] for model in models]
+    frames = [frame["frame_id"]["name"] for frame in _listed(server, "GET /3/Frames")]
+    return [name for name in (*boards, *names, *frames) if prefix in name]
+
+
+def _listed(server: H2OServer, endpoint: str) -> list[Any]:
+    answer = server.request(endpoint)
+    return list(answer[endpoint.rpartition("/")[2].lower()])
 
 
 def import_files(

@@ -162,6 +162,10 @@ class H2OServer:
         """
         return self._ask(endpoint, data=fields or None)
 
+    def submit(self, endpoint: str, body: dict[str, Any]) -> Any:
+        """As `request`, with a JSON body."""
+        return self._ask(endpoint, json=body)
+
     def upload(self, endpoint: str, path: Path) -> Any:
         """As `request`, with a file as the body."""
         return self._ask(endpoint, filename=str(path))

@@ -1,7 +1,8 @@
-"""H2O's MOJO models, scored without Java to H2O's own numbers.
+"""H2O's MOJO models, scored to H2O's own numbers: GBM, DRF and GLM without Java.
 
 The format and its rules are those of H2O's `hex.genmodel`; which trees, links and families are
-read is said by the error that meets any other.
+read is said by the error that meets any other. What is no GBM, DRF or GLM is scored by that very
+code, in this process (`models.genmodel`).
 """
 
 import hashlib
@@ -17,7 +18,8 @@ import polars as pl
 
 from models.mojo_archive import Archive, MojoError, open_archive
 from models.mojo_glm import read_glm, score_glm, score_glm_many
-from models.mojo_trees import read_trees, score_trees, score_trees_many
+from models.mojo_tree_kernels import score_trees, score_trees_many
+from models.mojo_trees import read_trees
 
 __all__ = ["Mojo", "MojoError", "read_mojo"]
 
@@ -35,14 +37,14 @@ class Mojo:
     NaN is NA; NaN or any number that is no index is a level that the fit never saw.
 
     Attributes:
-        algorithm: "gbm", "drf" or "glm".
+        algorithm: H2O's name of it, such as "gbm".
         category: What is predicted: P(second level of the response), or a value.
         columns: The features, in the order of a row.
         domains: One per column: its levels, or None where it is numeric.
         response: The column that is predicted.
         digest: sha256 (hex) of what it computes; the same fit done twice has the same.
-        kernel: The compiled function behind `score`: `kernel(row, *kernel_args)`, for other
-            compiled code to call.
+        kernel: The function behind `score`: `kernel(row, *kernel_args)`; compiled, for other
+            compiled code to call, unless `kernel_args` is empty: then it calls Java.
         kernel_args: Flat arrays and numbers.
     """
 
@@ -115,7 +117,7 @@ class Mojo:
 
 
 def read_mojo(source: Path | bytes) -> Mojo:
-    """Reads a MOJO of a GBM, DRF or GLM, binomial or regression.
+    """Reads a MOJO, binomial or regression.
 
     Nothing is unpacked to disk. The archive may come from anywhere: whatever it holds, the result
     is a model that scores every row in bounds, or an error.
@@ -131,12 +133,21 @@ def read_mojo(source: Path | bytes) -> Mojo:
     """
     archive = open_archive(source)
     algorithm, category = _kind(archive)
-    kernel, many, args = (
-        (score_glm, score_glm_many, read_glm(archive, category))
-        if algorithm == "glm"
-        else (score_trees, score_trees_many, read_trees(archive, algorithm, category))
-    )
-    meaning = (algorithm, category, archive.columns, archive.domains)
+    meaning: tuple[object, ...] = (algorithm, category, archive.columns, archive.domains)
+    kernel: Callable[..., float]
+    many: Callable[..., Floats]
+    args: tuple[Any, ...] = ()
+    if algorithm == "glm":
+        kernel, many, args = score_glm, score_glm_many, read_glm(archive, category)
+    elif algorithm in _VERSIONS:
+        args = read_trees(archive, algorithm, category)
+        kernel, many = score_trees, score_trees_many
+    else:
+        from models.genmodel import JavaScorer, fingerprint  # noqa: PLC0415 - JPype takes 0.1 s
+
+        java = JavaScorer(source if isinstance(source, bytes) else source.read_bytes(), category)
+        kernel, many = java.score, java.score_many
+        meaning = (*meaning, fingerprint(archive))
     return Mojo(
         algorithm=algorithm,
         category=category,
@@ -152,16 +163,17 @@ def read_mojo(source: Path | bytes) -> Mojo:
 
 def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:
     algorithm, category = archive.text("algo"), archive.text("category")
-    if algorithm not in _VERSIONS:
-        msg = f"algorithm must be gbm, drf or glm; got {algorithm!r} in model.ini"
-        raise MojoError(msg)
     if category not in {"Binomial", "Regression"}:
-        msg = f"category must be Binomial or Regression; got {category!r} in model.ini"
+        msg = (
+            f"category must be Binomial or Regression; got {category!r} of {algorithm!r} "
+            "in model.ini: its answer is no probability of a label"
+        )
         raise MojoError(msg)
-    if archive.text("mojo_version") != _VERSIONS[algorithm]:
+    version = archive.text("mojo_version")
+    if version != _VERSIONS.get(algorithm, version):
         msg = (
             f"mojo_version of {algorithm} must be {_VERSIONS[algorithm]}; "
-            f"got {archive.text('mojo_version')!r} in model.ini"
+            f"got {version!r} in model.ini"
         )
         raise MojoError(msg)
     if archive.info.get("offset_column", "null") != "null":

@@ -63,6 +63,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         certificate: That the published model is scored here as H2O scores it.
         sha256: Of the artifact; empty if there is none.
         size_bytes: Of the artifact.
+        rows_sha256: Of the artifact that holds rows to verify the model by, with H2O's predictions
+            for them; empty if there is none.
     """
 
     boundary: int
@@ -79,6 +81,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     certificate: Certificate | None = None
     sha256: str = ""
     size_bytes: int = 0
+    rows_sha256: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """sha256 of what goes wherever the model goes."""
+        return [name for name in (self.sha256, self.rows_sha256) if name]
 
 
 def model_id(algorithm: str, digest: str) -> str:

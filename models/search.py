@@ -35,25 +35,48 @@ GRIDS: dict[str, dict[str, Sequence[Value]]] = {
         "alpha": [0.5, 0.0, 1.0],
         "lambda": [1e-4, 1e-3, 1e-5],
     },
+    "xgboost": {
+        "ntrees": [100],
+        "max_depth": [6, 5, 7],
+        "learn_rate": [0.07, 0.05],
+        "sample_rate": [0.7, 0.8],
+        "col_sample_rate": [0.3, 0.2],
+        "min_rows": [20, 50],
+        "reg_lambda": [1, 5],
+    },
+    "deeplearning": {
+        "hidden": ["[64,32]", "[32,16]", "[128,64]"],
+        "epochs": [10, 5],
+        "activation": ["Rectifier", "Tanh"],
+        "l1": [1e-5, 1e-4],
+        "l2": [1e-5, 1e-4],
+    },
+    "stackedensemble": {
+        "metalearner_algorithm": ["AUTO", "glm"],
+        "metalearner_transform": ["Logit", "NONE"],
+    },
 }
+ALGORITHMS = (*GRIDS, "automl")
 
 
 def check_algorithm(algorithm: str) -> None:
-    """Refuse what cannot be scored in process.
+    """Refuse what is no classifier that can be scored in process.
 
     Raises:
-        ValueError: The algorithm is not one of the grids'.
+        ValueError: The algorithm is none of those that are fitted here.
 
     Example:
-        >>> check_algorithm("xgboost")
+        >>> check_algorithm("isolationforest")
         Traceback (most recent call last):
-        ValueError: algorithm must be gbm, drf or glm; got 'xgboost' in training.algorithm: \
-models of other algorithms cannot be scored in process yet
+        ValueError: algorithm must be gbm, drf, glm, xgboost, deeplearning, stackedensemble or \
+automl; got 'isolationforest' in training.algorithm: others give no probability of a label, or \
+cannot be scored in process
     """
-    if algorithm not in GRIDS:
+    if algorithm not in ALGORITHMS:
         msg = (
-            f"algorithm must be gbm, drf or glm; got {algorithm!r} in training.algorithm: "
-            "models of other algorithms cannot be scored in process yet"
+            f"algorithm must be {', '.join(GRIDS)} or automl; got {algorithm!r} in "
+            "training.algorithm: others give no probability of a label, or cannot be scored in "
+            "process"
         )
         raise ValueError(msg)
 
@@ -64,10 +87,10 @@ def candidates(
     """The parameters to try, in order; none twice.
 
     Args:
-        algorithm: `gbm`, `drf` or `glm`.
+        algorithm: One of `ALGORITHMS`; `automl` searches itself, so there is one try.
         previous: The last winner's parameters, tried first; None, or those of another algorithm
             or release, are replaced by the defaults.
-        draws: How many more.
+        draws: How many more; of `automl` how many models it fits.
         seed: The same numbers give the same draws.
 
     Example:
@@ -78,6 +101,8 @@ def candidates(
         False
     """
     check_algorithm(algorithm)
+    if algorithm == "automl":
+        return [{"max_models": draws}]
     grid = GRIDS[algorithm]
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     known = previous is not None and previous.keys() == grid.keys()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 import polars as pl
 
-from models.certificate import Certificate, altered, certify
+from models.certificate import Certificate, altered, certify, kept_rows
 from models.gate import Verdict, gate
 from models.h2o_fit import Candidate, Tables, best_of, refit
 from models.h2o_frames import LABEL, TIMES, cut, held, import_files, predict, tidy, upload
@@ -32,13 +32,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         window: How far back to look.
         validation: Length of the newest slice, by which candidates are judged.
         embargo: Kept free between training and validation: as long as a label may take.
-        algorithm: `gbm`, `drf` or `glm`.
+        algorithm: One of `models.search.ALGORITHMS`.
         previous: Parameters of the last winner, tried first.
         draws: How many other parameters to try.
         seed: Of everything random.
         min_rows: With fewer in the window there is no fit.
         margin: How much lower than the champion's the log-loss must be.
-        refit: Publish the winner fitted once more on the whole window.
+        refit: Publish the winner fitted once more on the whole window; AutoML's winner, which has
+            no parameters to fit by, never is.
     """
 
     files: Sequence[Path]
@@ -66,10 +67,11 @@ class Champion(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The record of a fit and its MOJO."""
+    """The record of a fit, its MOJO, and rows to verify the MOJO by wherever it is loaded."""
 
     record: Published
     artifact: bytes
+    rows: bytes
 
 
 def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
@@ -102,7 +104,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
         winner, fitted, model = _search(server, task, cuts, prefix, validation, labels, tries)
         artifact = server.download(f"GET /3/Models/{model}/mojo")
         mojo = read_mojo(artifact)
-        certificate = _certify(server, task, f"{prefix}check", model, mojo, validation)
+        certificate, kept = _certify(server, task, f"{prefix}check", model, mojo, validation)
     record = _judge(task, champion, validation, labels, winner.probabilities, certificate)
     record = msgspec.structs.replace(
         record,
@@ -115,8 +117,9 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
         ],
         sha256=hashlib.sha256(artifact).hexdigest(),
         size_bytes=len(artifact),
+        rows_sha256=hashlib.sha256(kept).hexdigest(),
     )
-    return Trained(record, artifact)
+    return Trained(record, artifact, kept)
 
 
 def lacking(task: Task) -> str:
@@ -163,21 +166,26 @@ def _search(
     upload(server, tables.validation, validation, task.features, task.categoricals)
     cut(server, everything, tables.training, cuts.training)
     winner, fitted = best_of(server, task.algorithm, tables, labels, tries, task.seed)
-    if not task.refit:
+    if not _refits(task):
         return winner, fitted, winner.model
     cut(server, everything, whole, cuts.whole)
     return winner, fitted, refit(server, task.algorithm, winner, whole, task.seed)
 
 
+def _refits(task: Task) -> bool:
+    return task.refit and task.algorithm != "automl"
+
+
 def _certify(
     server: H2OServer, task: Task, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
-) -> Certificate:
+) -> tuple[Certificate, bytes]:
     plain = validation.select(task.features)
     hard = altered(plain, task.categoricals, task.seed)
     upload(server, name, pl.concat([plain, hard]), task.features, task.categoricals)
     # What H2O holds, not what was sent: it misses some numbers by a few units in the last place.
     rows = held(server, name, task.features, task.categoricals)
-    return certify(mojo, rows, predict(server, model, name), len(hard))
+    theirs = predict(server, model, name)
+    return certify(mojo, rows, theirs, len(hard)), kept_rows(rows, theirs)
 
 
 def _judge(
@@ -209,7 +217,7 @@ def _judge(
 
 
 def _window(rows: pl.LazyFrame, task: Task, cuts: Spans, validation_rows: int) -> TrainingWindow:
-    seen = cuts.whole if task.refit else cuts.training
+    seen = cuts.whole if _refits(task) else cuts.training
     count, oldest = (
         rows.filter(seen.in_polars())
         .select(pl.len(), pl.col("event_time").dt.timestamp("us").min().alias("oldest"))

@@ -10,10 +10,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flows.fitting import Fitter
 from flows.home import Home
+from models.certificate import LIMIT, verify
+from models.mojo import read_mojo
 from operators.snapshots import Committed
 from state.artifacts import ArtifactStore
 from state.events import DAY_US, Event
@@ -67,9 +70,9 @@ def _cut(home: Home) -> Committed:
     return Committed(end, "0/cut.parquet", sha256, 4_000, FIRST_US, end - 1)
 
 
-def _fitter(home: Home, url: str, said: list[str]) -> Fitter:
+def _fitter(home: Home, url: str, said: list[str], **training: object) -> Fitter:
     settings = settings_from(
-        {"h2o": {"url": url}, "training": {"validation": "2d", "min_rows": 500}}
+        {"h2o": {"url": url}, "training": {"validation": "2d", "min_rows": 500, **training}}
     )
     return Fitter(settings, STREAM, home, said.append)
 
@@ -89,6 +92,27 @@ def test_an_artifact_that_cannot_be_written_fails_the_fit_and_not_the_flow(home,
     assert again.status == "promoted"
     assert again.certificate.ok
     assert ArtifactStore(home.root / "artifacts").get(again.sha256)
+
+
+def test_a_model_that_java_scores_is_kept_with_its_rows_and_judged_as_champion(home, h2o_server):
+    fitter = _fitter(home, h2o_server.url, [], algorithm="xgboost", refit=False)
+    cut = _cut(home)
+    first = fitter(cut.boundary, [cut], [])
+    assert (first.status, first.algorithm) == ("promoted", "xgboost")
+    artifacts = home.artifacts()
+    mojo = read_mojo(artifacts.get(first.sha256))
+    assert mojo.algorithm == "xgboost"
+    assert verify(mojo, artifacts.get(first.rows_sha256)) <= LIMIT
+
+    early = msgspec.structs.replace(first.window, end=cut.boundary - DAY_US)
+    second = fitter(cut.boundary, [cut], [msgspec.structs.replace(first, window=early)])
+    assert second.champion == first.model
+    assert second.champion_metrics == second.metrics
+
+
+def test_an_algorithm_that_cannot_be_served_is_refused_before_the_flow_starts(home):
+    with pytest.raises(ValueError, match=r"algorithm must be .*; got 'isolationforest'"):
+        _fitter(home, "", [], algorithm="isolationforest")
 
 
 def test_a_snapshot_that_is_gone_fails_the_fit(home, h2o_server):

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from models.certificate import UNSEEN, altered, certify
+from models.certificate import UNSEEN, altered, certify, kept_rows, verify
 from models.mojo import read_mojo
 
 INI = """[info]
@@ -112,3 +112,25 @@ def test_a_certificate_is_ok_within_a_billionth(mojo, theirs, difference, ok):
 def test_predictions_must_be_as_many_as_the_rows(mojo):
     with pytest.raises(ValueError, match=r"must be one per row, at least one; got \(3,\) for 4"):
         certified(mojo, [0.25, 3.5, 0.75])
+
+
+def test_a_loaded_model_is_verified_by_the_rows_that_were_kept(mojo, tmp_path):
+    rows = pl.DataFrame({"level": ["a", "b", None, UNSEEN], "number": [0.0, 3.0, None, 1000.0]})
+    kept = kept_rows(rows, np.array([0.25, 3.5, 0.75, 1000.25]))
+    assert verify(mojo, kept) == 0.0
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("model.ini", INI.replace("beta = [0.25, 0.5", "beta = [0.25, 1.5"))
+        file.writestr("domains/d.txt", "a\nb\n")
+    # 4.5 for b and 3.0, against 3.5
+    assert verify(read_mojo(tmp_path / "other.zip"), kept) == pytest.approx(1 / 3.5)
+
+
+def test_kept_rows_are_bounded_spread_over_all_and_the_same_again(frame):
+    rows = pl.concat([frame.select("level", "number")] * 20)
+    predictions = np.arange(2_000.0)
+    kept = kept_rows(rows, predictions)
+    found = pl.read_parquet(kept)["prediction by H2O"]
+    assert len(found) == 500
+    assert (found[0], found[-1]) == (0.0, 1999.0)
+    assert found.diff().drop_nulls().is_between(3, 5).all()
+    assert kept_rows(rows, predictions) == kept

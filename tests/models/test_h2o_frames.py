@@ -104,7 +104,7 @@ def test_predictions_keep_the_order_of_the_rows_sent(h2o_server, outcomes):
         names = Tables(f"{prefix}a", f"{prefix}b")
         upload(h2o_server, names.training, outcomes, FEATURES, CATEGORICALS)
         upload(h2o_server, names.validation, outcomes.reverse(), FEATURES, CATEGORICALS)
-        assert fit(h2o_server, "gbm", f"{prefix}m", names, {"ntrees": 20}, 1) == 20
+        assert fit(h2o_server, "gbm", f"{prefix}m", names, {"ntrees": 20}, 1) == (f"{prefix}m", 20)
         forward = predict(h2o_server, f"{prefix}m", names.training)
         backward = predict(h2o_server, f"{prefix}m", names.validation)
     assert len(set(forward)) > 100

@@ -203,6 +203,82 @@ def test_a_forest_takes_the_mean_and_its_binomial_votes_for_the_first_level():
     assert score(source, 1.5, 0, 0) == 0.625
 
 
+thresholds = st.sampled_from([-1.5, 0.0, 0.1, 0.5, 3.0, math.inf, -math.inf, NAN])
+numeric = st.tuples(
+    st.just(0), st.integers(NA_LEFT, RIGHT), st.fixed_dictionaries({"number": thresholds})
+)
+small = st.tuples(
+    st.just(1),
+    st.integers(NA_LEFT, RIGHT),
+    st.fixed_dictionaries({"set32": st.lists(st.integers(0, 4), unique=True)}),
+)
+large = st.tuples(
+    st.just(2),
+    st.integers(NA_LEFT, RIGHT),
+    st.fixed_dictionaries(
+        {
+            "bits": st.lists(st.integers(0, 1), min_size=1, max_size=70),
+            "offset": st.integers(0, 30),
+        }
+    ),
+)
+alone = st.tuples(st.integers(0, 2), st.just(NA_VS_REST), st.just({}))
+grown = st.recursive(
+    st.floats(-9, 9, width=32),
+    lambda child: st.tuples(numeric | small | large | alone, child, child),
+    max_leaves=12,
+)
+forests = st.lists(grown.filter(lambda tree: isinstance(tree, tuple)), min_size=1, max_size=9)
+
+
+def written(tree):
+    if isinstance(tree, float):
+        return tree
+    (column, direction, split), left, right = tree
+    return node(column, direction, written(left), written(right), **split)
+
+
+def leaf_of(tree, row):
+    """What H2O's own walk does, in its words."""
+    while isinstance(tree, tuple):
+        (column, direction, split), left, right = tree
+        value = row[column]
+        first = split.get("offset", 0)
+        size = {"set32": 32, "bits": len(split.get("bits", ()))}
+        size = next((size[name] for name in size if name in split), math.inf)
+        missing = math.isnan(value) or (
+            column > 0 and not (0 <= value < list(DOMAINS.values())[column - 1])
+        )
+        missing = missing or (column > 0 and not first <= value < first + size)
+        if missing:
+            goes_right = direction in {NA_VS_REST, NA_RIGHT, RIGHT}
+        elif "number" in split:
+            goes_right = value >= float(np.float32(split["number"]))
+        elif "set32" in split:
+            goes_right = value in split["set32"]
+        else:
+            goes_right = bool(split.get("bits")) and split["bits"][int(value) - first] == 1
+        tree = right if goes_right else left
+    return tree
+
+
+@settings(deadline=None, max_examples=60)
+@given(forest=forests, seed=st.integers(0, 99), n=st.sampled_from([1, 7, 1024, 1500]))
+def test_rows_together_find_the_leaves_that_each_finds_alone(forest, seed, n):
+    random = np.random.default_rng(seed)
+    edges = [-1.5, 0.0, 0.1, float(np.float32(0.1)), 0.5, 3.0, math.inf, -math.inf, NAN]
+    rows = np.column_stack(
+        [random.choice(edges, n), random.integers(-1, 7, n), random.integers(-1, 102, n)]
+    )
+    rows[random.random(rows.shape) < 0.1] = NAN
+    mojo = read_mojo(archive(*map(written, forest), init_f="0.25"))
+    together = mojo.score_many(rows)
+    some = range(0, n, max(1, n // 40))
+    for i in some:
+        assert together[i] == sum(leaf_of(tree, rows[i]) for tree in forest) + 0.25
+    assert together.tolist() == [mojo.score(row) for row in rows]
+
+
 def test_balanced_classes_are_weighed_back():
     source = archive(
         node(0, LEFT, 0.0, 9.0, number=0.5),
@@ -315,7 +391,7 @@ TREE = node(0, LEFT, node(2, RIGHT, 1.0, 2.0, bits=[1] * 50), 3.0, number=1)
         (zipped({"a": "b"}), "archive must hold model.ini"),
         (zipped({"model.ini": b"\xff"}), "text must be UTF-8"),
         (zipped({"model.ini": ""}), "model.ini must hold endianness"),
-        (archive(algo="deeplearning"), "must be gbm, drf or glm; got 'deeplearning' in model.ini"),
+        (archive(algo="kmeans", category="Clustering"), "got 'Clustering' of 'kmeans'"),
         (archive(category="Multinomial"), "must be Binomial or Regression; got 'Multinomial'"),
         (archive(mojo_version="1.50"), "mojo_version of gbm must be 1.40; got '1.50'"),
         (archive(distribution="multinomial"), "got Regression 'multinomial' with 'identity'"),

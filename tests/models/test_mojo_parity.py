@@ -6,10 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 from h2o.estimators import (
+    H2ODeepLearningEstimator,
     H2OGeneralizedLinearEstimator,
     H2OGradientBoostingEstimator,
     H2OIsolationForestEstimator,
     H2ORandomForestEstimator,
+    H2OXGBoostEstimator,
 )
 
 from models.certificate import altered, certify
@@ -170,7 +172,32 @@ def test_a_glm_fitted_twice_has_one_digest(training, folder):
     assert fitted() == fitted()
 
 
-def test_another_algorithm_is_refused_by_name(training, folder):
-    forest = H2OIsolationForestEstimator(ntrees=2, seed=1)
-    with pytest.raises(MojoError, match="algorithm must be gbm, drf or glm; got 'isolationforest'"):
-        trained(forest, None, training, folder)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        H2OXGBoostEstimator(ntrees=9, max_depth=5, seed=1),
+        H2OXGBoostEstimator(ntrees=5, booster="dart", seed=1),
+        H2ODeepLearningEstimator(hidden=[6, 4], epochs=1, reproducible=True, seed=1),
+    ],
+    ids=["xgboost", "xgboost dart", "deeplearning"],
+)
+def test_predictions_by_h2o_s_own_scorer_are_those_of_h2o(estimator, training, fresh_rows, folder):
+    mojo = trained(estimator, "label", training, folder)
+    rows = pl.concat([fresh_rows, altered(fresh_rows, CATEGORICALS, seed=3)])
+    certificate = certify(mojo, rows, predicted(estimator, rows, folder))
+    assert certificate.max_difference <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("estimator", "target", "category"),
+    [
+        (H2OIsolationForestEstimator(ntrees=2, seed=1), None, "AnomalyDetection"),
+        (H2OGradientBoostingEstimator(ntrees=2, seed=1), "few", "Multinomial"),
+        (H2ODeepLearningEstimator(hidden=[2], epochs=0.1, seed=1), "few", "Multinomial"),
+    ],
+)
+def test_what_is_no_probability_of_a_label_is_refused_by_name(
+    estimator, target, category, training, folder
+):
+    with pytest.raises(MojoError, match=f"category must be Binomial or Regr.*; got '{category}'"):
+        trained(estimator, target, training, folder)

@@ -32,3 +32,13 @@ def test_a_winner_of_another_algorithm_is_forgotten():
 def test_draws_repeat_with_the_seed_and_differ_without():
     assert candidates("gbm", None, 5, [1, 7]) == candidates("gbm", None, 5, [1, 7])
     assert candidates("gbm", None, 5, [1, 7]) != candidates("gbm", None, 5, [1, 8])
+
+
+def test_automl_searches_itself_bounded_by_the_number_of_models():
+    assert candidates("automl", {"max_models": 3}, 7, [1]) == [{"max_models": 7}]
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "isolationforest", "GBM", ""])
+def test_what_gives_no_probability_or_is_unknown_is_refused_by_name(algorithm):
+    with pytest.raises(ValueError, match=f"automl; got '{algorithm}' in training.algorithm"):
+        candidates(algorithm, None, 1, [1])

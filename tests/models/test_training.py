@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from models.certificate import LIMIT, verify
 from models.h2o_server import H2OError, H2OLost, H2OServer
 from models.mojo import read_mojo
 from models.scorecard import scorecard
@@ -43,7 +44,7 @@ def _rows(outcomes, start, end, known):
 
 
 def test_the_first_model_is_promoted_with_all_that_is_known_of_it(h2o_server, outcomes, task):
-    record, artifact = train(h2o_server, task, None)
+    record, artifact, _ = train(h2o_server, task, None)
     mojo = read_mojo(artifact)
     seen = _rows(outcomes, BOUNDARY - 8 * DAY_US, BOUNDARY, BOUNDARY)
     newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
@@ -64,15 +65,15 @@ def test_the_first_model_is_promoted_with_all_that_is_known_of_it(h2o_server, ou
 
 def test_the_same_files_give_the_same_model_in_another_h2o(h2o_server, task, tmp_path):
     task = msgspec.structs.replace(task, draws=1)
-    first, _ = train(h2o_server, task, None)
+    first, *_ = train(h2o_server, task, None)
     with H2OServer(memory="600m", threads=1, work_dir=tmp_path / "h2o") as other:
-        second, _ = train(other, task, None)
+        second, *_ = train(other, task, None)
     assert first.model == second.model
     assert first.tried == second.tried
 
 
 def test_nothing_from_the_boundary_on_is_seen(h2o_server, outcomes, task):
-    first, _ = train(h2o_server, task, None)
+    first, *_ = train(h2o_server, task, None)
     future = pl.col("label_time").dt.timestamp("us") >= BOUNDARY
     changed = outcomes.with_columns(
         pl.when(future).then(1 - pl.col("label")).otherwise("label").cast(pl.Int8).alias("label"),
@@ -87,7 +88,7 @@ def test_nothing_from_the_boundary_on_is_seen(h2o_server, outcomes, task):
 def test_judged_candidates_do_not_see_the_embargo_but_the_published_model_does(
     h2o_server, outcomes, task
 ):
-    first, _ = train(h2o_server, task, None)
+    first, *_ = train(h2o_server, task, None)
     split = BOUNDARY - 2 * DAY_US
     event = pl.col("event_time").dt.timestamp("us")
     within = (event >= split - task.embargo) & (event < split)
@@ -96,7 +97,7 @@ def test_judged_candidates_do_not_see_the_embargo_but_the_published_model_does(
     )
     for path, part in zip(task.files, changed.iter_slices(-(-len(changed) // 3)), strict=True):
         part.write_parquet(path, compression="zstd")
-    second, _ = train(h2o_server, task, None)
+    second, *_ = train(h2o_server, task, None)
     assert second.tried == first.tried
     assert second.model != first.model
 
@@ -107,10 +108,10 @@ def test_a_champion_keeps_its_place_against_a_margin_and_loses_it_without(
     early = msgspec.structs.replace(
         task, boundary=BOUNDARY - 4 * DAY_US, window=2 * DAY_US, validation=DAY_US, min_rows=100
     )
-    old, artifact = train(h2o_server, early, None)
+    old, artifact, _ = train(h2o_server, early, None)
     champion = Champion(old.model, read_mojo(artifact), early.boundary)
-    lost, _ = train(h2o_server, task, champion)
-    kept, _ = train(h2o_server, msgspec.structs.replace(task, margin=5.0), champion)
+    lost, *_ = train(h2o_server, task, champion)
+    kept, *_ = train(h2o_server, msgspec.structs.replace(task, margin=5.0), champion)
     newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
     columns = newest.select(task.features).to_dict(as_series=False)
     theirs = champion.mojo.score_many(champion.mojo.encode(columns))
@@ -122,17 +123,17 @@ def test_a_champion_keeps_its_place_against_a_margin_and_loses_it_without(
 
 
 def test_a_champion_is_not_judged_on_rows_that_it_was_fitted_on(h2o_server, outcomes, task):
-    _, artifact = train(h2o_server, task, None)
+    _, artifact, _ = train(h2o_server, task, None)
     mojo = read_mojo(artifact)
     end = BOUNDARY - DAY_US
-    judged, _ = train(h2o_server, task, Champion("old", mojo, end))
+    judged, *_ = train(h2o_server, task, Champion("old", mojo, end))
     assert judged.metrics.rows == len(_rows(outcomes, end, BOUNDARY, BOUNDARY))
-    none, _ = train(h2o_server, task, Champion("old", mojo, BOUNDARY))
+    none, *_ = train(h2o_server, task, Champion("old", mojo, BOUNDARY))
     assert (none.status, none.reason) == ("rejected", "no row is new to the champion")
 
 
 def test_the_last_winner_is_tried_first(h2o_server, task):
-    record, _ = train(h2o_server, msgspec.structs.replace(task, draws=2), None)
+    record, *_ = train(h2o_server, msgspec.structs.replace(task, draws=2), None)
     assert record.tried[0].parameters == SMALL
     assert len({one.parameters["ntrees"] for one in record.tried}) == 2
     assert len(record.tried) == 3
@@ -142,15 +143,41 @@ def test_the_last_winner_is_tried_first(h2o_server, task):
 
 @pytest.mark.parametrize("algorithm", ["drf", "glm"])
 def test_forests_and_linear_models_are_certified_too(h2o_server, task, algorithm):
-    record, artifact = train(h2o_server, msgspec.structs.replace(task, algorithm=algorithm), None)
+    record, artifact, _ = train(
+        h2o_server, msgspec.structs.replace(task, algorithm=algorithm), None
+    )
     assert record.tried[0].parameters.keys() == GRIDS[algorithm].keys()
     assert record.status == "promoted"
     assert record.model.startswith(f"{algorithm}-")
     assert read_mojo(artifact).algorithm == algorithm
 
 
+@pytest.mark.parametrize("algorithm", ["xgboost", "deeplearning", "stackedensemble", "automl"])
+def test_what_h2o_s_own_scorer_serves_is_certified_too_and_repeats(
+    h2o_server, task, algorithm, monkeypatch
+):
+    small = {"xgboost": {"ntrees": 5}, "deeplearning": {"hidden": "[4,3]", "epochs": 1}}
+    grids = {name: values for name, values in GRIDS.items() if name in {"gbm", "drf", algorithm}}
+    for name, grid in grids.items():
+        few = {"ntrees": [5]} if "ntrees" in grid else {}
+        monkeypatch.setitem(GRIDS, name, grid | few)
+    first = {name: values[0] for name, values in grids.get(algorithm, {}).items()}
+    previous = first | small.get(algorithm, {})
+    draws = int(algorithm == "automl")
+    task = msgspec.structs.replace(task, algorithm=algorithm, previous=previous, draws=draws)
+    record, artifact, rows = train(h2o_server, task, None)
+    again, *_ = train(h2o_server, task, None)
+    assert record.status == "promoted", record.reason
+    assert record.model.startswith(f"{algorithm}-")
+    assert verify(read_mojo(artifact), rows) <= LIMIT
+    assert record.files == [hashlib.sha256(part).hexdigest() for part in (artifact, rows)]
+    assert again.model == record.model
+    assert again.rows_sha256 == record.rows_sha256
+    assert not _left(h2o_server)
+
+
 def test_without_a_refit_the_judged_model_itself_is_published(h2o_server, outcomes, task):
-    record, artifact = train(h2o_server, msgspec.structs.replace(task, refit=False), None)
+    record, artifact, _ = train(h2o_server, msgspec.structs.replace(task, refit=False), None)
     mojo = read_mojo(artifact)
     newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
     guess = mojo.score_many(mojo.encode(newest.select(task.features).to_dict(as_series=False)))
@@ -188,8 +215,8 @@ def test_one_class_is_told_for_each_slice(outcomes, task, written, part):
 
 
 def test_another_algorithm_is_refused_before_any_work(h2o_server, task):
-    with pytest.raises(ValueError, match="gbm, drf or glm; got 'xgboost'"):
-        train(h2o_server, msgspec.structs.replace(task, algorithm="xgboost"), None)
+    with pytest.raises(ValueError, match="or automl; got 'kmeans'"):
+        train(h2o_server, msgspec.structs.replace(task, algorithm="kmeans"), None)
 
 
 def test_a_java_that_dies_in_the_middle_of_a_fit_is_an_error_to_catch(task, tmp_path):
@@ -219,8 +246,11 @@ def _kill_in_build(url: str, java: int) -> None:
 
 def test_a_fit_leaves_no_table_and_no_model(h2o_server, task):
     train(h2o_server, task, None)
-    left = [
-        *(frame["frame_id"]["name"] for frame in h2o_server.request("GET /3/Frames")["frames"]),
-        *(model["model_id"]["name"] for model in h2o_server.request("GET /3/Models")["models"]),
+    assert not _left(h2o_server)
+
+
+def _left(server: H2OServer) -> list[str]:
+    return [
+        *(frame["frame_id"]["name"] for frame in server.request("GET /3/Frames")["frames"]),
+        *(model["model_id"]["name"] for model in server.request("GET /3/Models")["models"]),
     ]
-    assert not [name for name in left if name.startswith("headwater")]

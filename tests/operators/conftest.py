@@ -37,7 +37,7 @@ def mojo(h2o_server, tmp_path_factory):
         previous={"ntrees": 8, "max_depth": 4},
         draws=0,
     )
-    record, artifact = train(h2o_server, task, None)
+    record, artifact, _ = train(h2o_server, task, None)
     assert record.status == "promoted", record.reason
     return read_mojo(artifact)
 
