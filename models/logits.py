@@ -2,7 +2,8 @@
 
 import math
 
-_LEAST = 1e-6
+LEAST = 1e-6
+"""How near to 0 and 1 a probability may come."""
 
 
 def logit(probability: float) -> float:
@@ -12,7 +13,7 @@ def logit(probability: float) -> float:
         >>> logit(0.5), round(logit(1.0), 2)
         (0.0, 13.82)
     """
-    p = min(max(probability, _LEAST), 1.0 - _LEAST)
+    p = min(max(probability, LEAST), 1.0 - LEAST)
     return math.log(p / (1.0 - p))
 
 

@@ -1,14 +1,10 @@
-"""GBM and DRF: all trees of a MOJO as one flat array of nodes, and the kernels that walk it.
-
-A node's left child is the next node and its right child lies further on, so every walk ends.
-Numba reads a signed index from both ends and turns `if` into a jump, hence unsigned arithmetic.
-"""
+"""GBM and DRF: all trees of a MOJO as one flat array of nodes."""
 
 import numpy as np
 import numpy.typing as npt
 
 from models.mojo_archive import Archive, MojoError
-from models.mojo_link import COMPLEMENT, IDENTITY, LINKS, compiled, inverse
+from models.mojo_link import COMPLEMENT, IDENTITY, LINKS
 from models.mojo_tree_bytes import MAX_WORDS, NODE, parse_tree
 
 _CATEGORY = {
@@ -17,7 +13,6 @@ _CATEGORY = {
         ("gaussian", "poisson", "gamma", "tweedie", "laplace", "quantile", "huber"), "Regression"
     ),
 }
-_u = np.uint64
 
 TreeArgs = tuple[
     npt.NDArray[np.void],
@@ -29,7 +24,7 @@ TreeArgs = tuple[
     float,
     float,
 ]
-"""What `score_trees` takes after the row."""
+"""What `models.mojo_tree_kernels.score_trees` takes after the row."""
 
 
 def read_trees(archive: Archive, algorithm: str, category: str) -> TreeArgs:
@@ -105,75 +100,3 @@ def _class_weights(archive: Archive) -> tuple[float, float]:
         msg = f"class shares must be two above 0; got {prior}, {model} in model.ini"
         raise MojoError(msg)
     return prior[0] / model[0], prior[1] / model[1]
-
-
-@compiled
-def score_trees(row, nodes, roots, bits, init, divisor, link, weight_0, weight_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0917
-    """The prediction for one row.
-
-    Four trees are walked side by side and without branches: a step waits for memory and a branch
-    on it is a coin toss, so this takes less than half the time of one tree after the other.
-
-    Args:
-        row: float64[n_columns]; categories as codes, NaN where there is none.
-        nodes: NODE[n].
-        roots: int32[n_trees], each tree's first node.
-        bits: uint32[m], the pool of sets.
-        init: What is added to the sum of the leaves.
-        divisor: What that is divided by.
-        link: A code of `models.mojo_link`.
-        weight_0: Prior over model share of class 0; 1 where classes were not balanced.
-        weight_1: The same of class 1.
-
-    Returns:
-        P(second level) or the value.
-    """
-    total = 0.0  # leaves are added in H2O's order: it is part of the result
-    fours = roots.size - roots.size % 4
-    for tree in range(0, fours, 4):
-        a, b = _u(roots[tree]), _u(roots[tree + 1])
-        c, d = _u(roots[tree + 2]), _u(roots[tree + 3])
-        moved = True
-        while moved:
-            next_a, next_b = _step(row, nodes, bits, a), _step(row, nodes, bits, b)
-            next_c, next_d = _step(row, nodes, bits, c), _step(row, nodes, bits, d)
-            moved = (next_a != a) | (next_b != b) | (next_c != c) | (next_d != d)
-            a, b, c, d = next_a, next_b, next_c, next_d
-        total += nodes[a].value
-        total += nodes[b].value
-        total += nodes[c].value
-        total += nodes[d].value
-    for tree in range(fours, roots.size):
-        at, below = _u(roots[tree]), _step(row, nodes, bits, _u(roots[tree]))
-        while below != at:
-            at, below = below, _step(row, nodes, bits, below)
-        total += nodes[at].value
-    prediction = inverse(link, (total + init) / divisor)
-    if weight_0 == weight_1:
-        return prediction
-    positive = prediction * weight_1
-    return positive / ((1.0 - prediction) * weight_0 + positive)
-
-
-@compiled
-def score_trees_many(rows, nodes, roots, bits, init, divisor, link, weight_0, weight_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0917
-    """The predictions for float64[n, n_columns]; the other arguments as in `score_trees`."""
-    out = np.empty(rows.shape[0])
-    for i in range(rows.shape[0]):
-        out[i] = score_trees(rows[i], nodes, roots, bits, init, divisor, link, weight_0, weight_1)
-    return out
-
-
-@compiled
-def _step(row, nodes, bits, at):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    node = nodes[at]
-    value = row[_u(node.column)]
-    at_bits = _u(node.bits)
-    positive = max(-1.0, value)  # NaN too
-    code = np.int64(min(2000000000.0, positive)) - np.int64(bits[at_bits])
-    known = _u(_u(code) < _u(bits[at_bits + _u(1)]))
-    k = _u(code) & (_u(0) - known)
-    bit = _u(bits[at_bits + _u(2) + (k >> _u(5))]) >> (k & _u(31))
-    compared = _u(value >= node.value) | (_u(node.na_right) & _u(value != value))  # noqa: PLR0124
-    right = (bit & known) | (compared & (known ^ _u(1)))
-    return at + _u(node.split) + ((_u(0) - right) & _u(np.int64(node.stride)))

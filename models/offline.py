@@ -1,21 +1,35 @@
 """The offline model in a shard: a MOJO bound to the places of a stream's vector."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.addresses import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, Table
 from models.mojo import Mojo
+
+NO_TABLE = Table(OFFLINE, {"kind": NO_MODEL}, ())
+"""What stands for no offline model in compiled code."""
+
+_KINDS = {"gbm": TREES, "drf": TREES, "glm": GLM}
 
 
 class Offline:
     """Scores a stream's vectors with a MOJO.
+
+    Predicting changes nothing that another thread could see.
 
     Args:
         model: The model's id.
         mojo: What computes.
         columns: Names of the vector's places.
         levels: Names of the levels of each categorical place, by number; the lists may grow.
+
+    Attributes:
+        model: The model's id.
+        is_compiled: Whether compiled code can compute it; otherwise it has to be given.
+        table: For compiled code, with the levels that there were at the last `learn_levels`.
 
     Raises:
         ValueError: The MOJO wants a column that the stream lacks, or of another kind.
@@ -47,31 +61,84 @@ class Offline:
                 raise ValueError(msg)
             if domain is not None and names is not None:
                 self._levels.append(_LevelMap(j, names, domain))
-        self._row = np.zeros(len(mojo.columns))
+        self.is_compiled = bool(mojo.kernel_args)
+        self.table = self._table()
 
     def predict(self, row: NDArray[np.float64]) -> float:
         """P(label is 1) for one vector; a level that the model never saw counts as missing."""
-        own = row.take(self._places, out=self._row)
+        own = row.take(self._places)
         for level in self._levels:
             own[level.place] = level.number(own[level.place])
         return self._mojo.score(own)
+
+    def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """For each of many vectors, float64[n, width], what `predict` says."""
+        own = np.take(rows, self._places, axis=1)
+        for level in self._levels:
+            own[:, level.place] = level.numbers(own[:, level.place])
+        return self._mojo.score_many(own)
+
+    def bound_to(self, columns: Sequence[str], levels: Mapping[int, Sequence[str]]) -> "Offline":
+        """The same model for other levels; arguments as for the class."""
+        return Offline(self.model, self._mojo, columns, levels)
+
+    def learn_levels(self) -> None:
+        """Make a new `table` if the stream has levels that this one lacks."""
+        if sum(len(level.names) for level in self._levels) != self.table.row["n_codes"][0]:
+            self.table = self._table()
+
+    def _table(self) -> Table:
+        if not self.is_compiled:  # its levels are looked up by name
+            return Table(OFFLINE, {"kind": GIVEN}, ())
+        ranges = np.full((len(self._places), 2), -1, np.int64)
+        codes: list[float] = []
+        for level in self._levels:
+            begin = len(codes)
+            codes += level.codes()
+            ranges[level.place] = begin, len(codes)
+        arrays = [self._places, ranges, np.array(codes, np.float64), *self._mojo.kernel_args[:3]]
+        places, levels, code, a, b, c = arrays
+        fields: dict[str, Any] = {
+            "kind": _KINDS[self._mojo.algorithm],
+            "width": len(self._places),
+            "places": places.ctypes.data,
+            "levels": levels.ctypes.data,
+            "codes": code.ctypes.data,
+            "n_codes": len(codes),
+        }
+        for name, array in (("a", a), ("b", b), ("c", c)):
+            fields |= {name: array.ctypes.data, f"n_{name}": len(array)}
+        names = (
+            ("skipped", "link")
+            if fields["kind"] == GLM
+            else ("init", "divisor", "link", "weight_0", "weight_1")
+        )
+        fields |= zip(names, self._mojo.kernel_args[3:], strict=True)
+        return Table(OFFLINE, fields, arrays)
 
 
 class _LevelMap:
     """From the stream's level numbers to the MOJO's."""
 
-    __slots__ = ("_domain", "_known", "_names", "place")
+    __slots__ = ("_domain", "names", "place")
 
     def __init__(self, place: int, names: Sequence[str], domain: Sequence[str]) -> None:
         self.place = place
-        self._names = names
+        self.names = names
         self._domain = {name: float(i) for i, name in enumerate(domain)}
-        self._known: list[float] = []
 
     def number(self, level: float) -> float:
-        if level != level:  # noqa: PLR0124 - NaN, without the cost of a call
-            return level
-        known = self._known
-        while len(known) <= level:
-            known.append(self._domain.get(self._names[len(known)], np.nan))
-        return known[int(level)]
+        """NaN for NaN, for a level that the MOJO does not know, and for one that has no name."""
+        if not level < len(self.names):
+            return np.nan
+        return self._domain.get(self.names[int(level)], np.nan)
+
+    def numbers(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What `number` says of each."""
+        codes = np.array([*self.codes(), np.nan])
+        nameless = float(len(codes) - 1)
+        return codes[np.where(levels < nameless, levels, nameless).astype(np.int64)]
+
+    def codes(self) -> list[float]:
+        """Of all levels that there are."""
+        return [self._domain.get(name, np.nan) for name in self.names]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import online_kernels as kernels
+from models.addresses import LINEAR, Table
 from models.logits import logit, sigmoid
 from models.river_model import RiverModel
 
@@ -53,13 +54,31 @@ class OnlineModels:
         numbers = np.array([_KINDS[kind] for kind in kinds], np.int64)
         pairs = np.array(crosses, np.int64).reshape(-1, 2)
         self._spec = (numbers, pairs, _HASHED_PLACES)
-        most = n + 1 + n + len(pairs)
-        self._room = (np.zeros(most, np.int64), np.zeros(most))
+        self._most = n + 1 + n + len(pairs)
         self._rates = (rate, residual_rate)
         self._scale = np.zeros((n, 3))
         self._online = np.zeros((n + 1 + _HASHED_PLACES, 2))
         self._residual = np.zeros((n + 1 + _HASHED_PLACES, 2))
         self._river = None if river is None else RiverModel(river)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `table` says all: not so if a River classifier has the online model's place."""
+        return self._river is None
+
+    def table(self) -> Table:
+        """Both models for compiled code, as they are at any time: they stay where they are."""
+        kinds, crosses, hashed = self._spec
+        arrays = (kinds, crosses, self._scale, self._online, self._residual)
+        of = dict(
+            zip(
+                ("kinds", "crosses", "scale", "online", "residual"),
+                (array.ctypes.data for array in arrays),
+                strict=True,
+            )
+        )
+        sizes = {"width": len(kinds), "n_crosses": len(crosses), "hashed": hashed}
+        return Table(LINEAR, of | sizes, arrays)
 
     def predict(self, row: Row, offline: float | None) -> tuple[float, float | None]:
         """Probabilities of the online and the residual model.
@@ -69,7 +88,7 @@ class OnlineModels:
             offline: The offline model's probability; without it there is no residual model.
         """
         online, correction = kernels.predict(
-            row, self._spec, self._scale, self._online, self._residual, self._room
+            row, self._spec, self._scale, self._online, self._residual, self._room()
         )
         p = sigmoid(online) if self._river is None else self._river.predict(self.design(row))
         return p, None if offline is None else sigmoid(logit(offline) + correction)
@@ -85,16 +104,20 @@ class OnlineModels:
         offset = np.nan if offline is None else logit(offline)
         kernels.learn(
             row, float(label), offset, self._spec, self._scale,
-            (self._online, self._residual), self._rates, self._room,
+            (self._online, self._residual), self._rates, self._room(),
         )  # fmt: skip
         if self._river is not None:
             self._river.learn(self.design(row), label)
 
     def design(self, row: Row) -> dict[int, float]:
         """The design as River takes it: value by place."""
-        place, value = self._room
+        place, value = self._room()
         m = kernels.design(row, *self._spec[:2], self._scale, self._spec[2], place, value)
         return dict(zip(place[:m].tolist(), value[:m].tolist(), strict=True))
+
+    def _room(self) -> tuple[NDArray[np.int64], Row]:
+        """For one design; each call has its own, for threads may predict at once."""
+        return np.empty(self._most, np.int64), np.empty(self._most)
 
     def snapshot(self) -> bytes:
         """Both models and the scaler; weights never touched are left out."""

@@ -1,17 +1,18 @@
 """Blocks of float64 in one growing pool, found by key: where the rolling features live.
 
 A table maps the keys of one feature to their blocks. The first cell of a block is the event time
-at which it was last touched; that is what `forget` goes by.
+at which it was last touched; that is what `forget` goes by. A directory finds the blocks of one key
+in all tables that go by the same fields with one look-up.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 NOWHERE = -1
-"""The address of a key that has no block."""
+"""The address of a key that has no block, and the place of one that has none in any table."""
 
 
 class Arena:
@@ -19,16 +20,30 @@ class Arena:
 
     Attributes:
         pool: All blocks; kernels read and write it by address. It moves when it grows.
+        slots: Addresses of blocks; a directory says where those of a key are. It moves likewise.
     """
 
     def __init__(self) -> None:
         self.pool: NDArray[np.float64] = np.zeros(1024)
+        self.slots: NDArray[np.int64] = np.full(256, NOWHERE)
         self.tables: list[Table] = []
-        self._end = 0
+        self._end = self._slots_end = 0
 
-    def table(self, block_size: int, forget_us: int) -> "Table":
-        """A new table of equal blocks whose keys are forgotten `forget_us` after their last use."""
-        table = Table(self, block_size, forget_us)
+    def directory(self) -> "Directory":
+        """A new directory; all its tables are made before its first key."""
+        return Directory(self)
+
+    def table(
+        self, block_size: int, forget_us: int, directory: "Directory | None" = None
+    ) -> "Table":
+        """A new table of equal blocks whose keys are forgotten `forget_us` after their last use.
+
+        Args:
+            block_size: Cells of a block.
+            forget_us: When to forget a key.
+            directory: Where keys of this kind are looked up; one of its own unless given.
+        """
+        table = Table(self, block_size, forget_us, directory or self.directory())
         self.tables.append(table)
         return table
 
@@ -46,6 +61,15 @@ class Arena:
             self.pool = grown
         return address
 
+    def take_slots(self, size: int) -> int:
+        """The place of `size` empty slots at their end."""
+        place, self._slots_end = self._slots_end, self._slots_end + size
+        if self._slots_end > len(self.slots):
+            grown = np.full(max(self._slots_end, 2 * len(self.slots)), NOWHERE)
+            grown[:place] = self.slots[:place]
+            self.slots = grown
+        return place
+
     def snapshot(self) -> bytes:
         """All blocks, keys and free lists."""
         tables = [(list(t.blocks.items()), t.free) for t in self.tables]
@@ -58,14 +82,55 @@ class Arena:
         )
         self.pool = np.frombuffer(pool).copy()
         self._end = len(self.pool)
+        for table in self.tables:
+            table.clear()
         for table, (blocks, free) in zip(self.tables, tables, strict=True):
-            table.blocks.clear()
-            table.blocks.update((_hashable(key), address) for key, address in blocks)
+            for key, address in blocks:
+                table.put(_hashable(key), address)
             table.free[:] = free
 
 
 _Part = str | int | float | bool | None
 _Key = _Part | list[_Part]
+
+
+class Directory:
+    """Where the slots of each key are: one for each table, in order, `NOWHERE` without a block.
+
+    Attributes:
+        places: Of a key's first slot in `Arena.slots`; of keys that some table has.
+    """
+
+    __slots__ = ("_arena", "_free", "places", "width")
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._free: list[int] = []
+        self.width = 0
+        self.places: dict[Hashable, int] = {}
+
+    def join(self) -> int:
+        """Which slot of a key is a new table's."""
+        assert not self.places
+        self.width += 1
+        return self.width - 1
+
+    def put(self, key: Hashable, slot: int, address: int) -> None:
+        """Enter a block."""
+        place = self.places.get(key)
+        if place is None:
+            place = self._free.pop() if self._free else self._arena.take_slots(self.width)
+            self.places[key] = place
+        self._arena.slots[place + slot] = address
+
+    def drop(self, keys: Iterable[Hashable], slot: int) -> None:
+        """Take blocks out, and the keys that have no other."""
+        slots = self._arena.slots
+        for key in keys:
+            place = self.places[key]
+            slots[place + slot] = NOWHERE
+            if (slots[place : place + self.width] == NOWHERE).all():
+                self._free.append(self.places.pop(key))
 
 
 class Table:
@@ -74,14 +139,17 @@ class Table:
     Attributes:
         blocks: Address by key, in order of creation.
         free: Addresses to use again, last freed first.
+        directory: Where the keys are looked up.
+        slot: Which slot of a key is this table's.
     """
 
-    __slots__ = ("_arena", "_forget_us", "_size", "blocks", "free")
+    __slots__ = ("_arena", "_forget_us", "_size", "blocks", "directory", "free", "slot")
 
-    def __init__(self, arena: Arena, size: int, forget_us: int) -> None:
+    def __init__(self, arena: Arena, size: int, forget_us: int, directory: Directory) -> None:
         self._arena, self._size, self._forget_us = arena, size, forget_us
         self.blocks: dict[Hashable, int] = {}
         self.free: list[int] = []
+        self.directory, self.slot = directory, directory.join()
 
     def add(self, key: Hashable) -> int:
         """The address of a new block of zeros for `key`."""
@@ -90,8 +158,18 @@ class Table:
             self._arena.pool[address : address + self._size] = 0.0
         else:
             address = self._arena.take(self._size)
-        self.blocks[key] = address
+        self.put(key, address)
         return address
+
+    def put(self, key: Hashable, address: int) -> None:
+        """Enter the block of a key."""
+        self.blocks[key] = address
+        self.directory.put(key, self.slot, address)
+
+    def clear(self) -> None:
+        """Forget every key."""
+        self.directory.drop(self.blocks, self.slot)
+        self.blocks.clear()
 
     def forget(self, now: int) -> None:
         """Free the blocks last touched before `now` less what this table remembers."""
@@ -102,8 +180,9 @@ class Table:
         if len(old) == 0:
             return
         keys = list(self.blocks)
-        for index in old:
-            self.free.append(self.blocks.pop(keys[index]))
+        gone = [keys[index] for index in old]
+        self.free.extend(self.blocks.pop(key) for key in gone)
+        self.directory.drop(gone, self.slot)
 
 
 def _hashable(key: _Key) -> Hashable:

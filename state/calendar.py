@@ -1,7 +1,8 @@
 """Local clock readings of UTC times, daylight saving included."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -9,6 +10,8 @@ from state.events import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from state.features import CalendarPart
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = tuple(f"h{hour:02d}" for hour in range(24))
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 _QUARTER_US = 15 * MINUTE_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def local_clock(tz: tzinfo) -> Callable[[int], int]:
     """A function from UTC to local wall time, both in µs since 1970.
 
-    Offsets change on quarter hours only, so the last quarter's offset is kept.
+    Offsets change on quarter hours only, so those of the quarters asked for lately are kept.
 
     Example:
         >>> from zoneinfo import ZoneInfo
@@ -24,32 +27,44 @@ def local_clock(tz: tzinfo) -> Callable[[int], int]:
         >>> (local(1_357_034_400_000_000) - 1_357_034_400_000_000) // HOUR_US
         -5
     """
-    kept = (-1, 0)
+
+    @lru_cache(maxsize=1024)
+    def offset(quarter: int) -> int:
+        moment = _EPOCH + timedelta(seconds=quarter * 15 * 60)
+        difference = moment.astimezone(tz).utcoffset()
+        assert difference is not None
+        return round(difference.total_seconds()) * SECOND_US
 
     def local(time_us: int) -> int:
-        nonlocal kept
-        quarter = time_us // _QUARTER_US
-        if quarter != kept[0]:
-            moment = _EPOCH + timedelta(seconds=quarter * 15 * 60)
-            offset = moment.astimezone(tz).utcoffset()
-            assert offset is not None
-            kept = (quarter, round(offset.total_seconds()) * SECOND_US)
-        return time_us + kept[1]
+        return time_us + offset(time_us // _QUARTER_US)
 
     return local
 
 
-def calendar_reading(part: CalendarPart, of: str, tz: tzinfo) -> Callable[[Any], Any]:
-    """A function from an event to one part of the local calendar of its field `of`."""
+def calendar_readings(
+    parts: Sequence[CalendarPart], of: str, tz: tzinfo
+) -> Callable[[Any], list[int | str]]:
+    """A function from an event to parts of the local calendar of its field `of`."""
     time_of, local = attrgetter(of), local_clock(tz)
-    match part:
-        case "minute_of_day":
-            return lambda event: local(time_of(event)) % DAY_US // MINUTE_US
-        case "hour":
-            return lambda event: f"h{local(time_of(event)) % DAY_US // HOUR_US:02d}"
-        case "weekday":
-            return lambda event: _WEEKDAYS[(local(time_of(event)) // DAY_US + 3) % 7]
-        case "day_of_year":
-            return lambda event: (
-                (_EPOCH + timedelta(days=local(time_of(event)) // DAY_US)).timetuple().tm_yday
-            )
+    readings = [_PARTS[part] for part in parts]
+
+    def read(event: Any) -> list[int | str]:
+        day, time = divmod(local(time_of(event)), DAY_US)
+        return [reading(day, time) for reading in readings]
+
+    return read
+
+
+@lru_cache(maxsize=64)
+def _day_of_year(day: int) -> int:
+    number = _FIRST_DAY + day
+    return number - date(date.fromordinal(number).year, 1, 1).toordinal() + 1
+
+
+_PARTS: dict[CalendarPart, Callable[[int, int], int | str]] = {
+    "minute_of_day": lambda _, time: time // MINUTE_US,
+    "hour": lambda _, time: _HOURS[time // HOUR_US],
+    "weekday": lambda day, _: _WEEKDAYS[(day + 3) % 7],
+    "day_of_year": lambda day, _: _day_of_year(day),
+}
+"""By the day since 1970 and the time of the day (µs)."""

@@ -1,4 +1,4 @@
-"""Compiled arithmetic of the rolling features, over the arena's pool.
+"""Compiled arithmetic of the vector: the rolling features, over the arena's pool, and the bins.
 
 Blocks begin with the time of the last touch. After it come, by kind:
 
@@ -20,6 +20,9 @@ SUM, MEAN = 0, 1
 UPDATE = np.dtype(
     [
         ("kind", "i8"),
+        ("group", "i8"),
+        ("slot", "i8"),
+        ("time", "i8"),
         ("ring", "i8"),
         ("bucket", "i8"),
         ("values", "i8"),
@@ -31,13 +34,16 @@ UPDATE = np.dtype(
 )
 """One step of an observation: `n` values from `values` on, into a block of `kind`.
 
-Of a rolling block's values the first is the weight of the event, and those from `sure` on have
-their readings counted.
+`group` says which of the places of keys is the block's, `slot` which slot from there on, `time`
+which of the times counts. Of a rolling block's values the first is the weight of the event, and
+those from `sure` on have their readings counted.
 """
 
 READ = np.dtype(
     [
         ("kind", "i8"),
+        ("group", "i8"),
+        ("slot", "i8"),
         ("ring", "i8"),
         ("bucket", "i8"),
         ("stats", "i8"),
@@ -66,15 +72,37 @@ STAT = np.dtype(
 `measure` and `weight` are places in a bucket, of the sum and of what it is divided by.
 """
 
+BIN = np.dtype([("column", "i8"), ("of", "i8"), ("edges", "i8"), ("edges_end", "i8")])
+"""One column that says between which of its edges another one lies."""
+
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+# A request that lets go of the interpreter's lock for a microsecond waits long to have it back.
+_holding = numba.njit(cache=True, error_model="numpy")
 
 
 @_jit
-def observe(pool: Any, steps: Any, addresses: Any, times: Any, values: Any) -> None:
-    """Put one event into its blocks; `addresses` and `times` (µs) hold one for each step."""
+def observe(pool: Any, slots: Any, steps: Any, places: Any, times: Any, values: Any) -> int:
+    """Put one event into its blocks.
+
+    Args:
+        pool: All blocks.
+        slots: Their addresses.
+        steps: UPDATE, one for each block.
+        places: Of each key's first slot, -1 where it has none.
+        times: µs, whatever steps count at.
+        values: Whatever steps take.
+
+    Returns:
+        -1, or the first step that has no block: then nothing was done.
+    """
+    for k in range(len(steps)):
+        place = places[steps[k].group]
+        if place < 0 or slots[place + steps[k].slot] < 0:
+            return k
     for k in range(len(steps)):
         step = steps[k]
-        address, time, first = addresses[k], times[k], step.values
+        time, first = times[step.time], step.values
+        address = slots[places[step.group] + step.slot]
         if step.kind == ROLLING:
             _count(pool, step, address, time, values)
         elif step.kind == EWMA:
@@ -86,6 +114,7 @@ def observe(pool: Any, steps: Any, addresses: Any, times: Any, values: Any) -> N
             for i in range(step.n):
                 pool[address + 1 + i] = values[first + i]
         pool[address] = max(pool[address], time)
+    return -1
 
 
 @_jit
@@ -105,12 +134,37 @@ def _count(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
                     pool[cell + 1 + step.n + i - step.sure] += values[step.values]
 
 
-@_jit
-def read(pool: Any, blocks: Any, addresses: Any, stats: Any, now: int, sums: Any, row: Any) -> None:
-    """Fill the rolling columns of `row` as of `now` (µs); `sums` is room for a block's measures."""
+@_holding
+def read(
+    pool: Any,
+    slots: Any,
+    places: Any,
+    blocks: Any,
+    stats: Any,
+    cuts: Any,
+    now: int,
+    row: Any,
+) -> None:
+    """Fill the rolling columns of `row` as of `now` (µs), and then the bins.
+
+    Args:
+        pool: All blocks.
+        slots: Their addresses.
+        places: Of each key's first slot, -1 where it has none.
+        blocks: READ[n].
+        stats: STAT, those of all blocks.
+        cuts: BIN[n], and the edges of all of them, ascending in each.
+        now: µs.
+        row: The vector; what the bins look at is there, or is rolling.
+    """
+    widest = 0
+    for k in range(len(blocks)):
+        widest = max(widest, blocks[k].n)
+    sums = np.empty(widest)
     for k in range(len(blocks)):
         block = blocks[k]
-        address = addresses[k]
+        place = places[block.group]
+        address = slots[place + block.slot] if place >= 0 else -1
         if block.kind == ROLLING:
             _read_windows(pool, block, address, stats, now, sums, row)
         elif block.kind == EWMA:
@@ -120,6 +174,14 @@ def read(pool: Any, blocks: Any, addresses: Any, stats: Any, now: int, sums: Any
             alive = address >= 0 and now - pool[address] <= block.forget
             for i in range(block.n):
                 row[block.column + i] = pool[address + 1 + i] if alive else np.nan
+    bins, edges = cuts
+    for k in range(len(bins)):
+        cut = bins[k]
+        value = row[cut.of]
+        level = 0.0
+        if not np.isnan(value):
+            level = 1.0 + np.searchsorted(edges[cut.edges : cut.edges_end], value, "right")
+        row[cut.column] = level
 
 
 @_jit
@@ -148,3 +210,11 @@ def _read_windows(
             row[stat.column] = (
                 (total + stat.prior * stat.strength) / weight if weight > 0.0 else np.nan
             )
+
+
+def warm() -> None:
+    """Compile the kernels, or load what was compiled before, so that no event has to wait."""
+    none, nowhere = np.zeros(0), np.zeros(0, np.int64)
+    observe(none, nowhere, np.zeros(0, UPDATE), nowhere, nowhere, none)
+    cuts = np.zeros(0, BIN), none
+    read(none, nowhere, nowhere, np.zeros(0, READ), np.zeros(0, STAT), cuts, 0, none)

@@ -1,6 +1,7 @@
 """The numbers that stand for the levels of a categorical column, in order of first sight."""
 
 import math
+from collections.abc import Callable
 
 MOST_LEVELS = 4096
 """A column takes no more levels than this; what comes later reads as missing."""
@@ -32,6 +33,25 @@ class Levels:
         if number is None:
             number = self._add(name)
         return number
+
+    def peeking(self, unseen: "list[tuple[Levels, str]]") -> Callable[[str | None], float]:
+        """What `number` would say, as a function that adds nothing.
+
+        For a new name it says the next number, and notes it in `unseen`.
+        """
+
+        def peek(name: str | None) -> float:
+            if name is None:
+                return math.nan
+            number = self._numbers.get(name)
+            if number is not None:
+                return number
+            if len(self.names) == MOST_LEVELS:
+                return math.nan
+            unseen.append((self, name))
+            return float(len(self.names))
+
+        return peek
 
     def restore(self, names: list[str]) -> None:
         """Take these levels instead."""
