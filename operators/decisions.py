@@ -5,29 +5,106 @@ import threading
 import msgspec
 
 from models.registry import Published
-from state.log import Entry, Log
+from state.artifact_chunks import MODELS as TOPIC
+from state.artifact_chunks import chunks_of, is_chunk
+from state.artifacts import ArtifactError, ArtifactStore
+from state.log import Entry, Log, UnknownTopicError
 
-TOPIC = "models"
+ROLLBACKS = "rollbacks"
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """A person's word that an earlier model is to be used again at once.
+
+    It has a topic of its own because `models` has one writer, the trainer.
+
+    Attributes:
+        model: Its id.
+        after: How many decisions of `models` there were; a model promoted later takes over.
+    """
+
+    model: str
+    after: int
 
 
 class PublishedModels:
     """All records of `models`, for readers in any thread, and the writer's way to add one.
 
+    Each record of the log is read once, the chunks of model files among them.
+
     Args:
         log: Holds the topic, one partition.
+        enclosed: Has the files that are published in the log itself, before the record that names
+            them; None: they go another way.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, enclosed: ArtifactStore | None = None) -> None:
+        self._log, self._enclosed = log, enclosed
         self._lock = threading.Lock()
         self._records: list[Published] = []
+        self._ends: list[int] = []
+        self._next = 0
+        self._rolled: list[RolledBack] | None = []
 
     def records(self) -> list[Published]:
         """Every decision so far, in order."""
         with self._lock:
-            while new := self._log.read(TOPIC, 0, len(self._records)):
-                self._records += (msgspec.json.decode(r.value, type=Published) for r in new)
+            self._read_on()
             return list(self._records)
+
+    def history(self) -> list[Published]:
+        """Every decision and, where there was one, each rollback as one more promotion."""
+        records = self.records()
+        with self._lock:
+            rolled = self._read_rollbacks()
+        if not rolled:
+            return records
+        merged: list[Published] = []
+        for i in range(len(records) + 1):
+            before = records[:i]
+            merged += (_promoted_again(one, before) for one in rolled if one.after == i)
+            merged += records[i : i + 1]
+        return merged
+
+    def rollbacks(self) -> int:
+        """How many there were."""
+        with self._lock:
+            return len(self._read_rollbacks())
+
+    def roll_back(self, model: str | None, time: int) -> str:
+        """Have an earlier model used again from now on, until another is promoted.
+
+        Args:
+            model: Its id; None: the champion before the one in use.
+            time: Now (µs UTC).
+
+        Returns:
+            The model's id.
+
+        Raises:
+            ValueError: It is in use, or there is no such model.
+            SequenceConflictError: Another rollback was made at the same time.
+        """
+        records = self.records()
+        history = self.history()
+        now = _champion(history)
+        served = [one.model for one in history if one.status == "promoted" and one.model != now]
+        if model is None and served:
+            model = served[-1]
+        if model is None or model not in served:
+            had = ", ".join(dict.fromkeys(reversed(served))) or "none"
+            msg = f"model must be one that was in use before {now}; got {model}, there is {had}"
+            raise ValueError(msg)
+        number = self.rollbacks()
+        entry = Entry(time, b"", msgspec.json.encode(RolledBack(model, len(records))))
+        self._log.append(ROLLBACKS, 0, [entry], sequence=number)
+        return model
+
+    def end_of(self, count: int) -> int:
+        """The offset in the topic after so many of its decisions."""
+        with self._lock:
+            self._read_on()
+            return self._ends[count - 1] if count else 0
 
     def decided(self) -> int:
         """The newest boundary that is decided; 0 before the first."""
@@ -35,13 +112,13 @@ class PublishedModels:
 
     def champion_at(self, boundary: int) -> tuple[bool, str | None]:
         """Whether the boundary is decided, and the champion after it (None: none yet)."""
-        records = [record for record in self.records() if record.boundary <= boundary]
+        records = [record for record in self.history() if record.boundary <= boundary]
         decided = bool(records) and records[-1].boundary == boundary
         return decided, _champion(records)
 
     def champion(self) -> str | None:
         """The newest champion's id; None: none yet."""
-        return _champion(self.records())
+        return _champion(self.history())
 
     def of(self, model: str) -> Published:
         """The newest record of a model that has a file.
@@ -56,10 +133,34 @@ class PublishedModels:
         raise KeyError(msg)
 
     def publish(self, record: Published) -> None:
-        """Add a decision; it is durable when this returns."""
-        number = len(self.records())
-        entry = Entry(record.boundary, b"", msgspec.json.encode(record))
-        self._log.append(TOPIC, 0, [entry], sequence=number)
+        """Add a decision and the files it encloses; they are durable when this returns."""
+        entries = []
+        if self._enclosed is not None:
+            for name in record.files:
+                entries += chunks_of(name, self._enclosed.get(name), record.boundary)
+        entries.append(Entry(record.boundary, b"", msgspec.json.encode(record)))
+        with self._lock:
+            self._read_on()
+            self._log.append(TOPIC, 0, entries, sequence=self._next)
+
+    def _read_rollbacks(self) -> list[RolledBack]:
+        if self._rolled is None:
+            return []
+        try:
+            while new := self._log.read(ROLLBACKS, 0, len(self._rolled)):
+                self._rolled += (msgspec.json.decode(r.value, type=RolledBack) for r in new)
+        except UnknownTopicError:  # a log from before there were any
+            self._rolled = None
+            return []
+        return self._rolled
+
+    def _read_on(self) -> None:
+        while new := self._log.read(TOPIC, 0, self._next):
+            for record in new:
+                if not is_chunk(TOPIC, record):
+                    self._records.append(msgspec.json.decode(record.value, type=Published))
+                    self._ends.append(record.offset + 1)
+            self._next += len(new)
 
 
 class Pinned:
@@ -89,6 +190,10 @@ class Pinned:
         """The model."""
         return self._model
 
+    def rollbacks(self) -> int:
+        """None."""
+        return 0
+
 
 class Undecided:
     """No decision ever: what follows the end of a journal stays open."""
@@ -100,6 +205,33 @@ class Undecided:
 
     def champion(self) -> None:
         """None yet."""
+
+    def rollbacks(self) -> int:
+        """None."""
+        return 0
+
+
+def file_of(record: Published, artifacts: ArtifactStore) -> bytes:
+    """The MOJO that a record names, from wherever it is.
+
+    Raises:
+        ArtifactError: It is nowhere, or it is not what was published.
+    """
+    try:
+        return artifacts.get(record.sha256)
+    except ArtifactError as error:
+        msg = (
+            f"model {record.model} must have its file; {error} "
+            "(`artifacts` in the settings says where models are kept)"
+        )
+        raise ArtifactError(msg) from error
+
+
+def _promoted_again(rolled: RolledBack, before: list[Published]) -> Published:
+    newest = next(one for one in reversed(before) if one.model == rolled.model and one.sha256)
+    return msgspec.structs.replace(
+        newest, status="promoted", boundary=before[-1].boundary, reason="rolled back to"
+    )
 
 
 def _champion(records: list[Published]) -> str | None:

@@ -22,11 +22,13 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         offset: The first record of `events` to which it applies.
         model: Id of the offline model; None for none.
         boundary: The boundary at which it was decided (µs); None: between boundaries.
+        rollbacks: How many there had been, where one of them is why; else 0.
     """
 
     offset: int
     model: str | None
     boundary: int | None
+    rollbacks: int = 0
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):
@@ -48,7 +50,7 @@ _decode: Callable[[bytes], Decision] = msgspec.json.Decoder(Decision).decode
 
 
 class Journal:
-    """All entries of one partition, and the only writer of new ones.
+    """All entries of one partition, and the way of its only writer to add one.
 
     Args:
         log: Holds the topic `activations`, partitioned like `events`.
@@ -64,13 +66,22 @@ class Journal:
     def __init__(self, log: Log, partition: int) -> None:
         self._log, self._partition = log, partition
         self.entries: list[Decision] = []
-        while records := log.read(TOPIC, partition, len(self.entries)):
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what another process has written since."""
+        while records := self._log.read(TOPIC, self._partition, len(self.entries)):
             self.entries += (self._read(record.offset, record.value) for record in records)
 
     @property
     def boundary(self) -> int:
         """The newest boundary that is decided; 0 before the first."""
         return max((one.boundary or 0 for one in self._activated()), default=0)
+
+    @property
+    def rollbacks(self) -> int:
+        """How many rollbacks are obeyed."""
+        return max((one.rollbacks for one in self._activated()), default=0)
 
     @property
     def active(self) -> Activated | None:

@@ -59,6 +59,7 @@ class LivePartition:
         self._checkpoint_due = checkpoint_due
         self._most_in_flight = most_in_flight
         self._in_flight = 0
+        self._saved = shard.position.offset
 
     def read(self) -> Message | None:
         """The next message; None while there is nothing to read or too much is in flight."""
@@ -67,6 +68,8 @@ class LivePartition:
         message = self.reader.poll()
         if message is not None:
             self._in_flight += _size(message)
+        elif self._is_unsaved() and self._checkpoint_due():
+            return Records([])
         return message
 
     def at_end(self) -> bool:
@@ -77,21 +80,30 @@ class LivePartition:
         """Apply a message to the shard."""
         emitted = self.shard.apply(message)
         at_boundary = isinstance(message, Boundary)
+        due = at_boundary or isinstance(message, Finish) or message == Records([])
         checkpoint = None
-        if at_boundary or isinstance(message, Finish) or self._checkpoint_due():
+        if due or self._checkpoint_due():
             checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary)
+            self._saved = checkpoint.offset
         return Scored(emitted, checkpoint, _size(message))
 
     def append(self, scored: Scored) -> None:
         """Write the output, then the snapshot and the checkpoint that follow from it."""
         emitted, checkpoint, size = scored
-        for topic, (sequence, entries) in emitted.entries.items():
-            self._log.append(topic, emitted.partition, entries, sequence=sequence)
+        self._log.append_all(emitted.partition, emitted.entries)
         if emitted.cut is not None:
             self._snapshots.write(emitted.partition, emitted.cut)
         if checkpoint is not None:
             self._checkpoints.save(checkpoint)
         self._in_flight -= size
+
+    def _is_unsaved(self) -> bool:
+        """Whether the last checkpoint is of before what has been written since, and all of it has.
+
+        Replicas go as far as they can see that the flow has come: without a checkpoint they would
+        not learn of what came after the last prediction as long as nothing else comes.
+        """
+        return not self._in_flight and self._saved < self.shard.position.offset
 
 
 def _size(message: Message) -> int:

@@ -25,6 +25,9 @@ class Decisions(Protocol):
     def champion(self) -> str | None:
         """The newest champion."""
 
+    def rollbacks(self) -> int:
+        """How many there were: each is obeyed at once, however long the next boundary is off."""
+
 
 class PartitionReader:
     """Reads one partition of `events` from a shard's position on.
@@ -108,10 +111,10 @@ class PartitionReader:
         yield self._take(Activated(self._offset, model, self.holding), self.holding)
 
     def _read_on(self) -> Iterator[Message]:
-        if not self._wait and self._offset >= self._free_from:
-            champion, active = self._decisions.champion(), self._journal.active
-            if champion != (active.model if active else None):
-                yield self._take(Activated(self._offset, champion, None), self._boundary)
+        if self._offset >= self._free_from:
+            decision = self._between_boundaries()
+            if decision is not None:
+                yield self._take(decision, self._boundary)
                 return
         records = self._read(self._batch)
         if not records:
@@ -125,6 +128,18 @@ class PartitionReader:
                 yield self._hold(self._newest(records[len(before)]))
             return
         yield self._records(records)
+
+    def _between_boundaries(self) -> Activated | None:
+        """What is to be decided here and now: a champion that came late, or a rollback."""
+        rollbacks = self._decisions.rollbacks()
+        if not self._wait:
+            champion, active = self._decisions.champion(), self._journal.active
+            if champion != (active.model if active else None):
+                return Activated(self._offset, champion, None, rollbacks)
+        elif rollbacks > self._journal.rollbacks:
+            _, champion = self._decisions.champion_at(self._boundary)
+            return Activated(self._offset, champion, None, rollbacks)
+        return None
 
     def _at_end(self) -> Iterator[Message]:
         """At the end other partitions tell how late it is: nothing in this one's events does."""

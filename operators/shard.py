@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 
+from models.compiled import Blend
 from models.ensemble import Ensemble
 from models.losses import RunningLosses
 from models.offline import Offline
 from models.online import OnlineModels
 from operators.messages import Activation, Boundary, Cut, Emitted, Message, Records
+from operators.predictor import Predictor
 from state.chain import START, link
+from state.checkpoints import Configured
 from state.clock_guard import ClockGuard
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event
@@ -32,11 +35,11 @@ from state.outputs import (
 )
 from state.pending import Pending, Waiting
 from state.recent_ids import RecentIds
-from state.settings import Settings
+from state.settings import Settings, deciding
 from state.stream import Stream
 from state.vector import FeatureState
 
-VERSION = 2
+VERSION = 3
 """Of the bytes of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
@@ -54,6 +57,10 @@ _encode = msgspec.json.Encoder().encode
 
 class GapError(ValueError):
     """A shard was given a record that is not the next one."""
+
+
+class RefusedError(ValueError):
+    """A request that would be a dead letter for what it says."""
 
 
 class Position(msgspec.Struct):
@@ -94,6 +101,9 @@ class Shard:
         stream: The problem.
         settings: How to learn and guard.
         partition: Which partition of `events`.
+
+    Attributes:
+        configured: The settings it came with so far; whoever restores it tells of the earlier ones.
     """
 
     def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
@@ -102,8 +112,10 @@ class Shard:
         self.stream = stream
         self.partition = partition
         self.position = Position()
+        self.configured: tuple[Configured, ...] = (Configured(0, deciding(settings)),)
         self._decode = stream.decoder().decode
         self._check = stream.check()
+        self._key = stream.key_of()
         self._features = FeatureState(stream)
         self._pending = Pending(len(columns), stream.request)
         self._seen = RecentIds(Duration.parse(stream.dedup))
@@ -118,7 +130,8 @@ class Shard:
         )
         self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
-        self._offline: Offline | None = None
+        self.offline: Offline | None = None
+        self._predictor = self.predictor()
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
         self._threshold = settings.decision.threshold
         self._metrics_every = int(settings.metrics.every)
@@ -180,8 +193,39 @@ class Shard:
                     self.position.activations = number + 1
             case Activation(number, model, offline):
                 self.position.activations = number + 1
-                self._counts.model, self._offline = model, offline
+                self._counts.model, self.offline = model, offline
         return self._drain(cut)
+
+    def predictor(self) -> Predictor:
+        """Answers requests from the state as it stands; one for each thread."""
+        return Predictor(self._features, self._models, self._ensemble, self.stream)
+
+    def predict(self, request: Event) -> Prediction:
+        """What `apply` would answer if this request came next; nothing changes.
+
+        Its id is not looked at, nor how far its time is ahead, for that needs an append time.
+
+        Raises:
+            RefusedError: `apply` would not answer it.
+        """
+        self.check(request)
+        predictor = self.predictor()
+        row = predictor.vector(request)
+        blend = predictor.blend(row, predictor.knowing(self.offline))
+        return self._prediction(request, self._key(request), blend)
+
+    def check(self, request: Event) -> None:
+        """Refuse a request that would be a dead letter for what it says.
+
+        Raises:
+            RefusedError: It would; the message names the field.
+        """
+        wrong = self._check(request)
+        if wrong is None and request.time < self._counts.high_us - self._too_late:
+            wrong = f"time must be at most {Duration(self._too_late)} behind the newest event's"
+        if wrong is not None:
+            msg = f"{wrong}; got request {request.id!r}"
+            raise RefusedError(msg)
 
     def snapshot(self) -> bytes:
         """The whole state, offline model left out but for its id; starts with the version."""
@@ -214,7 +258,7 @@ class Shard:
         for part, of in zip(self._parts(), parts, strict=True):
             part.restore(of)
         model = self._counts.model
-        self._offline = None if model is None else offline(model)
+        self.offline = None if model is None else offline(model)
 
     def _parts(self) -> tuple[Any, ...]:
         return (
@@ -244,7 +288,7 @@ class Shard:
             detail = f"{(self._counts.high_us - event.time) / SECOND_US:.0f} s behind the newest"
             self._bury("late", detail, offset, append_time, value)
         else:
-            self._accept(event, offset, append_time, key)
+            self._accept(event, append_time, key)
 
     def _timely(self, event: Event, append_time: int) -> bool:
         accepted, ahead_us = self._guard.watch(event.source, event.time, append_time)
@@ -257,15 +301,17 @@ class Shard:
             self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
         return accepted
 
-    def _accept(self, event: Event, offset: int, append_time: int, key: bytes) -> None:
+    def _accept(self, event: Event, append_time: int, key: bytes) -> None:
         counts = self._counts
         self._seen.add(event.id, max(event.time, counts.high_us))
+        kind = type(event)
+        if kind is self.stream.request:
+            # Before the timers that its time makes due: else only a shard that has fired them, and
+            # so has learned, could answer it.
+            self._request(event, append_time, key)
         if event.time > counts.high_us:
             counts.high_us = event.time
             self._advance(append_time)
-        kind = type(event)
-        if kind is self.stream.request:
-            self._request(event, offset, append_time, key)
         self._features.observe(event)
         label = self.stream.label
         if kind is label.on:
@@ -290,30 +336,28 @@ class Shard:
             self._guard.forget(append_time - _SILENT_SOURCE_US)
             counts.forgot_us = watermark
 
-    def _request(self, event: Event, offset: int, append_time: int, key: bytes) -> None:
+    def _request(self, event: Event, append_time: int, key: bytes) -> None:
         place = self._pending.place()
         row = self._pending.rows[place]
         self._features.read(event, row)
-        offline = None if self._offline is None else self._offline.predict(row)
-        online, residual = self._models.predict(row, offline)
-        probability = self._ensemble.blend(online, offline, residual)
-        prediction = Prediction(
-            event.id,
-            event.time,
-            key.decode("utf-8", "backslashreplace"),
-            probability,
-            online,
-            offline,
-            residual,
-            probability >= self._threshold,
-            self._counts.model,
-            self.partition,
-            offset,
-        )
+        blend = self._predictor.blend(row, self.offline)
+        prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
         self._pending.add(self.stream.label.deadline(event), prediction, event)
         self._counts.requests += 1
         self._counts.chain, value = link(self._counts.chain, prediction)
         self._out["predictions"].append(Entry(append_time, key, value))
+
+    def _prediction(self, request: Event, key: str, blend: Blend) -> Prediction:
+        return Prediction(
+            request.id,
+            request.time,
+            key,
+            *blend,
+            blend.probability >= self._threshold,
+            self._counts.model,
+            self.partition,
+            self.position.offset,
+        )
 
     def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
         made = waiting.prediction

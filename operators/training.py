@@ -65,7 +65,7 @@ class Trainer:
         boundary = self._snapshots.due(self._published.decided())
         if boundary:
             cuts = self._snapshots.of(boundary)
-            earlier = self._published.records()
+            earlier = self._published.history()
             self._running = _begun(self._fit, boundary, cuts, earlier)
         return self._running is not None
 

@@ -4,7 +4,9 @@ import hashlib
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -14,6 +16,18 @@ from state.atomic import sweep, write_atomically
 _MAGIC = b"headwater checkpoint 1\n"
 _KEPT = 3
 _log = logging.getLogger("headwater")
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The settings that a shard had from an offset on.
+
+    Attributes:
+        offset: In `events`.
+        settings: Those that decide what it writes, see `state.settings.deciding`.
+    """
+
+    offset: int
+    settings: dict[str, Any]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -28,6 +42,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         boundary: The newest boundary crossed (µs); part of the file's name.
         at_boundary: Made right at that boundary: kept for replay from there.
         shard: `Shard.snapshot()`.
+        configured: With which settings the shard came so far, in order; none where nobody noted it.
     """
 
     shape: str
@@ -37,6 +52,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
     boundary: int
     at_boundary: bool
     shard: bytes
+    configured: tuple[Configured, ...] = ()
+
+
+class Written(NamedTuple):
+    """That a checkpoint was written, as its file's name and time tell: offset, and Unix time."""
+
+    offset: int
+    at: float
 
 
 class CheckpointStore:
@@ -82,6 +105,19 @@ class CheckpointStore:
             if checkpoint is not None:
                 yield checkpoint
 
+    def newest_offset(self, partition: int) -> int:
+        """Of the newest checkpoint, whatever is in it; 0 if there is none."""
+        names = (path.name for path in self._folder(partition).glob("*.ckpt"))
+        return int(max(names, default="0").partition("-")[0])
+
+    def written(self, partition: int) -> list[Written]:
+        """The checkpoints of a partition by time, unread, beside whoever writes them."""
+        found = []
+        for path in self._folder(partition).glob("*.ckpt"):
+            with suppress(FileNotFoundError):  # it has just been dropped
+                found.append(Written(int(path.name.partition("-")[0]), path.stat().st_mtime))
+        return sorted(found, key=lambda one: one.at)
+
     def _folder(self, partition: int) -> Path:
         return self._root / str(partition)
 
@@ -91,7 +127,10 @@ class CheckpointStore:
 
 
 def _read(path: Path) -> Checkpoint | None:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # the flow drops old ones while others read
+        return None
     start = len(_MAGIC) + 32
     digest, body = content[len(_MAGIC) : start], content[start:]
     if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != digest:

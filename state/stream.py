@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any
 
 import msgspec
@@ -163,6 +163,10 @@ class Stream:
     def decoder(self) -> msgspec.json.Decoder[Event]:
         """A decoder of this stream's events, ranges and all."""
         return msgspec.json.Decoder(reduce(or_, self.events))
+
+    def key_of(self) -> Callable[[Event], str]:
+        """A function that tells an event's partition key; empty where the stream names none."""
+        return (lambda _: "") if self.key is None else attrgetter(self.key)
 
     def peek(self) -> Callable[[bytes], tuple[int | None, bytes]]:
         """A function from raw bytes to (event time or None, partition key)."""

@@ -10,9 +10,9 @@ from tests.rides import stream
 SETTINGS: Settings = settings_from({"metrics": {"every": "20m"}, "clock": {"span": "30m"}})
 
 
-def rides_shard(**changes):
+def rides_shard(settings=SETTINGS, **changes):
     """A shard of the rides stream, or of one that differs in this."""
-    return Shard(replace(stream, **changes), SETTINGS, 0)
+    return Shard(replace(stream, **changes), settings, 0)
 
 
 class Run:

@@ -1,9 +1,14 @@
 """What readers go by: what training published, a pinned model, or nothing at all."""
 
+import hashlib
+
 import pytest
 
 from models.registry import Published
-from operators.decisions import Pinned, PublishedModels, Undecided
+from operators.decisions import Pinned, PublishedModels, Undecided, file_of
+from state.artifact_chunks import CHUNK_BYTES, ArtifactChunks
+from state.artifacts import ArtifactError, ArtifactStore
+from state.history import History
 from state.sqlite_log import SqliteLog
 
 
@@ -59,3 +64,75 @@ def test_nothing_is_ever_decided_beyond_a_record(published):
     undecided = Undecided()
     assert undecided.champion_at(20) == (False, None)
     assert undecided.champion() is None
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+    yield log
+    log.close()
+
+
+def decision(boundary, content=b""):
+    return Published(
+        boundary=boundary,
+        status="promoted" if content else "skipped",
+        reason="it was",
+        algorithm="gbm",
+        model=f"gbm-{boundary}" if content else "",
+        sha256=hashlib.sha256(content).hexdigest() if content else "",
+    )
+
+
+TREES = bytes(range(256)) * 4096  # two chunks
+DECISIONS = [decision(10), decision(20, TREES), decision(30), decision(40, b"small")]
+
+
+@pytest.fixture
+def trainer(log, tmp_path):
+    """What a trainer far away published, files and all."""
+    artifacts = ArtifactStore(tmp_path / "far")
+    models = PublishedModels(log, artifacts)
+    for one, content in zip(DECISIONS, (b"", TREES, b"", b"small"), strict=True):
+        if content:
+            artifacts.put(content)
+        models.publish(one)
+    return models
+
+
+def test_files_go_with_the_decision_and_are_no_decisions(trainer, log):
+    assert len(TREES) == 2 * CHUNK_BYTES
+    keys = [bool(record.key) for record in log.read("models", 0, 0)]
+    assert keys == [False, True, True, False, False, True, False]
+    assert trainer.records() == PublishedModels(log).records() == DECISIONS
+    assert [trainer.end_of(count) for count in range(5)] == [0, 1, 4, 5, 7]
+
+
+def test_a_model_is_found_by_its_record_where_only_the_log_is(trainer, log, tmp_path):
+    here = ArtifactStore(tmp_path / "here", [ArtifactChunks(log)])
+    assert file_of(PublishedModels(log).of("gbm-20"), here) == TREES
+
+
+def test_a_model_that_is_nowhere_is_named(published, tmp_path):
+    with pytest.raises(ArtifactError, match=r"model gbm-a must have its file; .*`artifacts`"):
+        file_of(published.of("gbm-a"), ArtifactStore(tmp_path / "here"))
+
+
+def test_a_decision_and_its_files_are_published_together_or_not_at_all(log, tmp_path):
+    models = PublishedModels(log, ArtifactStore(tmp_path / "far"))
+    with pytest.raises(ArtifactError, match="must be in"):
+        models.publish(DECISIONS[1])
+    assert log.end("models", 0) == 0
+
+
+def test_a_decision_of_another_writer_is_not_published_over(log, tmp_path):
+    one, other = PublishedModels(log), PublishedModels(log)
+    one.publish(DECISIONS[0])
+    assert other.records() == DECISIONS[:1]
+    other.publish(DECISIONS[2])
+    assert one.records() == [DECISIONS[0], DECISIONS[2]]
+
+
+def test_history_leaves_out_the_pieces_of_files(trainer, log):
+    assert [placed.record.offset for placed in History(log, "models")] == [0, 3, 4, 6]

@@ -221,3 +221,18 @@ def test_reading_waits_while_too_much_is_on_its_way(root, log):
 
 def test_one_record_larger_than_the_bound_still_passes(root, log):
     assert run(live(root, log, batch=1, most_in_flight=1)) >= len(RECORDS)
+
+
+def test_what_came_last_is_in_a_checkpoint_soon_though_nothing_follows(root, log):
+    due = False
+    partition = live(root, log)
+    partition._checkpoint_due = lambda: due
+    run(partition)
+    store = CheckpointStore(root / "checkpoints")
+    end = log.end("events", 0)
+    assert store.newest_offset(0) < end
+    assert partition.read() is None
+    due = True
+    run(partition)
+    assert store.newest_offset(0) == end
+    assert partition.read() is None  # and only once

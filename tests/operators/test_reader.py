@@ -24,6 +24,10 @@ class Decided:
 
     def __init__(self, *decided):
         self.list = list(decided)
+        self.rolled_back = 0
+
+    def rollbacks(self):
+        return self.rolled_back
 
     def champion_at(self, boundary):
         known = [model for at, model in self.list if at <= boundary]
@@ -323,3 +327,24 @@ def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
             other.of("x")
     finally:
         log.close()
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_path, wait):
+    log = filled(tmp_path / "log", [])
+    decided = Decided((100, "m1"), (110, "m2"))
+    one = reader(log, decided, wait=wait)
+    assert one.poll() is None or not wait
+    log.append("events", 0, [Entry(time, b"", b"{}") for time in (101, 112)])
+    while one.poll() is not None:
+        pass
+    decided.list.append((110, "m1"))
+    decided.rolled_back = 1
+    log.append("events", 0, [Entry(113, b"", b"{}")])
+    message = one.poll()
+    number = len(Journal(log, 0).entries) - 1
+    assert message == Activation(number, "m1", "<m1>")
+    assert Journal(log, 0).entries[-1] == Activated(2, "m1", None, 1)
+    assert [r.offset for r in one.poll().records] == [2]
+    assert one.poll() is None
+    log.close()

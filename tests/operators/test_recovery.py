@@ -7,10 +7,11 @@ import pytest
 
 from operators.journal import Activated, Journal
 from operators.messages import Activation
-from operators.recovery import checkpoint_of, recover
+from operators.recovery import SettingsChangedError, checkpoint_of, recover
 from operators.shard import TOPICS
 from state.checkpoints import CheckpointStore
 from state.log import Entry
+from state.settings import settings_from
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import records
@@ -119,10 +120,14 @@ def test_with_every_checkpoint_corrupt_it_starts_at_the_beginning(store, log, ch
     assert len(caplog.records) == 3
 
 
-def test_a_checkpoint_of_another_stream_is_not_used(store, log, checkpoints):
-    foreign = msgspec.structs.replace(next(store.newest_first(0)), shape="flights")
+def test_a_checkpoint_of_another_stream_or_version_is_skipped_and_said(
+    store, log, checkpoints, caplog
+):
+    foreign = msgspec.structs.replace(next(store.newest_first(0)), shape="2 rides")
     store.save(foreign)
-    assert recovered(store, log).position.offset == 80
+    with caplog.at_level(logging.WARNING):
+        assert recovered(store, log).position.offset == 80
+    assert "got '2 rides' in events/0 at offset 120: taking the one before" in caplog.text
 
 
 def test_the_model_in_use_is_loaded_again(store, log, offline):
@@ -148,3 +153,21 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
         topic: entries[: shard.counters[topic]] for topic, entries in run.written.items()
     }
     assert feed(rest, RECORDS).written == run.written
+
+
+def with_rate(rate):
+    return lambda: rides_shard(settings=settings_from({"online": {"rate": rate}}))
+
+
+def test_other_settings_wait_until_what_a_killed_run_wrote_is_made_up(store, log, checkpoints):
+    checkpoints[120].unlink()
+    with pytest.raises(
+        SettingsChangedError, match=r"online.rate must be 0.08 .* got 0.5 in events"
+    ):
+        recover(with_rate(0.5), store, log, no_model)
+
+
+def test_other_settings_hold_from_where_a_run_was_stopped_cleanly(store, log, checkpoints):
+    shard = recover(with_rate(0.5), store, log, no_model)
+    noted = [(one.offset, one.settings["online.rate"]) for one in shard.configured]
+    assert noted == [(0, 0.08), (120, 0.5)]

@@ -1,0 +1,64 @@
+"""The answer to one request."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from operators.predictor import Row
+from operators.replica import Reason
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the flow would have answered at one point of the log.
+
+    Attributes:
+        id: The request's event id.
+        event_time: When it was asked (µs UTC).
+        key: Of its partition.
+        probability: The ensemble's P(label is 1).
+        online: The online model's.
+        offline: The offline model's; None while there is none.
+        residual: The residual model's; None while there is no offline model.
+        decision: Whether `probability` reaches the threshold.
+        model: Id of the offline model.
+        partition: Of the request.
+        offset: The record before which the flow would have answered so: all before it count.
+        as_of: The highest event time before it (µs UTC).
+        vector: The features that were scored.
+    """
+
+    id: str
+    event_time: int
+    key: str
+    probability: float
+    online: float
+    offline: float | None
+    residual: float | None
+    decision: bool
+    model: str | None
+    partition: int
+    offset: int
+    as_of: int
+    vector: Row
+    _explain: Callable[[Row], list[Reason]]
+
+    def reasons(self, n: int | None = None) -> list[Reason]:
+        """What each column did to the answer, the largest change first.
+
+        Computed when asked, by scoring the vector once more for each column with that column
+        missing, by the models as they stand then. Columns that say the same share their effect.
+
+        Args:
+            n: Most reasons; None: one for each column.
+        """
+        found = sorted(self._explain(self.vector), key=lambda reason: -abs(reason.change))
+        return found[:n]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of `predictions`, and `as_of`: JSON takes them."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+FIELDS = Answer.__struct_fields__[:-2]
+"""Names in `Answer.as_dict`."""

@@ -1,0 +1,100 @@
+"""Models on their way into use: loaded beside those that serve, and verified before."""
+
+import threading
+from concurrent.futures import Future
+
+import numpy as np
+
+from flows.scoring.turns import taking_turns
+from models.certificate import LIMIT, verify
+from models.mojo import Mojo, MojoError, read_mojo
+from models.offline import Offline
+from models.registry import Published
+from operators.decisions import PublishedModels, file_of
+from operators.replica import ModelError
+from operators.shard import Shard
+from state.artifacts import ArtifactError, ArtifactStore
+from state.stream import Stream
+
+_KEPT = 4
+"""Models in memory: the one in use, the one before for a rollback, and one to come or two."""
+
+
+class Models:
+    """Verified models by id.
+
+    A model is loaded when it is published, in a thread of its own, so that it is there once the
+    flow activates it. Verified are its bytes against their sha256, its columns against the
+    stream's, and its predictions against those that H2O gave for the rows kept with it.
+
+    Args:
+        stream: Whose vectors they take.
+        published: Their records.
+        artifacts: Their files.
+    """
+
+    def __init__(
+        self, stream: Stream, published: PublishedModels, artifacts: ArtifactStore
+    ) -> None:
+        self._published, self._artifacts = published, artifacts
+        self._names = [column.name for column in stream.columns]
+        self._loaded: dict[str, Future[Mojo]] = {}
+        self._lock = threading.Lock()
+
+    def offline(self, model: str, shard: Shard) -> Offline:
+        """A model bound to a shard; waits until it is loaded.
+
+        Raises:
+            ModelError: It cannot be used; the message says why.
+        """
+        try:
+            mojo = self._future(model).result()
+            with taking_turns():
+                offline = Offline(model, mojo, self._names, shard.levels)
+                offline.predict(np.full(len(self._names), np.nan))
+        except (ArtifactError, MojoError, OSError, KeyError, ValueError) as error:
+            self._forget(model)
+            msg = f"model {model} must be usable: {error}"
+            raise ModelError(msg) from error
+        return offline
+
+    def prepare(self) -> None:
+        """Begin to load the newest champion, if it is not there yet."""
+        champion = self._published.champion()
+        if champion is not None:
+            self._future(champion)
+
+    def _future(self, model: str) -> Future[Mojo]:
+        with self._lock:
+            future = self._loaded.pop(model, None)
+            if future is None:
+                future = Future()
+                threading.Thread(
+                    target=self._load, args=(model, future), name="load a model", daemon=True
+                ).start()
+            self._loaded[model] = future  # the newest last
+            for oldest in list(self._loaded)[:-_KEPT]:
+                del self._loaded[oldest]
+        return future
+
+    def _forget(self, model: str) -> None:
+        """So that it is tried again the next time."""
+        with self._lock:
+            self._loaded.pop(model, None)
+
+    def _load(self, model: str, future: Future[Mojo]) -> None:
+        try:
+            with taking_turns():
+                mojo = self._verified(self._published.of(model))
+            future.set_result(mojo)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the model is wanted
+            future.set_exception(error)
+
+    def _verified(self, record: Published) -> Mojo:
+        mojo = read_mojo(file_of(record, self._artifacts))
+        if record.rows_sha256:
+            away = verify(mojo, self._artifacts.get(record.rows_sha256))
+            if away > LIMIT:
+                msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
+                raise MojoError(msg)
+        return mojo

@@ -1,0 +1,124 @@
+"""What a replica of a shard reads: the messages that the flow has had before, and no others.
+
+A decision can be written to the journal for any offset that the flow has not passed yet, so a
+replica that ran ahead of the flow might pass a decision. What proves how far the flow has come:
+its newest prediction, its newest checkpoint, and the journal itself. Each of them is written after
+every journal entry of an offset below it.
+"""
+
+import time
+from collections import deque
+
+import msgspec
+
+from operators.journal import Activated, Crossed, Decision, Journal
+from operators.messages import Activation, Boundary, Message, Records
+from operators.recovery import reached
+from operators.shard import Shard
+from state.checkpoints import CheckpointStore
+from state.log import EVENTS, Log
+from state.outputs import Prediction
+
+_decode = msgspec.json.Decoder(Prediction).decode
+
+
+class Follower:
+    """Reads one partition of `events` behind the flow, and writes nothing.
+
+    Args:
+        log: Where.
+        shard: Where it stands is where reading begins.
+        checkpoints: The flow's.
+        batch: Most records in one message.
+
+    Attributes:
+        offset: The next record.
+        end: Of the log, when `poll` last looked.
+        level_at: When (monotonic s) the log last ended where this stands, or before it.
+    """
+
+    def __init__(self, log: Log, shard: Shard, checkpoints: CheckpointStore, batch: int) -> None:
+        self._log, self._checkpoints, self._batch = log, checkpoints, batch
+        self._partition, self._shape = shard.partition, shard.shape
+        self.offset = self._passed = shard.position.offset
+        self._boundary = shard.position.boundary
+        self._next = shard.position.activations
+        self._journal = Journal(log, shard.partition)
+        self._ready: deque[Message] = deque()
+        self._predictions = 0
+        self.end = log.end(EVENTS, shard.partition)
+        self._sighted = time.monotonic(), self.end
+        self.level_at = self._sighted[0] if self.offset >= self.end else float("-inf")
+
+    def has_served(self, model: str | None, before: int) -> bool:
+        """Whether one of so many first decisions was to use a model."""
+        entries = self._journal.entries[:before]
+        return any(isinstance(one, Activated) and one.model == model for one in entries)
+
+    def poll(self) -> Message | None:
+        """The next message, its model left out; None while the flow has come no further.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        if self._ready:
+            return self._ready.popleft()
+        if self.offset >= self._passed:
+            self._look()
+        entries = self._journal.entries
+        if self._next < len(entries):
+            entry = entries[self._next]
+            if self.offset < entry.offset:
+                return self._records(entry.offset)
+            return self._obey(entry)
+        return self._records(self._passed) if self.offset < self._passed else None
+
+    def _look(self) -> None:
+        """See how far the flow has come; only then which decisions it took on the way."""
+        now = time.monotonic()
+        self.end = self._log.end(EVENTS, self._partition)
+        if self.offset >= self._sighted[1]:
+            self.level_at, self._sighted = self._sighted[0], (now, self.end)
+        if self.offset >= self.end:
+            self.level_at = now
+        if self.offset < self.end:
+            self._passed = max(self._passed, self._predicted(), self._saved())
+        self._journal.refresh()
+
+    def _predicted(self) -> int:
+        end = self._log.end("predictions", self._partition)
+        if end == self._predictions:
+            return 0
+        self._predictions = end
+        (newest,) = self._log.read("predictions", self._partition, end - 1, max_records=1)
+        return _decode(newest.value).offset + 1
+
+    def _saved(self) -> int:
+        if self._checkpoints.newest_offset(self._partition) <= self._passed:
+            return 0
+        for one in self._checkpoints.newest_first(self._partition):
+            if one.offset <= self._passed:
+                return 0
+            if one.shape == self._shape and reached(one, self._log):
+                return one.offset
+        return 0
+
+    def _records(self, until: int) -> Message:
+        most = min(until - self.offset, self._batch)
+        records = self._log.read(EVENTS, self._partition, self.offset, max_records=most)
+        self.offset += len(records)
+        return Records(records)
+
+    def _obey(self, entry: Decision) -> Message:
+        if isinstance(entry, Activated):
+            self._ready.append(Activation(self._next, entry.model, None))
+            crossed = entry.boundary or 0
+        else:
+            crossed = entry.boundary
+        if isinstance(entry, Crossed):
+            self._ready.append(Boundary(crossed, self._next))
+        elif crossed > self._boundary:
+            self._ready.appendleft(Boundary(crossed))
+        self._boundary = max(self._boundary, crossed)
+        self._next += 1
+        return self._ready.popleft()

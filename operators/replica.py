@@ -1,0 +1,326 @@
+"""A replica of one shard: it follows the flow, while any number of threads score on it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from models.compiled import Blend
+from models.logits import logit
+from models.offline import Offline
+from operators.following import Follower
+from operators.left_right import LeftRight, Reading
+from operators.messages import Activation, Message, Records
+from operators.predictor import Predictor, Row
+from operators.shard import RefusedError, Shard
+from state.events import Event
+
+
+class ModelError(Exception):
+    """A model cannot take its place; the one before goes on."""
+
+
+Load = Callable[[str, Shard], Offline]
+"""Gives a verified model of an id, bound to a shard; raises `ModelError`."""
+
+
+class Serving(NamedTuple):
+    """An offline model and its id; None for none."""
+
+    model: str | None
+    offline: Offline | None
+
+
+class Score(NamedTuple):
+    """An answer, and the state that it is from.
+
+    Attributes:
+        row: The vector.
+        blend: The probabilities.
+        model: Id of the offline model.
+        offset: Of the record before which the flow would have answered so.
+        as_of: The highest event time before it (µs).
+    """
+
+    row: Row
+    blend: Blend
+    model: str | None
+    offset: int
+    as_of: int
+
+
+class Reason(NamedTuple):
+    """What one column did to an answer.
+
+    Attributes:
+        column: Its name.
+        value: As it was scored: a number, a level's name, or None where it was missing.
+        change: How much lower the ensemble's log odds are once the column is missing.
+    """
+
+    column: str
+    value: float | str | None
+    change: float
+
+
+class Difference(NamedTuple):
+    """Between the probabilities with the model in shadow and those that were answered."""
+
+    requests: int
+    mean: float
+    largest: float
+
+
+class _Side:
+    """One of the two copies.
+
+    Attributes:
+        shard: Goes by the journal.
+        old: Answers in place of the shard's own model while that one is in shadow.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.old: Serving | None = None
+
+
+class _Mine:
+    """What a thread that scores has for itself."""
+
+    def __init__(self, reading: Reading[_Side]) -> None:
+        self.reading = reading
+        self._predictors: dict[_Side, Predictor] = {}
+
+    def predictor(self, side: _Side) -> Predictor:
+        predictor = self._predictors.get(side)
+        if predictor is None:
+            predictor = self._predictors[side] = side.shard.predictor()
+        return predictor
+
+
+class Replica:
+    """Follows with one thread, scores with any.
+
+    Args:
+        left: The shard where the follower stands.
+        right: Another in the same state.
+        follower: What to apply.
+        load: Where models come from.
+        shadow: For so many requests after an activation the model before still answers, and the
+            new one is scored beside it; none if it has served before.
+
+    Attributes:
+        trouble: Why the journal's model is not in use, so that answers are not exactly the
+            flow's; None: it is, or will be after its shadow.
+        difference: Of the model in shadow, or the last one that was; None before the first.
+    """
+
+    def __init__(
+        self, left: Shard, right: Shard, follower: Follower, load: Load, shadow: int = 0
+    ) -> None:
+        self._sides = LeftRight(_Side(left), _Side(right))
+        self._follower, self._load, self._shadow = follower, load, shadow
+        self._differences: deque[float] = deque(maxlen=max(shadow, 1))
+        self._threads = threading.local()
+        self.trouble: str | None = None
+        self.difference: Difference | None = None
+
+    @property
+    def follower(self) -> Follower:
+        """Where it stands."""
+        return self._follower
+
+    @property
+    def as_of(self) -> int:
+        """The highest event time it has seen (µs)."""
+        return self._sides.active.shard.event_time
+
+    @property
+    def offset(self) -> int:
+        """The first record that does not count yet."""
+        return self._sides.active.shard.position.offset
+
+    @property
+    def model(self) -> str | None:
+        """Id of the offline model that answers."""
+        side = self._sides.active
+        return side.shard.model if side.old is None else side.old.model
+
+    def score(self, request: Event) -> Score:
+        """What the flow would answer where this replica stands; in any thread, without waiting.
+
+        Raises:
+            RefusedError: The flow would not answer the request.
+        """
+        mine = self._mine()
+        with mine.reading as side:
+            shard, old = side.shard, side.old
+            shard.check(request)
+            predictor = mine.predictor(side)
+            row = predictor.vector(request)
+            model, offline = (shard.model, shard.offline) if old is None else old
+            blend = predictor.blend(row, predictor.knowing(offline))
+            if old is not None:
+                new = predictor.blend(row, predictor.knowing(shard.offline))
+                self._differences.append(abs(new.probability - blend.probability))
+            return Score(row, blend, model, shard.position.offset, shard.event_time)
+
+    def score_many(self, requests: Mapping[int, Event]) -> list[Score]:
+        """What `score` would say of each, at one point of the log; the follower waits meanwhile.
+
+        Args:
+            requests: By the row that an error names.
+
+        Raises:
+            RefusedError: As for `score`.
+        """
+        mine = self._mine()
+        with mine.reading as side:
+            if side.old is None:
+                return _score_many(side.shard, mine.predictor(side), requests)
+        return [self.score(request) for request in requests.values()]
+
+    def reasons(self, row: Row) -> list[Reason]:
+        """Each column's part in the answer to a vector, by the models as they stand now.
+
+        The part of a column is told by occlusion: the vector is scored once more without it.
+        Columns that say the same share their effect, so the parts need not add up to the whole.
+        """
+        mine = self._mine()
+        with mine.reading as side:
+            shard, predictor = side.shard, mine.predictor(side)
+            offline = shard.offline if side.old is None else side.old.offline
+            whole = logit(predictor.blend(row, offline).probability)
+            levels = shard.levels
+            found = []
+            for i, column in enumerate(shard.stream.columns):
+                without = row.copy()
+                without[i] = np.nan
+                change = whole - logit(predictor.blend(without, offline).probability)
+                found.append(Reason(column.name, _told(float(row[i]), levels.get(i)), change))
+        return found
+
+    def unseen(self, row: Row) -> list[str]:
+        """Columns of a vector whose level no event before had."""
+        with self._mine().reading as side:
+            columns, levels = side.shard.stream.columns, side.shard.levels
+            return [columns[i].name for i, names in levels.items() if row[i] >= len(names)]
+
+    def advance(self, pause: Callable[[], object]) -> bool:
+        """Take the next message, if the flow has had one; by one thread at a time.
+
+        Args:
+            pause: May let other threads run; called between any two records, and before a record
+                is applied to the second copy.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        self._measure()
+        message = self._follower.poll()
+        match message:
+            case None:
+                return False
+            case Records(records):
+                for record in records:
+                    self._apply(Records([record]), pause)
+                    pause()
+            case Activation():
+                self._activate(message)
+            case _:
+                self._apply(message, pause)
+        return True
+
+    def _apply(self, message: Message, pause: Callable[[], object]) -> None:
+        self._sides.write(lambda side: side.shard.apply(message), pause)
+
+    def warm_up(self) -> None:
+        """Let no request and no event wait for a compiler."""
+        mine = self._mine()
+        with mine.reading as side:
+            mine.predictor(side).warm_up(side.shard.offline)
+
+    def _activate(self, message: Activation) -> None:
+        """Let both sides have the model, or keep the one before where it cannot be had."""
+        model, load = message.model, self._load
+        in_shadow = self._shadow and not self._follower.has_served(model, message.number)
+        try:
+            # Twice, for a model keeps to the level numbers of one shard.
+            bound = [None if model is None else load(model, shard) for shard in self._shards()]
+        except ModelError as error:
+            self.trouble = str(error)
+            self._sides.write(lambda side: _keep(side.shard, message.number))
+            return
+        self.trouble = None
+        self._differences.clear()
+        models = iter(bound)
+
+        def change(side: _Side) -> None:
+            shard = side.shard
+            if not in_shadow:
+                side.old = None
+            elif side.old is None:
+                side.old = Serving(shard.model, shard.offline)
+            shard.apply(message._replace(offline=next(models)))
+
+        self._sides.write(change)
+
+    def _measure(self) -> None:
+        """Sum up what is in shadow; at its end let the new model answer."""
+        if not self._sides.active.old or not self._differences:
+            return
+        seen = list(self._differences)
+        self.difference = Difference(len(seen), sum(seen) / len(seen), max(seen))
+        if len(seen) >= self._shadow:
+            self._sides.write(_end_shadow)
+
+    def _shards(self) -> tuple[Shard, Shard]:
+        return self._sides.idle.shard, self._sides.active.shard
+
+    def _mine(self) -> _Mine:
+        mine: _Mine | None = getattr(self._threads, "mine", None)
+        if mine is None:
+            mine = self._threads.mine = _Mine(self._sides.reading())
+        return mine
+
+
+def _score_many(shard: Shard, predictor: Predictor, requests: Mapping[int, Event]) -> list[Score]:
+    rows = np.empty((len(requests), predictor.width))
+    apart: dict[int, Blend] = {}
+    for i, (number, request) in enumerate(requests.items()):
+        try:
+            shard.check(request)
+        except RefusedError as error:
+            msg = f"{error} in row {number}"
+            raise RefusedError(msg) from None
+        row = predictor.vector(request, rows[i])
+        knowing = predictor.knowing(shard.offline)
+        if knowing is not shard.offline:
+            apart[i] = predictor.blend(row, knowing)
+    blends = predictor.blend_many(rows, shard.offline)
+    offset, as_of = shard.position.offset, shard.event_time
+    return [
+        Score(row, apart.get(i, blend), shard.model, offset, as_of)
+        for i, (row, blend) in enumerate(zip(rows, blends, strict=True))
+    ]
+
+
+def _keep(shard: Shard, number: int) -> None:
+    shard.apply(Activation(number, shard.model, shard.offline))
+
+
+def _end_shadow(side: _Side) -> None:
+    side.old = None
+
+
+def _told(value: float, levels: list[str] | None) -> float | str | None:
+    if np.isnan(value):
+        return None
+    if levels is None:
+        return value
+    return levels[int(value)] if value < len(levels) else "a new level"

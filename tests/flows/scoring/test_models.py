@@ -1,0 +1,95 @@
+"""A model is verified before it is used."""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.scoring.models import Models
+from models.certificate import kept_rows
+from models.mojo import read_mojo
+from models.registry import Published
+from operators.decisions import PublishedModels
+from operators.replica import ModelError
+from operators.shard import Shard
+from state.artifacts import ArtifactStore
+from state.sqlite_log import SqliteLog
+from tests.golden.trips import stream
+from tests.golden_log import GOLDEN, SETTINGS
+from tests.rides import stream as other_stream
+
+CONTENT = (GOLDEN / "1/gbm-1.zip").read_bytes()
+
+
+@pytest.fixture
+def rows():
+    mojo = read_mojo(CONTENT)
+    frame = pl.DataFrame(
+        {
+            name: ["a", "b", None] if domain else [0.0, 1.5, None]
+            for name, domain in zip(mojo.columns, mojo.domains, strict=True)
+        }
+    )
+    return frame, mojo.score_many(mojo.encode(frame.to_dict()))
+
+
+@pytest.fixture
+def published(tmp_path, rows):
+    """Gives the models of a stream, of which one is published with rows that are so far off."""
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+
+    def publish(away=0.0, of=stream, sha256=None):
+        artifacts = ArtifactStore(tmp_path / "artifacts")
+        frame, predictions = rows
+        models = PublishedModels(log)
+        models.publish(
+            Published(
+                boundary=1, status="promoted", reason="", algorithm="gbm", model="gbm-1",
+                sha256=sha256 or artifacts.put(CONTENT),
+                rows_sha256=artifacts.put(kept_rows(frame, predictions + away)),
+            )
+        )  # fmt: skip
+        return Models(of, models, artifacts), Shard(of, SETTINGS, 0)
+
+    yield publish
+    log.close()
+
+
+def test_a_model_that_scores_as_h2o_did_is_bound_to_the_shard(published):
+    models, shard = published()
+    row = np.full(len(stream.columns), np.nan)
+    mojo = read_mojo(CONTENT)
+    expected = mojo.score(np.full(len(mojo.columns), np.nan))
+    assert models.offline("gbm-1", shard).predict(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"away": 1e-6}, "predictions must be H2O's within 1e-09; got 1e-06 away"),
+        ({"of": other_stream}, "wants column 'zone' that the stream lacks"),
+        ({"sha256": hashlib.sha256(b"").hexdigest()}, "must have its file"),
+    ],
+)
+def test_any_other_is_refused_with_the_reason(published, wrong, words):
+    models, shard = published(**wrong)
+    with pytest.raises(ModelError, match=f"model gbm-1 must be usable: .*{words}"):
+        models.offline("gbm-1", shard)
+
+
+def test_one_that_is_not_published_is_refused(published):
+    models, shard = published()
+    with pytest.raises(ModelError, match="gbm-2"):
+        models.offline("gbm-2", shard)
+
+
+def test_only_a_few_are_kept(published):
+    models, shard = published()
+    for i in range(20):
+        with pytest.raises(ModelError):
+            models.offline(f"gbm-{i + 2}", shard)
+    models.prepare()
+    models.offline("gbm-1", shard)
+    assert len(models._loaded) <= 4
