@@ -1,0 +1,84 @@
+"""`headwater serve`: scores over HTTP."""
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+
+import msgspec
+
+from flows.commands.errors import CommandError, refusing
+from flows.commands.verb import Verb, log_of
+from flows.configuration import load_settings
+from flows.home import environment_home
+from flows.scorer import Scorer
+from flows.serving.address import bind, token_for
+from operators.replica import ModelError
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen at (default: serve.host, loopback)")
+    parser.add_argument("--port", type=_port, help="0: any that is free (default: serve.port)")
+    parser.add_argument(
+        "--access-log", action="store_true", help="a line on standard error for each request"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        msg = f"must be a whole number up to 65535; got {text!r}"
+        raise ArgumentTypeError(msg)
+    return int(text)
+
+
+def _run(arguments: Namespace) -> int:
+    try:
+        from flows.serving.running import serve  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        msg = f"serve must have its server; got '{error}': pip install 'headwater[serve]'"
+        raise CommandError(msg) from error
+    given = {name: getattr(arguments, name) for name in ("host", "port")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = msgspec.structs.replace(load_settings().serve, **chosen)
+    if arguments.access_log:
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("headwater.access").setLevel(logging.INFO)
+    with refusing():
+        token = token_for(settings.host, os.environ)
+    log_of(environment_home()).close()
+    with bind(settings.host, settings.port) as bound, _opened() as scorer:
+        serve(scorer, settings, bound, token, _say)
+    _say("Stopped.")
+    return 0
+
+
+def _opened() -> Scorer:
+    try:
+        return Scorer.open(on_trouble=_say)
+    except ModelError as error:
+        raise CommandError(str(error)) from error
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+SERVE = Verb(
+    name="serve",
+    help="score over HTTP",
+    description=(
+        "Answers POST /score and /score/batch as the flow would, from a replica that follows the "
+        "log and writes nothing; /docs describes it all. It listens at loopback; at any other "
+        "address who asks must bear the token in HEADWATER_TOKEN. After SIGTERM /readyz says 503 "
+        "while requests are answered on for serve.drain, then it ends; Ctrl-C ends it at once."
+    ),
+    examples="""\
+  headwater serve                     at 127.0.0.1:8080
+  headwater serve --port 9000 --access-log
+  HEADWATER_TOKEN=$(openssl rand -hex 16) headwater serve --host 0.0.0.0
+  curl -H 'content-type: application/json' -d @request.json '127.0.0.1:8080/score?reasons=5'""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

@@ -1,0 +1,84 @@
+"""Where the service listens, and what that asks of it."""
+
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+TOKEN = "HEADWATER_TOKEN"  # noqa: S105 - the variable's name
+_LEAST_TOKEN = 16
+
+
+def token_for(host: str, environment: Mapping[str, str]) -> str | None:
+    """The token that who asks must bear; None: anyone on this machine may ask.
+
+    Raises:
+        ValueError: Others can reach the address and there is no token, or it is short.
+
+    Example:
+        >>> token_for("127.0.0.1", {})
+        >>> token_for("0.0.0.0", {})
+        Traceback (most recent call last):
+        ValueError: HEADWATER_TOKEN must be set where others can ask; got none for host 0.0.0.0
+    """
+    token = environment.get(TOKEN)
+    if not token:
+        if is_loopback(host):
+            return None
+        msg = f"{TOKEN} must be set where others can ask; got none for host {host}"
+        raise ValueError(msg)
+    if len(token) < _LEAST_TOKEN or not token.isascii():
+        msg = f"{TOKEN} must have {_LEAST_TOKEN} ASCII characters or more; got {len(token)}"
+        raise ValueError(msg)
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    Example:
+        >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "db")]
+        [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address; nobody can connect before it listens.
+
+    Raises:
+        OSError: It cannot be had; the message is one line.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _not_had(host, port, error) from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise _not_had(host, port, error) from error
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """How to reach it.
+
+    Example:
+        >>> with bind("127.0.0.1", 0) as bound:
+        ...     url_of(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
+        True
+    """
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _not_had(host: str, port: int, error: OSError) -> OSError:
+    msg = f"address must be free and of this machine; got {host}:{port}: {error.strerror}"
+    return OSError(msg)

@@ -1,0 +1,140 @@
+"""The service's own description, made from the stream's request type and the answers' structs."""
+
+from collections.abc import Iterable
+from html import escape
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import msgspec
+
+from flows.serving.messages import Health, Models, Scored
+from flows.serving.problems import Problem
+from flows.serving.service import MOST_REASONS
+from state.settings import Serve
+from state.stream import Stream
+
+_READING = (400, 408, 413, 415, 422, 503)
+_TITLES = {
+    400: "The body is no JSON",
+    401: "The token is missing or another",
+    408: "The body did not arrive in time",
+    413: "The body or the batch is too large",
+    415: "The body is of another content type",
+    422: "A field is missing, unknown or out of bounds",
+    431: "The head is too large",
+    503: "Too much in work, or too far behind the log; `retry-after` says when to try again",
+}
+_NAMES = "#/components/schemas/{name}"
+_REASONS = {
+    "name": "reasons",
+    "in": "query",
+    "description": "How many columns' parts in the answer are told.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MOST_REASONS, "default": 0},
+}
+
+
+class _Operation(NamedTuple):
+    """One endpoint, and the schemas of what goes in and comes out."""
+
+    path: str
+    method: str
+    does: str
+    answer: dict[str, Any]
+    body: dict[str, Any] | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
+    errors: tuple[int, ...] = ()
+
+
+def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document.
+
+    Args:
+        stream: Whose requests are taken.
+        settings: The limits.
+        secured: Whether a token is needed.
+    """
+    kinds: list[Any] = [stream.request, Scored, Models, Health, Problem]
+    (asked, *sent), schemas = msgspec.json.schema_components(kinds, ref_template=_NAMES)
+    # Among the events it tells them apart; here there is only this one.
+    schemas[asked["$ref"].rpartition("/")[2]]["required"].remove("type")
+    scored, models, health, problem = sent
+    many = {
+        "type": "array",
+        "items": asked,
+        "description": f"At most {settings.batch}, else 413.",
+    }
+    operations = [
+        _Operation("/score", "post", "Score one request", scored, asked, (_REASONS,), _READING),
+        _Operation(
+            "/score/batch",
+            "post",
+            "Score requests; the answers are in their order",
+            {"type": "array", "items": scored},
+            many,
+            errors=_READING,
+        ),
+        _Operation("/model", "get", "What answers, and how fresh it is", models, errors=(503,)),
+        _Operation("/healthz", "get", "503: restart it", health),
+        _Operation("/readyz", "get", "503: ask another", health),
+        _Operation("/metrics", "get", "For Prometheus", {"type": "string"}),
+    ]
+    components: dict[str, Any] = {"schemas": schemas}
+    if secured:
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"Headwater: {stream.name}", "version": version("headwater")},
+        "paths": {one.path: {one.method: _told(one, problem, secured)} for one in operations},
+        "components": components,
+    }
+
+
+def _told(operation: _Operation, problem: dict[str, Any], secured: bool) -> dict[str, Any]:
+    probe = operation.path.endswith("z")
+    open_to_all = probe or not secured
+    errors = [*operation.errors, 431] if open_to_all else [401, *operation.errors, 431]
+    kind = "text/plain" if operation.path == "/metrics" else "application/json"
+    told: dict[str, Any] = {
+        "operationId": operation.path.strip("/").replace("/", "_"),
+        "summary": operation.does,
+        "responses": {"200": _response("Done", kind, operation.answer)}
+        | _problems(errors, problem),
+    }
+    if probe:
+        told["responses"]["503"] = _response("It is not", kind, operation.answer)
+    if operation.parameters:
+        told["parameters"] = list(operation.parameters)
+    if operation.body:
+        content = {"application/json": {"schema": operation.body}}
+        told["requestBody"] = {"required": True, "content": content}
+    if not open_to_all:
+        told["security"] = [{"token": []}]
+    return told
+
+
+def _problems(statuses: Iterable[int], problem: dict[str, Any]) -> dict[str, Any]:
+    kind = "application/problem+json"
+    return {str(status): _response(_TITLES[status], kind, problem) for status in statuses}
+
+
+def _response(description: str, kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {kind: {"schema": schema}}}
+
+
+def page(described: dict[str, Any]) -> str:
+    """The document for people: HTML without scripts and without anything from elsewhere."""
+    title = escape(described["info"]["title"])
+    parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>"]
+    for path, methods in described["paths"].items():
+        for method, one in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
+            parts.append(f"<p>{escape(one['summary'])}</p>{_shown(one)}")
+    parts.append("<h2>Schemas</h2>")
+    for name, schema in described["components"]["schemas"].items():
+        parts.append(f"<h3>{escape(name)}</h3>{_shown(schema)}")
+    return "\n".join([*parts, "<p><a href=openapi.json>openapi.json</a></p>"])
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return f"<pre>{escape(text)}</pre>"

@@ -1,0 +1,186 @@
+"""The endpoints: bodies in, answers out, never more in work than the limits allow."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flows.scorer import FollowError, RequestError, Scorer, StaleError
+from flows.serving.messages import Health, Scored, models_of, scored
+from flows.serving.metrics import Metrics
+from flows.serving.problems import ProblemError, decoded
+from state.events import Event
+from state.settings import Serve
+
+T = TypeVar("T")
+MOST_REASONS = 100
+_SOON = {"retry-after": "1"}
+_LAST = {"connection": "close"}
+_encode = msgspec.json.Encoder().encode
+
+
+class Service:
+    """Answers over one scorer.
+
+    One request is scored in the event loop, for that takes less time than to hand it on; all that
+    takes longer is done by one thread, one after the other.
+
+    Args:
+        scorer: Opened, so warm.
+        settings: The limits.
+
+    Attributes:
+        draining: Set when it is to end: it answers on, but is not ready any more.
+    """
+
+    def __init__(self, scorer: Scorer, settings: Serve) -> None:
+        self.scorer, self.settings = scorer, settings
+        self.draining = False
+        self._running = 0
+        self.metrics = Metrics(scorer, lambda: self._running)
+        self._one = msgspec.json.Decoder(scorer.stream.request)
+        self._many: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
+            list[scorer.stream.request]  # type: ignore[name-defined]
+        )
+        self._timeout_s = settings.timeout / 1e6
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+
+    async def score(self, request: Request) -> Response:
+        """`POST /score`."""
+        most = _reasons(request.query_params)
+        with self._in_work():
+            body = await self._body(request)
+            if most:
+                return _json(await self._in_thread(partial(self._score, body, most)))
+            return _json(self._score(body, 0))
+
+    async def batch(self, request: Request) -> Response:
+        """`POST /score/batch`."""
+        with self._in_work():
+            body = await self._body(request)
+            return _json(await self._in_thread(partial(self._score_all, body)))
+
+    async def model(self, _: Request) -> Response:
+        """`GET /model`."""
+        return _json(_encode(await self._in_thread(partial(models_of, self.scorer))))
+
+    async def health(self, _: Request) -> Response:
+        """`GET /healthz`: 503 where only a restart helps."""
+        scorer = self.scorer
+        return _health(None if scorer.following else scorer.trouble, scorer.trouble)
+
+    async def ready(self, _: Request) -> Response:
+        """`GET /readyz`: 503 where another instance should be asked."""
+        return _health(self._unready(), self.scorer.trouble)
+
+    async def prometheus(self, _: Request) -> Response:
+        """`GET /metrics`."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _score(self, body: bytes, most_reasons: int) -> bytes:
+        return _encode(self._scored(decoded(body, self._one), most_reasons, "$"))
+
+    def _score_all(self, body: bytes) -> bytes:
+        events = decoded(body, self._many)
+        if len(events) > self.settings.batch:
+            msg = f"batch must have at most {self.settings.batch} requests; got {len(events)}"
+            raise ProblemError(413, msg, "$")
+        return _encode([self._scored(event, 0, f"$[{i}]") for i, event in enumerate(events)])
+
+    def _scored(self, event: Event, most_reasons: int, path: str) -> Scored:
+        try:
+            answer = self.scorer.score(event)
+        except RequestError as error:
+            first = str(error).partition(" ")[0]
+            named = f"{path}.{first}" if first in event.__struct_fields__ else path
+            raise ProblemError(422, str(error), named) from error
+        except (StaleError, FollowError) as error:
+            raise ProblemError(503, str(error), headers=_SOON) from error
+        unseen = self.scorer.unseen(answer)
+        self.metrics.scored.inc()
+        self.metrics.unseen(unseen)
+        return scored(answer, unseen, most_reasons)
+
+    def _unready(self) -> str | None:
+        scorer = self.scorer
+        if self.draining:
+            return "service is ending"
+        if not scorer.following:
+            return scorer.trouble
+        most, behind = scorer.settings.scoring.staleness, scorer.staleness
+        if most is not None and behind.seconds > most / 1e6:
+            return (
+                f"scorer must be at most {most} behind the log; "
+                f"got {behind.seconds:.1f} s and {behind.records} records"
+            )
+        return None
+
+    @contextmanager
+    def _in_work(self) -> Iterator[None]:
+        most = self.settings.concurrent
+        if self._running >= most:
+            msg = f"requests in work must be at most {most}; try again"
+            raise ProblemError(503, msg, headers=_SOON)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError as error:
+            msg = f"answer must be ready within {self.settings.timeout}; try again"
+            raise ProblemError(503, msg, headers=_SOON) from error
+
+    async def _body(self, request: Request) -> bytes:
+        kind = request.headers.get("content-type", "")
+        if kind.partition(";")[0].strip().lower() != "application/json":
+            raise ProblemError(415, f"content-type must be application/json; got {kind!r}")
+        length = request.headers.get("content-length", "0")
+        if len(length) > 18 or int(length) > self.settings.body:
+            raise self._too_large(int(length[:18]))
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > self.settings.body:
+                        raise self._too_large(len(body))
+        except TimeoutError as error:
+            msg = f"body must arrive within {self.settings.timeout}; got {len(body)} bytes"
+            raise ProblemError(408, msg, headers=_LAST) from error
+        return bytes(body)
+
+    def _too_large(self, got: int) -> ProblemError:
+        msg = f"body must have at most {self.settings.body} bytes; got {got} or more"
+        return ProblemError(413, msg, headers=_LAST)
+
+
+def _reasons(query: Mapping[str, Any]) -> int:
+    text = query.get("reasons", "0")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= MOST_REASONS):
+        msg = f"reasons must be a whole number up to {MOST_REASONS}; got {text!r} in the query"
+        raise ProblemError(422, msg)
+    return int(text)
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+def _health(wrong: str | None, trouble: str | None) -> Response:
+    health = Health(wrong is None, wrong or trouble or "")
+    return _json(_encode(health), 200 if wrong is None else 503)
