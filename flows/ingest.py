@@ -1,10 +1,22 @@
-"""Ingest: append files of events, or a generated history, to the log."""
+"""Ingest: append files of events, a generated history, or what foreign topics hold, to the log.
+
+`python -m bytewax.run flows.ingest` takes foreign topics, see `flows.foreign`.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from bytewax.dataflow import Dataflow
+from rich.console import Console
+
+from flows.commands.errors import exiting
+from flows.configuration import load_settings
+from flows.foreign import foreign_flow
+from flows.home import environment_home
 from flows.lines import Line, read_lines
+from flows.stopping import stop_on_signals
 from state.append_time import append_times
 from state.batches import batches
 from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
@@ -16,6 +28,13 @@ _BATCH = 10_000
 _BATCH_BYTES = 8 * 2**20
 
 _Timed = tuple[Entry, int]
+
+
+def flow() -> Dataflow:
+    """The dataflow that bytewax runs: foreign topics, by the mapping of the settings."""
+    with exiting():
+        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
+        return foreign_flow(load_settings(), environment_home(), say, stop_on_signals())
 
 
 def ingest(
@@ -124,4 +143,7 @@ def _append(log: Log, topic: str, entries: list[Entry], next_offsets: list[int] 
             log.append(topic, partition, part)
         else:
             sequence = next_offsets[partition]
-            next_offsets[partition] = log.append(topic, partition, part, sequence=sequence)
+            next_offsets[partition] = sequence + len(part)
+            gone = max(0, log.start(topic, partition) - sequence)  # was there, and was trimmed
+            if left := part[gone:]:
+                log.append(topic, partition, left, sequence=sequence + gone)

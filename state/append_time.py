@@ -6,7 +6,7 @@ against its append time while a quiet night, after which all later events follow
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 LOOKAHEAD = 8
 """How many events with a time are looked at after each."""
@@ -51,6 +51,21 @@ def _next(pending: deque[int | None], known: deque[int], last: int) -> int:
     event_time = pending.popleft()
     if event_time is None:
         return last
-    lower_median = sorted(known)[(len(known) - 1) // 2]
+    time = append_time(known, last)
     known.popleft()
-    return max(last, min(event_time, lower_median))
+    return time
+
+
+def append_time(event_times: Collection[int], last: int) -> int:
+    """When the first of these was appended.
+
+    Args:
+        event_times: Its own, and those of up to `LOOKAHEAD` after it.
+        last: The append time before it.
+
+    Example:
+        >>> append_time([10_000, 30, 40], last=20)
+        40
+    """
+    lower_median = sorted(event_times)[(len(event_times) - 1) // 2]
+    return max(last, min(next(iter(event_times)), lower_median))

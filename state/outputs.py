@@ -49,16 +49,21 @@ ModelKey = Annotated[
 ]
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A record that took no part.
 
     Attributes:
         reason: Why, one of a few words to count by.
         detail: Why, as a sentence.
-        partition: Of the record in `events`.
-        offset: Of the record in `events`, where it stays whole.
+        partition: Of the record in `events`, or in `topic`.
+        offset: Of the record in `events`, where it stays whole, or in `topic`.
         size: Of the raw record, in bytes.
-        raw: The first 64 KiB of it (base64 in JSON).
+        raw: The first 64 KiB of it (base64 in JSON); of a foreign record all, up to 8 MiB.
+        topic: The foreign topic whose record became no event; empty: `events`.
+        timestamp: The foreign record's own (µs).
+        key: The foreign record's.
+        headers: The foreign record's.
+        again: The dead letter of a foreign record that was mapped again in vain: its offset.
     """
 
     reason: Reason
@@ -67,6 +72,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
     offset: int
     size: int
     raw: bytes
+    topic: str = ""
+    timestamp: int = 0
+    key: bytes = b""
+    headers: dict[str, bytes] = {}
+    again: int | None = None
 
 
 class Alert(msgspec.Struct, frozen=True):

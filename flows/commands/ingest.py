@@ -3,36 +3,49 @@
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+from bytewax import run as bytewax_run
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb
 from flows.configuration import find_stream, load_settings
+from flows.foreign import foreign_flow
 from flows.home import environment_home
 from flows.ingest import Peek, ingest
 from flows.logs import open_log
+from flows.stopping import stop_on_signals
 from state.log import Log
 
 _STDIN = "-"
+# Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
+_run_flow: Callable[..., None] = bytewax_run.cli_main
 
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
         metavar="FILE",
         help="JSON lines (also .gz and .zst), Parquet with a row per event, or an export of "
-        "events; - is standard input, JSON lines read to its end first",
+        "events; - is standard input, JSON lines read to its end first; without any: the foreign "
+        "topics of the settings",
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="wait for more at the end of the foreign topics"
     )
 
 
 def _run(arguments: Namespace) -> int:
+    if not arguments.files:
+        return _run_topics(follow=arguments.follow)
     for name in arguments.files:
         if name != _STDIN and not Path(name).is_file():
             msg = f"FILE must be a file that is there; got {name}"
@@ -51,6 +64,17 @@ def _run(arguments: Namespace) -> int:
     if len(arguments.files) > 1:
         console.print(f"{total:,} records in all", highlight=False)
     log.close()
+    return 0
+
+
+def _run_topics(*, follow: bool) -> int:
+    settings = load_settings()
+    if follow:
+        settings = msgspec.structs.replace(settings, follow=True)
+    with refusing():
+        say = partial(Console().print, highlight=False, soft_wrap=True)
+        flow = foreign_flow(settings, environment_home(), say, stop_on_signals())
+    _run_flow(flow)
     return 0
 
 
@@ -88,16 +112,19 @@ def _path(name: str) -> Iterator[Path]:
 
 INGEST = Verb(
     name="ingest",
-    help="append files of events to the log",
+    help="append files of events, or foreign topics, to the log",
     description=(
         "Appends every line or row to the topic `events`, whether it is an event or not: the run "
         "that reads it puts what is wrong into `dead_letters`. Append times are taken from an "
-        "export, else told from the order of the file. An empty home is set up first."
+        "export, else told from the order of the file. An empty home is set up first. Without a "
+        "FILE it takes the foreign topics that the settings map, each record once however often it "
+        "is stopped; the same as `python -m bytewax.run flows.ingest`."
     ),
     examples="""\
   headwater ingest january.jsonl.gz february.parquet
   headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
-  zcat *.gz | headwater ingest -      standard input""",
+  zcat *.gz | headwater ingest -      standard input
+  headwater ingest --follow           foreign topics, until Ctrl-C""",
     arguments=_arguments,
     call=_run,
     stopped="what was appended stays; a run drops what a second ingest repeats soon after",

@@ -1,0 +1,91 @@
+"""`headwater clocks`: whose clock is wrong, and by how much."""
+
+from argparse import ArgumentParser, Namespace
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.clocks import SourceClock, clocks_of
+from flows.commands.verb import Verb, log_of, moment
+from flows.configuration import load_settings
+from flows.foreign import microseconds_now
+from flows.home import environment_home
+from state.durations import Duration
+from state.events import DAY_US, SECOND_US
+from state.log import EVENTS, newest_append_time
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="since",
+        type=moment,
+        metavar="DATE",
+        help="append time, UTC (default: a day before the newest record)",
+    )
+    parser.add_argument("--to", dest="until", type=moment, metavar="DATE", help="append time, UTC")
+
+
+def _run(arguments: Namespace) -> int:
+    settings, log, console = load_settings(), log_of(environment_home()), Console()
+    newest = newest_append_time(log, EVENTS)
+    since = newest - DAY_US if arguments.since is None else _us(arguments.since.timestamp())
+    until = None if arguments.until is None else _us(arguments.until.timestamp())
+    clocks = clocks_of(log, settings.clock.tolerance, since, until)
+    log.close()
+    if not clocks:
+        console.print("No events in that time.")
+        return 0
+    console.print(_table(clocks, settings.clock.notice))
+    behind = microseconds_now() - newest
+    console.print(
+        f"The newest record was appended {_seconds(abs(behind))} "
+        f"{'before' if behind >= 0 else 'after'} this machine's time.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _table(clocks: list[SourceClock], notice: Duration) -> Table:
+    table = Table(box=None)
+    for heading in ("source", "records", "least lag", "last lag", "clock", "quarantined"):
+        table.add_column(heading, justify="left" if heading in {"source", "clock"} else "right")
+    for clock in clocks:
+        ahead = -clock.least_lag_us
+        table.add_row(
+            Text(clock.source or "-"),
+            f"{clock.records:,}",
+            _seconds(clock.least_lag_us),
+            _seconds(clock.last_lag_us),
+            f"{_seconds(ahead)} ahead" if ahead > notice else "ok",
+            f"{clock.quarantined:,}",
+        )
+    return table
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * SECOND_US)
+
+
+def _seconds(us: int) -> str:
+    return f"{us / SECOND_US:,.3f} s"
+
+
+CLOCKS = Verb(
+    name="clocks",
+    help="compare the sources' clocks with the log's",
+    description=(
+        "For each source of events the least lag, append time less event time: below zero its "
+        "clock is ahead, by that much at least. Events further ahead than `clock.tolerance` were "
+        "quarantined. A clock that is behind looks like a slow way: see whether the least lag of "
+        "one source is much above the others'."
+    ),
+    examples="""\
+  headwater clocks
+  headwater clocks --from 2013-02-08 --to 2013-02-09""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

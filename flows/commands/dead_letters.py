@@ -1,0 +1,141 @@
+"""`headwater dead-letters`: what took no part, and another try for it."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Iterator
+from heapq import nlargest
+from typing import NamedTuple, get_args
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.errors import CommandError, refusing
+from flows.commands.verb import Verb, count, log_of
+from flows.configuration import find_stream, load_settings
+from flows.dead_letters import AGAIN, Letter, append_again, letters_of
+from flows.foreign import mapper_of
+from flows.home import environment_home
+from flows.moments import told
+from state.ingested import Intake
+from state.log import EVENTS, Log, Trimmable
+from state.outputs import Reason
+
+
+class _Count(NamedTuple):
+    reason: str
+    topic: str
+    letters: int
+    open: int
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--reason",
+        action="append",
+        choices=get_args(Reason),
+        help="only these; may be given several times",
+    )
+    parser.add_argument(
+        "--limit", type=count, default=20, metavar="N", help="list the newest N (default 20)"
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object, bytes in base64")
+    parser.add_argument(
+        "--again", action="store_true", help="append anew what they are about, after a fix"
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    log = log_of(environment_home())
+    try:
+        if arguments.again:
+            _again(log, arguments)
+        else:
+            _list(log, arguments)
+    finally:
+        log.close()
+    return 0
+
+
+def _again(log: Trimmable, arguments: Namespace) -> None:
+    reasons = arguments.reason or AGAIN
+    vain = sorted(set(reasons) - set(AGAIN))
+    if vain:
+        msg = f"reason must be one of {', '.join(AGAIN)} for --again; got {vain[0]!r}: it stays so"
+        raise CommandError(msg)
+    settings = load_settings()
+    stream = find_stream(settings.stream)
+    with refusing():
+        mapper, intake = mapper_of(settings, stream), Intake(log)
+        events, letters = append_again(log, stream, mapper, intake, reasons)
+    Console().print(
+        f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "
+        "again",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _list(log: Log, arguments: Namespace) -> None:
+    total: Counter[tuple[str, str]] = Counter()
+    left: Counter[tuple[str, str]] = Counter()
+
+    def chosen() -> Iterator[Letter]:
+        for letter in letters_of(log):
+            kind = letter.content.reason, letter.content.topic or EVENTS
+            if not arguments.reason or kind[0] in arguments.reason:
+                total[kind] += 1
+                left[kind] += letter.is_open
+                yield letter
+
+    newest = nlargest(arguments.limit, chosen(), key=lambda letter: letter.append_time)
+    if arguments.json:
+        counts = [_Count(*kind, n, left[kind])._asdict() for kind, n in total.items()]
+        listed = {"counts": counts, "letters": [letter._asdict() for letter in newest]}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
+        return
+    console = Console()
+    if not total:
+        console.print("No dead letters.")
+        return
+    counts_table = _table("reason", "of topic", "letters", "open")
+    for kind in sorted(total):
+        counts_table.add_row(*kind, f"{total[kind]:,}", f"{left[kind]:,}")
+    console.print(counts_table)
+    letters_table = _table("appended", "record", "reason", "detail")
+    for letter in reversed(newest):
+        content = letter.content
+        place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
+        done = "" if letter.is_open else " (tried again)"
+        detail = Text(content.detail)
+        letters_table.add_row(told(letter.append_time), place, content.reason + done, detail)
+    console.print(letters_table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in {"letters", "open"} else "left")
+    return table
+
+
+DEAD_LETTERS = Verb(
+    name="dead-letters",
+    help="list what took no part, and try it again after a fix",
+    description=(
+        "Counts by reason and topic, and the newest letters with the place of their record: in "
+        "`events`, or in the foreign topic that it came from. With --again foreign records are "
+        "mapped anew by the settings, and records of `events` are appended anew for the run to "
+        "judge; what is refused again is a new dead letter. No record is tried twice for one "
+        "letter, however often this is called or stopped. Stop a running ingest before."
+    ),
+    examples="""\
+  headwater dead-letters --reason invalid --limit 100
+  headwater dead-letters --again      once the mapping is corrected
+  headwater dead-letters --again --reason clock_skew""",
+    arguments=_arguments,
+    call=_run,
+    stopped="the same command goes on where it was",
+)

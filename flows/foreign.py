@@ -1,0 +1,209 @@
+"""Foreign topics into the log: read, mapped, and appended exactly once."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flows.configuration import ConfigurationError, find_stream
+from flows.home import Home
+from flows.logs import needing_kafka, open_log
+from operators.dataflow import AtEnd
+from state.ingested import Intake, Sourced
+from state.log import Trimmable
+from state.mapping import Foreign, Mapper, Refused
+from state.outputs import DeadLetter
+from state.settings import Settings
+from state.stream import Stream
+
+_IDLE = timedelta(milliseconds=10)
+_SETTLE_S = 60.0
+_RAW_BYTES = 8 * 2**20
+
+
+def mapper_of(settings: Settings, stream: Stream) -> Mapper:
+    """The mapping that the settings give.
+
+    Raises:
+        ConfigurationError: It does not fit the stream.
+    """
+    try:
+        return Mapper(stream, settings.ingest.topics)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def event_or_letter(
+    mapper: Mapper, record: Foreign, again: int | None = None
+) -> tuple[bytes, bytes] | DeadLetter:
+    """What becomes of a foreign record.
+
+    Args:
+        mapper: Tells.
+        record: Which.
+        again: Offset of its dead letter, if it is mapped again.
+    """
+    became = mapper.map(record)
+    if not isinstance(became, Refused):
+        return became
+    raw = record.value or b""
+    return DeadLetter(
+        became.reason,
+        became.detail[:500],
+        record.partition,
+        record.offset,
+        len(raw),
+        raw[:_RAW_BYTES],
+        record.topic,
+        record.timestamp,
+        record.key,
+        dict(record.headers),
+        again,
+    )
+
+
+class ForeignIngest:
+    """Takes what foreign topics hold into the log; from here on no other does.
+
+    Args:
+        settings: Where the topics are, and whether to wait for more.
+        mapper: Of these topics.
+        log: With all its own topics.
+        say: Told in a line how far it is.
+
+    Raises:
+        LogError: The log or the topics are not as they must be.
+    """
+
+    def __init__(
+        self, settings: Settings, mapper: Mapper, log: Trimmable, say: Callable[[str], None]
+    ) -> None:
+        self._mapper, self._follow, self._say = mapper, settings.follow, say
+        with needing_kafka():
+            from flows.kafka import foreign_topics  # noqa: PLC0415 - needs an extra
+
+        self._intake = Intake(log)
+        self._topics = foreign_topics(
+            settings, self._mapper.topics, self._intake.position, microseconds_now
+        )
+        self._records = self._events = self._letters = self._told = 0
+        self._settled_at = float("-inf")
+
+    def step(self) -> int:
+        """Take what has come; how many records it was."""
+        arrived = self._topics.read()
+        if arrived:
+            events, letters = self._intake.append([self._sourced(*one) for one in arrived])
+            self._records += len(arrived)
+            self._events += events
+            self._letters += letters
+        if time.monotonic() - self._settled_at >= _SETTLE_S:
+            self._intake.settle()
+            self._tell()
+            self._topics.look()
+            self._settled_at = time.monotonic()
+        return len(arrived)
+
+    def at_end(self) -> bool:
+        """Whether all that there was has been taken, and no more is waited for."""
+        return not self._follow and self._topics.at_end()
+
+    def finish(self) -> None:
+        """Write where it stands, and say it."""
+        self._intake.settle()
+        self._topics.close()
+        self._told = -1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._records != self._told:
+            self._told = self._records
+            self._say(
+                f"{', '.join(self._mapper.topics)}: {self._records:,} records, "
+                f"{self._events:,} events, {self._letters:,} dead letters"
+            )
+
+    def _sourced(self, record: Foreign, append_time: int) -> Sourced:
+        source = f"{record.topic}/{record.partition}"
+        return Sourced(source, record.offset, append_time, event_or_letter(self._mapper, record))
+
+
+def microseconds_now() -> int:
+    """The time of this machine, microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+class _Partition(StatefulSourcePartition[int, None]):
+    def __init__(self, ingest: ForeignIngest, stop: threading.Event) -> None:
+        self._ingest, self._stop = ingest, stop
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[int]:
+        if self._stop.is_set():
+            self._end()
+        records = self._ingest.step()
+        if not records and self._ingest.at_end():
+            self._end()
+        self._awake = None if records else datetime.now(UTC) + _IDLE
+        return []
+
+    def _end(self) -> None:
+        self._ingest.finish()
+        raise StopIteration
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> None:
+        """Nothing: how far it is, is in the log."""
+
+
+class _Source(FixedPartitionedSource[int, None]):
+    """One partition, for there is one writer; reading and appending are one step."""
+
+    def __init__(self, opened: Callable[[], ForeignIngest], stop: threading.Event) -> None:
+        self._opened, self._stop = opened, stop
+
+    def list_parts(self) -> list[str]:
+        """The one."""
+        return ["ingest"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
+        """Open it on the one worker that has it, for it ends whoever wrote before."""
+        del step_id, for_part, resume_state
+        return _Partition(self._opened(), self._stop)
+
+
+def foreign_flow(
+    settings: Settings, home: Home, say: Callable[[str], None], stop: threading.Event
+) -> Dataflow:
+    """The ingest flow; it does nothing before bytewax runs it.
+
+    Args:
+        settings: With the mapping.
+        home: Has the log, or its checkpoints.
+        say: Told in a line how far it is.
+        stop: Set, it ends the flow cleanly.
+
+    Raises:
+        ConfigurationError: There is no mapping, or it does not fit.
+        LogError: The log or the topics are not as they must be.
+    """
+    if not settings.ingest.topics:
+        msg = "ingest must be given a FILE, or foreign topics in ingest.topics; got neither"
+        raise ConfigurationError(msg)
+    stream = find_stream(settings.stream)
+    mapper, log = mapper_of(settings, stream), open_log(settings, stream, home)
+
+    def opened() -> ForeignIngest:
+        return ForeignIngest(settings, mapper, log, say)
+
+    flow = Dataflow("headwater_ingest")
+    taken: Any = op.input("foreign", flow, _Source(opened, stop))
+    op.output("end", taken, AtEnd(lambda: None))
+    return flow

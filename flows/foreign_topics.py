@@ -1,0 +1,252 @@
+"""Reading foreign topics: many partitions in one order, by the time at which they were appended."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+
+from state.append_time import LOOKAHEAD, append_time
+from state.kafka_cluster import Cluster, Waiting, passes
+from state.kafka_topics import Topics
+from state.log import OffsetError
+from state.mapping import Foreign
+
+_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own names
+_CUT = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+_WAIT_S = 0.05
+_MOST = 10_000
+_MOST_BYTES = 8 * 2**20
+_BUFFER_BYTES = 64 * 2**20
+
+_Name = tuple[str, int]
+
+
+class Arrived(NamedTuple):
+    """A foreign record and when it was appended, as far as can be told (µs UTC)."""
+
+    record: Foreign
+    append_time: int
+
+
+class _Partition:
+    """What was fetched of one partition and not yet given on."""
+
+    def __init__(self, name: _Name, start: int) -> None:
+        self.place = TopicPartition(*name, start)
+        self.name = name
+        self.fetched: deque[Foreign] = deque()
+        self.next = start
+        self.size = 0
+        self.ended = False
+        self.paused = False
+        self.time = 0
+
+    def is_ready(self) -> bool:
+        """Whether its first record can be given a time: enough after it are known, or all."""
+        return len(self.fetched) > LOOKAHEAD or (self.ended and bool(self.fetched))
+
+    def first_time(self, now: int) -> int:
+        """The append time of its first record."""
+        near = [record.timestamp for record in islice(self.fetched, LOOKAHEAD + 1)]
+        return min(append_time(near, self.time), now)
+
+
+class ForeignTopics:
+    """All partitions of some topics, read forward.
+
+    Records come in the order of their append times, as far as it is known: a partition that is
+    behind holds up those that are ahead, so that a backlog of labels does not overtake that of
+    their requests. The append time is Kafka's timestamp; where that is the producer's own, one that
+    jumps ahead of the records after it is taken back to them, and none is later than now.
+
+    Args:
+        cluster: Where.
+        topics: Kafka's names.
+        position: Where to go on in a partition, None: at its beginning.
+        now: The time, microseconds UTC.
+        skip_lost: Go on where a partition begins, if what is asked for was dropped.
+
+    Raises:
+        LogError: A topic is missing, or does not hold what is to be read next.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topics: Iterable[str],
+        position: Callable[[str], int | None],
+        now: Callable[[], int],
+        *,
+        skip_lost: bool,
+    ) -> None:
+        self._cluster, self._names, self._position = cluster, list(topics), position
+        self._now, self._skip_lost = now, skip_lost
+        self._asking = cluster.consumer({})
+        self._topics = Topics(cluster, self._asking, 1)
+        self._consumer: Consumer = cluster.consumer({"fetch.wait.max.ms": 50})
+        self._partitions: dict[_Name, _Partition] = {}
+        self._ready: list[tuple[int, _Name]] = []
+        self._unready: set[_Name] = set()
+        self.look()
+
+    def look(self) -> None:
+        """Take up the partitions that are new; it also notices a cluster that is gone.
+
+        Raises:
+            LogError: It is, or a topic is.
+        """
+        new = [
+            (topic, partition)
+            for topic in self._names
+            for partition in range(self._topics.partitions(topic))
+            if (topic, partition) not in self._partitions
+        ]
+        for name in new:
+            self._partitions[name] = _Partition(name, self._start(name))
+            self._unready.add(name)
+        if new:
+            self._consumer.incremental_assign([self._partitions[name].place for name in new])
+        self._waiting = Waiting(self._cluster, f"read {', '.join(self._names)}")
+
+    def read(self) -> list[Arrived]:
+        """The next records in order; none where nothing has come."""
+        self._fetch(0.0 if self._can_give() else _WAIT_S)
+        arrived: list[Arrived] = []
+        room, now = _MOST_BYTES, self._now()
+        while self._can_give() and len(arrived) < _MOST and room > 0:
+            time, name = heapq.heappop(self._ready)
+            partition = self._partitions[name]
+            record = partition.fetched.popleft()
+            size = _size(record)
+            partition.size -= size
+            partition.time = time
+            room -= size
+            arrived.append(Arrived(record, time))
+            self._judge(partition, now)
+        self._resume()
+        return arrived
+
+    def at_end(self) -> bool:
+        """Whether all that there was has been given on."""
+        return not self._ready and all(self._partitions[name].ended for name in self._unready)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._consumer.close()
+        self._asking.close()
+
+    def _start(self, name: _Name) -> int:
+        topic, partition = name
+        what, place = f"look for the ends of {topic}/{partition}", TopicPartition(*name)
+        with self._cluster.doing(what):
+            low, high = self._cluster.ask(what, lambda s: self._ends(place, s), self._asking.poll)
+        position = self._position(f"{topic}/{partition}")
+        if position is None or (position < low and self._skip_lost):
+            return low
+        if position < low:
+            msg = (
+                f"foreign topic must still hold offset {position}; got {low} as its first in "
+                f"{topic}/{partition}: what it dropped was never ingested; "
+                "ingest.skip_lost = true goes on without"
+            )
+            raise OffsetError(msg)
+        if position > high:
+            msg = (
+                f"foreign topic must go on from offset {position}; got {high} as its end in "
+                f"{topic}/{partition}: was it made anew?"
+            )
+            raise OffsetError(msg)
+        return position
+
+    def _ends(self, place: TopicPartition, seconds: float) -> tuple[int, int]:
+        ends = self._asking.get_watermark_offsets(place, seconds)
+        assert ends is not None
+        return ends
+
+    def _can_give(self) -> bool:
+        """Whether no partition that is still fetched could hold an earlier record."""
+        return bool(self._ready) and all(self._partitions[name].ended for name in self._unready)
+
+    def _fetch(self, seconds: float) -> None:
+        messages = self._consumer.consume(_MOST, seconds)
+        now = self._now()
+        for message in messages:
+            name = message.topic() or "", message.partition() or 0
+            partition = self._partitions[name]
+            error = message.error()
+            if error is None:
+                record = _foreign(message, now)
+                if record.offset < partition.next:
+                    continue  # fetched twice, round a pause
+                partition.next = record.offset + 1
+                partition.fetched.append(record)
+                partition.size += _size(record)
+                partition.ended = False
+            elif error.code() == _EOF:
+                partition.ended = True
+            else:
+                self._refuse(name, error)
+                continue
+            if name in self._unready:
+                self._judge(partition, now)
+            self._pause(partition)
+        if messages or self._can_give() or self.at_end():
+            self._waiting = Waiting(self._cluster, f"read {', '.join(self._names)}")
+        else:
+            self._waiting.go_on()
+
+    def _judge(self, partition: _Partition, now: int) -> None:
+        """Put a partition among those whose first record has a time, or among the others."""
+        if partition.is_ready():
+            self._unready.discard(partition.name)
+            heapq.heappush(self._ready, (partition.first_time(now), partition.name))
+        else:
+            self._unready.add(partition.name)
+
+    def _pause(self, partition: _Partition) -> None:
+        if not partition.paused and partition.size > _BUFFER_BYTES // len(self._partitions):
+            partition.paused = True
+            self._consumer.pause([partition.place])
+
+    def _resume(self) -> None:
+        low = [p for p in self._partitions.values() if p.paused and not p.is_ready()]
+        for partition in low:
+            partition.paused = False
+        if low:
+            self._consumer.resume([partition.place for partition in low])
+
+    def _refuse(self, name: _Name, error: KafkaError) -> None:
+        place = f"{name[0]}/{name[1]}"
+        if error.code() in _CUT:
+            msg = f"foreign topic must still hold what is read next; got '{error.str()}' in {place}"
+            raise OffsetError(msg)
+        if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+            what = f"read {place}"
+            raise self._cluster.failure(what, error)
+        self._cluster.note(error)
+
+
+def _foreign(message: Message, now: int) -> Foreign:
+    kind, timestamp_ms = message.timestamp()
+    offset = message.offset()
+    assert offset is not None
+    return Foreign(
+        message.topic() or "",
+        message.partition() or 0,
+        offset,
+        now if kind == TIMESTAMP_NOT_AVAILABLE else max(0, timestamp_ms) * 1000,
+        _bytes(message.key()),
+        {str(header[0]): _bytes(header[1]) for header in message.headers() or ()},
+        message.value(),
+    )
+
+
+def _bytes(content: str | bytes | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""
+
+
+def _size(record: Foreign) -> int:
+    return len(record.value or b"") + len(record.key) + 100
