@@ -27,7 +27,7 @@ from flows.app import App, tune_collector
 from flows.home import Home, create_topics
 from flows.ingest import append_history
 from flows.replay import audit, what_if
-from flows.replay.audit import AuditJob
+from flows.replay.audit import job_of
 from flows.replay.engine import Step
 from flows.replay.span import span_of
 from flows.streams.quotes import stream
@@ -87,7 +87,7 @@ def first_step(home: Home, settings: Settings, day: datetime) -> float:
     """Seconds until the audit of one day has compared its first records."""
     start = time.perf_counter()
     log = home.log()
-    job = AuditJob(home.root, settings, span_of(log, day, day + ONE_DAY))
+    job = job_of(home, log, settings, span_of(log, day, day + ONE_DAY))
     log.close()
 
     class Seen(Exception):  # noqa: N818 - how a job is stopped

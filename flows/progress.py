@@ -59,6 +59,12 @@ class RunProgress:
             if since >= every:
                 self._show(since)
 
+    @property
+    def reached(self) -> str:
+        """Event time and records so far, in words."""
+        at = f"at {told(self._event_time)}" if self._event_time else "before the first event"
+        return f"{at}, {self._done:,} of {self._total:,} records read"
+
     def waiting(self) -> None:
         """Say that all there was has been read; only the first time."""
         with self._lock:

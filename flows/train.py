@@ -3,14 +3,14 @@
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
-from flows.commands.errors import exiting
+from flows.artifacts import published_models, reaching
+from flows.commands.errors import CommandError, exiting
 from flows.configuration import find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import environment_home
 from flows.logs import open_log
 from flows.stopping import stop_on_signals
 from operators.dataflow import compose_training
-from operators.decisions import PublishedModels
 from operators.training import Trainer
 
 
@@ -18,9 +18,15 @@ def flow() -> Dataflow:
     """The dataflow that bytewax runs: it fits what becomes due until it is stopped."""
     with exiting():
         settings, home, console = load_settings(), environment_home(), Console(stderr=True)
+        if settings.training.pinned:
+            got = repr(settings.training.pinned)
+            msg = f"training.pinned must be empty where fits are made; got {got}"
+            raise CommandError(msg)
         stream = find_stream(settings.stream)
         stop = stop_on_signals()
         log = open_log(settings, stream, home)
+        home = reaching(home, settings, log)
         fitter = Fitter(settings, stream, home, lambda line: console.print(line, highlight=False))
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
-    return compose_training(lambda: Trainer(log, PublishedModels(log), fitter, stop), stop)
+    published = published_models(home, settings, log)
+    return compose_training(lambda: Trainer(log, published, fitter, stop), stop)

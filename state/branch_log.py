@@ -9,7 +9,9 @@ from state.log import (
     Log,
     LogError,
     OffsetError,
+    Parts,
     Record,
+    append_each,
     check_offset,
     check_same,
 )
@@ -31,6 +33,7 @@ class BranchLog:
 
     def __init__(self, base: Log, own: Log, forks: Forks) -> None:
         self._base, self._own, self._forks = base, own, forks
+        self._floors: dict[tuple[str, int], int] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """See `Log.create`."""
@@ -53,7 +56,9 @@ class BranchLog:
             message = f"events of a branch must be its base's; got {len(entries)} to append"
             raise LogError(message)
         fork = self._fork(topic, partition)
-        floor = self._floor(topic, partition, fork)
+        floor = self._floors.get((topic, partition))
+        if floor is None:
+            floor = self._floors[topic, partition] = self._floor(topic, partition, fork)
         lifted = [e if e.append_time >= floor else e._replace(append_time=floor) for e in entries]
         if sequence is None or sequence >= fork:
             own = None if sequence is None else sequence - fork
@@ -65,6 +70,10 @@ class BranchLog:
             rest = lifted[len(stored) :]
             return self.append(topic, partition, rest, sequence=sequence + len(stored))
         return sequence + len(entries)
+
+    def append_all(self, partition: int, parts: Parts) -> dict[str, int]:
+        """See `Log.append_all`."""
+        return append_each(self, partition, parts)
 
     def read(
         self,
@@ -91,6 +100,8 @@ class BranchLog:
             place = topic, partition
             check_offset(*place, offset, self.start(*place), self.end(*place))
             raise
+        if not fork:
+            return records
         return [Record(fork + r.offset, r.append_time, r.key, r.value) for r in records]
 
     def start(self, topic: str, partition: int) -> int:

@@ -18,8 +18,10 @@ from state.log import (
     MAX_READ_BYTES,
     Entry,
     LogError,
+    Parts,
     Record,
     UnknownTopicError,
+    append_each,
     check_gap,
     check_offset,
     check_same,
@@ -62,6 +64,11 @@ class SqliteLog:
 
     Every thread opens its own connections; they stay open until `close`.
 
+    Args:
+        root: The directory.
+        durable: False leaves out what guards against loss of power: the newest appends may then be
+            missing, in any of the partitions.
+
     Example:
         >>> with TemporaryDirectory() as root:
         ...     log = SqliteLog(Path(root))
@@ -73,8 +80,9 @@ class SqliteLog:
         [Record(offset=0, append_time=5, key=b'JFK', value=b'{}')]
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._root = root
+        self._synchronous = "FULL" if durable else "NORMAL"
         # By the system's thread and not `threading.local`: in a thread that bytewax made, each call
         # into Python begins with new thread locals, and would open its files once more.
         self._databases: dict[tuple[int, str, int], sqlite3.Connection] = {}
@@ -129,6 +137,10 @@ class SqliteLog:
                 end = sequence + len(stored)
             _insert(database, end, last_time, entries)
         return end + len(entries)
+
+    def append_all(self, partition: int, parts: Parts) -> dict[str, int]:
+        """See `Log.append_all`."""
+        return append_each(self, partition, parts)
 
     def read(
         self,
@@ -234,7 +246,7 @@ class SqliteLog:
             isolation_level=None,
             check_same_thread=False,  # one thread uses it, another may close it
         )
-        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA synchronous = {self._synchronous}")
         return database
 
 

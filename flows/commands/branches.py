@@ -9,7 +9,8 @@ from rich.console import Console
 from flows.commands.verb import Verb
 from flows.home import environment_home
 from flows.moments import told
-from flows.replay.branch import Branch, branches_of, is_running, remove, size_bytes
+from flows.replay.branch import Branch, branches_of, home_of, remove, size_bytes
+from flows.replay.held import is_held
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def _run(arguments: Namespace) -> int:
     if not found:
         console.print("No branches: `headwater replay --set key=value` makes one.")
     for branch in found:
-        state = "running" if is_running(home, branch.name) else _state(branch)
+        state = "running" if is_held(home_of(home, branch.name).root) else _state(branch)
         size = size_bytes(home, branch.name) / 1e6
         until = told(branch.until) or "the end"
         console.print(

@@ -16,7 +16,8 @@ from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of, moment
 from flows.configuration import load_settings
 from flows.home import Home, environment_home
-from flows.replay.audit import Audited, Checked, audited
+from flows.replay.audit import Audited, audited
+from flows.replay.checking import Checked
 from flows.replay.comparison import tables
 from flows.replay.what_if import branched
 from operators.shard import TOPICS
@@ -133,22 +134,22 @@ def _first(checked: Checked) -> list[str]:
 
 
 def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
-    new = settings
+    changes = list(arguments.sets)
     if arguments.policy is not None:
         try:
-            new = changed(new, tomllib.loads(arguments.policy.read_text("utf-8")))
+            policy = tomllib.loads(arguments.policy.read_text("utf-8"))
+            changed(settings, policy)
         except ValueError as error:
             msg = f"{error} in {arguments.policy}"
             raise CommandError(msg) from error
-    for document in arguments.sets:
-        new = changed(new, document)
+        changes.insert(0, policy)
     found = branched(
-        home, settings, new, arguments.since, arguments.to, arguments.workers, console,
+        home, settings, changes, arguments.since, arguments.to, arguments.workers, console,
         _sayer(console),
     )  # fmt: skip
     say = _sayer(Console())
     say(f"what-if {found.branch.name}: {changes_of(found.branch.changes)}")
-    say(tables(found.requests, new.decision))
+    say(tables(found.requests, found.settings.decision))
     if arguments.out is not None:
         found.requests.write_parquet(arguments.out, compression="zstd")
         say(f"{arguments.out}: {len(found.requests):,} requests")
@@ -167,7 +168,8 @@ REPLAY = Verb(
         "on and compared with what was recorded; exit code 1 and the first difference if it is "
         "otherwise. With them a what-if: the range is made again with other settings on a branch "
         "of its own, which never touches the original. Fits are made again if the training "
-        "changed. Stopped and called again, a what-if goes on where it was."
+        "changed. Both use the settings with which history was made. Stopped and called again, "
+        "they go on where they were."
     ),
     examples="""\
   headwater replay --from 2013-02-08 --to 2013-02-11
@@ -176,5 +178,5 @@ REPLAY = Verb(
   headwater replay --set training.every=1d --set decision.false_negative=5""",
     arguments=_arguments,
     call=_run,
-    stopped="the same command goes on where a what-if was; an audit begins anew",
+    stopped="the same command goes on where it was",
 )

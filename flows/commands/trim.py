@@ -11,6 +11,7 @@ from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home
+from flows.replay.branch import needs
 from operators.retention import first_kept
 from operators.shard import Shard
 from state.log import EVENTS, Log
@@ -45,6 +46,7 @@ def _run(arguments: Namespace) -> int:
     log = log_of(home)
     with refusing():
         kept = _kept(log, home, round(arguments.before.timestamp() * 1e6))
+    held = _keep_for_branches(home, kept)
     spans = [span for span in _spans(log, kept) if arguments.all or span.topic == EVENTS]
     size = _size(home)
     if not arguments.dry_run:
@@ -52,6 +54,9 @@ def _run(arguments: Namespace) -> int:
             log.trim(span.topic, span.partition, span.keep)
     log.close()
     console.print(_table(spans))
+    if held:
+        why = "branches need some of it: `headwater branches --remove` gives it up"
+        console.print(why, highlight=False, soft_wrap=True)
     for partition, of in enumerate(kept):
         if not of:
             why = "has no checkpoint that this stream can go on from: it keeps all"
@@ -60,6 +65,8 @@ def _run(arguments: Namespace) -> int:
     said += "would go" if arguments.dry_run else "dropped"
     if size > _size(home):
         said += f", {(size - _size(home)) / 2**20:,.1f} MiB freed"
+    if load_settings().log == "kafka":
+        said += "; Kafka gives their space back a whole segment at a time"
     console.print(said, highlight=False)
     return 0
 
@@ -68,6 +75,16 @@ def _kept(log: Log, home: Home, before: int) -> list[dict[str, int]]:
     settings = load_settings()
     shape = Shard(find_stream(settings.stream), settings, 0).shape
     return first_kept(log, home.checkpoints(), shape, before)
+
+
+def _keep_for_branches(home: Home, kept: list[dict[str, int]]) -> bool:
+    """Lower the first offsets to those that branches read; whether any was."""
+    held = False
+    for of, needed in zip(kept, needs(home), strict=False):
+        for topic, first in needed.items():
+            if of.get(topic, 0) > first:
+                of[topic], held = first, True
+    return held
 
 
 def _spans(log: Log, kept: list[dict[str, int]]) -> Iterator[_Span]:
@@ -95,10 +112,10 @@ TRIM = Verb(
     name="trim",
     help="drop the oldest part of the log",
     description=(
-        "Drops events that were appended before a time, but nothing that recovery needs, and "
-        "nothing since the last boundary before that time, so that what is left can be replayed. "
-        "A partition without a checkpoint keeps all. The space goes back to the disk. A run, an "
-        "ingest or a reader may be at work meanwhile."
+        "Drops events that were appended before a time, but nothing that recovery or a branch "
+        "needs, and nothing since the last boundary before that time, so that what is left can be "
+        "replayed. A partition without a checkpoint keeps all. The space goes back to the disk. A "
+        "run, an ingest or a reader may be at work meanwhile."
     ),
     examples="""\
   headwater trim --before 2013-06-01 --dry-run

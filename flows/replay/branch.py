@@ -1,25 +1,30 @@
 """Branches of a home: each a home of its own below it, that shares the base's past."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from flows.home import ALL_TOPICS, Home
-from flows.replay.fork import Models
+from flows.home import Home
+from flows.replay.fork import Models, forks_of
+from flows.replay.held import held
+from flows.replay.span import Span
+from operators.journal import TOPIC as JOURNAL
+from operators.shard import TOPICS
+from operators.snapshots import TOPIC as SNAPSHOTS
 from state.atomic import write_atomically
 from state.branch_log import BranchLog
 from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log
+from state.sqlite_log import SqliteLog
 
 
 class BranchError(OSError):
-    """A branch is not there, or in use."""
+    """A branch is not there, or cannot be gone on with."""
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +37,9 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
         changes: Settings that are other than the base's, by dotted key.
         models: Where its offline models are from.
         boundary: Where it leaves the base (µs UTC); 0: at the head of the log.
-        forks: The same by topic and partition.
+        begins: The same by partition, in `events`.
+        forks: From where on it is on its own, by topic and partition.
+        shape: Of its shards, see `Shard.shape`.
         done: Whether it has been replayed to its end.
     """
 
@@ -42,7 +49,9 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     changes: dict[str, Any]
     models: Models
     boundary: int
+    begins: list[int]
     forks: dict[str, list[int]]
+    shape: str
     done: bool = False
 
 
@@ -64,7 +73,9 @@ def home_of(base: Home, name: str) -> Home:
 
 def log_of(log: Log, base: Home, branch: Branch) -> BranchLog:
     """A branch's log; closing it closes the base's."""
-    return BranchLog(log, home_of(base, branch.name).log(), branch.forks)
+    # It need not outlive a loss of power: it is made again from the newest checkpoint that fits.
+    own = SqliteLog(home_of(base, branch.name).root / "log", durable=False)
+    return BranchLog(log, own, branch.forks)
 
 
 def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]) -> None:
@@ -84,9 +95,8 @@ def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]
     for checkpoint in checkpoints:
         home.checkpoints().save(checkpoint)
     own = home.log()
-    for topic in ALL_TOPICS:
-        if topic != EVENTS:
-            own.create(topic, log.partitions(topic))
+    for topic in (JOURNAL, SNAPSHOTS, *TOPICS, "models"):
+        own.create(topic, log.partitions(topic))
     own.close()
     save(base, branch)
 
@@ -95,33 +105,6 @@ def save(base: Home, branch: Branch) -> None:
     """Write what is known of a branch."""
     path = home_of(base, branch.name).root / "branch.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(branch)))
-
-
-@contextmanager
-def held(base: Home, name: str) -> Iterator[None]:
-    """Have a branch alone.
-
-    Raises:
-        BranchError: Another process has it.
-    """
-    root = home_of(base, name).root
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"branch must be free; got {name!r} in use by another replay in {root}"
-            raise BranchError(msg) from None
-        yield
-
-
-def is_running(base: Home, name: str) -> bool:
-    """Whether a process has a branch."""
-    try:
-        with held(base, name):
-            return False
-    except BranchError:
-        return True
 
 
 def remove(base: Home, name: str) -> None:
@@ -135,9 +118,52 @@ def remove(base: Home, name: str) -> None:
         have = ", ".join(branch.name for branch in branches_of(base)) or "none"
         msg = f"branch must be one of this home's ({have}); got {name!r}"
         raise BranchError(msg)
-    with held(base, name):
+    with held(root, "branch"):
         (root / "branch.json").unlink(missing_ok=True)
         shutil.rmtree(root)
+
+
+def check_shape(base: Home, branch: Branch, shape: str) -> None:
+    """Refuse to go on with a branch that other code began: its two parts would not fit.
+
+    Raises:
+        BranchError: It is so.
+    """
+    if branch.shape != shape:
+        msg = (
+            f"branch must be gone on with by what began it, {branch.shape!r}; got {shape!r} in "
+            f"{home_of(base, branch.name).root}: "
+            f"`headwater branches --remove {branch.name}` and ask again"
+        )
+        raise BranchError(msg)
+
+
+def caught_up(log: Log, base: Home, branch: Branch, span: Span) -> Branch:
+    """A branch that goes by the recorded models, with what was recorded since it was made."""
+    if branch.models != "reused":
+        return branch
+    own, now = home_of(base, branch.name).log(), forks_of(log, span, [], "reused")
+    forks = {topic: list(of) for topic, of in branch.forks.items()}
+    places = [(JOURNAL, p) for p in range(len(span.ends))]
+    for topic, p in [*places, ("models", 0), ("alerts", len(span.ends))]:
+        if not own.end(topic, p):  # else the branch is at its end there, and on its own
+            forks[topic][p] = now[topic][p]
+    own.close()
+    found = msgspec.structs.replace(branch, forks=forks)
+    save(base, found)
+    return found
+
+
+def needs(base: Home) -> list[dict[str, int]]:
+    """By partition, the first offset of each topic of the base that some branch reads."""
+    found: list[dict[str, int]] = []
+    for branch in branches_of(base):
+        found += [{} for _ in branch.begins[len(found) :]]
+        for partition, of in enumerate(found):
+            firsts = {topic: max(0, branch.forks[topic][partition] - 1) for topic in TOPICS}
+            for topic, first in {**firsts, EVENTS: branch.begins[partition]}.items():
+                of[topic] = min(first, of.get(topic, first))
+    return found
 
 
 def size_bytes(base: Home, name: str) -> int:

@@ -1,44 +1,22 @@
 """What was recorded beside what a branch made of it: per request, per model, and in money."""
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from models.scorecard import Floats, Scorecard, scorecard
-from state.log import EVENTS, Log, offset_at
-from state.outputs import Prediction
 from state.settings import Decision
 
-_OF_BOTH = ("probability", "online", "offline", "residual", "decision", "model")
-_TYPES = {
-    "probability": pl.Float64,
-    "online": pl.Float64,
-    "offline": pl.Float64,
-    "residual": pl.Float64,
-    "decision": pl.Boolean,
-    "model": pl.String,
-}
 _MODELS = {
     "ensemble": "probability",
     "online": "online",
     "offline": "offline",
     "residual": "residual",
 }
-_PLACE = ["partition", "offset"]
 _RESAMPLES = 2_000
 _DAY_MS = 86_400_000
-
-
-class _Labelled(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of an outcome."""
-
-    partition: int
-    offset: int
-    label: int
 
 
 class Quality(NamedTuple):
@@ -65,21 +43,6 @@ class Cost(NamedTuple):
     difference: float
     interval: tuple[float, float] | None
     days: int
-
-
-def compared(base: Log, branch: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
-    """A row for each request of `events` from `firsts` up to `ends`, see `what_if`."""
-    ours, theirs = (_predictions(log, firsts, ends) for log in (base, branch))
-    labels = _labels(branch, firsts, ends)  # they follow from the events alone
-    facts = ["id", "event_time", "key"]
-    both = ours.join(theirs.drop(facts), on=_PLACE, how="inner", suffix="_branch")
-    both = both.rename({name: f"{name}_base" for name in _OF_BOTH})
-    columns = [f"{name}_{side}" for side in ("base", "branch") for name in _OF_BOTH]
-    return (
-        both.join(labels, on=_PLACE, how="left")
-        .sort("event_time", *_PLACE)
-        .select(*facts, *_PLACE, "label", *columns)
-    )
 
 
 def qualities(requests: pl.DataFrame) -> list[Quality]:
@@ -171,59 +134,3 @@ def _interval(values: Floats, days: NDArray[np.int64]) -> tuple[tuple[float, flo
     means = 1_000 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return (float(low), float(high)), n
-
-
-def _predictions(log: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
-    decode = msgspec.json.Decoder(Prediction).decode
-    made = [
-        one
-        for partition, (first, end) in enumerate(zip(firsts, ends, strict=True))
-        for one in map(decode, _values(log, "predictions", partition, first))
-        if first <= one.offset < end
-    ]
-    frame = pl.DataFrame(
-        {
-            name: pl.Series([getattr(one, name) for one in made], dtype=kind)
-            for name, kind in (
-                ("id", pl.String),
-                ("event_time", pl.Int64),
-                ("key", pl.String),
-                ("partition", pl.Int64),
-                ("offset", pl.Int64),
-                *_TYPES.items(),
-            )
-        }
-    )
-    return frame.with_columns((pl.col("event_time") // 1000).cast(pl.Datetime("ms")))
-
-
-def _labels(log: Log, firsts: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
-    decode = msgspec.json.Decoder(_Labelled).decode
-    found = [
-        one
-        for partition, (first, end) in enumerate(zip(firsts, ends, strict=True))
-        for one in map(decode, _values(log, "outcomes", partition, first))
-        if first <= one.offset < end
-    ]
-    return pl.DataFrame(
-        {
-            name: pl.Series([getattr(one, name) for one in found], dtype=pl.Int64)
-            for name in (*_PLACE, "label")
-        }
-    )
-
-
-def _values(log: Log, topic: str, partition: int, first: int) -> Iterator[bytes]:
-    """Values that may be about requests from the offset `first` of `events` on."""
-    offset = _start(log, topic, partition, first)
-    while records := log.read(topic, partition, offset, max_records=10_000):
-        yield from (record.value for record in records)
-        offset += len(records)
-
-
-def _start(log: Log, topic: str, partition: int, first: int) -> int:
-    """Where to begin: an output is appended with its request's append time or a later one's."""
-    if first >= log.end(EVENTS, partition):
-        return log.end(topic, partition)
-    time = log.read(EVENTS, partition, first, max_records=1)[0].append_time
-    return offset_at(log, topic, partition, time)

@@ -3,14 +3,18 @@
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from queue import Empty
 from typing import NamedTuple, Protocol, TypeVar
 
+from rich.console import Console
+
 from flows.app import tune_collector
+from flows.progress import RunProgress
 from operators.live import LivePartition
 from operators.messages import Finish
 from operators.shard import Shard
@@ -49,6 +53,26 @@ class Job(Protocol[R]):
 
 class Stopped(Exception):  # noqa: N818 - not an error
     """Another process has asked this one to stop."""
+
+
+@contextmanager
+def progress_of(console: Console, total: int, say: Callable[[str], None]) -> Iterator[RunProgress]:
+    """Progress of a replay; where Ctrl-C interrupts it, that is said.
+
+    Args:
+        console: Where it is shown.
+        total: Records to be read in all.
+        say: Told where it was interrupted.
+    """
+    progress = RunProgress(console, total)
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.close()
+        say(f"Stopped {progress.reached}.")
+        raise
+    finally:
+        progress.close()
 
 
 def spread(job: Job[R], loads: Sequence[int], workers: int, report: Report, tick: Tick) -> list[R]:

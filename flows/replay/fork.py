@@ -6,7 +6,7 @@ from typing import Literal
 
 from flows.home import ALL_TOPICS, Home
 from flows.replay.span import Span, headless
-from operators.decisions import PublishedModels
+from operators.decisions import ROLLBACKS, PublishedModels
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.snapshots import TOPIC as SNAPSHOTS
@@ -79,11 +79,13 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
             sum(entry.offset < end for entry in Journal(log, p).entries)
             for p, end in enumerate(span.ends)
         ]
-    published = PublishedModels(log).records()
+    decisions = PublishedModels(log)
+    published = decisions.records()
     if models == "refitted":
         published = [record for record in published if record.boundary < boundary]
     bad = sum(record.status in {"failed", "rejected"} for record in published)
-    forks["models"] = [len(published)]
+    forks[ROLLBACKS] = [0]  # those that count are in the journal
+    forks["models"] = [decisions.end_of(len(published))]
     forks["alerts"] = [*forks["alerts"], bad]
     return forks
 

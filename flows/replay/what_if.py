@@ -2,8 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,25 +11,28 @@ import msgspec
 import polars as pl
 from rich.console import Console
 
+from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import Home, environment_home
 from flows.logs import find_log
 from flows.moments import told
-from flows.partitions import Partitions
 from flows.progress import RunProgress
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
-from flows.replay.comparison import compared
-from flows.replay.engine import Report, Tick, drive, spread
+from flows.replay.branch_job import BranchJob
+from flows.replay.engine import progress_of, spread
 from flows.replay.fork import Models, checkpoints_at, forks_of
+from flows.replay.held import held
+from flows.replay.recorded import nested, newest_of, stretches_of
+from flows.replay.requests import PLACE
 from flows.replay.span import Moment, Span, span_of
-from operators.decisions import Pinned, PublishedModels, Undecided
+from operators.decisions import Pinned, PublishedModels
 from operators.shard import Shard
 from operators.training import Trainer
+from state.checkpoints import Checkpoint, Configured
 from state.log import EVENTS, Log
-from state.settings import Settings, changed, differences
-from state.stream import Stream
+from state.settings import Settings, changed, deciding, differences
 
 _MEANINGLESS = ("follow", "log", "kafka.", "partitions", "training.wait", "training.trainer")
 # What changes neither a record nor a fit.
@@ -68,7 +71,8 @@ def what_if(
         since: Append time (UTC) from which on to compare.
         until: Append time before which to end.
         home: Whose history; None: `HEADWATER_HOME`.
-        settings: With which it was made; None: `headwater.toml`.
+        settings: Those of today; None: `headwater.toml`. What changes is counted from those with
+            which history was made, as the checkpoints tell.
         workers: Processes.
 
     Returns:
@@ -79,32 +83,14 @@ def what_if(
         ValueError: A key, a value or the range is wrong.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
-    base = settings or load_settings()
-    new = changed(base, nested(changes))
-    return branched(where, base, new, since, until, workers, Console(quiet=True)).requests
-
-
-def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as a document.
-
-    Example:
-        >>> nested({"online.rate": 0.1, "stream": "quotes"})
-        {'online': {'rate': 0.1}, 'stream': 'quotes'}
-    """
-    document: dict[str, Any] = {}
-    for key, value in changes.items():
-        table, dot, name = key.partition(".")
-        if dot:
-            document.setdefault(table, {})[name] = value
-        else:
-            document[key] = value
-    return document
+    today, quiet = settings or load_settings(), Console(quiet=True)
+    return branched(where, today, [nested(changes)], since, until, workers, quiet).requests
 
 
 def branched(
     home: Home,
-    old: Settings,
-    new: Settings,
+    settings: Settings,
+    changes: Sequence[Mapping[str, Any]],
     since: Moment,
     until: Moment,
     workers: int,
@@ -115,8 +101,8 @@ def branched(
 
     Args:
         home: Whose history.
-        old: The settings with which it was made.
-        new: The settings to try.
+        settings: Those of today: where the log is, and what no checkpoint tells.
+        changes: What to set otherwise, as parsed TOML documents, one after the other.
         since: Append time from which on to compare.
         until: Append time before which to end.
         workers: Processes.
@@ -124,31 +110,39 @@ def branched(
         say: Told what is done.
 
     Raises:
-        ValueError: A setting has no meaning in a replay, or the range is not one of this log.
+        ValueError: A setting is wrong or has no meaning in a replay, or the range is not one of
+            this log.
     """
-    changes = differences(old, new)
-    for key in changes:
+    log = find_log(settings, home)
+    span = span_of(log, since, until)
+    shape = Shard(find_stream(settings.stream), settings, 0).shape
+    old = newest_of(stretches_of(home, span, shape, settings))
+    new = old
+    for document in changes:
+        new = changed(new, dict(document))
+    _check(log, old, new)
+    own = changed(new, {"follow": False, "training": {"wait": True, "trainer": "embedded"}})
+    name = _name(old, new, span)
+    with held(branches.home_of(home, name).root, "branch"):
+        branch = branches.find_branch(home, name)
+        if branch is None:
+            branch = _begun(home, log, span, own, differences(old, new), name)
+        elif not branch.done:
+            branches.check_shape(home, branch, Shard(find_stream(own.stream), own, 0).shape)
+            branch = branches.caught_up(log, home, branch, span)
+        log.close()
+        requests = _replayed(home, BranchJob(home.root, branch, own, span), workers, console, say)
+        branch = _closed(home, branch, say)
+    return WhatIf(branch, own, requests)
+
+
+def _check(log: Log, old: Settings, new: Settings) -> None:
+    for key in differences(old, new):
         if key.startswith(_MEANINGLESS):
             msg = f"setting must matter to a replay; got {key!r}"
             raise ValueError(msg)
-    log = find_log(old, home)
-    span, stream = span_of(log, since, until), find_stream(new.stream)
     if new.training.pinned:
         Pinned(PublishedModels(log), new.training.pinned)
-    settings = changed(new, {"follow": False, "training": {"wait": True, "trainer": "embedded"}})
-    name = _name(old, new, span)
-    with branches.held(home, name):
-        branch = branches.find_branch(home, name)
-        if branch is None:
-            branch = _begun(home, log, span, stream, settings, changes, name)
-        say(_told(branch, span))
-        if not branch.done:
-            _replay(home, branch, settings, stream, workers, console)
-            branch = _closed(home, branch, say)
-        ours = branches.log_of(log, home, branch)
-        requests = compared(log, ours, span.firsts, branch.forks[EVENTS])
-    ours.close()
-    return WhatIf(branch, settings, requests)
 
 
 def _name(old: Settings, new: Settings, span: Span) -> str:
@@ -166,7 +160,6 @@ def _begun(
     home: Home,
     log: Log,
     span: Span,
-    stream: Stream,
     settings: Settings,
     changes: dict[str, Any],
     name: str,
@@ -174,7 +167,7 @@ def _begun(
     models = _models(changes, settings)
     anew = {"stream", "online.river"} & set(changes)
     span_or_head = span._replace(since=None) if anew else span
-    shape = Shard(stream, settings, 0).shape
+    shape = Shard(find_stream(settings.stream), settings, 0).shape
     checkpoints = checkpoints_at(home, log, span_or_head, shape)
     if not checkpoints and _shape_changed(home, shape):
         models = "refitted" if models == "reused" else models
@@ -186,10 +179,18 @@ def _begun(
         changes=changes,
         models=models,
         boundary=checkpoints[0].boundary if checkpoints else 0,
+        begins=[one.offset for one in checkpoints] or [0] * len(span.ends),
         forks={topic: list(of) for topic, of in forks.items()},
+        shape=shape,
     )
-    branches.make(log, home, branch, checkpoints)
+    own = Configured(0, deciding(settings))
+    branches.make(log, home, branch, [_configured(one, own) for one in checkpoints])
     return branch
+
+
+def _configured(checkpoint: Checkpoint, own: Configured) -> Checkpoint:
+    """As if what came before had been made with a branch's settings."""
+    return msgspec.structs.replace(checkpoint, configured=(own,))
 
 
 def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
@@ -216,39 +217,51 @@ def _told(branch: Branch, span: Span) -> str:
     return f"Branch {branch.name}, {span}: leaves history {where}, with {models}{state}."
 
 
-def _replay(
-    home: Home, branch: Branch, settings: Settings, stream: Stream, workers: int, console: Console
-) -> None:
-    job = BranchJob(home.root, branch, settings)
-    log = branches.log_of(find_log(settings, home), home, branch)
+def _replayed(
+    home: Home, job: BranchJob, workers: int, console: Console, say: Callable[[str], None]
+) -> pl.DataFrame:
+    """The branch brought to its end, and its requests beside the recorded ones."""
+    branch, span = job.branch, job.span
     own = branches.home_of(home, branch.name)
-    loads = [end - _stands(own, p) for p, end in enumerate(branch.forks[EVENTS])]
-    progress = RunProgress(console, sum(loads))
+    left = [end - _stands(own, p) for p, end in enumerate(branch.forks[EVENTS])]
+    loads = [end - first for end, first in zip(span.ends, span.firsts, strict=True)]
+    with progress_of(console, sum(left), say) as progress, _trained(home, job, progress) as tick:
+        say(_told(branch, span))
+        frames = spread(
+            job,
+            loads if branch.done else left,
+            workers,
+            lambda step: progress.advance(*step),
+            tick,
+        )
+    return pl.concat(frames).sort("event_time", *PLACE)
 
-    def report(step: tuple[Any, ...]) -> None:
-        progress.advance(*step)
 
-    if branch.models != "refitted":
-        try:
-            spread(job, loads, workers, report, lambda: None)
-        finally:
-            progress.close()
-            log.close()
+@contextmanager
+def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Callable[[], object]]:
+    """What is to be called often, so that the branch's own fits are made."""
+    branch, settings = job.branch, job.settings
+    if branch.models != "refitted" or branch.done:
+        yield lambda: None
         return
+    log = branches.log_of(find_log(settings, home), home, branch)
     stop = threading.Event()
+    own = reaching(branches.home_of(home, branch.name), settings, log)
+    stream = find_stream(settings.stream)
     fitter = Fitter(settings, stream, own, progress.say)
     trainer = Trainer(log, PublishedModels(log), fitter, stop)
     try:
-        spread(job, loads, workers, report, trainer.poll)
+        yield trainer.poll
     finally:
         stop.set()
         trainer.finish()
-        progress.close()
         log.close()
 
 
 def _closed(home: Home, branch: Branch, say: Callable[[str], None]) -> Branch:
     """The branch marked as done, if it has come to its end."""
+    if branch.done:
+        return branch
     own = branches.home_of(home, branch.name)
     if any(_stands(own, p) < end for p, end in enumerate(branch.forks[EVENTS])):
         say("The flow had not recorded its models that far: what it had is replayed.")
@@ -262,30 +275,3 @@ def _stands(home: Home, partition: int) -> int:
     """The offset at which a partition of a branch will be taken up."""
     newest = next(home.checkpoints().newest_first(partition), None)
     return newest.offset if newest else 0
-
-
-@dataclass(frozen=True)
-class BranchJob:
-    """Runs partitions of a branch as the live flow would.
-
-    Args:
-        root: The base's home.
-        branch: Which.
-        settings: Its own.
-    """
-
-    root: Path
-    branch: Branch
-    settings: Settings
-
-    def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[int]:
-        """See `flows.replay.engine.Job`."""
-        base, branch, settings = Home(self.root), self.branch, self.settings
-        log = branches.log_of(find_log(settings, base), base, branch)
-        home = branches.home_of(base, branch.name)
-        decisions = Undecided() if branch.models == "reused" else None
-        parts = Partitions(settings, find_stream(settings.stream), log, home, decisions)
-        lives = [parts.open(partition) for partition in partitions]
-        drive(lives, waiting=branch.models != "reused", report=report, tick=tick)
-        log.close()
-        return list(partitions)

@@ -9,6 +9,7 @@ import pytest
 from flows.__main__ import main
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, create_topics
+from flows.ingest import append_history
 from flows.partitions import Partitions
 from flows.streams.quotes_market import Market
 
@@ -93,6 +94,17 @@ def test_outputs_go_too_if_asked_and_the_run_goes_on(home, log, tmp_path):
     (tmp_path / "more.jsonl").write_bytes(b"\n".join(more))
     assert main(["ingest", "more.jsonl"]) == 0
     go_on(home)
+    assert sum(end for (topic, _), (_, end) in held(log).items() if topic == "events") == 3200
+
+
+def test_a_history_goes_on_where_its_beginning_was_trimmed(home, log):
+    assert main(["trim", "--before", at(0.8)]) == 0
+    starts = {place: start for place, (start, _) in held(log).items()}
+    longer = list(islice(Market(seed=3, rate_per_s=0.5).events(2.0), 3200))
+    assert append_history(log, longer, find_stream("quotes").peek()) == 3200
+    assert {place: start for place, (start, _) in held(log).items()} == starts
+    stored = [r.value for p in (0, 1) for r in log.read("events", p, log.start("events", p))]
+    assert set(longer[3000:]) < set(stored) < set(longer)
     assert sum(end for (topic, _), (_, end) in held(log).items() if topic == "events") == 3200
 
 

@@ -19,9 +19,9 @@ LIMIT_S = 5.0
 RUN = ("-m", "flows", "run")
 FITTING = """
 [training]
-every = "1h"
+every = "20m"
 min_rows = 100
-validation = "20m"
+validation = "5m"
 [h2o]
 memory = "300m"
 """
@@ -97,7 +97,7 @@ def test_a_run_that_is_stopped_goes_on_from_there_to_the_same_bytes(
 
 def test_a_stop_works_while_partitions_hold_at_a_boundary(tmp_path):
     home = tmp_path / "home"
-    fill(home, '[training]\nevery = "1h"\ntrainer = "external"\n', hours=1.5)
+    fill(home, '[training]\nevery = "20m"\ntrainer = "external"\n', hours=0.5)
     group = Group(home)
     until(group, lambda: grown(home, "snapshots") == 8)  # the first boundary, never decided
     assert "Stopped" in stopped(group, signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_a_stop_works_while_the_log_is_filled(tmp_path):
 
 def test_a_stop_ends_h2o_at_once_and_nothing_is_decided(tmp_path):
     home = tmp_path / "home"
-    fill(home, FITTING, hours=1.5)
+    fill(home, FITTING, hours=0.7)
     group = Group(home)
     until(group, lambda: any(home.glob("tmp/headwater-h2o-*/flatfile")))
     said = stopped(group, signal.SIGTERM)

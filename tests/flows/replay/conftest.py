@@ -100,6 +100,24 @@ def market(quotes_made, tmp_path):
 
 
 @pytest.fixture
+def half(quotes_made, quotes_settings, tmp_path):
+    """A home that has read the first half of the quotes, and the rest by partition."""
+    home, source = Home(tmp_path / "half"), quotes_made.log()
+    log = home.log()
+    create_topics(log, quotes.stream.partitions)
+    entries = [
+        [Entry(*record[1:]) for record in source.read("events", p, 0, max_records=10**6)]
+        for p in range(quotes.stream.partitions)
+    ]
+    for partition, of in enumerate(entries):
+        log.append("events", partition, of[: len(of) // 2])
+    log.close()
+    source.close()
+    run(quotes_settings, home)
+    return home, [of[len(of) // 2 :] for of in entries]
+
+
+@pytest.fixture
 def log(rides):
     log = rides.log()
     yield log

@@ -1,15 +1,21 @@
 """An audit says of each record whether it would be written again, and of the first why not."""
 
+import os
 import shutil
 import sqlite3
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from flows.replay import audit
+from flows.replay.audit import audited, job_of
+from flows.replay.held import InUseError, held
+from flows.replay.span import span_of
 from operators.shard import TOPICS
 from state.settings import changed
+from tests.flows.replay.conftest import run
 
 
 def stored(log, topic, partition=0):
@@ -152,11 +158,111 @@ def test_an_altered_event_shows_from_there_on(rides, rides_settings, log):
     assert "altered events" in found["cause"]
 
 
-def test_other_settings_than_the_recorded_ones_show(rides, rides_settings):
-    other = changed(rides_settings, {"online": {"rate": 0.01}})
-    (found,) = first(audit(home=rides.root, settings=other))
-    assert found["topic"] == "predictions"
-    assert "other settings" in found["cause"]
+def test_the_settings_of_today_do_not_change_the_past(market, quotes_settings):
+    said = []
+    other = changed(quotes_settings, {"online": {"rate": 0.01}, "decision": {"threshold": 0.3}})
+    found = audited(market, other, None, None, 1, Console(quiet=True), said.append)
+    assert not any(one.different for one in found.partitions)
+    assert said[1] == (
+        "With the settings as recorded: online.rate is 0.01 today, 0.08 when recorded; "
+        "decision.threshold is 0.3 today, 0.5 when recorded."
+    )
+
+
+def test_without_a_note_of_the_settings_those_of_today_are_taken(market, quotes_settings):
+    shutil.rmtree(market.root / "checkpoints")
+    other = changed(quotes_settings, {"online": {"rate": 0.01}})
+    found = first(audit(home=market.root, settings=other))
+    assert {one["partition"] for one in found} == set(range(8))
+    assert {one["topic"] for one in found} == {"predictions"}
+    assert "other settings" in found[0]["cause"]
+
+
+def test_settings_that_changed_on_the_way_change_there_again(half, quotes_settings):
+    """The first half was made with a rate, the second with another."""
+    home, entries = half
+    log = home.log()
+    for partition, of in enumerate(entries):
+        log.append("events", partition, of)
+    log.close()
+    run(changed(quotes_settings, {"online": {"rate": 0.3}}), home)
+    said = []
+    found = audited(home, quotes_settings, None, None, 1, Console(quiet=True), said.append)
+    assert not any(one.different for one in found.partitions)
+    assert sum(one.identical["predictions"] for one in found.partitions) > 1000
+    assert "online.rate is 0.08 today, 0.08 then 0.3 when recorded" in said[1]
+
+
+class Halted(Exception):  # noqa: N818 - not an error
+    pass
+
+
+def halting(job, after):
+    """Run an audit's work up to a step."""
+    steps = iter(range(after))
+
+    def report(_):
+        if next(steps, None) is None:
+            raise Halted
+
+    with pytest.raises(Halted):
+        job(range(8), report, lambda: None)
+
+
+def test_an_audit_that_was_stopped_goes_on_where_it_was(market, quotes_settings):
+    often = changed(quotes_settings, {"checkpoints": {"every": "1ms"}})
+    console = Console(quiet=True)
+    tamper(market, "predictions", 3, field("probability", 0.25))
+    whole = audited(market, often, None, None, 1, console)
+    assert list((market.root / "audits").iterdir()) == []
+    log = market.log()
+    job = job_of(market, log, often, span_of(log, None, None))
+    log.close()
+    halting(job, after=20)
+    said, steps = [], []
+    assert job(range(8), steps.append, lambda: None) == whole.partitions
+    assert sum(step.records for step in steps) < sum(one.end for one in whole.partitions) - 300
+    assert audited(market, often, None, None, 1, console, said.append) == whole
+    assert "going on where it was stopped, 0 records left" in said[0]
+    assert list((market.root / "audits").iterdir()) == []
+
+
+def test_an_audit_does_not_go_on_in_a_log_that_changed(market, quotes_settings):
+    def job():
+        log = market.log()
+        found = job_of(market, log, quotes_settings, span_of(log, None, None))
+        newest = log.end("predictions", 2) - 1
+        log.close()
+        return found, newest
+
+    before, newest = job()
+    before(range(8), lambda _: None, lambda: None)
+    tamper(market, "predictions", newest, field("probability", 0.5), partition=2)
+    after, _ = job()
+    assert before.going_on()
+    assert not after.going_on()
+    (found,) = first(audit(home=market.root, settings=quotes_settings))
+    assert (found["partition"], found["sequence"]) == (2, newest)
+
+
+def test_the_newest_three_stopped_audits_are_kept(market, quotes_settings):
+    for number in range(5):
+        folder = market.root / "audits" / str(number)
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    audit(home=market.root, settings=quotes_settings)
+    assert {path.name for path in (market.root / "audits").iterdir()} == {"2", "3", "4"}
+
+
+def test_the_same_audit_twice_at_once_is_refused(market, quotes_settings):
+    log = market.log()
+    job = job_of(market, log, quotes_settings, span_of(log, None, None))
+    log.close()
+    with (
+        held(job.folder, "audit"),
+        pytest.raises(InUseError, match=f"audit must be free; got '{job.folder.name}' in use"),
+    ):
+        audit(home=market.root, settings=quotes_settings)
 
 
 def test_an_altered_artifact_is_named(rides, rides_settings):

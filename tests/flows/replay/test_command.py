@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.replay import branch as branches
+from flows.train import flow
 from tests.flows.replay.test_audit import field, tamper
 
 REPOSITORY = Path(__file__).parents[3]
@@ -140,20 +142,35 @@ def test_a_bad_argument_is_one_line_before_any_work(home, capsys, argv, message)
     assert not (home.root / "branches").exists()
 
 
-def test_ctrl_c_leaves_a_branch_that_the_same_command_ends(home, tmp_path, capsys):
-    words = [sys.executable, "-m", "flows", "replay", "--set", "online.rate=0.4", "-w", "2"]
+WHAT_IF = ("--set", "online.rate=0.4")
+
+
+@pytest.mark.parametrize(
+    ("words", "begun"), [(("-w", "2", *WHAT_IF), "Branch "), ((), "Audit of the start to the end")]
+)
+def test_ctrl_c_says_how_far_it_came_and_the_same_command_ends_it(home, capsys, words, begun):
+    argv = [sys.executable, "-m", "flows", "replay", *words]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
-        assert said.startswith("Branch ")
+        assert said.startswith(begun)
         process.send_signal(signal.SIGINT)
         left = process.stderr.read()
     assert process.returncode == 130, left
-    assert left.splitlines()[-1].startswith("headwater: stopped: the same command goes on")
+    *_, reached, last = left.splitlines()
+    total = f"{held(home, 'events'):,} records read."
+    assert re.fullmatch(rf"Stopped (at 2024-.*|before the first event), \d+ of {total}", reached)
+    assert last == "headwater: stopped: the same command goes on where it was"
     assert "Traceback" not in left
-    (branch,) = branches.branches_of(home)
-    assert not branch.done
-    assert ended("--set", "online.rate=0.4") == 0
-    assert branches.find_branch(home, branch.name).done
+    assert not any(branch.done for branch in branches.branches_of(home))
+    assert ended(*words[2:]) == 0
+    assert all(branch.done for branch in branches.branches_of(home))
+    assert list((home.root / "audits").glob("*")) == []
     capsys.readouterr()
+
+
+def test_the_training_flow_refuses_a_pinned_model_in_a_line(home, monkeypatch):
+    Path("headwater.toml").write_text(TOML.replace("[training]", '[training]\npinned = "gbm-1"'))
+    with pytest.raises(SystemExit, match=r"training\.pinned must be empty .*; got 'gbm-1'$"):
+        flow()

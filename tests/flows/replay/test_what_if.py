@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -12,7 +12,7 @@ import pytest
 from flows.home import Home, create_topics
 from flows.replay import branch as branches
 from flows.replay import what_if
-from flows.replay.branch import BranchError
+from flows.replay.held import InUseError, held
 from operators.decisions import PublishedModels
 from operators.journal import Activated, Journal
 from operators.shard import TOPICS
@@ -160,7 +160,8 @@ def test_a_pinned_model_must_be_known(rides, rides_settings):
 def test_fits_are_made_again_where_the_training_changed(rides, rides_settings):
     before = files(rides)
     since = second_boundary(rides)
-    requests = what_if({"training.every": "1h"}, since, home=rides.root, settings=rides_settings)
+    asked = {"home": rides.root, "settings": rides_settings}
+    requests = what_if({"training.every": "1h"}, since, since + timedelta(hours=3), **asked)
     branch = only_branch(rides)
     assert branch.models == "refitted"
     log = branches.log_of(rides.log(), rides, branch)
@@ -177,10 +178,10 @@ def test_fits_are_made_again_where_the_training_changed(rides, rides_settings):
 
 KILLED = """
 import os, sys
-from flows.replay import engine, what_if
+from flows.replay import branch_job, what_if
 from state.settings import settings_from
 
-drive = engine.drive
+drive = branch_job.drive
 
 def some(lives, *, waiting, report, tick):
     left = iter(range(12))
@@ -192,7 +193,7 @@ def some(lives, *, waiting, report, tick):
 
     drive(lives, waiting=waiting, report=until, tick=tick)
 
-sys.modules["flows.replay.what_if"].drive = some
+branch_job.drive = some
 what_if({"online.rate": 0.4}, home=sys.argv[1], settings=settings_from(eval(sys.argv[2])))
 """
 
@@ -220,7 +221,7 @@ def test_the_same_question_again_is_answered_from_what_is_there(market, quotes_s
     asked = {"home": market.root, "settings": quotes_settings}
     first = what_if({"decision.threshold": 0.3}, **asked)
     written = files(branches.home_of(market, only_branch(market).name))
-    again = what_if({"decision.threshold": 0.3}, **asked, workers=2)
+    again = what_if({"decision.threshold": 0.3}, **asked)
     assert again.equals(first)
     assert files(branches.home_of(market, only_branch(market).name)) == written
 
@@ -246,8 +247,8 @@ def test_the_same_what_if_twice_at_once_is_refused(market, quotes_settings):
     what_if({"online.rate": 0.2}, **asked)
     name = only_branch(market).name
     with (
-        branches.held(market, name),
-        pytest.raises(BranchError, match=f"branch must be free; got '{name}' in use"),
+        held(branches.home_of(market, name).root, "branch"),
+        pytest.raises(InUseError, match=f"branch must be free; got '{name}' in use"),
     ):
         what_if({"online.rate": 0.2}, **asked)
 

@@ -1,0 +1,61 @@
+"""The work of a what-if: partitions of a branch run as the live flow would, and compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from flows.configuration import find_stream
+from flows.home import Home
+from flows.logs import find_log
+from flows.partitions import Partitions
+from flows.replay import branch as branches
+from flows.replay.branch import Branch
+from flows.replay.engine import Report, Tick, drive
+from flows.replay.requests import requests_of
+from flows.replay.span import Span
+from operators.decisions import Undecided
+from state.branch_log import BranchLog
+from state.log import EVENTS
+from state.settings import Settings
+
+
+@dataclass(frozen=True)
+class BranchJob:
+    """See `flows.replay.engine.Job`; a branch that is done is only compared.
+
+    Args:
+        root: The base's home.
+        branch: Which.
+        settings: Its own.
+        span: What to compare.
+    """
+
+    root: Path
+    branch: Branch
+    settings: Settings
+    span: Span
+
+    def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[pl.DataFrame]:
+        """Run, and compare."""
+        home, branch = Home(self.root), self.branch
+        base = find_log(self.settings, home)
+        log = branches.log_of(base, home, branch)
+        if not branch.done:
+            self._run(log, partitions, report, tick)
+        found = []
+        for partition in partitions:
+            end = branch.forks[EVENTS][partition]
+            found.append(requests_of(base, log, partition, self.span.firsts[partition], end))
+            tick()
+        log.close()
+        return found
+
+    def _run(self, log: BranchLog, partitions: Sequence[int], report: Report, tick: Tick) -> None:
+        settings, reused = self.settings, self.branch.models == "reused"
+        home = branches.home_of(Home(self.root), self.branch.name)
+        decisions = Undecided() if reused else None
+        parts = Partitions(settings, find_stream(settings.stream), log, home, decisions)
+        lives = [parts.open(partition) for partition in partitions]
+        drive(lives, waiting=not reused, report=report, tick=tick)

@@ -1,0 +1,85 @@
+"""The requests of a partition, each as it was answered on both sides."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+
+from state.columns import schema_of, table_of
+from state.log import EVENTS, Log, offset_at
+from state.outputs import Prediction
+from state.topic_rows import decoder_of
+
+ANSWERS = ("probability", "online", "offline", "residual", "decision", "model")
+PLACE = ("partition", "offset")
+_FACTS = ("id", "event_time", "key")
+_READ_RECORDS = 10_000
+
+
+class _Labelled(msgspec.Struct, frozen=True):
+    """What is needed of an outcome."""
+
+    offset: int
+    label: int
+
+
+def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) -> pl.DataFrame:
+    """A row for each request of `events` from `first` up to `end`, see `what_if`.
+
+    Args:
+        base: What was recorded.
+        branch: What was made of it.
+        partition: Of both.
+        first: Offset in `events`.
+        end: Offset in `events` that the branch does not go beyond.
+    """
+
+    def rows(
+        log: Log, topic: str, kind: type[msgspec.Struct], names: Sequence[str]
+    ) -> pl.DataFrame:
+        pieces = _pieces(log, topic, kind, (*names, "offset"), partition, first, end)
+        table = pa.concat_tables(pieces)
+        return pl.DataFrame(table).filter(pl.col("offset").is_between(first, end, closed="left"))
+
+    recorded = rows(base, "predictions", Prediction, (*_FACTS, *ANSWERS))
+    made = rows(branch, "predictions", Prediction, ANSWERS)
+    # Labels follow from the events alone; the branch has none that came after its end.
+    labels = rows(branch, "outcomes", _Labelled, ["label"])
+    answers = [f"{name}_{side}" for side in ("base", "branch") for name in ANSWERS]
+    return (
+        recorded.rename({name: f"{name}_base" for name in ANSWERS})
+        .join(made.rename({name: f"{name}_branch" for name in ANSWERS}), on="offset")
+        .join(labels, on="offset", how="left")
+        .with_columns(partition=pl.lit(partition, pl.Int64))
+        .select(*_FACTS, *PLACE, "label", *answers)
+    )
+
+
+def _pieces(
+    log: Log,
+    topic: str,
+    kind: type[msgspec.Struct],
+    names: Sequence[str],
+    partition: int,
+    first: int,
+    end: int,
+) -> Iterator[pa.Table]:
+    """Tables of what may be about these requests; fields that are not named are not decoded."""
+    columns, decode = decoder_of(kind, names)
+    yield schema_of(columns).empty_table()
+    at = _start(log, topic, partition, first)
+    while records := log.read(topic, partition, at, max_records=_READ_RECORDS):
+        rows = [decode(record.value) for record in records]
+        yield table_of(columns, rows)
+        if topic == "predictions" and rows[-1].offset >= end:  # they are in the requests' order
+            return
+        at += len(records)
+
+
+def _start(log: Log, topic: str, partition: int, first: int) -> int:
+    """Where to begin: an output is appended with its request's append time or a later one's."""
+    if first >= log.end(EVENTS, partition):
+        return log.end(topic, partition)
+    time = log.read(EVENTS, partition, first, max_records=1)[0].append_time
+    return offset_at(log, topic, partition, time)

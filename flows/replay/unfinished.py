@@ -1,0 +1,76 @@
+"""Audits that were stopped: what they had found, kept in the home until they are done."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from flows.home import Home
+from flows.replay.checking import Checked
+from flows.replay.held import is_held
+from flows.replay.recorded import Stretch
+from flows.replay.span import Span
+from operators.shard import Shard
+from state.checkpoints import Checkpoint, CheckpointStore
+from state.log import Log, offset_at
+from state.settings import deciding
+
+_KEPT = 3
+
+
+class _Unfinished(msgspec.Struct):
+    """A checkpoint's `shard`: the shard's own bytes, and what had been found."""
+
+    shard: bytes
+    checked: Checked
+
+
+def folder_of(
+    home: Home, log: Log, span: Span, shape: str, stretches: Sequence[Sequence[Stretch]]
+) -> Path:
+    """Where an audit keeps what it found: another one if range, code, settings or log change.
+
+    Of what is recorded the newest prediction of each partition stands for all, by its chain.
+    """
+    newest = [_newest(log, partition, span.until) for partition in range(len(span.ends))]
+    settings = [[(one.begin, deciding(one.settings)) for one in of] for of in stretches]
+    question = msgspec.json.encode((span, shape, settings, newest), order="sorted")
+    return _root(home) / hashlib.sha256(question).hexdigest()[:10]
+
+
+def drop_old(home: Home) -> None:
+    """Give up all but the newest few that nobody is at."""
+    folders = [path for path in _root(home).glob("*") if path.is_dir()]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        if not is_held(folder):
+            shutil.rmtree(folder)
+
+
+def keep(folder: Path, shard: Shard, checked: Checked) -> None:
+    """Write down how far a partition is."""
+    position = shard.position
+    state = msgspec.msgpack.encode(_Unfinished(shard.snapshot(), checked))
+    place = shard.shape, shard.partition, position.offset
+    CheckpointStore(folder).save(Checkpoint(*place, {}, position.boundary, False, state))
+
+
+def kept(folder: Path, partition: int) -> tuple[Checkpoint, Checked] | None:
+    """How far a partition is, as a checkpoint of its shard and what had been found."""
+    for one in CheckpointStore(folder).newest_first(partition):
+        found = msgspec.msgpack.decode(one.shard, type=_Unfinished)
+        return msgspec.structs.replace(one, shard=found.shard), found.checked
+    return None
+
+
+def _newest(log: Log, partition: int, until: int | None) -> bytes:
+    """The last prediction before the end of the range."""
+    topic = "predictions"
+    end = log.end(topic, partition) if until is None else offset_at(log, topic, partition, until)
+    held = end > log.start(topic, partition)
+    return log.read(topic, partition, end - 1, max_records=1)[0].value if held else b""
+
+
+def _root(home: Home) -> Path:
+    return home.root / "audits"

@@ -1,0 +1,195 @@
+"""Where a branch leaves history, beside what else is at work on the same home."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flows.__main__ import main
+from flows.replay import branch as branches
+from flows.replay import what_if
+from flows.replay.branch import BranchError
+from operators.decisions import PublishedModels
+from operators.shard import TOPICS
+from state.log import EVENTS
+from state.settings import changed
+from tests.flows.replay.conftest import QUOTES, run
+from tests.flows.replay.test_what_if import BOTH, everything, only_branch, sides
+
+REPOSITORY = Path(__file__).parents[3]
+LIVE = """
+import sys
+from pathlib import Path
+from flows.home import Home
+from state.settings import settings_from
+from tests.flows.replay.conftest import run
+run(settings_from(eval(sys.argv[2])), Home(Path(sys.argv[1])))
+"""
+
+
+def records(home):
+    log = home.log()
+    held = {
+        (topic, p): log.read(topic, p, log.start(topic, p), max_records=10**6)
+        for topic in (*TOPICS, EVENTS, "activations", "snapshots")
+        for p in range(8)
+    }
+    log.close()
+    return held
+
+
+def middle_boundary(home):
+    """A boundary that all partitions have a checkpoint of, and a moment a little later."""
+    store = home.checkpoints()
+    common = set.intersection(
+        *({c.boundary for c in store.newest_first(p, at_boundary=True)} for p in range(8))
+    )
+    boundary = sorted(common)[len(common) // 2]
+    return boundary, datetime.fromtimestamp(boundary / 1e6 + 5, UTC)
+
+
+def extend(home, rest):
+    log = home.log()
+    for partition, entries in enumerate(rest):
+        log.append(EVENTS, partition, entries)
+    log.close()
+
+
+def test_a_what_if_beside_a_live_flow_disturbs_neither(half, quotes_made, quotes_settings):
+    home, rest = half
+    asked = {"home": home.root, "settings": quotes_settings}
+    extend(home, rest)
+    words = [sys.executable, "-c", LIVE, str(home.root), repr(QUOTES)]
+    with subprocess.Popen(words, cwd=REPOSITORY) as live:
+        what_if({"online.rate": 0.2}, **asked)
+    assert live.returncode == 0
+    assert records(home) == records(quotes_made)
+    ended = what_if({"online.rate": 0.2}, **asked)
+    assert only_branch(home).done
+    beside = everything(home, only_branch(home))
+    branches.remove(home, only_branch(home).name)
+    assert ended.equals(what_if({"online.rate": 0.2}, **asked))
+    afterwards = everything(home, only_branch(home))
+    assert {place: beside[place] for place in afterwards if place[0] in TOPICS} == {
+        place: of for place, of in afterwards.items() if place[0] in TOPICS
+    }
+
+
+def test_a_branch_without_an_end_keeps_the_end_that_the_log_had(half, quotes_settings):
+    home, rest = half
+    asked = {"home": home.root, "settings": quotes_settings}
+    before = what_if({"online.rate": 0.2}, **asked)
+    extend(home, rest)
+    run(quotes_settings, home)
+    again = what_if({"online.rate": 0.2}, **asked)
+    # What was asked just before that end may have its label by now, but not on the branch.
+    assert again.equals(before)
+    assert only_branch(home).until is None
+
+
+def test_where_the_head_is_gone_a_what_if_leaves_at_a_boundary_that_is_left(
+    market, quotes_settings, tmp_path, monkeypatch
+):
+    boundary, since = middle_boundary(market)
+    asked = {"home": market.root, "settings": quotes_settings}
+    whole = what_if({"online.rate": 0.2}, since, **asked)
+    branches.remove(market, only_branch(market).name)
+    trim(market, since, tmp_path, monkeypatch)
+    assert what_if({"online.rate": 0.2}, since, **asked).equals(whole)
+    assert only_branch(market).boundary == boundary
+    log = market.log()
+    first = log.start(EVENTS, 0)
+    log.close()
+    assert first > 0
+    with pytest.raises(ValueError, match=f"first offset left in events/0 is {first} "):
+        what_if({"online.rate": 0.3}, **asked)
+
+
+def test_a_trim_keeps_what_a_branch_reads(market, quotes_settings, tmp_path, monkeypatch, capsys):
+    _, since = middle_boundary(market)
+    asked = {"home": market.root, "settings": quotes_settings}
+    before = what_if({"online.rate": 0.2}, since, **asked)
+    newest = datetime.fromtimestamp(
+        max(record[-1].append_time for record in records(market).values() if record) / 1e6, UTC
+    )
+    trim(market, newest, tmp_path, monkeypatch)
+    assert "branches need some of it: `headwater branches --remove`" in capsys.readouterr().out
+    begins = only_branch(market).begins
+    log = market.log()
+    assert [log.start(EVENTS, p) for p in range(8)] == begins
+    log.close()
+    assert min(begins) > 0
+    assert what_if({"online.rate": 0.2}, since, **asked).equals(before)
+    branches.remove(market, only_branch(market).name)
+    trim(market, newest, tmp_path, monkeypatch)
+    assert "branches need" not in capsys.readouterr().out
+    log = market.log()
+    assert all(log.start(EVENTS, p) > begins[p] for p in range(8))
+    log.close()
+
+
+def trim(home, before, folder, monkeypatch):
+    (folder / "headwater.toml").write_text(
+        'stream = "quotes"\n[training]\nevery = "10m"\ntrainer = "external"\nwait = false\n'
+    )
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HEADWATER_HOME", str(home.root))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    assert main(["trim", "--all", "--before", before.isoformat()]) == 0
+
+
+def test_other_features_begin_at_the_head_with_decisions_of_their_own(market, quotes_settings):
+    _, since = middle_boundary(market)
+    changes = {"stream": "tests.flows.replay.other_quotes:stream", "training.min_rows": 100_000}
+    requests = what_if(changes, since, home=market.root, settings=quotes_settings)
+    branch = only_branch(market)
+    assert (branch.boundary, branch.begins, branch.models) == (0, [0] * 8, "refitted")
+    log = branches.log_of(market.log(), market, branch)
+    outcome = msgspec.json.decode(log.read("outcomes", 0, 0)[0].value)
+    decided = PublishedModels(log).records()
+    log.close()
+    assert {one.status for one in decided} == {"skipped"}
+    base = market.log()
+    gone = msgspec.json.decode(base.read("outcomes", 0, 0)[0].value).keys() - outcome.keys()
+    base.close()
+    assert gone
+    recorded, replayed = sides(requests)
+    assert len(requests) > 300
+    assert not recorded["online"].equals(replayed["online"])
+
+
+def test_another_river_model_begins_at_the_head(market, quotes_settings):
+    _, since = middle_boundary(market)
+    tree = {"class": "tree.HoeffdingTreeClassifier", "grace_period": 20}
+    asked = {"home": market.root, "settings": quotes_settings}
+    requests = what_if({"online.river": tree}, since, **asked)
+    branch = only_branch(market)
+    assert (branch.boundary, branch.begins) == (0, [0] * 8)
+    recorded, replayed = sides(requests)
+    assert recorded.columns == list(BOTH)
+    assert not recorded["online"].equals(replayed["online"])
+    assert replayed["online"].is_between(0, 1).all()
+    assert what_if({"online.river": tree}, since, **asked).equals(requests)
+
+
+def test_other_code_does_not_go_on_with_a_branch(market, quotes_settings):
+    asked = {"home": market.root, "settings": quotes_settings}
+    done = what_if({"online.rate": 0.2}, **asked)
+    branch = only_branch(market)
+    older = msgspec.structs.replace(branch, shape="1 quotes 0123")
+    branches.save(market, older)
+    assert what_if({"online.rate": 0.2}, **asked).equals(done)
+    branches.save(market, msgspec.structs.replace(older, done=False))
+    with pytest.raises(BranchError, match=f"what began it, '1 quotes 0123'; got '{branch.shape}'"):
+        what_if({"online.rate": 0.2}, **asked)
+
+
+def test_what_changes_is_counted_from_the_settings_as_recorded(market, quotes_settings):
+    today = changed(quotes_settings, {"online": {"rate": 0.3}})
+    requests = what_if({"decision.threshold": 0.3}, home=market.root, settings=today)
+    recorded, replayed = sides(requests)
+    assert recorded.drop("decision").equals(replayed.drop("decision"))
+    assert only_branch(market).changes == {"decision.threshold": 0.3}
