@@ -45,6 +45,14 @@ kafka:
 kafka-stop:
     python tests/kafka/broker.py stop
 
+# Measure the throughput through that broker
+bench-kafka *args: kafka
+    python -m bench.bench_kafka {{ args }}
+
+# Break a flow on Kafka in every way and compare what it wrote: some ten minutes
+kafka-matrix *args:
+    python -m tests.kafka.matrix {{ args }}
+
 # Measure the throughput, and the quality of the last run
 bench:
     python bench/bench_throughput.py

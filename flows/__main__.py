@@ -9,17 +9,37 @@ from typing import NoReturn
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.commands.branches import BRANCHES
+from flows.commands.clocks import CLOCKS
+from flows.commands.dead_letters import DEAD_LETTERS
 from flows.commands.doctor import DOCTOR
 from flows.commands.errors import TOLD, root_of
 from flows.commands.export import EXPORT
 from flows.commands.ingest import INGEST
 from flows.commands.models import MODELS
 from flows.commands.replay import REPLAY
+from flows.commands.rollback import ROLLBACK
 from flows.commands.run import RUN
+from flows.commands.serve import SERVE
+from flows.commands.status import STATUS
 from flows.commands.topics import TOPICS
 from flows.commands.trim import TRIM
 
-_VERBS = (RUN, INGEST, EXPORT, REPLAY, BRANCHES, MODELS, TRIM, TOPICS, DOCTOR)
+_VERBS = (
+    RUN,
+    INGEST,
+    EXPORT,
+    REPLAY,
+    BRANCHES,
+    MODELS,
+    ROLLBACK,
+    SERVE,
+    STATUS,
+    TRIM,
+    TOPICS,
+    DEAD_LETTERS,
+    CLOCKS,
+    DOCTOR,
+)
 _EPILOG = """\
 settings: headwater.toml here, or the file that HEADWATER_CONFIG names
 home:     ./var, or the directory that HEADWATER_HOME names

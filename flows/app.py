@@ -10,6 +10,7 @@ from functools import partial
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
+from flows.artifacts import reaching
 from flows.configuration import find_stream
 from flows.demo import fill
 from flows.fitting import Fitter
@@ -47,11 +48,13 @@ class App:
         self._settings, self._home, self._console, self._stop = settings, home, console, stop
         self._stream = find_stream(settings.stream)
         self._log = open_log(settings, self._stream, home)
-        fill(home, self._log, self._stream, until, console, stop)
+        if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
+            fill(home, self._log, self._stream, until, console, stop)
         self._partitions = range(self._log.partitions("events"))
         self._opened = Partitions(settings, self._stream, self._log, home)
         self._offsets: dict[int, int] = {}
         self._event_time = 0
+        self._held = 0
         self._started = time.monotonic()
         self._progress = RunProgress(console, self._left())
 
@@ -60,7 +63,8 @@ class App:
         training = self._settings.training
         trainer: Callable[[], Trainer] | None = None
         if training.trainer == "embedded" and not training.pinned:
-            fitter = Fitter(self._settings, self._stream, self._home, self._progress.say)
+            home = reaching(self._home, self._settings, self._log)
+            fitter = Fitter(self._settings, self._stream, home, self._progress.say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
         source = EventsSource(
             self._partitions, self._open, self._stop, follow=self._settings.follow
@@ -88,6 +92,18 @@ class App:
             shard.partition, shard.position.offset - before, shard.event_time, shard.losses()
         )
         self._tell_waiting()
+        self._tell_held(live.reader.holding)
+
+    def _tell_held(self, boundary: int) -> None:
+        """Say, once for each boundary, that another process must decide it."""
+        training = self._settings.training
+        if boundary <= self._held or training.trainer == "embedded" or not training.wait:
+            return
+        self._held = boundary
+        if not training.pinned and not self._opened.published.champion_at(boundary)[0]:
+            self._progress.say(
+                f"Waiting for the fit at {told(boundary)}: by `flows.train`, or from a mirror."
+            )
 
     def _tell_waiting(self) -> None:
         if self._settings.follow and all(

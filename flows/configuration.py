@@ -19,17 +19,21 @@ class ConfigurationError(ValueError):
     """The settings cannot be used; the message is one line and says where."""
 
 
-def load_settings() -> Settings:
-    """The settings in `HEADWATER_CONFIG`, or `headwater.toml` here, or the defaults.
+def load_settings(named: Path | str | None = None) -> Settings:
+    """The settings in a file; none named: in `HEADWATER_CONFIG`, `headwater.toml`, the defaults.
+
+    Args:
+        named: The file; it must be there.
 
     Raises:
         ConfigurationError: The file is missing, no TOML, or holds what no setting takes.
     """
-    named = os.environ.get("HEADWATER_CONFIG")
+    where = "settings" if named else "HEADWATER_CONFIG"
+    named = named or os.environ.get("HEADWATER_CONFIG")
     path = Path(named or "headwater.toml")
     if not path.exists():
         if named:
-            msg = f"HEADWATER_CONFIG must name a file; got {named}"
+            msg = f"{where} must name a file; got {named}"
             raise ConfigurationError(msg)
         return Settings()
     try:

@@ -60,22 +60,22 @@ def export(
         message = f"Parquet must know the rows of its topic; got none in the export of {topic!r}"
         raise ValueError(message)
     history = History(log, topic, since, until)
-    pieces = _told(history, on_progress)
+    written = 0
+
+    def told() -> Iterator[list[Placed]]:
+        nonlocal written
+        for piece in history.pieces():
+            yield piece
+            written += len(piece)
+            if on_progress:
+                on_progress(written, len(history))
+
     with _replacing(out) as path:
         if parquet and rows is not None:
-            _write_parquet(path, pieces, rows)
+            _write_parquet(path, told(), rows)
         else:
-            _write_lines(path, pieces, CODECS.get(out.suffix), enveloped=topic == EVENTS)
-    return len(history)
-
-
-def _told(history: History, tell: Callable[[int, int], None] | None) -> Iterator[list[Placed]]:
-    done = 0
-    for piece in history.pieces():
-        yield piece
-        done += len(piece)
-        if tell:
-            tell(done, len(history))
+            _write_lines(path, told(), CODECS.get(out.suffix), enveloped=topic == EVENTS)
+    return written
 
 
 def _write_lines(

@@ -2,18 +2,26 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from flows.configuration import ConfigurationError
+from flows.foreign_topics import ForeignTopics
+from operators.decisions import ROLLBACKS
+from state.atomic import write_atomically
+from state.ingested import INGESTED
 from state.kafka_cluster import Cluster
 from state.kafka_log import KafkaLog
 from state.kafka_topics import Topics
 from state.log import EVENTS
-from state.settings import Kafka
+from state.settings import Kafka, Settings
 
-_ROLES = {EVENTS: "ingest", "models": "trainer"}
+_ROLES = {EVENTS: "ingest", INGESTED: "ingest", "models": "trainer", ROLLBACKS: "operator"}
 """What a process of its own may write; all other topics are written by the shard's."""
 
 
@@ -41,6 +49,55 @@ def kafka_topics(settings: Kafka) -> Topics:
         return Topics(cluster, cluster.consumer({}), settings.replication)
 
 
+def foreign_topics(
+    settings: Settings,
+    topics: Iterable[str],
+    position: Callable[[str], int | None],
+    now: Callable[[], int],
+) -> ForeignTopics:
+    """Foreign topics in the cluster that the settings name; it raises more than `kafka_log`."""
+    ingest, kafka = settings.ingest, settings.kafka
+    if ingest.bootstrap:
+        kafka = replace(kafka, bootstrap=ingest.bootstrap, options=ingest.options)
+    with _configuring():
+        cluster = _cluster(kafka)
+    return ForeignTopics(cluster, topics, position, now, skip_lost=ingest.skip_lost)
+
+
+class _Log(msgspec.Struct, frozen=True):
+    """What `kafka.json` of a home says: the log that its checkpoints belong to."""
+
+    cluster: str
+    prefix: str
+
+
+def check_home(settings: Kafka, root: Path, *, note: bool) -> None:
+    """Refuse a home whose checkpoints belong to another log.
+
+    Args:
+        settings: Name the log.
+        root: Of the home.
+        note: Make the home know it from now on.
+
+    Raises:
+        ConfigurationError: It was used with another cluster or prefix.
+    """
+    with _configuring():
+        ours = _Log(_cluster(settings).id(), settings.prefix)
+    path = root / "kafka.json"
+    if not path.exists():
+        if note:
+            write_atomically(path, msgspec.json.encode(ours))
+        return
+    theirs = msgspec.json.decode(path.read_bytes(), type=_Log)
+    if theirs != ours:
+        msg = (
+            f"home must be of cluster {ours.cluster!r}, prefix {ours.prefix!r}; got one of "
+            f"{theirs.cluster!r}, {theirs.prefix!r} in {path}: give each log a HEADWATER_HOME"
+        )
+        raise ConfigurationError(msg)
+
+
 @contextmanager
 def _configuring() -> Iterator[None]:
     try:
@@ -51,7 +108,7 @@ def _configuring() -> Iterator[None]:
 
 def _cluster(settings: Kafka) -> Cluster:
     options = {name: _secret(name, value, os.environ) for name, value in settings.options.items()}
-    return Cluster(settings.bootstrap, options)
+    return Cluster(settings.bootstrap, options, patience_s=settings.patience / 1e6)
 
 
 def _secret(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.configuration import ConfigurationError
-from flows.home import Home, create_topics, wanted_topics
+from flows.home import Home, create_topics, fitting_topics
 from state.log import Log, Trimmable, UnknownTopicError
 from state.settings import Settings
 from state.stream import Stream
@@ -50,12 +50,37 @@ def open_log(settings: Settings, stream: Stream, home: Home) -> Trimmable:
     if settings.log == "sqlite":
         create_topics(log, partitions)
     else:
-        _check_topics(log, partitions)
+        check_topics(log, partitions)
+        check_cluster(settings, home, note=True)
     return log
 
 
-def _check_topics(log: Log, partitions: int) -> None:
-    for topic, wanted in wanted_topics(partitions).items():
+def check_cluster(settings: Settings, home: Home, *, note: bool = False) -> None:
+    """Refuse a home whose checkpoints belong to another log in Kafka.
+
+    Args:
+        settings: Name the log.
+        home: Knows the log that it was first used with.
+        note: Make the home know it from now on.
+
+    Raises:
+        ConfigurationError: It was used with another cluster or prefix.
+    """
+    if settings.log == "kafka":
+        with needing_kafka():
+            from flows.kafka import check_home  # noqa: PLC0415 - needs an extra
+
+            check_home(settings.kafka, home.root, note=note)
+
+
+def check_topics(log: Log, partitions: int) -> None:
+    """Refuse a log in Kafka that is not as a run needs it.
+
+    Raises:
+        UnknownTopicError: It lacks a topic.
+        ValueError: A topic has another number of partitions.
+    """
+    for topic, wanted in fitting_topics(log, partitions).items():
         try:
             found = log.partitions(topic)
         except UnknownTopicError as error:

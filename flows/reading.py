@@ -9,16 +9,20 @@ from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home
 from flows.logs import find_log
 from models.registry import Published
+from operators.decisions import ROLLBACKS, RolledBack
 from operators.journal import Activated, Crossed
 from operators.snapshots import Committed
+from state.ingested import INGESTED, Ingested
 from state.log import EVENTS
 from state.reading import scan
 from state.topic_rows import Declared
 
 _RECORDS: dict[str, Declared] = {
     "activations": (Activated, Crossed),
+    INGESTED: Ingested,
     "snapshots": Committed,
     "models": Published,
+    ROLLBACKS: RolledBack,
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from heapq import merge
 
+from state.artifact_chunks import is_chunk
 from state.batches import batches
 from state.log import Log, offset_at
 from state.topic_rows import Placed
@@ -15,7 +16,7 @@ _READ_RECORDS = 1000
 class History:
     """What a topic holds now of a span of append time; what is appended later is not seen.
 
-    Partitions are merged by append time, ties by partition.
+    Partitions are merged by append time, ties by partition; chunks of model files are left out.
 
     Args:
         log: Where.
@@ -34,7 +35,7 @@ class History:
         self._held = [self._span(p, since, until) for p in range(log.partitions(topic))]
 
     def __len__(self) -> int:
-        """How many records."""
+        """How many records, chunks included."""
         return sum(map(len, self._held))
 
     def __iter__(self) -> Iterator[Placed]:
@@ -63,5 +64,5 @@ class History:
         while held:
             most = min(_READ_RECORDS, len(held))
             records = self._log.read(self._topic, partition, held[0], max_records=most)
-            yield from (Placed(partition, record) for record in records)
+            yield from (Placed(partition, r) for r in records if not is_chunk(self._topic, r))
             held = held[len(records) :]

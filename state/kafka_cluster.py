@@ -20,7 +20,8 @@ MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + 2**20
 _FIRST_S = 15.0
 _TRY_S = 1.0
 _NOTICE_S = 3.0
-_REPEAT_S = 25.0
+_REPEAT_S = 5.0
+_SPARE_S = 60.0
 
 _READS = {
     "group.id": "headwater",  # librdkafka wants one; nothing is ever committed to it
@@ -38,7 +39,6 @@ _WRITES = {
     "enable.idempotence": True,
     "acks": "all",
     "delivery.report.only.error": True,
-    "transaction.timeout.ms": 300_000,  # longer than patience: a commit must not outlive it
     "message.max.bytes": MAX_MESSAGE_BYTES,
     "queue.buffering.max.messages": 0,
     "queue.buffering.max.kbytes": 2**21 - 1,
@@ -48,7 +48,6 @@ OWN_OPTIONS = frozenset({"bootstrap.servers", "transactional.id", *_READS, *_WRI
     "fetch.message.max.bytes",
     "fetch.queue.backoff.ms",
     "queued.max.messages.kbytes",
-    "transaction.timeout.ms",
 }
 """Options that the promises of the log rest on; nobody else may set them."""
 
@@ -116,7 +115,9 @@ class Cluster:
 
     def producer(self, own: Mapping[str, Any]) -> Producer:
         """A writer that loses and doubles nothing."""
-        return self._client(Producer, {**_WRITES, **self._options, **own})
+        # A transaction must not time out before patience with it ends.
+        timeout = {"transaction.timeout.ms": round((self._patience_s + _SPARE_S) * 1000)}
+        return self._client(Producer, {**_WRITES, **timeout, **self._options, **own})
 
     def admin(self) -> AdminClient:
         """Makes topics."""
@@ -159,6 +160,15 @@ class Cluster:
             yield
         except KafkaException as error:
             raise self.failure(what, error.args[0]) from error
+
+    def id(self) -> str:
+        """Kafka's own name of the cluster, which stays when its addresses change."""
+        asking = self.consumer({})
+        what = "tell which cluster it is"
+        with self.doing(what):
+            there = self.ask(what, lambda s: asking.list_topics("none", s), asking.poll)
+        asking.close()
+        return there.cluster_id or "none"
 
     def failure(self, what: str, cause: KafkaError) -> LogError:
         """An error of Kafka's as ours."""

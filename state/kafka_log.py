@@ -3,7 +3,8 @@
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from state.kafka_cluster import Cluster
 from state.kafka_partition import KafkaPartition
@@ -13,6 +14,7 @@ from state.kafka_writer import Part, Writer
 from state.log import (
     MAX_READ_BYTES,
     Entry,
+    Parts,
     Record,
     UnknownTopicError,
     check_gap,
@@ -21,6 +23,7 @@ from state.log import (
     check_values,
 )
 
+_LOOK_EVERY_S = 0.1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
 
@@ -40,6 +43,7 @@ class KafkaLog:
         writer: Who writes, beside each record: host, process and start, for people.
         role_of: Which writer a topic belongs to; one process must hold all topics of a role in a
             partition.
+        named_within_s: How long a writer that was fenced off waits for the other to write its name.
     """
 
     def __init__(
@@ -50,7 +54,9 @@ class KafkaLog:
         replication: int = 1,
         writer: str = "",
         role_of: Callable[[str], str] = str,
+        named_within_s: float = 10.0,
     ) -> None:
+        self._named_within_s = named_within_s
         self._cluster, self._prefix = cluster, prefix
         self._me, self._role_of = writer, role_of
         self._asking = cluster.consumer({})
@@ -94,21 +100,13 @@ class KafkaLog:
         """
         return self.append_all(partition, {topic: (sequence, entries)})[topic]
 
-    def append_all(
-        self, partition: int, parts: Mapping[str, tuple[int | None, Sequence[Entry]]]
-    ) -> dict[str, int]:
-        """Append to several topics of one role, all entries or none.
-
-        Args:
-            partition: Of each.
-            parts: For each topic the sequence, as for `append`, and the entries.
-
-        Returns:
-            For each topic the offset after the last of these entries. Errors as for `append`.
-        """
+    def append_all(self, partition: int, parts: Parts) -> dict[str, int]:
+        """See `Log.append_all`; one transaction for all topics, which must be of one role."""
         for topic, (_, entries) in parts.items():
             check_values(topic, partition, entries)
             self._partition(topic, partition)
+        if not parts:
+            return {}
         (role,) = {self._role_of(topic) for topic in parts}
         writer = self._writer(role, partition)
         with writer.lock:
@@ -187,15 +185,22 @@ class KafkaLog:
             if (role, partition) not in self._writers:
                 name = f"{self._prefix}headwater-{role}-{partition}"
                 self._writers[role, partition] = Writer(
-                    self._cluster, name, partition, self._me, self._last_writer
+                    self._cluster, name, partition, self._me, self._successor
                 )
             return self._writers[role, partition]
 
-    def _last_writer(self, name: str, partition: int) -> str:
-        there = self._partition(name.removeprefix(self._prefix), partition)
-        there.refresh()
-        last = there.last()
-        return "" if last is None else last.writer
+    def _successor(self, part: Part, partition: int) -> str:
+        """Who took over; it may have to catch up before it writes."""
+        there = self._partition(part.name.removeprefix(self._prefix), partition)
+        limit = time.monotonic() + self._named_within_s
+        while True:
+            there.refresh()
+            last = there.last()
+            if last is not None and last.record.offset >= part.sequence:
+                return last.writer
+            if time.monotonic() >= limit:
+                return ""
+            time.sleep(_LOOK_EVERY_S)
 
     def _part(
         self,
@@ -232,7 +237,7 @@ class KafkaLog:
 def _lifted(entries: Sequence[Entry], floor: int) -> list[Entry]:
     """The entries, none appended before the one before it."""
     lifted = []
-    for time, key, value in entries:
-        floor = max(floor, time)
+    for append_time, key, value in entries:
+        floor = max(floor, append_time)
         lifted.append(Entry(floor, key, value))
     return lifted

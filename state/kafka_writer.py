@@ -50,7 +50,7 @@ class Writer:
         transactional_id: One for each role and partition.
         partition: Which.
         me: Written beside each record, for people.
-        other: Says who wrote the last record of a topic of Kafka's, in a partition.
+        successor: Says who wrote a part's place in a partition instead; "" if nobody did.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class Writer:
         transactional_id: str,
         partition: int,
         me: str,
-        other: Callable[[str, int], str],
+        successor: Callable[[Part, int], str],
     ) -> None:
         self.lock = threading.Lock()
         self.ends: dict[str, tuple[int, int]] = {}
         self._cluster, self._id, self._partition = cluster, transactional_id, partition
-        self._me, self._other = me, other
+        self._me, self._successor = me, successor
         self._undelivered: KafkaError | None = None
         self._broken: LogError | None = None
         self._producer = cluster.producer(
@@ -94,7 +94,7 @@ class Writer:
             what = f"commit {self._id}"
             self._cluster.ask(what, self._producer.commit_transaction, self._producer.poll)
         except KafkaException as error:
-            raise self._failure(error.args[0], parts[0].name) from error
+            raise self._failure(error.args[0], parts[0]) from error
         except LogError as error:
             self._broken = error
             raise
@@ -118,14 +118,14 @@ class Writer:
         if error is not None and error.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
             self._undelivered = self._undelivered or error
 
-    def _failure(self, error: KafkaError, name: str) -> LogError:
+    def _failure(self, error: KafkaError, part: Part) -> LogError:
         if error.code() in _FENCED:
-            other = self._other(name, self._partition)
-            who = f"{other}, which lives" if other != self._me else "one that has not written yet"
+            other = self._successor(part, self._partition)
+            who = f"{other}, which lives" if other else "one that has not written yet"
             self._broken = FencedError(
                 f"writer {self._id} must be the only one; got fenced off by {who}: "
                 f"this one ({self._me}) has stopped"
             )
             return self._broken
-        self._broken = self._cluster.failure(f"append to {name}", self._undelivered or error)
+        self._broken = self._cluster.failure(f"append to {part.name}", self._undelivered or error)
         return self._broken

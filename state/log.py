@@ -1,7 +1,7 @@
 """The log: append-only topics in partitions; everything else in Headwater is a fold of it."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
@@ -30,6 +30,10 @@ class Record(NamedTuple):
     append_time: int
     key: bytes
     value: bytes
+
+
+Parts = Mapping[str, tuple[int | None, Sequence[Entry]]]
+"""For each topic a sequence, as `Log.append` takes it, and the entries."""
 
 
 class LogError(OSError):
@@ -92,6 +96,21 @@ class Log(Protocol):
             ValueError: A value is too large.
         """
 
+    def append_all(self, partition: int, parts: Parts) -> dict[str, int]:
+        """Append to several topics that one process writes; durable when this returns.
+
+        Readers see all of a topic's entries or none. A call that was cut off may have appended to
+        the first topics only, or to all or none where the backend has transactions; the same call
+        with sequences completes it.
+
+        Args:
+            partition: Of each topic.
+            parts: In the order in which they are appended.
+
+        Returns:
+            For each topic the offset after the last of these entries. Errors as for `append`.
+        """
+
     def read(
         self,
         topic: str,
@@ -149,6 +168,14 @@ class Trimmable(Log, Protocol):
         """
 
 
+def append_each(log: Log, partition: int, parts: Parts) -> dict[str, int]:
+    """`Log.append_all` where no transaction spans topics: one after the other."""
+    return {
+        topic: log.append(topic, partition, entries, sequence=sequence)
+        for topic, (sequence, entries) in parts.items()
+    }
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that holds all records of a key.
 
@@ -165,7 +192,8 @@ def newest_append_time(log: Log, topic: str) -> int:
     for partition in range(log.partitions(topic)):
         end = log.end(topic, partition)
         if end > log.start(topic, partition):
-            newest = max(newest, log.read(topic, partition, end - 1)[0].append_time)
+            (last,) = log.read(topic, partition, end - 1, max_records=1)
+            newest = max(newest, last.append_time)
     return newest
 
 

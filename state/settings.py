@@ -1,6 +1,7 @@
 """The settings: one frozen struct, defaults and ranges in the types."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +13,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Whole = Annotated[int, Meta(ge=1)]
 Price = Annotated[float, Meta(ge=0)]
+_DECIDING = ("online.", "residual.", "ensemble.", "decision.threshold", "clock.", "metrics.")
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +157,48 @@ class Reading(_Part, frozen=True):
     in_flight: Whole = 64 * 2**20
 
 
+def _check_secrets(where: str, options: dict[str, str | int | float | bool]) -> None:
+    for name, value in options.items():
+        if name.endswith((".password", ".secret")) and not str(value).startswith("env:"):
+            msg = f"{where} must name a variable for {name!r}, such as 'env:KAFKA_SECRET'"
+            raise ValueError(msg)
+
+
+class Scoring(_Part, frozen=True):
+    """The in-process scorer.
+
+    Attributes:
+        shadow: For so many requests of a partition after a new model's activation the one before
+            still answers, and the new one is scored beside it.
+        staleness: Further behind the log it refuses to answer; none: it always answers.
+    """
+
+    shadow: Annotated[int, Meta(ge=0)] = 0
+    staleness: Duration | None = None
+
+
+class Serve(_Part, frozen=True):
+    """Scoring over HTTP.
+
+    Attributes:
+        host: Address to listen at; any but loopback needs a token.
+        port: 0: any that is free.
+        body: Most bytes of a request.
+        batch: Most requests in one batch.
+        concurrent: Most requests in work.
+        timeout: For a request's head, for its body, and for a batch to be done.
+        drain: How long it answers on after SIGTERM, not ready any more.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    body: Whole = 2**20
+    batch: Whole = 1_000
+    concurrent: Whole = 64
+    timeout: Duration = _D("10s")
+    drain: Duration = _D("5s")
+
+
 class Kafka(_Part, frozen=True):
     """The Kafka cluster, for `log = "kafka"`.
 
@@ -162,6 +206,7 @@ class Kafka(_Part, frozen=True):
         bootstrap: `host:port`, several with commas.
         prefix: Of the names of topics and writers.
         replication: Copies of each record in topics that are made.
+        patience: How long a call waits for Kafka once it has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
     """
@@ -169,14 +214,72 @@ class Kafka(_Part, frozen=True):
     bootstrap: str = "127.0.0.1:9092"
     prefix: str = ""
     replication: Whole = 1
+    patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
         """Refuse a password in the file."""
-        for name, value in self.options.items():
-            if name.endswith((".password", ".secret")) and not str(value).startswith("env:"):
-                msg = f"kafka.options must name a variable for {name!r}, such as 'env:KAFKA_SECRET'"
-                raise ValueError(msg)
+        _check_secrets("kafka.options", self.options)
+
+
+Option = str | int | float | bool
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+class Timed(_Part, frozen=True, rename={"path": "from"}):
+    """Where a time is, and in which unit of time since 1970 UTC it is counted."""
+
+    path: str
+    unit: TimeUnit = "us"
+
+
+Place = str | int | float | bool | Timed
+"""Where a foreign record has something, see `state.mapping`; what is no text stands for itself."""
+
+
+class ForeignTopic(_Part, frozen=True):
+    """How records of a foreign topic become events of one type.
+
+    Attributes:
+        topic: Kafka's name of it.
+        event: The `type` of the events.
+        when: Only records with these values at these places; of several mappings of a topic the
+            first that fits is taken.
+        id: Where the event's id is; `offset`: made of topic, partition and offset.
+        time: Where its time is; `timestamp`: the record's own.
+        source: Where the name of its source is; empty: the topic's name.
+        fields: Where its other fields are; those not named have their own name there.
+        format: Of keys and values.
+    """
+
+    topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    event: str
+    when: dict[str, Option] = {}
+    id: Place = "offset"
+    time: Place = "timestamp"
+    source: Place = ""
+    fields: dict[str, Place] = {}
+    format: Literal["json", "msgpack"] = "json"
+
+
+class Ingest(_Part, frozen=True):
+    """What `flows.ingest` takes from foreign topics.
+
+    Attributes:
+        topics: Their mappings.
+        bootstrap: The Kafka cluster that has them; empty: that of `kafka`, with its options.
+        options: As in `kafka`.
+        skip_lost: Go on where a topic begins now, if it dropped records before they were ingested.
+    """
+
+    topics: tuple[ForeignTopic, ...] = ()
+    bootstrap: str = ""
+    options: dict[str, Option] = {}
+    skip_lost: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a password in the file."""
+        _check_secrets("ingest.options", self.options)
 
 
 class Settings(_Part, frozen=True):
@@ -186,12 +289,15 @@ class Settings(_Part, frozen=True):
         stream: A built-in stream, or `module:attribute` of your own.
         follow: Wait for new events at the end of the log.
         log: Where it is: `sqlite` in the home, or `kafka`.
+        artifacts: A store for model files, as pyarrow names it, such as `s3://bucket/models`;
+            empty: they stay in the home, or go with the topic `models` through Kafka.
         partitions: Of `events`, when the log is made; none: what the stream says.
     """
 
     stream: str = "flights"
     follow: bool = False
     log: Literal["sqlite", "kafka"] = "sqlite"
+    artifacts: str = ""
     partitions: Whole | None = None
     training: Training = Training()
     online: Online = Online()
@@ -203,7 +309,23 @@ class Settings(_Part, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     h2o: H2O = H2O()
     reading: Reading = Reading()
+    scoring: Scoring = Scoring()
+    serve: Serve = Serve()
     kafka: Kafka = Kafka()
+    ingest: Ingest = Ingest()
+
+    def __post_init__(self) -> None:
+        """Refuse what names no store, and a password in the file."""
+        store = urlsplit(self.artifacts)
+        if self.artifacts and not (store.scheme and store.path + store.netloc):
+            msg = f"artifacts must be like 's3://bucket/models'; got {self.artifacts!r}"
+            raise ValueError(msg)
+        if store.password is not None:
+            msg = (
+                f"artifacts must name no password; got one for {store.hostname!r}: "
+                "stores take theirs from the environment or the machine's role"
+            )
+            raise ValueError(msg)
 
 
 def settings_from(document: dict[str, Any]) -> Settings:
@@ -240,6 +362,20 @@ def changed(settings: Settings, document: dict[str, Any]) -> Settings:
         both = isinstance(value, dict) and isinstance(own.get(name), dict)
         own[name] = own[name] | value if both else value
     return settings_from(own)
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """What decides what a shard writes: values, as TOML has them, by dotted key.
+
+    Whole and not as differences, for a later version may have other defaults.
+
+    Example:
+        >>> deciding(Settings())["decision.threshold"]
+        0.5
+    """
+    return {
+        key: value for key, value in _flat(_document(settings)).items() if key.startswith(_DECIDING)
+    }
 
 
 def differences(old: Settings, new: Settings) -> dict[str, Any]:

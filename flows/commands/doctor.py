@@ -6,6 +6,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +18,11 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.commands.verb import Verb
-from flows.configuration import find_stream, load_settings
+from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
+from flows.logs import check_cluster, check_topics, find_log
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from state.log import EVENTS
 from state.sqlite_log import SqliteLog
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
@@ -84,6 +87,10 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
 
 
 def _of_log(home: Home) -> Iterator[_Check]:
+    if _named_log() == "kafka":
+        hint = "correct `kafka` in the settings, or see `headwater topics`"
+        yield _Check("log", partial(_kafka, home), hint)
+        return
     root = home.root / "log"
     hint = "restore it from a copy; all but events can be made again from events"
     if not root.is_dir():
@@ -126,6 +133,30 @@ def _disk(root: Path) -> str:
     return f"{free / 2**30:,.1f} GiB free for {root}"
 
 
+def _named_log() -> str:
+    try:
+        return load_settings().log
+    except ConfigurationError:  # another check tells it
+        return "sqlite"
+
+
+def _kafka(home: Home) -> str:
+    """Look at both ends of each topic; Kafka checks what lies between when it is read."""
+    settings = load_settings()
+    partitions = settings.partitions or find_stream(settings.stream).partitions
+    with closing(find_log(settings, home)) as log:
+        check_topics(log, partitions)
+        check_cluster(settings, home)
+        held = {
+            topic: [
+                range(log.start(topic, p), log.end(topic, p)) for p in range(log.partitions(topic))
+            ]
+            for topic in ALL_TOPICS
+        }
+    events = ", ".join(f"{span.start:,} to {span.stop:,}" for span in held[EVENTS])
+    return f"Kafka at {settings.kafka.bootstrap}: {len(held)} topics, events {events}"
+
+
 def _topic(root: Path, topic: str) -> str:
     log = SqliteLog(root)
     try:
@@ -148,8 +179,9 @@ DOCTOR = Verb(
     name="doctor",
     help="check the installation, the settings, the log and H2O",
     description=(
-        "One line for each check: ok, or the problem and what to do. It reads the whole log and "
-        "changes nothing. The exit code is 1 if there is any problem."
+        "One line for each check: ok, or the problem and what to do. It reads the whole log, of "
+        "Kafka both ends of each topic, and changes nothing. The exit code is 1 if there is any "
+        "problem."
     ),
     examples="""\
   headwater doctor

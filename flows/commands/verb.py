@@ -9,7 +9,7 @@ from flows.app import parse_day
 from flows.commands.errors import CommandError
 from flows.configuration import load_settings
 from flows.home import Home
-from flows.logs import find_log
+from flows.logs import check_cluster, find_log
 from state.log import Trimmable
 
 
@@ -81,4 +81,5 @@ def log_of(home: Home) -> Trimmable:
             "make one with `headwater run` or `headwater ingest FILE`"
         )
         raise CommandError(msg)
+    check_cluster(settings, home)
     return log

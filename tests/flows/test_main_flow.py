@@ -5,15 +5,27 @@ import select
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from flows.configuration import find_stream
 from flows.home import Home
+from flows.scoring.models import Models
 from models.registry import Published
+from operators.decisions import PublishedModels
+from operators.following import Follower
+from operators.messages import Activation, Records
+from operators.shard import Shard
 from state.log import Log
+from state.outputs import Prediction
+from state.settings import settings_from
+
+# The run that all share is within the time of whichever test comes first.
+pytestmark = pytest.mark.timeout(600)
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = """
@@ -46,7 +58,11 @@ def _start(home: Path, words: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate()
+    with process:
+        try:
+            output, _ = process.communicate()
+        finally:
+            process.kill()
     assert process.returncode == 0, output
     return output
 
@@ -66,7 +82,6 @@ def first(tmp_path_factory) -> tuple[Path, str]:
     return home, _end(_start(home, DEMO))
 
 
-@pytest.mark.timeout(400)
 def test_two_runs_of_the_same_log_give_the_same_bytes_fits_included(first, tmp_path):
     home, _ = first
     again = tmp_path / "again"
@@ -98,6 +113,33 @@ def test_a_second_run_says_that_it_is_up_to_date_and_changes_nothing(first):
     before = _values(Home(home).log(), "predictions")
     assert "Up to date" in _end(_start(home, AGAIN))
     assert _values(Home(home).log(), "predictions") == before
+
+
+def test_a_scorer_answers_every_request_as_the_flow_did(first):
+    stream, home = find_stream("flights"), Home(first[0])
+    settings = settings_from(tomllib.loads(SETTINGS))
+    log = home.log()
+    shard = Shard(stream, settings, 0)
+    follower = Follower(log, shard, home.checkpoints(), batch=1000)
+    models = Models(stream, PublishedModels(log), home.artifacts())
+    said = {}
+    while (message := follower.poll()) is not None:
+        if isinstance(message, Activation) and message.model:
+            message = message._replace(offline=models.offline(message.model, shard))
+        for record in message.records if isinstance(message, Records) else ():
+            event = shard._decode(record.value)
+            if isinstance(event, stream.request):
+                said[record.offset] = msgspec.structs.replace(
+                    shard.predict(event), key=record.key.decode()
+                )
+            shard.apply(Records([record]))
+        if not isinstance(message, Records):
+            shard.apply(message)
+    recorded = [msgspec.json.decode(v, type=Prediction) for v in _values(log, "predictions")]
+    assert len(recorded) > 10_000
+    assert [said[one.offset] for one in recorded] == [
+        msgspec.structs.replace(one, chain="") for one in recorded
+    ]
 
 
 def test_a_java_that_dies_in_a_fit_leaves_an_alert_and_the_flow_goes_on(first, tmp_path):

@@ -201,6 +201,27 @@ class LogContract:
             log.append("t", 0, entries(b"d"), sequence=3)
         assert log.end("t", 0) == 1
 
+    def test_several_topics_are_appended_at_once_and_what_is_there_is_skipped(self, log):
+        log.create("u", 1)
+        log.append("t", 0, entries(b"a"), sequence=0)
+        parts = {"t": (0, entries(b"a", b"b")), "u": (0, entries(b"c")), "v": (None, [])}
+        with pytest.raises(UnknownTopicError, match=r"v'"):
+            log.append_all(0, parts)
+        del parts["v"]
+        for _ in range(2):
+            assert log.append_all(0, parts) == {"t": 2, "u": 1}
+        assert log.append_all(0, {"t": (None, entries(b"d"))}) == {"t": 3}
+        assert log.append_all(0, {}) == {}
+        assert [values(read_all(log, topic)) for topic in "tu"] == [[b"a", b"b", b"d"], [b"c"]]
+
+    def test_a_conflict_in_one_of_several_topics_leaves_it_as_it_was(self, log):
+        log.create("u", 1)
+        log.append_all(0, {"t": (0, entries(b"a")), "u": (0, entries(b"c"))})
+        with pytest.raises(SequenceConflictError, match="got b'X' in u/0 at sequence 0"):
+            log.append_all(0, {"t": (1, entries(b"b")), "u": (0, entries(b"X", b"y"))})
+        log.append_all(0, {"t": (1, entries(b"b")), "u": (0, entries(b"c", b"d"))})
+        assert [values(read_all(log, topic)) for topic in "tu"] == [[b"a", b"b"], [b"c", b"d"]]
+
     def test_reading_beyond_the_end_asks_whether_it_was_truncated(self, log):
         log.append("t", 0, entries(*[b"v"] * 812))
         assert log.read("t", 0, 812) == []

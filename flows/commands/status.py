@@ -1,0 +1,84 @@
+"""`headwater status`: where a flow stands, whether it runs or not."""
+
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.verb import Verb, log_of
+from flows.home import ALL_TOPICS, environment_home
+from flows.moments import told
+from flows.replay.branch import branches_of
+from flows.status import PartitionStatus, Status, status_of
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
+
+
+def _run(arguments: Namespace) -> int:
+    home = environment_home()
+    log = log_of(home)
+    status = status_of(log, home.checkpoints(), ALL_TOPICS, time.time())
+    log.close()
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_table(status.partitions))
+    console.print(_sum(status))
+    console.print("records: " + ", ".join(f"{topic} {n:,}" for topic, n in status.ends.items()))
+    fits = ", ".join(told(boundary) for boundary in status.pending_fits)
+    console.print(f"fits that are due: {fits or 'none'}")
+    if branches := branches_of(home):
+        console.print(f"branches: {', '.join(one.name for one in branches)}")
+    return 0
+
+
+def _table(partitions: list[PartitionStatus]) -> Table:
+    table = Table(box=None)
+    for heading in ("partition", "end", "position", "lag", "lag s", "records/s", "model"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for one in partitions:
+        table.add_row(
+            str(one.partition),
+            f"{one.end:,}",
+            f"{one.position:,}",
+            f"{one.lag:,}",
+            f"{one.lag_s:,.1f}",
+            _rate(one.per_s),
+            one.model or "-",
+        )
+    return table
+
+
+def _sum(status: Status) -> str:
+    known = [one.per_s for one in status.partitions if one.per_s is not None]
+    lag = sum(one.lag for one in status.partitions)
+    return f"all: lag {lag:,} records, {_rate(sum(known) if known else None)} records/s"
+
+
+def _rate(per_s: float | None) -> str:
+    return "-" if per_s is None else f"{per_s:,.0f}"
+
+
+STATUS = Verb(
+    name="status",
+    help="show where a flow stands: position, lag, rate, models",
+    description=(
+        "One line for each partition of events: end of the log, how far it has been read, what is "
+        "left in records and in seconds of append time, records per second over the last minute "
+        "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
+        "the records of the other topics, and the fits that are due. It only reads, beside a "
+        "running flow or without one."
+    ),
+    examples="""\
+  headwater status
+  headwater status --json             everything, as one JSON object""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

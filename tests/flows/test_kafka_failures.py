@@ -1,0 +1,22 @@
+"""Each failure of the matrix for a few seconds; `just kafka-matrix` does it at full length."""
+
+import pytest
+
+from tests.kafka import matrix
+
+AWAY_S = 4.0
+# What the others do includes these.
+CASES = [one for one in matrix.CASES if one not in {matrix.flow_killed, matrix.sink_stalled}]
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory):
+    return matrix.undisturbed(tmp_path_factory.mktemp("alone") / "home")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_nothing_is_lost_or_doubled_after(case, tmp_path, wanted, broker):
+    observed = matrix.observe(case, tmp_path, wanted, AWAY_S, broker)
+    assert "records the same" in observed or "nothing was skipped" in observed
+    if case is matrix.broker_killed:
+        assert "said 0 times" not in observed
