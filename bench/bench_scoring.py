@@ -1,123 +1,250 @@
-"""How long a vector takes to become a probability, one row and many.
+"""How long one row takes to become a probability, by H2O's ways, by ours and by others.
 
-Vectors are random, as wide as flights' and a tenth of them missing; online and residual models have
-learned from some of them. `in parts` is the same answer from one model after the other.
+It makes what it needs: 26 days of the flights, run with one fit, and from their outcomes GBM, DRF
+and GLM fitted in an H2O of its own. All score the newest thousand vectors of that run. A line's
+times are those of a call from Python to its answer, less those of an empty call; the lines over
+HTTP are of `bench.bench_rest`, counted from when a request was due.
 """
 
 import argparse
+import contextlib
+import json
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+import polars as pl
 
+from bench import genmodel_baselines as java
+from bench import scoring_world as world
+from bench.tree_baselines import grown, lightgbm_row, treelite_row
+from flows.app import tune_collector
+from flows.home import Home
+from flows.scorer import Scorer
 from flows.streams.flights import stream
 from models.compiled import CompiledBlend
 from models.ensemble import Ensemble
-from models.mojo import Mojo, read_mojo
+from models.h2o_frames import LABEL
+from models.h2o_server import H2OServer
+from models.mojo import read_mojo
 from models.offline import Offline
 from models.online import OnlineModels
 
-ROWS = 1_000
-SEED = 7
+UNTIL = "2013-01-27"
+_WARM = 200
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the table; times in µs per row, the ratio to the first line's p50."""
+    """One line of the table.
+
+    Attributes:
+        what: Was asked.
+        calls: How many were timed.
+        p50: µs per row; so are the next two.
+        p99: Likewise.
+        p999: Likewise.
+        ratio: p50 over that of the first line.
+        missing: Why there are no times, if so.
+    """
 
     what: str
+    calls: int
     p50: float
     p99: float
     p999: float
-    ratio: float = 1.0
+    ratio: float = 0.0
+    missing: str = ""
 
 
-def vectors(levels: dict[int, list[str]]) -> NDArray[np.float64]:
-    """Random vectors of the flights stream."""
-    random = np.random.default_rng(SEED)
-    rows = random.normal(20.0, 30.0, (ROWS, len(stream.columns)))
-    for place, names in levels.items():
-        rows[:, place] = random.integers(len(names), size=ROWS)
-    rows[random.random(rows.shape) < 0.1] = np.nan
-    return rows
+def timed(what: str, calls: int, ask: Callable[[int], object], per: int = 1) -> Row:
+    """Percentiles over so many calls, each told its turn; `per` is how many rows a call takes."""
+    empty = np.median(_nanoseconds(1_000, lambda _: None))
+    _nanoseconds(min(calls, _WARM), ask)
+    taken = np.maximum(_nanoseconds(calls, ask) - empty, 0.0) / 1e3 / per
+    return Row(what, calls, *np.quantile(taken, [0.5, 0.99, 0.999]).tolist())
 
 
-def timed(what: str, turns: int, ask: Callable[[int], object], per: int = 1) -> Row:
-    """Percentiles over so many calls; `per` is how many rows a call takes."""
-    ask(0)
-    taken = np.empty(turns)
-    for turn in range(turns):
-        start = time.perf_counter_ns()
-        ask(turn % ROWS)
-        taken[turn] = time.perf_counter_ns() - start
-    p50, p99, p999 = np.quantile(taken / 1e3 / per, [0.5, 0.99, 0.999]).tolist()
-    return Row(what, p50, p99, p999)
+def _nanoseconds(calls: int, ask: Callable[[int], object]) -> np.ndarray:
+    taken = np.empty(calls)
+    clock = time.perf_counter_ns
+    for turn in range(calls):
+        at = turn % world.ROWS
+        start = clock()
+        ask(at)
+        taken[turn] = clock() - start
+    return taken
 
 
-def report(mojo: Mojo, turns: int) -> list[Row]:
-    """All lines, for one offline model of the flights stream."""
-    columns = stream.columns
-    domains = dict(zip(mojo.columns, mojo.domains, strict=True))
-    places = {column.name: i for i, column in enumerate(columns)}
-    levels = {
-        places[column.name]: list(domains.get(column.name) or (f"bin{i}" for i in range(10)))
-        for column in columns
-        if column.categorical
-    }
-    models = OnlineModels(
-        ["level" if column.categorical else column.transform for column in columns],
-        [(places[a], places[b]) for a, b in stream.crosses],
-    )
-    ensemble = Ensemble()
-    offline = Offline("bench", mojo, list(places), levels)
-    rows = vectors(levels)
-    for turn, row in enumerate(rows):
-        models.learn(row, turn % 5 == 0, 0.2)
-    blend = CompiledBlend(models, ensemble)
-    own = np.ascontiguousarray(rows[:, [places[name] for name in mojo.columns]])
+class Bench:
+    """All lines, over one folder that `scoring_world` has filled.
 
-    def in_parts(turn: int) -> float:
-        tree = offline.predict(rows[turn])
-        online, residual = models.predict(rows[turn], tree)
-        return ensemble.blend(online, tree, residual)
+    Args:
+        folder: With a home and the models' outcomes.
+        rows: Those outcomes.
+        archives: The fitted MOJOs.
+        calls: Of each quick line; slow ones have fewer.
+    """
 
-    lines = [
-        timed("in parts", turns, in_parts),
-        timed("vector to ensemble", turns, lambda turn: blend.predict(rows[turn], offline)),
-        timed(f"{mojo.algorithm} one row", turns, lambda turn: mojo.score(own[turn])),
-        timed(
-            f"{mojo.algorithm} {ROWS} rows", turns // 100, lambda _: mojo.score_many(own), per=ROWS
-        ),
-    ]
-    return [msgspec.structs.replace(line, ratio=line.p50 / lines[0].p50) for line in lines]
+    def __init__(
+        self, folder: Path, rows: pl.DataFrame, archives: dict[str, bytes], calls: int
+    ) -> None:
+        self._folder, self._calls = folder, calls
+        self._rows, self._archives = rows, archives
+        self._mojos = {name: read_mojo(archive) for name, archive in archives.items()}
+        gbm = self._mojos["gbm100"]
+        domains = zip(gbm.columns, gbm.domains, strict=True)
+        self._levels = {name: list(levels) for name, levels in domains if levels is not None}
+        for name in world.CATEGORICALS:
+            self._levels.setdefault(name, [])
+        self._vectors = world.vectors(rows, self._levels)
+        newest = rows.tail(world.ROWS)
+        self._own = {
+            name: mojo.encode(newest.select(mojo.columns).to_dict())
+            for name, mojo in self._mojos.items()
+        }
+
+    def lines(self, server: H2OServer, rate: float, seconds: float) -> Iterator[Row]:
+        """Each as soon as it has been measured, without the ratio."""
+        yield from self._java()
+        yield from self._kernels()
+        yield self._ensemble()
+        yield from self._scorer()
+        yield from self._others()
+        yield from self._slow(server)
+        yield from self._service(rate, seconds)
+
+    def _java(self) -> Iterator[Row]:
+        own, archive = self._own["gbm100"], self._archives["gbm100"]
+        score0, easy = java.score0(archive), java.easy_predict(archive)
+        yield timed("H2O score0, GBM 100", self._calls, lambda turn: score0(own[turn]))
+        yield timed("H2O EasyPredict, GBM 100", self._calls // 10, lambda turn: easy(own[turn]))
+        small, rows = java.score0(self._archives["gbm50"]), self._own["gbm50"]
+        yield timed("H2O score0, GBM 50", self._calls, lambda turn: small(rows[turn]))
+
+    def _kernels(self) -> Iterator[Row]:
+        titles = {"gbm50": "GBM 50", "gbm100": "GBM 100", "drf": "DRF 50", "glm": "GLM"}
+        for name, title in titles.items():
+            score, rows = self._mojos[name].score, self._own[name]
+            yield timed(f"our MOJO, {title}", self._calls, lambda turn: score(rows[turn]))  # noqa: B023
+        many, rows = self._mojos["gbm100"].score_many, self._own["gbm100"]
+        what = f"our MOJO, GBM 100, {world.ROWS:,} rows"
+        yield timed(what, self._calls // 50, lambda _: many(rows), per=world.ROWS)
+
+    def _ensemble(self) -> Row:
+        places = {name: i for i, name in enumerate(world.FEATURES)}
+        models = OnlineModels(
+            ["level" if column.categorical else column.transform for column in stream.columns],
+            [(places[a], places[b]) for a, b in stream.crosses],
+        )
+        labels = self._rows[LABEL].tail(world.ROWS).to_list()
+        for row, label in zip(self._vectors, labels, strict=True):
+            models.learn(row, label, 0.2)
+        levels = {places[name]: names for name, names in self._levels.items()}
+        offline = Offline("bench", self._mojos["gbm100"], list(places), levels)
+        predict, rows = CompiledBlend(models, Ensemble()).predict, self._vectors
+        what = "vector to ensemble, GBM 100"
+        return timed(what, self._calls, lambda turn: predict(rows[turn], offline))
+
+    def _scorer(self) -> Iterator[Row]:
+        home = self._folder / "home"
+        with Scorer.open(self._folder / "headwater.toml", home=home) as scorer:
+            log = Home(home).log()
+            asked = world.requests(scorer, log)
+            log.close()
+            score = scorer.score
+            what = "Scorer.score of an event"
+            yield timed(what, self._calls // 2, lambda turn: score(asked[turn % len(asked)]))
+
+    def _others(self) -> Iterator[Row]:
+        labels = self._rows[LABEL].to_numpy().astype(np.float64)
+        every = world.vectors(self._rows, self._levels, len(self._rows))
+        places = [world.FEATURES.index(name) for name in world.CATEGORICALS]
+        try:
+            booster = grown(every, labels, places)
+        except ImportError as error:
+            yield Row(
+                "LightGBM 100, one row", 0, 0, 0, 0, missing=f"{error}: pip install '.[bench]'"
+            )
+            return
+        one = lightgbm_row(booster, self._vectors)
+        yield timed("LightGBM 100, one row", self._calls // 10, one)
+        what = "treelite library of these"
+        try:
+            compiled = treelite_row(booster, self._vectors, self._folder)
+        except (ImportError, OSError, subprocess.SubprocessError) as error:
+            yield Row(what, 0, 0, 0, 0, missing=str(error))
+            return
+        assert abs(compiled(0) - one(0)) < 1e-6
+        yield timed(what, self._calls, compiled)
+
+    def _slow(self, server: H2OServer) -> Iterator[Row]:
+        own, archive = self._own["gbm100"], self._archives["gbm100"]
+        with java.rest(server, archive) as ask:
+            calls = max(self._calls // 500, 3)
+            yield timed("H2O REST, GBM 100", calls, lambda turn: ask(own[turn]))
+        pandas = java.predict_pandas(archive, self._folder)
+        calls = max(self._calls // 5_000, 2)
+        yield timed("h2o.mojo_predict_pandas", calls, lambda turn: pandas(own[turn]))
+
+    def _service(self, rate: float, seconds: float) -> Iterator[Row]:
+        words = [sys.executable, "-m", "bench.bench_rest", "--json"]
+        words += ["--rate", str(rate), "--seconds", str(seconds)]
+        done = subprocess.run(
+            words,
+            env=world.environment(self._folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        for row in json.loads(done.stdout):
+            if row["path"] == "/score":
+                what = f"our REST, {row['connections']} at once, {rate:,.0f}/s"
+                yield Row(what, round(rate * seconds), row["p50"], row["p99"], row["p999"])
 
 
-def text(lines: Sequence[Row]) -> str:
-    """The table for people."""
-    head = f"{'µs per row':22}{'p50':>9}{'p99':>9}{'p999':>9}{'ratio':>9}"
-    return "\n".join([
-        head,
-        *(
-            f"{line.what:22}{line.p50:>9.2f}{line.p99:>9.2f}{line.p999:>9.2f}{line.ratio:>9.2f}"
-            for line in lines
-        ),
-    ])  # fmt: skip
+def text(row: Row) -> str:
+    """A line of the table for people."""
+    if row.missing:
+        return f"{row.what:32}  not measured: {row.missing}"
+    times = "".join(f"{number:>12,.2f}" for number in (row.p50, row.p99, row.p999))
+    return f"{row.what:32}{row.calls:>8,}{times}{row.ratio:>11,.2f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mojo", type=Path, help="an offline model of the flights stream")
-    parser.add_argument("--turns", type=int, default=20_000, help="calls of each line (20000)")
+    parser.add_argument("--calls", type=int, default=50_000, help="of a quick line (50000)")
+    parser.add_argument("--until", default=UNTIL, metavar="DATE", help=f"of the flights ({UNTIL})")
+    parser.add_argument("--rate", type=float, default=1_000.0, help="of our REST (1000 a second)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each round of it (4)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(arguments)
-    if options.turns < 100:
-        parser.error(f"--turns must be at least 100; got {options.turns}")
-    lines = report(read_mojo(options.mojo), options.turns)
-    print(msgspec.json.encode(lines).decode() if options.json else text(lines))
+    if options.calls < 100:
+        parser.error(f"--calls must be at least 100; got {options.calls}")
+    found: list[Row] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        rows = world.run_flights(folder, options.until)
+        server = stack.enter_context(H2OServer(work_dir=folder))
+        archives = world.fitted(server, folder / "rows.parquet")
+        bench = Bench(folder, rows, archives, options.calls)
+        tune_collector()
+        if not options.json:
+            print(f"{'µs per row':32}{'calls':>8}{'p50':>12}{'p99':>12}{'p999':>12}{'ratio':>11}")
+        for row in bench.lines(server, options.rate, options.seconds):
+            first = found[0].p50 if found else row.p50
+            found.append(msgspec.structs.replace(row, ratio=row.p50 / first))
+            if not options.json:
+                print(text(found[-1]), flush=True)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
     return 0
 
 
