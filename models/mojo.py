@@ -6,11 +6,8 @@ code, in this process (`models.genmodel`).
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,7 +26,6 @@ __all__ = ["Mojo", "MojoError", "read_mojo"]
 Column = pl.Series | npt.NDArray[Any] | Sequence[object]
 Floats = npt.NDArray[np.float64]
 
-_LEAST_ROWS = 400  # for one thread: with fewer, to hand them over costs what it saves
 _VERSIONS = {"gbm": "1.40", "drf": "1.40", "glm": "1.00"}
 
 
@@ -80,7 +76,7 @@ class Mojo:
         return self.kernel(row, *self.kernel_args)
 
     def score_many(self, rows: Floats) -> Floats:
-        """The predictions for many rows, each as `score` has it; on all processors where it pays.
+        """The predictions for many rows, each as `score` has it.
 
         Args:
             rows: float64[n, n_columns], C order.
@@ -94,14 +90,7 @@ class Mojo:
         if rows.ndim != 2 or rows.shape[1] != len(self.columns):
             msg = f"rows must be n by {len(self.columns)}; got shape {rows.shape}"
             raise ValueError(msg)
-        workers = min(_processors(), len(rows) // _LEAST_ROWS) if self.kernel_args else 1
-        if workers < 2:
-            return self._kernel_many(rows, *self.kernel_args)
-
-        def scored(part: Floats) -> Floats:
-            return self._kernel_many(part, *self.kernel_args)
-
-        return np.concatenate(list(_pool().map(scored, np.array_split(rows, workers))))
+        return self._kernel_many(rows, *self.kernel_args)
 
     def encode(self, columns: Mapping[str, Column]) -> Floats:
         """Rows from columns of numbers and names of levels.
@@ -197,16 +186,6 @@ def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:
         msg = f"response must have two levels; got {archive.domains[-1]}"
         raise MojoError(msg)
     return algorithm, cast("Literal['Binomial', 'Regression']", category)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """The kernels let go of the interpreter's lock, so threads of one process serve."""
-    return ThreadPoolExecutor(_processors(), "headwater-mojo")
 
 
 def _digest(meaning: object, args: tuple[Any, ...]) -> str:
