@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 from flows.foreign import event_or_letter
 from state.batches import batches
 from state.ingested import LETTERS, Intake, Sourced, again_of, decode_letter, positions_of
-from state.log import EVENTS, Log, UnknownTopicError, newest_append_time
+from state.log import EVENTS, Log, OffsetError, UnknownTopicError, newest_append_time
 from state.mapping import Foreign, Mapper
 from state.outputs import DeadLetter, Reason
 from state.stream import Stream
@@ -16,6 +16,20 @@ AGAIN = tuple(reason for reason in get_args(Reason) if reason not in {"duplicate
 
 _READ_RECORDS = 1_000
 _BATCH_BYTES = 8 * 2**20
+
+
+class Again(NamedTuple):
+    """What another try came to, in dead letters.
+
+    Attributes:
+        events: Became events.
+        letters: Are about foreign records that were refused anew.
+        gone: Hold their record in part only, and `events` no longer holds it; they stay open.
+    """
+
+    events: int
+    letters: int
+    gone: int
 
 
 class Letter(NamedTuple):
@@ -56,7 +70,7 @@ def letters_of(log: Log) -> Iterator[Letter]:
 
 def append_again(
     log: Log, stream: Stream, mapper: Mapper, intake: Intake, reasons: Collection[str]
-) -> tuple[int, int]:
+) -> Again:
     """Append anew what the open dead letters of some reasons are about.
 
     A foreign record is mapped anew, and refused anew it is a dead letter anew. A record of `events`
@@ -72,38 +86,44 @@ def append_again(
         reasons: Of `AGAIN`.
 
     Returns:
-        How many events, and how many dead letters of foreign records refused anew, were appended.
-
-    Raises:
-        OffsetError: A record of `events` that its dead letter does not hold whole was trimmed.
+        How many were tried, and how many could not be.
     """
     peek = stream.peek()
     append_time = newest_append_time(log, EVENTS)
 
-    def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter:
+    def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter | None:
         content = letter.content
         if content.topic:
             return event_or_letter(mapper, _foreign(content), letter.offset)
         raw = content.raw
         if len(raw) < content.size:
             place = EVENTS, content.partition, content.offset
-            raw = log.read(*place, max_records=1)[0].value
+            try:
+                raw = log.read(*place, max_records=1)[0].value
+            except OffsetError:  # trimmed
+                return None
         return peek(raw)[1], raw
 
+    events = letters = gone = 0
+
     def sourced() -> Iterator[Sourced]:
+        nonlocal gone
         for letter in letters_of(log):
             source = again_of(letter.partition, letter.content)
             is_next = letter.offset >= (intake.position(source) or 0)
             if is_next and letter.content.reason in reasons:
-                yield Sourced(source, letter.offset, append_time, became(letter))
+                made = became(letter)
+                if made is None:
+                    gone += 1
+                else:
+                    yield Sourced(source, letter.offset, append_time, made)
 
-    events = letters = 0
     for batch in batches(sourced(), _size, max_items=_READ_RECORDS, max_bytes=_BATCH_BYTES):
         new_events, new_letters = intake.append(batch)
         events += new_events
         letters += new_letters
     intake.settle()
-    return events, letters
+    return Again(events, letters, gone)
 
 
 def _foreign(letter: DeadLetter) -> Foreign:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, takewhile
 from typing import Any
 
 import bytewax.operators as op
@@ -23,7 +24,9 @@ from state.stream import Stream
 
 _IDLE = timedelta(milliseconds=10)
 _SETTLE_S = 60.0
-_RAW_BYTES = 8 * 2**20
+_LOOK_S = 15.0
+_LETTER_BYTES = 8 * 2**20
+_KEY_BYTES = 2**16
 
 
 def mapper_of(settings: Settings, stream: Stream) -> Mapper:
@@ -50,21 +53,38 @@ def event_or_letter(
     """
     became = mapper.map(record)
     if not isinstance(became, Refused):
-        return became
-    raw = record.value or b""
+        if len(became[0]) <= _KEY_BYTES:
+            return became
+        size = len(became[0])
+        became = Refused("invalid", f"key must be at most {_KEY_BYTES} bytes; got {size}")
+    raw, key = record.value or b"", record.key[:_LETTER_BYTES]
+    headers = _fitting(record.headers, _LETTER_BYTES - len(key))
+    room = _LETTER_BYTES - len(key) - sum(map(_header_size, headers.items()))
     return DeadLetter(
         became.reason,
         became.detail[:500],
         record.partition,
         record.offset,
         len(raw),
-        raw[:_RAW_BYTES],
+        raw[:room],
         record.topic,
         record.timestamp,
-        record.key,
-        dict(record.headers),
+        key,
+        headers,
         again,
     )
+
+
+def _fitting(headers: Mapping[str, bytes], room: int) -> dict[str, bytes]:
+    """The first headers, as far as they fit."""
+    sizes = accumulate(map(_header_size, headers.items()))
+    fitting = takewhile(lambda both: both[1] <= room, zip(headers.items(), sizes, strict=True))
+    return dict(header for header, _ in fitting)
+
+
+def _header_size(header: tuple[str, bytes]) -> int:
+    """At most what it takes in a letter, where a name's character may take six bytes."""
+    return 6 * len(header[0]) + len(header[1]) + 8
 
 
 class ForeignIngest:
@@ -92,7 +112,7 @@ class ForeignIngest:
             settings, self._mapper.topics, self._intake.position, microseconds_now
         )
         self._records = self._events = self._letters = self._told = 0
-        self._settled_at = float("-inf")
+        self._settled_at = self._looked_at = float("-inf")
 
     def step(self) -> int:
         """Take what has come; how many records it was."""
@@ -105,8 +125,10 @@ class ForeignIngest:
         if time.monotonic() - self._settled_at >= _SETTLE_S:
             self._intake.settle()
             self._tell()
-            self._topics.look()
             self._settled_at = time.monotonic()
+        if time.monotonic() - self._looked_at >= _LOOK_S:
+            self._topics.look()
+            self._looked_at = time.monotonic()
         return len(arrived)
 
     def at_end(self) -> bool:

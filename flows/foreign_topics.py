@@ -175,8 +175,11 @@ class ForeignTopics:
         now = self._now()
         for message in messages:
             name = message.topic() or "", message.partition() or 0
-            partition = self._partitions[name]
             error = message.error()
+            if error is not None and error.code() != _EOF:
+                self._refuse(name, error)  # it may be of no partition
+                continue
+            partition = self._partitions[name]
             if error is None:
                 record = _foreign(message, now)
                 if record.offset < partition.next:
@@ -185,11 +188,8 @@ class ForeignTopics:
                 partition.fetched.append(record)
                 partition.size += _size(record)
                 partition.ended = False
-            elif error.code() == _EOF:
-                partition.ended = True
             else:
-                self._refuse(name, error)
-                continue
+                partition.ended = True
             if name in self._unready:
                 self._judge(partition, now)
             self._pause(partition)
@@ -219,7 +219,7 @@ class ForeignTopics:
             self._consumer.resume([partition.place for partition in low])
 
     def _refuse(self, name: _Name, error: KafkaError) -> None:
-        place = f"{name[0]}/{name[1]}"
+        place = f"{name[0]}/{name[1]}" if name[0] else ", ".join(self._names)
         if error.code() in _CUT:
             msg = f"foreign topic must still hold what is read next; got '{error.str()}' in {place}"
             raise OffsetError(msg)

@@ -14,7 +14,7 @@ from flows.configuration import ConfigurationError
 from flows.foreign_topics import ForeignTopics
 from operators.decisions import ROLLBACKS
 from state.atomic import write_atomically
-from state.ingested import INGESTED
+from state.ingested import INGESTED, LETTERS
 from state.kafka_cluster import Cluster
 from state.kafka_log import KafkaLog
 from state.kafka_topics import Topics
@@ -23,6 +23,9 @@ from state.settings import Kafka, Settings
 
 _ROLES = {EVENTS: "ingest", INGESTED: "ingest", "models": "trainer", ROLLBACKS: "operator"}
 """What a process of its own may write; all other topics are written by the shard's."""
+
+_BESIDE = {LETTERS: "ingest", "alerts": "trainer"}
+"""Who writes the partition that a topic has beyond those of `events`."""
 
 
 def kafka_log(settings: Kafka) -> KafkaLog:
@@ -33,13 +36,20 @@ def kafka_log(settings: Kafka) -> KafkaLog:
     """
     started = datetime.now(UTC)
     with _configuring():
-        return KafkaLog(
+        log = KafkaLog(
             _cluster(settings),
             prefix=settings.prefix,
             replication=settings.replication,
             writer=f"{socket.gethostname()} pid {os.getpid()} since {started:%Y-%m-%dT%H:%M:%SZ}",
-            role_of=lambda topic: _ROLES.get(topic, "shard"),
+            role_of=lambda topic, partition: _role(log, topic, partition),
         )
+    return log
+
+
+def _role(log: KafkaLog, topic: str, partition: int) -> str:
+    if topic in _BESIDE and partition >= log.partitions(EVENTS):
+        return _BESIDE[topic]
+    return _ROLES.get(topic, "shard")
 
 
 def kafka_topics(settings: Kafka) -> Topics:

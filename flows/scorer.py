@@ -5,9 +5,12 @@ log in the background and writes nothing.
 """
 
 import logging
+import os
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -25,12 +28,13 @@ from flows.scoring.models import Models
 from flows.scoring.turns import Turns, taking_turns
 from operators.decisions import PublishedModels
 from operators.following import Follower
+from operators.left_right import BusyError
 from operators.messages import Activation, Message
 from operators.recovery import recover
 from operators.replica import Difference, Load, ModelError, Replica, Score
 from operators.shard import RefusedError, Shard
 from state.events import Event
-from state.log import EVENTS, Log, LogError, partition_of
+from state.log import EVENTS, Log, OffsetError, partition_of
 from state.settings import Settings
 from state.stream import Stream
 
@@ -38,6 +42,9 @@ _IDLE_S = 0.005
 _BATCH_ROWS = 500
 _RETRY_S = 1.0
 _HEAL_S = 5.0
+_END_S = 10.0
+_COMPARE_S = 60.0
+_TOLD = 8
 _log = logging.getLogger("headwater")
 
 
@@ -51,6 +58,10 @@ class StaleError(RuntimeError):
 
 class FollowError(RuntimeError):
     """The scorer cannot follow the log any more."""
+
+
+class _ClosedError(Exception):
+    """The scorer was closed while a replica began anew."""
 
 
 class Staleness(NamedTuple):
@@ -81,7 +92,8 @@ class Scorer:
         most_staleness: `score` raises `StaleError` beyond so many seconds; None: what
             `scoring.staleness` says.
         follow: Go on in the background; else only where `advance` is called.
-        on_trouble: Told in a line when something goes wrong; None: logged as a warning.
+        on_trouble: Told in a line when something goes wrong, in a thread of its own where the
+            scorer follows by itself; None: logged as a warning.
     """
 
     def __init__(
@@ -109,16 +121,23 @@ class Scorer:
         self._encode = msgspec.json.Encoder().encode
         self._key = stream.key_of()
         self._on_trouble = on_trouble or _log.warning
-        self._told: str | None = None
+        self._told: dict[int | None, deque[str]] = defaultdict(lambda: deque(maxlen=_TOLD))
+        self._stop = threading.Event()
         self._shards = Partitions(settings, stream, log, home)
         self._published = self._shards.published
         self._models = Models(stream, self._published, home.artifacts())
         self._replicas = {p: self._open(p) for p in followed}
         self._warm_up()
-        self._stop = threading.Event()
-        self._retry_at = 0.0
+        self._wrong: dict[int, str] = {}
+        self._unusable: set[int] = set()
+        self._otherwise: dict[int, str | None] = {}
+        self._compare_at: dict[int, float] = {}
+        self._retry_at: dict[int, float] = {}
+        self._heal_at: dict[int, float] = {}
         self._looked_for_models = 0.0
         self._lost: Exception | None = None
+        self._pid = os.getpid()
+        self._follows = follow
         self._thread = threading.Thread(target=self._follow, name="follow the log", daemon=True)
         if follow:
             self._thread.start()
@@ -152,17 +171,21 @@ class Scorer:
         settings = load_settings(path)
         stream = find_stream(settings.stream)
         where = environment_home() if home is None else Home(Path(home).absolute())
-        log = find_log(settings, where)
-        return cls(
-            settings,
-            stream,
-            log,
-            reaching(where, settings, log),
-            partitions=partitions,
-            most_staleness=most_staleness,
-            follow=follow,
-            on_trouble=on_trouble,
-        )
+        with ExitStack() as on_error:
+            log = find_log(settings, where)
+            on_error.callback(log.close)
+            scorer = cls(
+                settings,
+                stream,
+                log,
+                reaching(where, settings, log),
+                partitions=partitions,
+                most_staleness=most_staleness,
+                follow=follow,
+                on_trouble=on_trouble,
+            )
+            on_error.pop_all()
+        return scorer
 
     def score(self, request: Event | Mapping[str, Any]) -> Answer:
         """The answer to one request; nothing changes and nothing is written.
@@ -173,7 +196,7 @@ class Scorer:
         Raises:
             RequestError: The flow would not answer it; the message names the field.
             StaleError: The scorer is too far behind.
-            FollowError: The scorer has ended following.
+            FollowError: The scorer has ended following, or was made before this process's `fork`.
         """
         event = self._checked(request)
         partition, key = self._placed(event)
@@ -248,7 +271,7 @@ class Scorer:
         """What is wrong; None: nothing, and answers are exactly the flow's."""
         if self._lost is not None:
             return f"following has ended: {self._lost}"
-        wrong = (replica.trouble for replica in self._replicas.values())
+        wrong = map(self._trouble_of, self._replicas)
         return next((one for one in wrong if one is not None), None)
 
     @property
@@ -258,16 +281,28 @@ class Scorer:
         return {p: one for p, one in found.items() if one is not None}
 
     def advance(self) -> None:
-        """Take in all that the flow has had; for a scorer that does not follow by itself."""
+        """Take in all that the flow has had; for a scorer that does not follow by itself.
+
+        Raises:
+            RuntimeError: It follows by itself: two threads must not change it.
+        """
+        if self._follows:
+            msg = "follow must be False where `advance` is called; got True in Scorer"
+            raise RuntimeError(msg)
+        self._retry_at.clear()
         while self._step(_at_once):
             pass
 
     def close(self) -> None:
-        """End following and let go of the log; `score` must not be called any more."""
+        """End following and let go of the log; `score` must not be called any more.
+
+        A follower that does not end within 10 s, for the log does not answer, keeps the log.
+        """
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self._log.close()
+            self._thread.join(_END_S)
+        if not self._thread.is_alive():
+            self._log.close()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -328,7 +363,7 @@ class Scorer:
             raise RequestError(msg)
         try:
             return self._decode(self._encode(request))
-        except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
+        except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError) as error:
             raise RequestError(str(error)) from None
 
     def _placed(self, event: Event) -> tuple[int, str]:
@@ -346,6 +381,12 @@ class Scorer:
         if self._lost is not None:
             msg = f"following the log has ended: {self._lost}"
             raise FollowError(msg) from self._lost
+        if self._follows and os.getpid() != self._pid:
+            msg = (
+                f"scorer must be made in the process that asks it; got one of process {self._pid}: "
+                "make it after `fork`"
+            )
+            raise FollowError(msg)
         most = self._most_staleness
         if most is not None and time.monotonic() - replica.follower.level_at > most:
             behind = _staleness(replica)
@@ -363,6 +404,8 @@ class Scorer:
         left = recover(lambda: make(partition), store, self._log, load)
         follower = Follower(self._log, left, store, self.settings.reading.batch)
         while (message := follower.poll()) is not None:
+            if self._stop.is_set():
+                raise _ClosedError
             left.apply(_bound(message, left, load))
         right = make(partition)
         right.restore(left.snapshot(), lambda model: load(model, right))
@@ -380,50 +423,113 @@ class Scorer:
 
     def _step(self, pause: Callable[[], object]) -> bool:
         """One message of each partition."""
+        self._prepare()
         moved = False
-        try:
-            self._prepare()
-            for partition, replica in self._replicas.items():
-                moved = replica.advance(pause) or moved
-                if replica.trouble is not None:
-                    self._tell(replica.trouble)
-                    self._heal(partition)
-        except LogError as error:
-            self._tell(str(error))
-            self._stop.wait(_RETRY_S)
+        for partition in self._replicas:
+            moved = self._advance(partition, pause) or moved
         return moved
+
+    def _advance(self, partition: int, pause: Callable[[], object]) -> bool:
+        """One message; what is wrong with one partition is not the others'."""
+        if time.monotonic() < self._retry_at.get(partition, 0.0):
+            return False
+        moved, replica = False, self._replicas[partition]
+        activated = replica.activated
+        try:
+            if partition not in self._unusable:
+                moved = replica.advance(pause)
+                self._compare(partition)
+        except (OSError, BusyError) as error:
+            self._fails(partition, error)
+        else:
+            if partition in self._wrong and partition not in self._unusable:
+                del self._wrong[partition]
+                self._tell_end(f"events/{partition} is followed again", partition)
+        if replica.activated != activated:
+            self._heal_at.pop(partition, None)
+        if replica.trouble is not None:
+            self._tell(replica.trouble, partition)
+        if replica.trouble is not None or partition in self._unusable:
+            self._heal(partition)
+        return moved
+
+    def _trouble_of(self, partition: int) -> str | None:
+        own = self._wrong.get(partition) or self._replicas[partition].trouble
+        return own or self._otherwise.get(partition)
+
+    def _compare(self, partition: int) -> None:
+        """See whether the flow was given other settings."""
+        now = time.monotonic()
+        if now < self._compare_at.get(partition, 0.0):
+            return
+        self._compare_at[partition] = now + _COMPARE_S
+        trouble = self._replicas[partition].settings_trouble(self._home.checkpoints())
+        self._otherwise[partition] = trouble
+        if trouble is not None:
+            self._tell(trouble, partition)
+
+    def _fails(self, partition: int, error: OSError | BusyError) -> None:
+        """Following is tried again later, or, where that is of no use, begun anew."""
+        self._wrong[partition] = str(error)
+        self._retry_at[partition] = time.monotonic() + _RETRY_S
+        self._tell(str(error), partition)
+        if isinstance(error, BusyError):
+            self._unusable.add(partition)
+        elif isinstance(error, OffsetError):
+            self._heal(partition)
 
     def _prepare(self) -> None:
         """Have a look for models that were published: they are loaded before they are needed."""
         now = time.monotonic()
         if now - self._looked_for_models >= _RETRY_S:
             self._looked_for_models = now
-            self._models.prepare()
+            try:
+                self._models.prepare()
+            except OSError as error:
+                self._tell(str(error))
+            else:
+                self._told.pop(None, None)
 
     def _heal(self, partition: int) -> None:
-        """Begin anew from a checkpoint, if its model can be had by now."""
+        """Begin anew from a checkpoint, if it and its model can be had by now."""
         now = time.monotonic()
-        if now < self._retry_at:
+        if now < self._heal_at.get(partition, 0.0):
             return
-        self._retry_at = now + _HEAL_S
+        self._heal_at[partition] = now + _HEAL_S
         try:
             with taking_turns():
                 self._replicas[partition] = self._open(partition)
-        except ModelError as error:
-            self._tell(str(error))
+        except (ModelError, OSError) as error:
+            self._tell(str(error), partition)
             return
-        self._tell(f"events/{partition} is exact again")
+        except _ClosedError:
+            return
+        self._wrong.pop(partition, None)
+        self._unusable.discard(partition)
+        self._retry_at.pop(partition, None)
+        self._tell_end(f"events/{partition} is exact again", partition)
 
     def _warm_up(self) -> None:
         """Compile what a request needs, before the first one comes."""
         for replica in self._replicas.values():
             replica.warm_up()
 
-    def _tell(self, line: str) -> None:
-        """Once for each trouble."""
-        if line != self._told:
-            self._told = line
+    def _tell(self, line: str, partition: int | None = None) -> None:
+        """Once for each trouble of a partition, or of all."""
+        if line in self._told[partition]:
+            return
+        self._told[partition].append(line)
+        if not self._follows:
             self._on_trouble(line)
+            return
+        # What it raises goes to `threading.excepthook` and does not end following.
+        telling = threading.Thread(target=self._on_trouble, args=(line,), name="tell", daemon=True)
+        telling.start()
+        telling.join(_RETRY_S)
+
+    def _tell_end(self, line: str, partition: int) -> None:
+        self._tell(line, partition)
+        self._told[partition].clear()
 
 
 _TYPES: dict[str, Any] = {

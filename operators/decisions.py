@@ -75,24 +75,30 @@ class PublishedModels:
         """Have an earlier model used again from now on, until another is promoted.
 
         Args:
-            model: Its id; None: the champion before the one in use.
+            model: Its id; None: the champion before the one in use first was, so that one rollback
+                after another never brings back a model that was rolled back from.
             time: Now (µs UTC).
 
         Returns:
             The model's id.
 
         Raises:
-            ValueError: It is in use, or there is no such model.
+            ValueError: It is in use, or there is no such model, or none before.
             SequenceConflictError: Another rollback was made at the same time.
         """
         records = self.records()
         history = self.history()
         now = _champion(history)
-        served = [one.model for one in history if one.status == "promoted" and one.model != now]
-        if model is None and served:
-            model = served[-1]
-        if model is None or model not in served:
-            had = ", ".join(dict.fromkeys(reversed(served))) or "none"
+        promoted = [one.model for one in history if one.status == "promoted"]
+        served = [one for one in promoted if one != now]
+        had = ", ".join(dict.fromkeys(reversed(served))) or "none"
+        if model is None:
+            earlier = promoted[: promoted.index(now)] if now is not None else []
+            if not earlier:
+                msg = f"model must be named, for none was in use before {now}; there is {had}"
+                raise ValueError(msg)
+            model = earlier[-1]
+        if model not in served:
             msg = f"model must be one that was in use before {now}; got {model}, there is {had}"
             raise ValueError(msg)
         number = self.rollbacks()

@@ -15,7 +15,7 @@ from operators.journal import Activated, Crossed, Decision, Journal
 from operators.messages import Activation, Boundary, Message, Records
 from operators.recovery import reached
 from operators.shard import Shard
-from state.checkpoints import CheckpointStore
+from state.checkpoints import Checkpoint, CheckpointStore
 from state.log import EVENTS, Log
 from state.outputs import Prediction
 
@@ -46,6 +46,8 @@ class Follower:
         self._journal = Journal(log, shard.partition)
         self._ready: deque[Message] = deque()
         self._predictions = 0
+        self._newest = 0
+        self._found: list[Checkpoint] = []
         self.end = log.end(EVENTS, shard.partition)
         self._sighted = time.monotonic(), self.end
         self.level_at = self._sighted[0] if self.offset >= self.end else float("-inf")
@@ -89,19 +91,28 @@ class Follower:
         end = self._log.end("predictions", self._partition)
         if end == self._predictions:
             return 0
-        self._predictions = end
         (newest,) = self._log.read("predictions", self._partition, end - 1, max_records=1)
+        self._predictions = end
         return _decode(newest.value).offset + 1
 
     def _saved(self) -> int:
-        if self._checkpoints.newest_offset(self._partition) <= self._passed:
+        newest = self._checkpoints.newest_offset(self._partition)
+        if newest <= self._passed:
             return 0
+        if newest != self._newest:
+            self._found = self._beyond()
+            self._newest = newest
+        return next((one.offset for one in self._found if reached(one, self._log)), 0)
+
+    def _beyond(self) -> list[Checkpoint]:
+        """The checkpoints beyond where the flow surely was, newest first, without their state."""
+        found = []
         for one in self._checkpoints.newest_first(self._partition):
             if one.offset <= self._passed:
-                return 0
-            if one.shape == self._shape and reached(one, self._log):
-                return one.offset
-        return 0
+                break
+            if one.shape == self._shape:
+                found.append(msgspec.structs.replace(one, shard=b""))
+        return found
 
     def _records(self, until: int) -> Message:
         most = min(until - self.offset, self._batch)
@@ -122,3 +133,18 @@ class Follower:
         self._boundary = max(self._boundary, crossed)
         self._next += 1
         return self._ready.popleft()
+
+
+def settings_trouble(shard: Shard, checkpoints: CheckpointStore) -> str | None:
+    """What the flow's newest checkpoint was made with otherwise than a replica; None: nothing."""
+    newest = next(checkpoints.newest_first(shard.partition), None)
+    if newest is None or newest.shape != shard.shape or not newest.configured:
+        return None
+    own, flows = shard.configured[-1].settings, newest.configured[-1].settings
+    for name in own | flows:
+        if own.get(name) != flows.get(name):
+            return (
+                f"{name} must be the flow's {flows.get(name)!r}; got {own.get(name)!r} in a scorer "
+                f"of events/{shard.partition}: open another with the settings of now"
+            )
+    return None

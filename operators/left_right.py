@@ -16,11 +16,16 @@ T = TypeVar("T")
 _LOOK_AGAIN_S = 0.000_05
 
 
+class BusyError(RuntimeError):
+    """A reader does not leave; the copy it may be on is one change behind, for good."""
+
+
 class Reading(Generic[T]):
     """One thread's way to the active copy, for one `with` at a time.
 
     The count is odd while the thread reads; it is raised before the active copy is looked up, so
     that a writer that finds it even after the change of sides knows that no one is on the old one.
+    An exit that a signal handler's exception keeps from happening is made up by the next entry.
     """
 
     __slots__ = ("__weakref__", "_of", "count")
@@ -31,7 +36,7 @@ class Reading(Generic[T]):
 
     def __enter__(self) -> T:
         """The active copy: it does not change before `__exit__`."""
-        self.count += 1
+        self.count = (self.count + 1) | 1
         return self._of.active
 
     def __exit__(
@@ -41,7 +46,7 @@ class Reading(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         """Let the writer have the copy."""
-        self.count += 1
+        self.count = (self.count | 1) + 1
 
 
 class LeftRight(Generic[T]):
@@ -50,6 +55,7 @@ class LeftRight(Generic[T]):
     Args:
         left: One copy; the first that is read.
         right: The other; in the same state.
+        most_wait_s: For a reader to leave a copy.
 
     Attributes:
         active: The copy that readers take.
@@ -63,8 +69,9 @@ class LeftRight(Generic[T]):
         [1, 2]
     """
 
-    def __init__(self, left: T, right: T) -> None:
+    def __init__(self, left: T, right: T, most_wait_s: float = 10.0) -> None:
         self.active, self.idle = left, right
+        self._most_wait_s = most_wait_s
         self._lock = threading.Lock()
         self._readings: list[weakref.ref[Reading[T]]] = []
 
@@ -82,6 +89,9 @@ class LeftRight(Generic[T]):
         Args:
             change: What it raises for the first copy leaves readers with the other, unchanged.
             pause: Called before the second change.
+
+        Raises:
+            BusyError: A reader did not leave in time: there must be no other `write`.
         """
         change(self.idle)
         self.active, self.idle = self.idle, self.active
@@ -92,10 +102,24 @@ class LeftRight(Generic[T]):
     def _let_go(self) -> None:
         """Return once every reader that may have found the copy that is now idle has left it."""
         with self._lock:
-            readings = [known() for known in self._readings]
-        for reading in readings:
-            if reading is None:
-                continue
-            seen = reading.count
-            while seen % 2 and reading.count == seen:
-                time.sleep(_LOOK_AGAIN_S)
+            readings = list(self._readings)
+        for known in readings:
+            self._wait_for(known)
+
+    def _wait_for(self, known: weakref.ref[Reading[T]]) -> None:
+        if (seen := _count(known)) % 2 == 0:
+            return
+        until = time.monotonic() + self._most_wait_s
+        while _count(known) == seen:
+            if time.monotonic() > until:
+                msg = (
+                    f"reader must leave its copy within {self._most_wait_s:g} s; got one that stays"
+                )
+                raise BusyError(msg)
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _count(known: weakref.ref[Reading[T]]) -> int:
+    """Even, too, once its thread is gone: no reference is kept here that would keep it alive."""
+    reading = known()
+    return 0 if reading is None else reading.count

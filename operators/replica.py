@@ -10,11 +10,12 @@ import numpy as np
 from models.compiled import Blend
 from models.logits import logit
 from models.offline import Offline
-from operators.following import Follower
+from operators.following import Follower, settings_trouble
 from operators.left_right import LeftRight, Reading
 from operators.messages import Activation, Message, Records
 from operators.predictor import Predictor, Row
 from operators.shard import RefusedError, Shard
+from state.checkpoints import CheckpointStore
 from state.events import Event
 
 
@@ -112,8 +113,9 @@ class Replica:
             new one is scored beside it; none if it has served before.
 
     Attributes:
-        trouble: Why the journal's model is not in use, so that answers are not exactly the
-            flow's; None: it is, or will be after its shadow.
+        trouble: Why a model of the journal's was not in use, so that the state and the answers are
+            not exactly the flow's: from then on, for what was learned under another model stays.
+        activated: How many models took their place.
         difference: Of the model in shadow, or the last one that was; None before the first.
     """
 
@@ -125,6 +127,7 @@ class Replica:
         self._differences: deque[float] = deque(maxlen=max(shadow, 1))
         self._threads = threading.local()
         self.trouble: str | None = None
+        self.activated = 0
         self.difference: Difference | None = None
 
     @property
@@ -220,6 +223,7 @@ class Replica:
 
         Raises:
             LogError: The log cannot be read.
+            BusyError: A reader does not leave: this replica can follow no more.
         """
         self._measure()
         message = self._follower.poll()
@@ -239,6 +243,10 @@ class Replica:
     def _apply(self, message: Message, pause: Callable[[], object]) -> None:
         self._sides.write(lambda side: side.shard.apply(message), pause)
 
+    def settings_trouble(self, checkpoints: CheckpointStore) -> str | None:
+        """What the flow is set to otherwise by now, so that its answers are others."""
+        return settings_trouble(self._sides.active.shard, checkpoints)
+
     def warm_up(self) -> None:
         """Let no request and no event wait for a compiler."""
         mine = self._mine()
@@ -256,7 +264,6 @@ class Replica:
             self.trouble = str(error)
             self._sides.write(lambda side: _keep(side.shard, message.number))
             return
-        self.trouble = None
         self._differences.clear()
         models = iter(bound)
 
@@ -269,6 +276,7 @@ class Replica:
             shard.apply(message._replace(offline=next(models)))
 
         self._sides.write(change)
+        self.activated += 1
 
     def _measure(self) -> None:
         """Sum up what is in shadow; at its end let the new model answer."""

@@ -7,7 +7,7 @@ it speaks of are there, so that a crash at any point leaves each record appended
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
@@ -202,7 +202,8 @@ class Intake:
         lane.end += len(entries)
         lane.positions, lane.letters = positions, self._letters
         if lane.sequence % _TRIM_EVERY == 0:
-            self._log.trim(INGESTED, partition, lane.sequence - _KEEP)
+            with suppress(LogError):  # the next one trims what this one did not
+                self._log.trim(INGESTED, partition, lane.sequence - _KEEP)
 
     def _unsettled(self) -> Iterator[tuple[str, int]]:
         """Places of records that were buried after what all partitions know of."""

@@ -144,7 +144,7 @@ class Cluster:
                     raise
                 self._last = self._last or error.args[0]
             else:
-                self.reached = True
+                self.reached, self._last = True, None
                 return answer
             serve(0.1)
             waiting.go_on()
@@ -183,12 +183,12 @@ class Cluster:
         return self._last.str() if self._last is not None else "no answer"
 
     def check_refused(self) -> None:
-        """Give up where no patience helps.
+        """Give up where no patience helps; a cluster that has answered may let us in again.
 
         Raises:
             LogError: User or password are wrong, or the certificate is.
         """
-        if self._last is not None and self._last.code() in _REFUSED:
+        if not self.reached and self._last is not None and self._last.code() in _REFUSED:
             msg = f"Kafka must let us in; got '{self._last.str()}' from {self}"
             raise LogError(msg)
 

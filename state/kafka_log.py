@@ -10,7 +10,7 @@ from state.kafka_cluster import Cluster
 from state.kafka_partition import KafkaPartition
 from state.kafka_reader import Probe
 from state.kafka_topics import Topics
-from state.kafka_writer import Part, Writer
+from state.kafka_writer import ForgottenError, Part, Writer
 from state.log import (
     MAX_READ_BYTES,
     Entry,
@@ -41,8 +41,8 @@ class KafkaLog:
         prefix: Of the names that topics and writers have in Kafka.
         replication: Copies of each record in the topics that this makes.
         writer: Who writes, beside each record: host, process and start, for people.
-        role_of: Which writer a topic belongs to; one process must hold all topics of a role in a
-            partition.
+        role_of: Which writer a partition of a topic belongs to; one process must hold all topics of
+            a role in a partition.
         named_within_s: How long a writer that was fenced off waits for the other to write its name.
     """
 
@@ -53,7 +53,7 @@ class KafkaLog:
         prefix: str = "",
         replication: int = 1,
         writer: str = "",
-        role_of: Callable[[str], str] = str,
+        role_of: Callable[[str, int], str] = lambda topic, _: topic,
         named_within_s: float = 10.0,
     ) -> None:
         self._named_within_s = named_within_s
@@ -107,8 +107,15 @@ class KafkaLog:
             self._partition(topic, partition)
         if not parts:
             return {}
-        (role,) = {self._role_of(topic) for topic in parts}
+        (role,) = {self._role_of(topic, partition) for topic in parts}
         writer = self._writer(role, partition)
+        try:
+            return self._append(writer, partition, parts)
+        except ForgottenError:  # nothing was written; the new writer looks for the end anew
+            self._drop(role, partition, writer)
+            return self._append(self._writer(role, partition), partition, parts)
+
+    def _append(self, writer: Writer, partition: int, parts: Parts) -> dict[str, int]:
         with writer.lock:
             ends, new = {}, []
             for topic, (sequence, entries) in parts.items():
@@ -188,6 +195,11 @@ class KafkaLog:
                     self._cluster, name, partition, self._me, self._successor
                 )
             return self._writers[role, partition]
+
+    def _drop(self, role: str, partition: int, writer: Writer) -> None:
+        with self._lock:
+            if self._writers.get((role, partition)) is writer:
+                self._writers.pop((role, partition)).close()
 
     def _successor(self, part: Part, partition: int) -> str:
         """Who took over; it may have to catch up before it writes."""

@@ -1,6 +1,7 @@
 """Topics in Kafka as Headwater wants them: made, and compared with what is there."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -13,7 +14,7 @@ from confluent_kafka.admin import (
 )
 
 from state.kafka_cluster import MAX_MESSAGE_BYTES, Cluster, Waiting
-from state.log import UnknownTopicError
+from state.log import LogError, UnknownTopicError
 
 _LIMIT_S = 30
 _RECHECK_S = 0.01
@@ -94,7 +95,7 @@ class Topics:
         """Make a topic; nothing is done if it is there."""
         config = config_of(self._replication)
         new = NewTopic(name, partitions, self._replication, config=config)
-        with self._cluster.doing(f"make topic {name!r}"):
+        with self._administering(f"make topic {name!r}"):
             admin = self._cluster.admin()  # it must live until the result is there
             try:
                 admin.create_topics([new])[name].result(_LIMIT_S)
@@ -117,7 +118,7 @@ class Topics:
 
     def delete_before(self, place: TopicPartition) -> None:
         """Delete the records of a partition that lie before an offset of Kafka's."""
-        with self._cluster.doing(f"trim topic {place.topic!r}"):
+        with self._administering(f"trim topic {place.topic!r}"):
             admin = self._cluster.admin()
             (deletion,) = admin.delete_records([place]).values()
             deletion.result(_LIMIT_S)
@@ -152,9 +153,19 @@ class Topics:
             self._configure(difference.topic, difference.config)
         return bool(difference.partitions or difference.config)
 
+    @contextmanager
+    def _administering(self, what: str) -> Iterator[None]:
+        """Make an error of an administrator's one of ours; its silence has no words."""
+        try:
+            with self._cluster.doing(what):
+                yield
+        except TimeoutError as error:
+            msg = f"{self._cluster} must {what} within {_LIMIT_S} s; got no answer"
+            raise LogError(msg) from error
+
     def _configured(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)
-        with self._cluster.doing(f"see the settings of topic {name!r}"):
+        with self._administering(f"see the settings of topic {name!r}"):
             admin = self._cluster.admin()
             entries = admin.describe_configs([resource])[resource].result(_LIMIT_S)
         return {key: str(entry.value) for key, entry in entries.items()}
@@ -165,6 +176,6 @@ class Topics:
             for key, value in config.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        with self._cluster.doing(f"change the settings of topic {name!r}"):
+        with self._administering(f"change the settings of topic {name!r}"):
             admin = self._cluster.admin()
             admin.incremental_alter_configs([resource])[resource].result(_LIMIT_S)

@@ -15,13 +15,16 @@ _FENCED = frozenset(
         KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own name
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.INVALID_PRODUCER_ID_MAPPING,
     }
 )
 
 
 class FencedError(LogError):
     """Another writer has taken over; this one must stop."""
+
+
+class ForgottenError(LogError):
+    """Kafka no longer knows the writer, which wrote nothing for days; a new one may go on."""
 
 
 class Part(NamedTuple):
@@ -82,6 +85,7 @@ class Writer:
 
         Raises:
             FencedError: Another writer has taken over.
+            ForgottenError: Kafka forgot this one; nothing was written.
             LogError: Kafka does not take them.
         """
         if self._broken is not None:
@@ -94,7 +98,7 @@ class Writer:
             what = f"commit {self._id}"
             self._cluster.ask(what, self._producer.commit_transaction, self._producer.poll)
         except KafkaException as error:
-            raise self._failure(error.args[0], parts[0]) from error
+            raise self.broken_by(error.args[0], parts[0]) from error
         except LogError as error:
             self._broken = error
             raise
@@ -118,13 +122,20 @@ class Writer:
         if error is not None and error.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
             self._undelivered = self._undelivered or error
 
-    def _failure(self, error: KafkaError, part: Part) -> LogError:
+    def broken_by(self, error: KafkaError, part: Part) -> LogError:
+        """The error of ours that an error of Kafka's is; no other call succeeds after it."""
         if error.code() in _FENCED:
             other = self._successor(part, self._partition)
             who = f"{other}, which lives" if other else "one that has not written yet"
             self._broken = FencedError(
                 f"writer {self._id} must be the only one; got fenced off by {who}: "
                 f"this one ({self._me}) has stopped"
+            )
+            return self._broken
+        if error.code() == KafkaError.INVALID_PRODUCER_ID_MAPPING:
+            self._broken = ForgottenError(
+                f"writer {self._id} must be known to Kafka; got '{error.str()}' from "
+                f"{self._cluster}"
             )
             return self._broken
         self._broken = self._cluster.failure(f"append to {part.name}", self._undelivered or error)

@@ -69,10 +69,10 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
     stream = find_stream(settings.stream)
     with refusing():
         mapper, intake = mapper_of(settings, stream), Intake(log)
-        events, letters = append_again(log, stream, mapper, intake, reasons)
+        events, letters, gone = append_again(log, stream, mapper, intake, reasons)
     Console().print(
         f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "
-        "again",
+        "again" + (f"; {gone:,} left out: {EVENTS} no longer holds their records" if gone else ""),
         highlight=False,
         soft_wrap=True,
     )

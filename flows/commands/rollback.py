@@ -14,7 +14,10 @@ from operators.decisions import PublishedModels
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", nargs="?", help="its id; none: the one in use before"
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="its id; none: the one that was in use before this one ever was",
     )
 
 
@@ -39,7 +42,7 @@ ROLLBACK = Verb(
         "writes that to the journal; scorers follow. The model stays until a later fit is promoted."
     ),
     examples="""\
-  headwater rollback                     the model that was in use before
+  headwater rollback                     the model before; once more, the one before that
   headwater rollback gbm-0123456789ab    this one""",
     arguments=_arguments,
     call=_run,

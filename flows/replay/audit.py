@@ -85,8 +85,8 @@ def audited(
     log = find_log(settings, home)
     job = job_of(home, log, settings, span_of(log, since, until))
     span = job.span
-    drop_old(home)
     with held(job.folder, "audit"):
+        drop_old(home, job.folder)
         begins = [job.begin(home, log, p) for p in range(len(span.ends))]
         log.close()
         offsets = [0 if begin is None else begin.offset for begin in begins]

@@ -1,6 +1,7 @@
 """Branches of a home: each a home of its own below it, that shares the base's past."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from state.branch_log import BranchLog
 from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log
 from state.sqlite_log import SqliteLog
+
+_NAME = re.compile(r"[0-9a-f]{10}")
 
 
 class BranchError(OSError):
@@ -63,11 +66,19 @@ def branches_of(base: Home) -> list[Branch]:
 
 def find_branch(base: Home, name: str) -> Branch | None:
     """The branch of a name, if it was made."""
-    return _read(_root(base) / name)
+    return _read(home_of(base, name).root)
 
 
 def home_of(base: Home, name: str) -> Home:
-    """Where a branch keeps what is its own."""
+    """Where a branch keeps what is its own.
+
+    Raises:
+        BranchError: No branch has such a name; as a path it could lead anywhere.
+    """
+    if not _NAME.fullmatch(name):
+        have = ", ".join(branch.name for branch in branches_of(base)) or "none"
+        msg = f"branch must be one of this home's ({have}); got {name!r}"
+        raise BranchError(msg)
     return Home(_root(base) / name)
 
 
@@ -114,7 +125,7 @@ def remove(base: Home, name: str) -> None:
         BranchError: There is none, or it is in use.
     """
     root = home_of(base, name).root
-    if Path(name).name != name or not root.is_dir():
+    if not root.is_dir():
         have = ", ".join(branch.name for branch in branches_of(base)) or "none"
         msg = f"branch must be one of this home's ({have}); got {name!r}"
         raise BranchError(msg)

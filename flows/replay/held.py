@@ -32,9 +32,13 @@ def held(root: Path, what: str) -> Iterator[None]:
 
 
 def is_held(root: Path) -> bool:
-    """Whether a process has a folder."""
-    try:
-        with held(root, "folder"):
-            return False
-    except InUseError:
-        return True
+    """Whether a process has a folder; two may look at once."""
+    path = root / "lock"
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

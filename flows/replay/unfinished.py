@@ -3,13 +3,14 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from flows.home import Home
 from flows.replay.checking import Checked
-from flows.replay.held import is_held
+from flows.replay.held import InUseError, held
 from flows.replay.recorded import Stretch
 from flows.replay.span import Span
 from operators.shard import Shard
@@ -40,11 +41,16 @@ def folder_of(
     return _root(home) / hashlib.sha256(question).hexdigest()[:10]
 
 
-def drop_old(home: Home) -> None:
-    """Give up all but the newest few that nobody is at."""
-    folders = [path for path in _root(home).glob("*") if path.is_dir()]
+def drop_old(home: Home, at: Path) -> None:
+    """Give up all but the newest few that nobody is at.
+
+    Args:
+        home: Whose.
+        at: The folder that the caller has; it is kept too.
+    """
+    folders = [path for path in _root(home).glob("*") if path.is_dir() and path != at]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-        if not is_held(folder):
+        with suppress(InUseError), held(folder, "audit"):
             shutil.rmtree(folder)
 
 

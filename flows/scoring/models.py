@@ -1,6 +1,7 @@
 """Models on their way into use: loaded beside those that serve, and verified before."""
 
 import threading
+import time
 from concurrent.futures import Future
 
 import numpy as np
@@ -16,8 +17,20 @@ from operators.shard import Shard
 from state.artifacts import ArtifactError, ArtifactStore
 from state.stream import Stream
 
+_AGAIN_S = 30.0
 _KEPT = 4
 """Models in memory: the one in use, the one before for a rollback, and one to come or two."""
+
+
+_UNUSABLE = (
+    ArtifactError,
+    MojoError,
+    OSError,
+    KeyError,
+    ValueError,
+    ImportError,  # H2O's code needs JPype
+    RuntimeError,  # the program started Java itself, without `h2o.jar`
+)
 
 
 class Models:
@@ -39,6 +52,7 @@ class Models:
         self._published, self._artifacts = published, artifacts
         self._names = [column.name for column in stream.columns]
         self._loaded: dict[str, Future[Mojo]] = {}
+        self._again_at = 0.0
         self._lock = threading.Lock()
 
     def offline(self, model: str, shard: Shard) -> Offline:
@@ -48,11 +62,11 @@ class Models:
             ModelError: It cannot be used; the message says why.
         """
         try:
-            mojo = self._future(model).result()
+            mojo = self._future(model, again=True).result()
             with taking_turns():
                 offline = Offline(model, mojo, self._names, shard.levels)
                 offline.predict(np.full(len(self._names), np.nan))
-        except (ArtifactError, MojoError, OSError, KeyError, ValueError) as error:
+        except _UNUSABLE as error:
             self._forget(model)
             msg = f"model {model} must be usable: {error}"
             raise ModelError(msg) from error
@@ -60,14 +74,18 @@ class Models:
 
     def prepare(self) -> None:
         """Begin to load the newest champion, if it is not there yet."""
-        champion = self._published.champion()
+        champion, now = self._published.champion(), time.monotonic()
+        again = now >= self._again_at
+        if again:
+            self._again_at = now + _AGAIN_S
         if champion is not None:
-            self._future(champion)
+            self._future(champion, again=again)
 
-    def _future(self, model: str) -> Future[Mojo]:
+    def _future(self, model: str, *, again: bool) -> Future[Mojo]:
+        """A model on its way; one that failed is tried again or not."""
         with self._lock:
             future = self._loaded.pop(model, None)
-            if future is None:
+            if future is None or (again and future.done() and future.exception() is not None):
                 future = Future()
                 threading.Thread(
                     target=self._load, args=(model, future), name="load a model", daemon=True

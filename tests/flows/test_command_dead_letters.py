@@ -94,6 +94,18 @@ def test_a_large_record_is_appended_again_whole(home, capsys):
     assert told["invalid"] == (4, 2)  # refused again, each a new letter
 
 
+def test_a_large_record_that_is_gone_keeps_no_other_from_its_try(home, capsys):
+    append(trade(12, time_us=START_US, pad="x" * 70_000, amount=-1.0))
+    append(trade(13, time_us=START_US, amount=-1.0))
+    assert main(["run"]) == 0
+    log = home.log()
+    log.trim(EVENTS, 0, log.end(EVENTS, 0) - 1)
+    log.close()
+    assert main(["dead-letters", "--again", "--reason", "invalid"]) == 0
+    said = capsys.readouterr().out
+    assert "2 appended to events, 0 refused again; 1 left out: events no longer holds" in said
+
+
 @pytest.mark.parametrize("reason", ["duplicate", "late"])
 def test_what_cannot_pass_is_not_tried(home, capsys, reason):
     assert main(["dead-letters", "--again", "--reason", reason]) == 2

@@ -39,7 +39,11 @@ def test_without_a_name_it_takes_the_model_that_was_in_use_before(home, capsys):
     assert main(["rollback"]) == 0
     assert capsys.readouterr().out == "gbm-a takes the place of gbm-b\n"
     assert champion(home) == "gbm-a"
-    assert main(["rollback"]) == 0
+    assert main(["rollback"]) == 2
+    assert capsys.readouterr().err == (
+        "headwater: model must be named, for none was in use before gbm-a; there is gbm-b\n"
+    )
+    assert main(["rollback", "gbm-b"]) == 0
     assert champion(home) == "gbm-b"
 
 

@@ -4,23 +4,38 @@ import json
 import signal
 import subprocess
 import time
+import tomllib
 import uuid
 from collections import Counter
 
 import msgspec
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from flows.__main__ import main
 from flows.configuration import find_stream, load_settings
+from flows.foreign import event_or_letter, mapper_of, microseconds_now
+from flows.foreign_topics import ForeignTopics
 from flows.home import create_topics, environment_home
 from flows.logs import find_log, open_log
 from state.ingested import Intake, Sourced
+from state.kafka_cluster import Cluster
 from state.kafka_writer import FencedError
-from state.log import EVENTS
+from state.log import EVENTS, MAX_VALUE_BYTES
+from state.mapping import Foreign as ForeignRecord
 from state.outputs import Alert, DeadLetter
+from state.settings import settings_from
 from tests.flow_processes import Group
+from tests.kafka.broker import PASSWORD, USER
 
 HOUR_MS = 3_600_000
 TRADES = """
@@ -244,6 +259,61 @@ def test_what_was_refused_is_mapped_again_once_the_mapping_is_mended(foreign, ca
     foreign.send(topic, 2)
     assert main(["ingest"]) == 0
     assert len(events()) == 22
+
+
+def became(value, key=b"", **headers):
+    """What becomes of one record of trades."""
+    document = f'stream = "quotes"\n[[ingest.topics]]\ntopic = "t"\n{TRADES}'
+    settings = settings_from(tomllib.loads(document))
+    mapper = mapper_of(settings, find_stream("quotes"))
+    return event_or_letter(mapper, ForeignRecord("t", 0, 0, 0, key, headers, value))
+
+
+@pytest.mark.parametrize("big", ["key", "header", "value", "names"])
+def test_a_letter_of_any_record_fits_into_the_log(big):
+    large = bytes(20 * 2**20)
+    headers = {"host": b"one", "large": large * (big == "header")}
+    if big == "names":
+        headers |= {"\x01" * 2**21 + str(n): b"" for n in range(4)}
+    letter = became(large * (big == "value"), large * (big == "key"), **headers)
+    assert isinstance(letter, DeadLetter)
+    assert len(msgspec.json.encode(letter)) < MAX_VALUE_BYTES
+    assert letter.headers.get("host") == (None if big == "key" else b"one")
+    assert letter.size == len(large) * (big == "value")
+
+
+def test_an_event_whose_key_is_too_long_is_a_letter(monkeypatch):
+    monkeypatch.setattr("flows.foreign._KEY_BYTES", 3)  # these streams refuse long ones themselves
+    trade = {"no": 1, "ts": 1_767_225_600_000, "sum": "12.5", "who": 7, "what": {"code": "S"}}
+    assert isinstance(became(json.dumps(trade).encode(), host=b"one"), tuple)
+    letter = became(json.dumps(trade | {"what": {"code": "FOUR"}}).encode(), host=b"one")
+    assert letter.reason == "invalid"
+    assert letter.detail == "key must be at most 3 bytes; got 4"
+
+
+@pytest.mark.timeout(60)
+def test_topics_are_read_without_leave_for_a_group(foreign, broker):
+    topic = foreign.topic(partitions=1)
+    acl = AclBinding(
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        f"User:{USER}",
+        "*",
+        AclOperation.READ,
+        AclPermissionType.ALLOW,
+    )
+    foreign.admin.create_acls([acl])[acl].result()
+    foreign.send(topic, 20, partitions=1)
+    password = {"sasl.username": USER, "sasl.password": PASSWORD}
+    options = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", **password}
+    cluster = Cluster(broker.sasl, options)
+    topics = ForeignTopics(cluster, [topic], lambda _: 0, microseconds_now, skip_lost=False)
+    arrived = 0
+    while arrived < 20 or "Group" not in cluster.last_error():
+        arrived += len(topics.read())
+    topics.close()
+    assert arrived == 20
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from flows.home import ALL_TOPICS, Home
 from flows.kafka import kafka_log
 from flows.logs import find_log, needing_kafka
 from flows.streams.quotes_market import Market
+from state.ingested import LETTERS, Intake
+from state.log import Entry
 from state.settings import settings_from
 
 SETTINGS = """
@@ -90,6 +92,20 @@ def test_a_run_on_kafka_writes_the_bytes_that_a_run_on_sqlite_writes(kafka, monk
         held[log] = records()
     assert held["kafka"] == held["sqlite"]
     assert len(held["kafka"]["predictions", 0]) > 100
+
+
+def test_the_trainer_the_shard_and_ingest_do_not_fence_each_other_off(kafka):
+    assert main(["topics", "--apply"]) == 0
+    ingest, trainer, shard = (kafka_log(load_settings().kafka) for _ in range(3))
+    Intake(ingest)
+    for n in range(3):
+        entry = [Entry(n, b"", b"x")]
+        assert ingest.append(LETTERS, 2, entry, sequence=n) == n + 1
+        assert trainer.append("alerts", 2, entry, sequence=n) == n + 1
+        assert trainer.append("models", 0, entry, sequence=n) == n + 1
+        assert shard.append_all(1, {LETTERS: (n, entry), "alerts": (n, entry)})
+    for log in (ingest, trainer, shard):
+        log.close()
 
 
 def test_topics_are_kafkas_only(tmp_path, monkeypatch, capsys):

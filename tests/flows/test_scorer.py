@@ -6,25 +6,32 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 import polars as pl
 import pytest
 
-from flows.scorer import RequestError, StaleError
+from flows.scorer import FollowError, RequestError, Scorer, StaleError
 from models.mojo import read_mojo
 from operators.journal import Activated, Journal
 from operators.messages import Activation
+from operators.replica import ModelError
 from state.events import HOUR_US
-from state.log import partition_of
+from state.log import EVENTS, partition_of
 from state.outputs import Prediction
-from state.settings import Scoring
+from state.settings import Decision, Scoring
 from tests.golden.trips import stream
 from tests.golden_log import GOLDEN
 from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
 
 IN_0 = zone_of(0)
+
+
+DEEP = [1.0]
+for _ in range(200_000):
+    DEEP = [DEEP]
 
 
 def with_shadow(n):
@@ -146,6 +153,7 @@ def test_a_dictionary_and_an_event_are_the_same_request(world):
         ({"type": "rained"}, r"rained"),
         ({"time": FIRST_US - 24 * HOUR_US}, r"time must be at most .* behind"),
         ({"distance": object()}, r"object"),
+        ({"distance": DEEP}, r"recursion"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_with_its_field_named(world, changes, words):
@@ -293,7 +301,7 @@ def test_only_what_was_in_use_can_be_rolled_back_to(world):
         world.published.roll_back("gbm-2", 0)
     world.published.roll_back("gbm-1", 0)
     assert world.published.champion() == "gbm-1"
-    assert world.published.roll_back(None, 0) == "gbm-2"
+    assert world.published.roll_back("gbm-2", 0) == "gbm-2"
     assert world.published.champion() == "gbm-2"
 
 
@@ -340,10 +348,146 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one_until_it_can(world):
         assert "model gbm-2 must be usable: " in scorer.trouble
         assert said_so[0] == scorer.trouble
         file.write_bytes(content)
-        scorer._retry_at = 0.0
+        scorer._heal_at.clear()
         scorer.advance()
         assert scorer.trouble is None
         assert said(scorer.score(ask(IN_0))) == world.lives[0].shard.predict(ask(IN_0))
+
+
+def test_what_was_learned_under_another_model_is_no_longer_exact_with_the_next(tmp_path):
+    world = World(tmp_path, decided=4)
+    world.go(0, 20)
+    with world.scorer(partitions=[0]) as scorer:
+        world.go(0, 100)
+        (world.home.root / "artifacts" / world.files["gbm-2"]).unlink()
+        newest = max(world.home.root.glob("checkpoints/0/*"))
+        aside = newest.read_bytes()
+        scorer.advance()
+        assert scorer.trouble is not None
+        world.published.roll_back("gbm-1", 0)
+        world.decide(8)
+        world.go(0)
+        kept = {one: one.read_bytes() for one in world.home.root.glob("checkpoints/0/*")}
+        for one in kept:
+            one.unlink()
+        newest.write_bytes(aside)
+        scorer.advance()
+        assert scorer.models[0] == "gbm-1"
+        assert "model gbm-2 must be usable" in scorer.trouble
+        for one, content in kept.items():
+            one.write_bytes(content)
+        scorer._heal_at.clear()
+        scorer.advance()
+        assert scorer.trouble is None
+        assert scorer._replicas[0]._sides.active.shard.snapshot() == world.lives[0].shard.snapshot()
+
+
+def test_history_that_is_missing_in_one_partition_does_not_keep_the_others(world):
+    said_so = []
+    with world.scorer(on_trouble=said_so.append) as scorer:
+        world.go(0)
+        world.go(1)
+        kept = {one: one.read_bytes() for one in world.home.root.glob("checkpoints/0/*")}
+        for one in kept:
+            one.unlink()
+        world.log.trim(EVENTS, 0, 30)
+        scorer.advance()
+        scorer.advance()
+        assert scorer.as_of[1][1] == len(world.left[1])
+        assert "events/0" in scorer.trouble
+        assert said_so == [scorer.trouble]
+        for one, content in kept.items():
+            one.write_bytes(content)
+        scorer._heal_at.clear()
+        scorer.advance()
+        assert scorer.trouble is None
+        assert said_so[1:] == ["events/0 is exact again"]
+        assert scorer._replicas[0]._sides.active.shard.snapshot() == world.lives[0].shard.snapshot()
+
+
+def unreadable(world):
+    """A checkpoint that the file system refuses to read."""
+    path = world.home.root / f"checkpoints/0/{10**14:015d}-{0:016d}-periodic.ckpt"
+    path.mkdir(parents=True)
+    return path
+
+
+def test_a_file_system_that_fails_is_trouble_until_it_works(world):
+    with world.scorer() as scorer:
+        world.go(0, 20)
+        path = unreadable(world)
+        scorer.advance()
+        assert path.name in scorer.trouble
+        path.rmdir()
+        scorer.advance()
+        assert scorer.trouble is None
+        assert scorer.as_of[0][1] == 20
+
+
+def test_one_who_is_told_of_trouble_and_raises_does_not_end_following(world, monkeypatch):
+    raised = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: raised.set())
+
+    def complain(line):
+        raise ValueError(line)
+
+    with world.scorer(follow=True, on_trouble=complain) as scorer:
+        unreadable(world)
+        world.append(0)
+        assert raised.wait(20)
+        assert scorer.following
+        assert scorer.score(ask(IN_0)).probability > 0
+
+
+def test_one_that_follows_by_itself_is_not_advanced_and_not_taken_to_another_process(world):
+    with world.scorer(follow=True) as scorer:
+        with pytest.raises(RuntimeError, match="must be False where `advance` is called"):
+            scorer.advance()
+        scorer._pid -= 1  # as after a fork
+        with pytest.raises(FollowError, match="make it after `fork`"):
+            scorer.score(ask())
+
+
+def test_other_settings_of_the_flow_are_trouble_until_they_are_its_own(world):
+    other = msgspec.structs.replace(SETTINGS, decision=Decision(threshold=0.25))
+    with world.scorer(settings=other) as scorer:
+        world.go(0, 20)
+        scorer.advance()
+        assert scorer.trouble.startswith(
+            "decision.threshold must be the flow's 0.5; got 0.25 in a scorer of events/0"
+        )
+        for file in world.home.root.glob("checkpoints/0/*"):
+            file.unlink()
+        scorer._compare_at.clear()
+        scorer.advance()
+        assert scorer.trouble is None
+
+
+def test_a_scorer_that_cannot_be_opened_lets_go_of_the_log(world):
+    path = world.home.root / "headwater.toml"
+    path.write_text('stream = "tests.golden.trips:stream"\n')
+    world.go(0, 20)
+    (world.home.root / "artifacts" / world.files["gbm-1"]).unlink()
+    world.log.close()  # SQLite keeps what it closes while another connection has a lock
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(ModelError, match="gbm-1") as raised:
+        Scorer.open(path, home=world.home.root, partitions=[0], follow=False)
+    assert raised.tb is not None  # it would keep the log
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_a_checkpoint_of_another_shape_is_read_once(world):
+    world.go(0, 20)
+    (newest,) = islice(world.home.checkpoints().newest_first(0), 1)
+    other = msgspec.structs.replace(newest, shape="other", offset=30)
+    with world.scorer(partitions=[0]) as scorer:
+        world.append(0)
+        path = world.home.checkpoints().save(other)
+        scorer.advance()
+        path.unlink()
+        path.mkdir()  # to read it would fail
+        assert scorer._replicas[0].follower.poll() is None
+        assert scorer.as_of[0][1] == 20
 
 
 def test_each_answer_in_fifty_swaps_is_of_exactly_one_model(world):

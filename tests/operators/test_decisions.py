@@ -60,6 +60,18 @@ def test_the_champion_is_the_promoted_one_and_not_the_rejected(published):
     ]
 
 
+def test_one_rollback_after_another_goes_further_back(log):
+    models = PublishedModels(log)
+    log.create("rollbacks", 1)
+    for boundary in (1, 2, 3):
+        models.publish(decision(boundary, b"trees"))
+    assert [models.roll_back(None, 0) for _ in range(2)] == ["gbm-2", "gbm-1"]
+    with pytest.raises(ValueError, match="none was in use before gbm-1; there is gbm-2, gbm-3"):
+        models.roll_back(None, 0)
+    assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
+    assert models.roll_back(None, 0) == "gbm-2"
+
+
 def test_nothing_is_ever_decided_beyond_a_record(published):
     undecided = Undecided()
     assert undecided.champion_at(20) == (False, None)

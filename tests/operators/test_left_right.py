@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from operators.left_right import LeftRight
+from operators.left_right import BusyError, LeftRight
 
 
 def test_readers_never_see_half_a_change():
@@ -71,3 +71,22 @@ def test_a_thread_that_is_gone_is_forgotten():
     gc.collect()
     both.reading()
     assert len(both._readings) == 1
+
+
+def test_an_exit_that_never_came_is_made_up_by_the_next_entry():
+    both = LeftRight([1], [1], most_wait_s=0.01)
+    reading = both.reading()
+    reading.__enter__()  # and a signal handler raises before the exit
+    with reading as old:
+        with pytest.raises(BusyError, match=r"within 0.01 s; got one that stays"):
+            both.write(lambda copy: copy.append(2))
+        assert old == [1]
+    with reading as new:
+        assert new == [1, 2]
+
+
+def test_a_thread_that_is_gone_is_not_waited_for():
+    both = LeftRight([1], [1])
+    threading.Thread(target=lambda: both.reading().__enter__()).start()
+    both.write(lambda copy: copy.append(2))
+    assert both.idle == [1, 2]

@@ -2,7 +2,7 @@ import threading
 import uuid
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -16,7 +16,7 @@ from state.kafka_cluster import Cluster
 from state.kafka_log import KafkaLog
 from state.kafka_records import header_of
 from state.kafka_topics import Topics
-from state.kafka_writer import FencedError
+from state.kafka_writer import FencedError, ForgottenError, Part, Writer
 from state.log import (
     Entry,
     LogError,
@@ -42,7 +42,7 @@ class TestKafkaLog(LogContract, TrimContract):
 from state.kafka_cluster import Cluster
 from state.kafka_log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
-log = KafkaLog(cluster, prefix={prefix!r}, writer="me", role_of=lambda _: "shard")
+log = KafkaLog(cluster, prefix={prefix!r}, writer="me", role_of=lambda *_: "shard")
 """
 
 
@@ -53,7 +53,7 @@ def opened(broker, prefix):
 
     def open_as(writer, **more):
         cluster = Cluster(broker.bootstrap, {})
-        role = {"role_of": lambda _: "shard"}
+        role = {"role_of": lambda *_: "shard"}
         logs.append(KafkaLog(cluster, prefix=prefix, writer=writer, **role, **more))
         return logs[-1]
 
@@ -152,6 +152,19 @@ def test_two_roles_in_a_partition_do_not_fence_each_other(broker, prefix):
         pass  # another's append is durable a little before it can be read
     one.close()
     two.close()
+
+
+def test_a_writer_that_kafka_forgot_is_made_anew_and_goes_on(broker, opened, log, prefix):
+    forgotten = KafkaError(KafkaError.INVALID_PRODUCER_ID_MAPPING)
+    cluster = Cluster(broker.bootstrap, {})
+    writer = Writer(cluster, f"{prefix}headwater-shard-0", 0, "one", lambda *_: "")
+    writer.broken_by(forgotten, Part(f"{prefix}t", 0, ()))
+    with pytest.raises(ForgottenError, match="must be known to Kafka"):
+        writer.commit([Part(f"{prefix}t", 0, entries(b"z"))])
+    log._writers["shard", 0] = writer
+    opened("two").append("t", 0, entries(b"a"), sequence=0)
+    assert log.append("t", 0, entries(b"a", b"b"), sequence=0) == 2
+    assert values(log.read("t", 0, 0)) == [b"a", b"b"]
 
 
 def test_several_topics_are_appended_together_or_not_at_all(log):
@@ -318,6 +331,25 @@ def test_a_wrong_password_is_told_at_once(broker, prefix):
     with pytest.raises(LogError, match=r"must let us in; got .*[Aa]uthentication"):
         log.partitions("t")
     log.close()
+
+
+def test_a_refusal_once_kafka_has_let_us_in_may_pass():
+    cluster = Cluster("127.0.0.1:1", {})
+    cluster.note(KafkaError(KafkaError._AUTHENTICATION))
+    with pytest.raises(LogError, match="must let us in"):
+        cluster.check_refused()
+    cluster.ask("answer", lambda _: True, lambda _: None)
+    assert cluster.last_error() == "no answer"
+    cluster.note(KafkaError(KafkaError._AUTHENTICATION))
+    cluster.check_refused()
+
+
+def test_an_administrator_without_an_answer_is_told(monkeypatch):
+    monkeypatch.setattr("state.kafka_topics._LIMIT_S", 0.01)
+    cluster = Cluster("127.0.0.1:1", QUIET)
+    topics = Topics(cluster, cluster.consumer({}), 1)
+    with pytest.raises(LogError, match=r"must trim topic 't' within 0.01 s; got no answer"):
+        topics.delete_before(TopicPartition("t", 0, 1))
 
 
 def test_a_missing_permission_is_told(log, broker, prefix):

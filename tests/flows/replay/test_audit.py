@@ -11,8 +11,9 @@ from rich.console import Console
 
 from flows.replay import audit
 from flows.replay.audit import audited, job_of
-from flows.replay.held import InUseError, held
+from flows.replay.held import InUseError, held, is_held
 from flows.replay.span import span_of
+from flows.replay.unfinished import drop_old
 from operators.shard import TOPICS
 from state.settings import changed
 from tests.flows.replay.conftest import run
@@ -252,6 +253,36 @@ def test_the_newest_three_stopped_audits_are_kept(market, quotes_settings):
         os.utime(folder, (number, number))
     audit(home=market.root, settings=quotes_settings)
     assert {path.name for path in (market.root / "audits").iterdir()} == {"2", "3", "4"}
+
+
+def test_the_audit_that_is_gone_on_with_is_kept_however_old_it_is(market, quotes_settings):
+    log = market.log()
+    job = job_of(market, log, quotes_settings, span_of(log, None, None))
+    log.close()
+    job(range(8), lambda _: None, lambda: None)
+    os.utime(job.folder, (1, 1))
+    for number in range(2, 6):
+        folder = market.root / "audits" / str(number)
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    said = []
+    audited(market, quotes_settings, None, None, 1, Console(quiet=True), said.append)
+    assert "going on where it was stopped" in said[0]
+
+
+def test_an_audit_that_is_in_use_is_kept_and_looking_takes_it_from_nobody(market):
+    folders = [market.root / "audits" / str(number) for number in range(5)]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    with held(folders[0], "audit"):
+        os.utime(folders[0], (0, 0))
+        drop_old(market, folders[4])
+        assert is_held(folders[0])
+    assert [folder.exists() for folder in folders] == [True, True, True, True, True]
+    assert not is_held(folders[0])
+    drop_old(market, market.root)
+    assert [folder.exists() for folder in folders] == [False, False, True, True, True]
 
 
 def test_the_same_audit_twice_at_once_is_refused(market, quotes_settings):

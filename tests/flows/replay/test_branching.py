@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from flows.__main__ import main
+from flows.home import Home
 from flows.replay import branch as branches
 from flows.replay import what_if
 from flows.replay.branch import BranchError
@@ -173,6 +174,16 @@ def test_another_river_model_begins_at_the_head(market, quotes_settings):
     assert not recorded["online"].equals(replayed["online"])
     assert replayed["online"].is_between(0, 1).all()
     assert what_if({"online.river": tree}, since, **asked).equals(requests)
+
+
+@pytest.mark.parametrize("name", ["..", "", ".", "../..", "0f3c5a9be1/..", "0f3c5a9be1"])
+def test_a_name_that_is_no_branchs_removes_nothing(tmp_path, name):
+    home = Home(tmp_path / "home")
+    (home.root / "branches").mkdir(parents=True)
+    (home.root / "log").touch()
+    with pytest.raises(BranchError, match=r"one of this home's \(none\); got"):
+        branches.remove(home, name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["branches", "home", "log"]
 
 
 def test_other_code_does_not_go_on_with_a_branch(market, quotes_settings):

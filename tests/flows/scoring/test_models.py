@@ -1,6 +1,7 @@
 """A model is verified before it is used."""
 
 import hashlib
+from concurrent.futures import Future
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,18 @@ from tests.golden_log import GOLDEN, SETTINGS
 from tests.rides import stream as other_stream
 
 CONTENT = (GOLDEN / "1/gbm-1.zip").read_bytes()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Failing(Future):
+    """A load that is waited for, and then fails."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def result(self):
+        raise self.error
 
 
 @pytest.fixture
@@ -93,3 +106,21 @@ def test_only_a_few_are_kept(published):
     models.prepare()
     models.offline("gbm-1", shard)
     assert len(models._loaded) <= 4
+
+
+def test_a_preload_that_failed_is_tried_again_once_the_model_is_wanted(published, tmp_path):
+    models, shard = published()
+    file = next(one for one in (tmp_path / "artifacts").rglob("*") if one.name == SHA256)
+    file.unlink()
+    models.prepare()
+    assert models._loaded["gbm-1"].exception() is not None
+    file.write_bytes(CONTENT)
+    assert models.offline("gbm-1", shard).model == "gbm-1"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ModuleNotFoundError])
+def test_a_java_that_cannot_be_had_is_the_models_trouble(published, error):
+    models, shard = published()
+    models._loaded["gbm-1"] = Failing(error("no Java"))
+    with pytest.raises(ModelError, match="model gbm-1 must be usable: no Java"):
+        models.offline("gbm-1", shard)
