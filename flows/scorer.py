@@ -296,12 +296,12 @@ class Scorer:
     def close(self) -> None:
         """End following and let go of the log; `score` must not be called any more.
 
-        A follower that does not end within 10 s, for the log does not answer, keeps the log.
+        What still reads the log after 10 s, for it does not answer, keeps it.
         """
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_END_S)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and self._models.ended(_END_S):
             self._log.close()
 
     def __enter__(self) -> Self:

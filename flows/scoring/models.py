@@ -54,6 +54,7 @@ class Models:
         self._loaded: dict[str, Future[Mojo]] = {}
         self._again_at = 0.0
         self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
 
     def offline(self, model: str, shard: Shard) -> Offline:
         """A model bound to a shard; waits until it is loaded.
@@ -81,15 +82,23 @@ class Models:
         if champion is not None:
             self._future(champion, again=again)
 
+    def ended(self, within_s: float) -> bool:
+        """Whether nothing is being loaded any more, and so nothing reads the log; waits for it."""
+        for thread in self._threads:
+            thread.join(within_s)
+        return not any(thread.is_alive() for thread in self._threads)
+
     def _future(self, model: str, *, again: bool) -> Future[Mojo]:
         """A model on its way; one that failed is tried again or not."""
         with self._lock:
             future = self._loaded.pop(model, None)
             if future is None or (again and future.done() and future.exception() is not None):
                 future = Future()
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._load, args=(model, future), name="load a model", daemon=True
-                ).start()
+                )
+                self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+                thread.start()
             self._loaded[model] = future  # the newest last
             for oldest in list(self._loaded)[:-_KEPT]:
                 del self._loaded[oldest]

@@ -124,3 +124,12 @@ def test_a_java_that_cannot_be_had_is_the_models_trouble(published, error):
     models._loaded["gbm-1"] = Failing(error("no Java"))
     with pytest.raises(ModelError, match="model gbm-1 must be usable: no Java"):
         models.offline("gbm-1", shard)
+
+
+def test_it_has_ended_once_what_was_begun_is_loaded(published):
+    models, _ = published()
+    models.prepare()
+    future = models._future("gbm-1", again=False)
+    assert models.ended(60)
+    assert future.done()
+    assert models.ended(0)
