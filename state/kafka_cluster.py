@@ -55,6 +55,7 @@ _PASSING = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names
         KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._DESTROY_BROKER,  # noqa: SLF001 - the request met a broker that is being replaced
         KafkaError._RESOLVE,  # noqa: SLF001

@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 POM = Path(__file__).with_name("pom.xml")
 DEVELOPER_PORTS = (9092, 9093, 9094)
 ANSWERS_WITHIN_S = 60
-USER, PASSWORD = "ada", "secret"
+USER, PASSWORD = "ada", "open-sesame-7"
 
 _PROPERTIES = """\
 process.roles={roles}
