@@ -80,22 +80,8 @@ class Health(msgspec.Struct, frozen=True):
 
 def scored(answer: Answer, unseen: list[str], most_reasons: int) -> Scored:
     """An answer as it is sent, with so many reasons."""
-    return Scored(
-        answer.id,
-        answer.event_time,
-        answer.key,
-        answer.probability,
-        answer.online,
-        answer.offline,
-        answer.residual,
-        answer.decision,
-        answer.model,
-        answer.partition,
-        answer.offset,
-        answer.as_of,
-        unseen,
-        [Reason(*one) for one in answer.reasons(most_reasons)] if most_reasons else None,
-    )
+    reasons = [Reason(*one) for one in answer.reasons(most_reasons)] if most_reasons else None
+    return Scored(**answer.as_dict(), unseen=unseen, reasons=reasons)
 
 
 def models_of(scorer: Scorer) -> Models:
