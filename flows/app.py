@@ -1,6 +1,7 @@
 """The main flow put together: the one place that knows settings, home, clock and console."""
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
+from flows.alone import claim
 from flows.artifacts import reaching
 from flows.configuration import find_stream
 from flows.demo import fill
@@ -52,6 +54,7 @@ class App:
             fill(home, self._log, self._stream, until, console, stop)
         self._partitions = range(self._log.partitions("events"))
         self._opened = Partitions(settings, self._stream, self._log, home)
+        self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
         self._event_time = 0
         self._held = 0
@@ -64,7 +67,7 @@ class App:
         trainer: Callable[[], Trainer] | None = None
         if training.trainer == "embedded" and not training.pinned:
             home = reaching(self._home, self._settings, self._log)
-            fitter = Fitter(self._settings, self._stream, home, self._progress.say)
+            fitter = Fitter(self._settings, self._stream, self._log, home, self._progress.say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
         source = EventsSource(
             self._partitions, self._open, self._stop, follow=self._settings.follow
@@ -76,6 +79,8 @@ class App:
         self._progress.close()
 
     def _open(self, partition: int) -> LivePartition:
+        if self._settings.log == "sqlite":
+            self._claimed.append(claim(self._home.root, partition))
         live = self._opened.open(partition)
         self._offsets[partition] = live.shard.position.offset
         self._event_time = max(self._event_time, live.shard.event_time)
@@ -122,6 +127,8 @@ class App:
 
     def _ended(self) -> None:
         self._progress.close()
+        while self._claimed:
+            os.close(self._claimed.pop())
         if self._stop.is_set():
             at = f"at {told(self._event_time)}"
             where = at if self._event_time else "before the first event"

@@ -1,8 +1,6 @@
 """Export: write a topic to a file, in log order."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +8,7 @@ import pyarrow.parquet as pq
 
 from flows.envelope import wrap
 from flows.lines import CODECS
+from state.atomic import replacing
 from state.batches import batches
 from state.history import History
 from state.log import EVENTS, Log
@@ -49,11 +48,14 @@ def export(
         How many records were written.
 
     Raises:
-        ValueError: `out` has another suffix, Parquet is asked for without `rows`, or a record is
-            not what they say.
+        ValueError: `out` has another suffix or no folder, Parquet is asked for without `rows`, or
+            a record is not what they say.
     """
     if not out.name.endswith((".parquet", *_LINES)):
         message = f"export must end in {', '.join(_LINES)} or .parquet; got {out}"
+        raise ValueError(message)
+    if not out.absolute().parent.is_dir():
+        message = f"export must go to a folder that exists; got {out}"
         raise ValueError(message)
     parquet = out.suffix == ".parquet"
     if parquet and rows is None:
@@ -70,7 +72,7 @@ def export(
             if on_progress:
                 on_progress(written, len(history))
 
-    with _replacing(out) as path:
+    with replacing(out) as path:
         if parquet and rows is not None:
             _write_parquet(path, told(), rows)
         else:
@@ -96,15 +98,3 @@ def _write_parquet(path: Path, pieces: Iterable[list[Placed]], rows: TopicRows) 
     with pq.ParquetWriter(path, rows.schema, compression="zstd") as file:
         for group in groups:
             file.write_table(pa.concat_tables(group))
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)

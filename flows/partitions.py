@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from flows.artifacts import published_models, reaching
 from flows.home import Home
@@ -9,15 +11,19 @@ from models.mojo import Mojo, read_mojo
 from models.offline import Offline
 from operators.boundaries import Boundaries
 from operators.decisions import Pinned, file_of
+from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.live import LivePartition
-from operators.reader import Decisions, PartitionReader
+from operators.reader import Configuring, Decisions, PartitionReader
 from operators.recovery import recover
-from operators.shard import Shard
+from operators.shard import TOPICS, Shard
+from operators.snapshots import TOPIC as SNAPSHOTS
 from operators.snapshots import SnapshotWriter
-from state.log import Log
-from state.settings import Settings
+from state.log import EVENTS, Log, newest_append_time
+from state.settings import Settings, changed, deciding, nested
 from state.stream import Stream
+
+_LOOK_EVERY_S = 1.0
 
 
 class Partitions:
@@ -29,6 +35,8 @@ class Partitions:
         log: The home's, or a view of it.
         home: Checkpoints, snapshots and artifacts.
         decisions: What the readers go by; None: the topic `models`, or the model that is pinned.
+        settings_of: The settings that an entry of the journal stands for; None: its own, and what
+            it leaves open from `settings`. Where it is given, no partition takes others.
 
     Raises:
         ValueError: The pinned model is not known.
@@ -41,6 +49,7 @@ class Partitions:
         log: Log,
         home: Home,
         decisions: Decisions | None = None,
+        settings_of: Callable[[dict[str, Any]], Settings] | None = None,
     ) -> None:
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
@@ -49,41 +58,70 @@ class Partitions:
         if decisions is None:
             decisions = Pinned(self.published, pinned) if pinned else self.published
         self._decisions = decisions
+        self._is_original = settings_of is None
+        self.settings_of = settings_of or (lambda values: changed(settings, nested(values)))
+        self._newest = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S)
         self._mojos: dict[str, Mojo] = {}
 
     def open(self, partition: int) -> LivePartition:
-        """A partition from its newest checkpoint on."""
-        settings, home = self._settings, self._home
+        """A partition from its newest checkpoint on; from here on no other writes what it does."""
+        settings, home, log = self._settings, self._home, self._log
         checkpoints = home.checkpoints()
-        shard = recover(lambda: self.shard(partition), checkpoints, self._log, self.offline)
+        # Ends the writer before, where the log can, before what it may still add to is read.
+        log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
+        shard = recover(
+            lambda values: self.shard(partition, values), partition, checkpoints, log, self.offline
+        )
+        checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
         return LivePartition(
             shard,
-            self.reader(shard),
-            self._log,
-            snapshots=SnapshotWriter(self._log, self._stream, home.snapshots),
+            self.reader(shard, self._wanted(shard) if self._is_original else None),
+            log,
+            snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
             checkpoint_due=once_in(settings.checkpoints.every / 1e6),
             most_in_flight=settings.reading.in_flight,
         )
 
-    def shard(self, partition: int) -> Shard:
-        """An empty one."""
-        return Shard(self._stream, self._settings, partition)
+    def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
+        """An empty one, with the settings of a journal entry; None: with those of today."""
+        settings = self._settings if values is None else self.settings_of(values)
+        return Shard(self._stream, settings, partition)
 
-    def reader(self, shard: Shard) -> PartitionReader:
-        """The reader of a shard's partition, at the shard's position."""
+    def reader(
+        self, shard: Shard, wanted: Callable[[], dict[str, Any] | None] | None = None
+    ) -> PartitionReader:
+        """The reader of a shard's partition, at the shard's position.
+
+        Args:
+            shard: Which.
+            wanted: See `PartitionReader`; unless it is given, settings change only where the
+                journal says so.
+        """
         settings, stream = self._settings, self._stream
         return PartitionReader(
             self._log,
             Journal(self._log, shard.partition),
             shard.position,
-            partition=shard.partition,
-            boundaries=Boundaries(stream.refit_from_us, settings.training.every),
+            boundaries=Boundaries(stream.refit_from_us, shard.settings.training.every),
             decisions=self._decisions,
             load=lambda model: self.offline(model, shard),
+            configuring=Configuring(self.settings_of, wanted or _nothing),
+            newest_append_time=self._newest,
             wait=settings.training.wait,
             batch=settings.reading.batch,
         )
+
+    def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
+        """Today's settings, once all that an earlier run has written is made up."""
+        values = deciding(self._settings)
+        written = {topic: self._log.end(topic, shard.partition) for topic in TOPICS}
+
+        def wanted() -> dict[str, Any] | None:
+            made = shard.counters
+            return values if all(made[topic] >= end for topic, end in written.items()) else None
+
+        return wanted
 
     def offline(self, model: str, shard: Shard) -> Offline:
         """The offline model of an id, bound to a shard."""
@@ -92,6 +130,24 @@ class Partitions:
             self._mojos[model] = read_mojo(artifact)
         names = [column.name for column in self._stream.columns]
         return Offline(model, self._mojos[model], names, shard.levels)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _remembered(ask: Callable[[], int], seconds: float) -> Callable[[], int]:
+    """What `ask` says, asked anew when it is older: a partition at its end asks all the time."""
+    until, answer = float("-inf"), 0
+
+    def asked() -> int:
+        nonlocal until, answer
+        now = time.monotonic()
+        if now >= until:
+            until, answer = now + seconds, ask()
+        return answer
+
+    return asked
 
 
 def once_in(seconds: float) -> Callable[[], bool]:

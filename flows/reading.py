@@ -10,7 +10,7 @@ from flows.home import Home, environment_home
 from flows.logs import find_log
 from models.registry import Published
 from operators.decisions import ROLLBACKS, RolledBack
-from operators.journal import Activated, Crossed
+from operators.journal import Activated, Configured, Crossed
 from operators.snapshots import Committed
 from state.ingested import INGESTED, Ingested
 from state.log import EVENTS
@@ -18,7 +18,7 @@ from state.reading import scan
 from state.topic_rows import Declared
 
 _RECORDS: dict[str, Declared] = {
-    "activations": (Activated, Crossed),
+    "activations": (Activated, Crossed, Configured),
     INGESTED: Ingested,
     "snapshots": Committed,
     "models": Published,

@@ -128,14 +128,19 @@ class OnlineModels:
         river = b"" if self._river is None else self._river.snapshot()
         return msgspec.msgpack.encode([*parts, river])
 
-    def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of models made with the same arguments."""
-        scale, *vectors, river = msgspec.msgpack.decode(state, type=list[bytes])
+    def restore(self, state: bytes, *, river: bool = True) -> None:
+        """Take the state from `snapshot` of models of the same kinds and crosses.
+
+        Args:
+            state: The bytes.
+            river: Whether they are of the same River classifier; else it begins anew.
+        """
+        scale, *vectors, pickled = msgspec.msgpack.decode(state, type=list[bytes])
         self._scale[:] = np.frombuffer(scale).reshape(self._scale.shape)
         for weights, used, values in zip(
             (self._online, self._residual), vectors[::2], vectors[1::2], strict=True
         ):
             weights[:] = 0.0
             weights[np.frombuffer(used, np.int64)] = np.frombuffer(values).reshape(-1, 2)
-        if self._river is not None:
-            self._river.restore(river)
+        if self._river is not None and river:
+            self._river.restore(pickled)

@@ -154,6 +154,33 @@ class _Training(StatefulBatchLogic[Any, Any, None]):
         """Nothing: what is decided is in the log."""
 
 
+class _Wake(StatefulSourcePartition[tuple[str, int], None]):
+    def __init__(self) -> None:
+        self._woken = False
+
+    def next_batch(self) -> list[tuple[str, int]]:
+        if self._woken:
+            raise StopIteration
+        self._woken = True
+        return [("training", 0)]
+
+    def snapshot(self) -> None:
+        """Nothing: each start wakes anew."""
+
+
+class _Start(FixedPartitionedSource[tuple[str, int], None]):
+    """Wakes the training step: a fit may be due that a run before had not ended."""
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return ["start"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Wake:
+        """Make it."""
+        del step_id, for_part, resume_state
+        return _Wake()
+
+
 class _AtEnd(StatelessSinkPartition[Any]):
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -220,7 +247,8 @@ def compose(
     cuts: KeyedStream[int] = op.flat_map_batch("append", scored, append)
     if trainer is not None:
         make = trainer
-        cuts = op.stateful_batch("train", cuts, lambda _: _Training(make()))
+        due = op.merge("due", cuts, op.input("start", flow, _Start()))
+        cuts = op.stateful_batch("train", due, lambda _: _Training(make()))
     op.output("end", cuts, AtEnd(at_end))
     return flow
 

@@ -8,16 +8,19 @@ every journal entry of an offset below it.
 
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from operators.journal import Activated, Crossed, Decision, Journal
-from operators.messages import Activation, Boundary, Message, Records
+from operators.journal import Activated, Configured, Crossed, Decision, Journal
+from operators.messages import Activation, Boundary, Configuration, Message, Records
 from operators.recovery import reached
 from operators.shard import Shard
 from state.checkpoints import Checkpoint, CheckpointStore
-from state.log import EVENTS, Log
+from state.log import EVENTS, Log, OffsetError
 from state.outputs import Prediction
+from state.settings import Settings
 
 _decode = msgspec.json.Decoder(Prediction).decode
 
@@ -29,6 +32,7 @@ class Follower:
         log: Where.
         shard: Where it stands is where reading begins.
         checkpoints: The flow's.
+        settings_of: The settings that an entry of the journal stands for.
         batch: Most records in one message.
 
     Attributes:
@@ -37,8 +41,16 @@ class Follower:
         level_at: When (monotonic s) the log last ended where this stands, or before it.
     """
 
-    def __init__(self, log: Log, shard: Shard, checkpoints: CheckpointStore, batch: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        shard: Shard,
+        checkpoints: CheckpointStore,
+        settings_of: Callable[[dict[str, Any]], Settings],
+        batch: int,
+    ) -> None:
         self._log, self._checkpoints, self._batch = log, checkpoints, batch
+        self._settings_of = settings_of
         self._partition, self._shape = shard.partition, shard.shape
         self.offset = self._passed = shard.position.offset
         self._boundary = shard.position.boundary
@@ -72,6 +84,12 @@ class Follower:
             entry = entries[self._next]
             if self.offset < entry.offset:
                 return self._records(entry.offset)
+            if self.offset > entry.offset:
+                msg = (
+                    f"journal must be seen before the records after its entries; got one of offset "
+                    f"{entry.offset} at offset {self.offset} of events/{self._partition}"
+                )
+                raise OffsetError(msg)
             return self._obey(entry)
         return self._records(self._passed) if self.offset < self._passed else None
 
@@ -121,30 +139,16 @@ class Follower:
         return Records(records)
 
     def _obey(self, entry: Decision) -> Message:
-        if isinstance(entry, Activated):
-            self._ready.append(Activation(self._next, entry.model, None))
-            crossed = entry.boundary or 0
-        else:
-            crossed = entry.boundary
-        if isinstance(entry, Crossed):
-            self._ready.append(Boundary(crossed, self._next))
-        elif crossed > self._boundary:
-            self._ready.appendleft(Boundary(crossed))
-        self._boundary = max(self._boundary, crossed)
-        self._next += 1
-        return self._ready.popleft()
-
-
-def settings_trouble(shard: Shard, checkpoints: CheckpointStore) -> str | None:
-    """What the flow's newest checkpoint was made with otherwise than a replica; None: nothing."""
-    newest = next(checkpoints.newest_first(shard.partition), None)
-    if newest is None or newest.shape != shard.shape or not newest.configured:
-        return None
-    own, flows = shard.configured[-1].settings, newest.configured[-1].settings
-    for name in own | flows:
-        if own.get(name) != flows.get(name):
-            return (
-                f"{name} must be the flow's {flows.get(name)!r}; got {own.get(name)!r} in a scorer "
-                f"of events/{shard.partition}: open another with the settings of now"
-            )
-    return None
+        number, self._next = self._next, self._next + 1
+        match entry:
+            case Configured():
+                return Configuration(number, self._settings_of(entry.settings))
+            case Crossed(boundary=boundary):
+                self._boundary = boundary
+                return Boundary(boundary, number)
+            case Activated():
+                self._ready.append(Activation(number, entry.model, None))
+                if (entry.boundary or 0) > self._boundary:
+                    self._boundary = entry.boundary or 0
+                    self._ready.appendleft(Boundary(self._boundary))
+                return self._ready.popleft()

@@ -1,13 +1,14 @@
 """The journal of one partition: what was decided that its own events do not say."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
 from state.log import Entry, Log, LogError
 
 TOPIC = "activations"
-VERSION = 1
+VERSION = 2
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 
@@ -43,7 +44,19 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
     boundary: int
 
 
-Decision = Activated | Crossed
+class Configured(_Versioned, frozen=True, tag=str.lower):
+    """From here on these settings decide what is written; from version 2 on.
+
+    Attributes:
+        offset: The first record of `events` to which they apply.
+        settings: By dotted key, see `state.settings.deciding`.
+    """
+
+    offset: int
+    settings: dict[str, Any]
+
+
+Decision = Activated | Crossed | Configured
 """An entry of the journal, written before it takes effect."""
 
 _decode: Callable[[bytes], Decision] = msgspec.json.Decoder(Decision).decode
@@ -57,6 +70,7 @@ class Journal:
         partition: Which.
 
     Attributes:
+        partition: Which.
         entries: In order.
 
     Raises:
@@ -64,13 +78,13 @@ class Journal:
     """
 
     def __init__(self, log: Log, partition: int) -> None:
-        self._log, self._partition = log, partition
+        self._log, self.partition = log, partition
         self.entries: list[Decision] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Read what another process has written since."""
-        while records := self._log.read(TOPIC, self._partition, len(self.entries)):
+        while records := self._log.read(TOPIC, self.partition, len(self.entries)):
             self.entries += (self._read(record.offset, record.value) for record in records)
 
     @property
@@ -88,18 +102,24 @@ class Journal:
         """The activation in effect after all entries."""
         return next(self._activated(), None)
 
+    def settings(self, number: int) -> dict[str, Any] | None:
+        """The settings in effect after so many entries; None: nobody noted them."""
+        configured = (one for one in reversed(self.entries[:number]) if isinstance(one, Configured))
+        newest = next(configured, None)
+        return None if newest is None else newest.settings
+
     def write(self, entry: Decision, append_time: int) -> None:
         """Add an entry; it is durable when this returns."""
         value = msgspec.json.encode(entry)
         number = len(self.entries)
-        self._log.append(TOPIC, self._partition, [Entry(append_time, b"", value)], sequence=number)
+        self._log.append(TOPIC, self.partition, [Entry(append_time, b"", value)], sequence=number)
         self.entries.append(entry)
 
     def _activated(self) -> Iterator[Activated]:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
 
     def _read(self, offset: int, value: bytes) -> Decision:
-        at = f"{TOPIC}/{self._partition} at offset {offset}"
+        at = f"{TOPIC}/{self.partition} at offset {offset}"
         try:
             version = msgspec.json.decode(value, type=_Versioned).version
             if version <= VERSION:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from models.offline import Offline
 from state.log import Entry, Record
+from state.settings import Settings
 
 
 class Records(NamedTuple):
@@ -42,11 +43,23 @@ class Activation(NamedTuple):
     offline: Offline | None
 
 
+class Configuration(NamedTuple):
+    """From here on these settings decide what is written.
+
+    Attributes:
+        number: Its place in the partition's journal.
+        settings: Whole.
+    """
+
+    number: int
+    settings: Settings
+
+
 class Finish(NamedTuple):
     """The log has been read to its end and nothing is waited for."""
 
 
-Message = Records | Boundary | Activation | Finish
+Message = Records | Boundary | Activation | Configuration | Finish
 
 
 class Cut(NamedTuple):

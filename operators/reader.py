@@ -6,14 +6,16 @@ the decision to the journal before it hands it on.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 from models.offline import Offline
 from operators.boundaries import Boundaries
-from operators.journal import Activated, Crossed, Decision, Journal
-from operators.messages import Activation, Boundary, Message, Records
+from operators.journal import VERSION, Activated, Configured, Crossed, Decision, Journal
+from operators.messages import Activation, Boundary, Configuration, Message, Records
 from operators.shard import Position
-from state.log import EVENTS, Log, Record, newest_append_time
+from state.log import EVENTS, Log, LogError, Record
+from state.settings import Settings
 
 
 class Decisions(Protocol):
@@ -29,6 +31,29 @@ class Decisions(Protocol):
         """How many there were: each is obeyed at once, however long the next boundary is off."""
 
 
+class Configuring(NamedTuple):
+    """Which settings are to be used.
+
+    Attributes:
+        settings_of: Those that an entry of the journal stands for.
+        wanted: Those that are to hold from here on, as an entry has them; None as long as what an
+            earlier run wrote is not made up, and where only the journal changes them.
+    """
+
+    settings_of: Callable[[dict[str, Any]], Settings]
+    wanted: Callable[[], dict[str, Any] | None]
+
+
+class JournalError(LogError):
+    """The journal speaks of records that the log does not hold."""
+
+    def __init__(self, entry: Decision, end: int, partition: int) -> None:
+        super().__init__(
+            f"journal must not be ahead of its events; got an entry of offset {entry.offset} where "
+            f"events/{partition} ends at {end}: was the log cut at its end?"
+        )
+
+
 class PartitionReader:
     """Reads one partition of `events` from a shard's position on.
 
@@ -39,6 +64,8 @@ class PartitionReader:
         boundaries: When refits are due.
         decisions: What training has decided.
         load: Gives the offline model of an id, bound to the shard.
+        configuring: Which settings are to be used.
+        newest_append_time: Of all partitions.
         wait: Hold at a boundary until it is decided.
         batch: Most records in one message.
 
@@ -52,20 +79,24 @@ class PartitionReader:
         journal: Journal,
         position: Position,
         *,
-        partition: int,
         boundaries: Boundaries,
         decisions: Decisions,
         load: Callable[[str], Offline],
+        configuring: Configuring,
+        newest_append_time: Callable[[], int],
         wait: bool,
         batch: int,
     ) -> None:
-        self._log, self._journal, self._partition = log, journal, partition
+        self._log, self._journal, self._partition = log, journal, journal.partition
         self._boundaries, self._decisions, self._load = boundaries, decisions, load
+        self._settings_of, self._wanted = configuring
+        self._newest_append_time = newest_append_time
         self._wait, self._batch = wait, batch
         self._offset = position.offset
         self._boundary = position.boundary
         self._next = position.activations
-        self._free_from = log.end(EVENTS, partition)
+        self._free_from = log.end(EVENTS, journal.partition)
+        self._is_configured = False
         self._messages: Iterator[Message] = iter(())
         self.holding = 0
         if self._boundary > journal.boundary:
@@ -96,7 +127,10 @@ class PartitionReader:
     def _replay(self, entry: Decision) -> Iterator[Message]:
         """Read up to a journal entry, then what it says."""
         if self._offset < entry.offset:
-            yield self._records(self._read(entry.offset - self._offset))
+            records = self._read(entry.offset - self._offset)
+            if not records:
+                raise JournalError(entry, self._offset, self._partition)
+            yield self._records(records)
             return
         if isinstance(entry, Activated) and (entry.boundary or 0) > self._boundary:
             yield self._hold(entry.boundary or 0)
@@ -111,6 +145,13 @@ class PartitionReader:
         yield self._take(Activated(self._offset, model, self.holding), self.holding)
 
     def _read_on(self) -> Iterator[Message]:
+        if not self._is_configured and (settings := self._wanted()) is not None:
+            self._is_configured = True
+            if settings != self._journal.settings(self._next):
+                yield self._take(
+                    Configured(self._offset, settings, version=VERSION), self._boundary
+                )
+                return
         if self._offset >= self._free_from:
             decision = self._between_boundaries()
             if decision is not None:
@@ -143,7 +184,7 @@ class PartitionReader:
 
     def _at_end(self) -> Iterator[Message]:
         """At the end other partitions tell how late it is: nothing in this one's events does."""
-        due = self._boundaries.newest(newest_append_time(self._log, EVENTS))
+        due = self._boundaries.newest(self._newest_append_time())
         if due > self._boundary:
             yield self._take(Crossed(self._offset, due), due)
 
@@ -158,6 +199,10 @@ class PartitionReader:
 
     def _obey(self, entry: Decision) -> Message:
         number, self._next = self._next, self._next + 1
+        if isinstance(entry, Configured):
+            settings = self._settings_of(entry.settings)
+            self._boundaries = replace(self._boundaries, every=settings.training.every)
+            return Configuration(number, settings)
         if isinstance(entry, Crossed):
             return self._hold(entry.boundary, number)
         self.holding = 0

@@ -2,23 +2,23 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from models.offline import Offline
 from operators.journal import TOPIC as JOURNAL
+from operators.journal import Journal
 from operators.shard import Shard
-from state.checkpoints import Checkpoint, CheckpointStore, Configured
-from state.log import EVENTS, Log, LogError
+from state.chain import chain_of
+from state.checkpoints import Checkpoint, CheckpointStore
+from state.log import EVENTS, Log
 
 _log = logging.getLogger("headwater")
 
 
-class SettingsChangedError(LogError):
-    """What a killed run wrote would be made again with other settings, and so otherwise."""
-
-
 def recover(
-    fresh: Callable[[], Shard],
+    fresh: Callable[[dict[str, Any] | None], Shard],
+    partition: int,
     store: CheckpointStore,
     log: Log,
     load: Callable[[str, Shard], Offline],
@@ -27,28 +27,32 @@ def recover(
 
     A checkpoint is usable when a shard of the same shape wrote it, every output topic already holds
     what that shard had emitted and the journal what it had obeyed, and the log still holds the
-    record it goes on with. What follows is emitted again and must equal what is there.
+    record it goes on with. What follows is emitted again and must equal what is there; it is made
+    with the settings that the journal tells.
 
     Args:
-        fresh: Makes an empty shard.
+        fresh: Makes an empty shard with the settings of a journal entry; None: with those of today.
+        partition: Of `events`.
         store: The checkpoints.
         log: Holds the output topics.
         load: Gives the offline model of an id, bound to a shard.
-
-    Raises:
-        SettingsChangedError: The log holds what was made after the checkpoint by other settings.
     """
-    shard = fresh()
-    for checkpoint in store.newest_first(shard.partition):
+    journal = Journal(log, partition)
+    shard = fresh(None)
+    for checkpoint in store.newest_first(partition):
         if checkpoint.shape != shard.shape:
             at = f"events/{checkpoint.partition} at offset {checkpoint.offset}"
             message = "checkpoint must be of shape %r; got %r in %s: taking the one before"
             _log.warning(message, shard.shape, checkpoint.shape, at)
         elif reached(checkpoint, log):
-            shard.restore(checkpoint.shard, lambda model: load(model, shard))
-            shard.configured = _continued(checkpoint, shard.configured[-1].settings, log)
-            break
+            found = fresh(journal.settings(checkpoint.counters[JOURNAL]))
+            found.restore(checkpoint.shard, partial(_loaded, load, found))
+            return found
     return shard
+
+
+def _loaded(load: Callable[[str, Shard], Offline], shard: Shard, model: str) -> Offline:
+    return load(model, shard)
 
 
 def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
@@ -61,35 +65,23 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.position.boundary,
         at_boundary,
         shard.snapshot(),
-        shard.configured,
-    )
-
-
-def _continued(
-    checkpoint: Checkpoint, settings: dict[str, Any], log: Log
-) -> tuple[Configured, ...]:
-    """What was noted, and the settings of now where they are others."""
-    before = checkpoint.configured
-    if before and before[-1].settings == settings:
-        return before
-    partition = checkpoint.partition
-    if before and any(log.end(t, partition) > n for t, n in checkpoint.counters.items()):
-        raise SettingsChangedError(_told(before[-1].settings, settings, checkpoint))
-    return (*before, Configured(checkpoint.offset, settings))
-
-
-def _told(old: dict[str, Any], new: dict[str, Any], checkpoint: Checkpoint) -> str:
-    name = next(key for key in {**old, **new} if old.get(key) != new.get(key))
-    return (
-        f"{name} must be {old.get(name)!r} until what a killed run wrote is made up; "
-        f"got {new.get(name)!r} in events/{checkpoint.partition} at offset {checkpoint.offset}: "
-        "run once as before, then change it"
+        shard.chain,
     )
 
 
 def reached(checkpoint: Checkpoint, log: Log) -> bool:
-    """Whether the log holds all that a checkpoint presupposes: its output, and what comes next."""
-    partition = checkpoint.partition
-    return log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition) and all(
-        log.end(topic, partition) >= counter for topic, counter in checkpoint.counters.items()
-    )
+    """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
+
+    That is: its output, of which the newest prediction must be the one that it knows, what the
+    journal had said, and the record that comes next.
+    """
+    partition, counters = checkpoint.partition, checkpoint.counters
+    if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
+        return False
+    if any(log.end(topic, partition) < counter for topic, counter in counters.items()):
+        return False
+    newest = counters.get("predictions", 0) - 1
+    if not checkpoint.chain or newest < log.start("predictions", partition):
+        return True
+    (prediction,) = log.read("predictions", partition, newest, max_records=1)
+    return chain_of(prediction.value) == checkpoint.chain

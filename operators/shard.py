@@ -15,10 +15,17 @@ from models.ensemble import Ensemble
 from models.losses import RunningLosses
 from models.offline import Offline
 from models.online import OnlineModels
-from operators.messages import Activation, Boundary, Cut, Emitted, Message, Records
+from operators.messages import (
+    Activation,
+    Boundary,
+    Configuration,
+    Cut,
+    Emitted,
+    Message,
+    Records,
+)
 from operators.predictor import Predictor
 from state.chain import START, link
-from state.checkpoints import Configured
 from state.clock_guard import ClockGuard
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event
@@ -35,7 +42,7 @@ from state.outputs import (
 )
 from state.pending import Pending, Waiting
 from state.recent_ids import RecentIds
-from state.settings import Settings, deciding
+from state.settings import Settings
 from state.stream import Stream
 from state.vector import FeatureState
 
@@ -99,53 +106,76 @@ class Shard:
 
     Args:
         stream: The problem.
-        settings: How to learn and guard.
+        settings: How to learn and guard, at first.
         partition: Which partition of `events`.
 
     Attributes:
-        configured: The settings it came with so far; whoever restores it tells of the earlier ones.
+        settings: How it learns and guards now.
+        threshold: Of theirs, the probability from which on `decision` is true.
+        offline: The offline model in use.
     """
 
     def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
         columns = stream.columns
-        places = {column.name: i for i, column in enumerate(columns)}
         self.stream = stream
         self.partition = partition
         self.position = Position()
-        self.configured: tuple[Configured, ...] = (Configured(0, deciding(settings)),)
         self._decode = stream.decoder().decode
         self._check = stream.check()
         self._key = stream.key_of()
         self._features = FeatureState(stream)
         self._pending = Pending(len(columns), stream.request)
         self._seen = RecentIds(Duration.parse(stream.dedup))
-        clock = settings.clock
-        self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
-        self._models = OnlineModels(
-            ["level" if column.categorical else column.transform for column in columns],
-            [(places[a], places[b]) for a, b in stream.crosses],
-            rate=settings.online.rate,
-            residual_rate=settings.residual.rate,
-            river=settings.online.river,
-        )
-        self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
         self.offline: Offline | None = None
-        self._predictor = self.predictor()
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
-        self._threshold = settings.decision.threshold
-        self._metrics_every = int(settings.metrics.every)
+        self._set(settings)
         self._lateness = int(Duration.parse(stream.lateness))
         self._too_late = self._lateness + stream.horizon_us
         self._out: dict[str, list[Entry]] = {topic: [] for topic in TOPICS}
         self._outcome = outcome_type(stream)
         self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
 
+    def _set(self, settings: Settings) -> None:
+        """Make what settings decide; it has learned and seen nothing yet."""
+        columns = self.stream.columns
+        places = {column.name: i for i, column in enumerate(columns)}
+        clock = settings.clock
+        self.settings = settings
+        self.threshold = settings.decision.threshold
+        self._metrics_every = int(settings.metrics.every)
+        self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
+        self._models = OnlineModels(
+            ["level" if column.categorical else column.transform for column in columns],
+            [(places[a], places[b]) for a, b in self.stream.crosses],
+            rate=settings.online.rate,
+            residual_rate=settings.residual.rate,
+            river=settings.online.river,
+        )
+        self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
+        self._predictor = self.predictor()
+
+    def _reconfigure(self, settings: Settings) -> None:
+        """Go on with other settings and with all that was learned and seen."""
+        river = self.settings.online.river == settings.online.river
+        guard, models, ensemble = (
+            part.snapshot() for part in (self._guard, self._models, self._ensemble)
+        )
+        self._set(settings)
+        self._guard.restore(guard)
+        self._models.restore(models, river=river)
+        self._ensemble.restore(ensemble)
+
     @property
     def shape(self) -> str:
         """What a checkpoint must have in common with this shard: version, stream and columns."""
         columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
         return f"{VERSION} {self.stream.name} {columns[:16]}"
+
+    @property
+    def chain(self) -> str:
+        """Of the newest prediction."""
+        return self._counts.chain
 
     @property
     def counters(self) -> dict[str, int]:
@@ -194,10 +224,13 @@ class Shard:
             case Activation(number, model, offline):
                 self.position.activations = number + 1
                 self._counts.model, self.offline = model, offline
+            case Configuration(number, settings):
+                self.position.activations = number + 1
+                self._reconfigure(settings)
         return self._drain(cut)
 
     def predictor(self) -> Predictor:
-        """Answers requests from the state as it stands; one for each thread."""
+        """Answers requests from the state as it stands, with its settings; one a thread."""
         return Predictor(self._features, self._models, self._ensemble, self.stream)
 
     def predict(self, request: Event) -> Prediction:
@@ -353,7 +386,7 @@ class Shard:
             request.time,
             key,
             *blend,
-            blend.probability >= self._threshold,
+            blend.probability >= self.threshold,
             self._counts.model,
             self.partition,
             self.position.offset,

@@ -37,6 +37,21 @@ def link(before: str, prediction: Prediction) -> tuple[str, bytes]:
     return chain, unlinked[:-2] + chain.encode() + b'"}'  # the field is the last: ...,"chain":""}
 
 
+def chain_of(value: bytes) -> str:
+    """The chain that a recorded prediction ends with; empty if it is none.
+
+    Example:
+        >>> made = Prediction("a", 5, "k", 0.5, 0.5, None, None, True, None, 0, 0)
+        >>> chain, value = link(START, made)
+        >>> chain_of(value) == chain
+        True
+    """
+    try:
+        return _decode(value).chain
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
 def first_unlinked(values: Iterable[bytes], before: str = START) -> int | None:
     """The place of the first prediction that does not follow from those before it; None: all do.
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -16,18 +16,6 @@ from state.atomic import sweep, write_atomically
 _MAGIC = b"headwater checkpoint 1\n"
 _KEPT = 3
 _log = logging.getLogger("headwater")
-
-
-class Configured(msgspec.Struct, frozen=True):
-    """The settings that a shard had from an offset on.
-
-    Attributes:
-        offset: In `events`.
-        settings: Those that decide what it writes, see `state.settings.deciding`.
-    """
-
-    offset: int
-    settings: dict[str, Any]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -42,7 +30,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
         boundary: The newest boundary crossed (µs); part of the file's name.
         at_boundary: Made right at that boundary: kept for replay from there.
         shard: `Shard.snapshot()`.
-        configured: With which settings the shard came so far, in order; none where nobody noted it.
+        chain: Of the newest prediction emitted, by which a log tells its own checkpoints; empty
+            where there was none, or nobody noted it.
     """
 
     shape: str
@@ -52,7 +41,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     boundary: int
     at_boundary: bool
     shard: bytes
-    configured: tuple[Configured, ...] = ()
+    chain: str = ""
 
 
 class Written(NamedTuple):
@@ -104,6 +93,21 @@ class CheckpointStore:
             checkpoint = _read(path)
             if checkpoint is not None:
                 yield checkpoint
+
+    def drop_beyond(self, partition: int, offset: int, shape: str) -> None:
+        """Drop what a shard that goes on from an offset has no use for, nor will write again so.
+
+        Args:
+            partition: Of `events`.
+            offset: Where it goes on.
+            shape: Of its state; what other code wrote stays.
+        """
+        for path in self._folder(partition).glob("*.ckpt"):
+            if int(path.name.partition("-")[0]) > offset:
+                checkpoint = _read(path)
+                if checkpoint is not None and checkpoint.shape == shape:
+                    _log.warning("checkpoint %s is of another log, or its output is lost", path)
+                    path.unlink(missing_ok=True)
 
     def newest_offset(self, partition: int) -> int:
         """Of the newest checkpoint, whatever is in it; 0 if there is none."""

@@ -1,5 +1,6 @@
 """The settings: one frozen struct, defaults and ranges in the types."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,7 +14,10 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Whole = Annotated[int, Meta(ge=1)]
 Price = Annotated[float, Meta(ge=0)]
-_DECIDING = ("online.", "residual.", "ensemble.", "decision.threshold", "clock.", "metrics.")
+_DECIDING = (
+    "online.", "residual.", "ensemble.", "decision.threshold", "clock.", "metrics.", "training.",
+)  # fmt: skip
+_ELSEWHERE = {"training.wait", "training.trainer"}
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,10 +161,17 @@ class Reading(_Part, frozen=True):
     in_flight: Whole = 64 * 2**20
 
 
+_SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config")
+"""How librdkafka's names of what nobody else may know end."""
+
+
 def _check_secrets(where: str, options: dict[str, str | int | float | bool]) -> None:
     for name, value in options.items():
-        if name.endswith((".password", ".secret")) and not str(value).startswith("env:"):
-            msg = f"{where} must name a variable for {name!r}, such as 'env:KAFKA_SECRET'"
+        if name.endswith(_SECRETS) and not str(value).startswith("env:"):
+            msg = (
+                f"{name} must name a variable, such as 'env:KAFKA_SECRET'; "
+                f"got the secret itself in {where}"
+            )
             raise ValueError(msg)
 
 
@@ -199,6 +210,13 @@ class Serve(_Part, frozen=True):
     drain: Duration = _D("5s")
 
 
+_ENDS = ("predictions", "metrics", "alerts")
+"""Topics that nothing is made from again: no state, snapshot, model or decision."""
+
+_CHECKPOINTS_KEPT = 20
+"""What was written since so many checkpoints stays: a killed run makes it again, and compares."""
+
+
 class Kafka(_Part, frozen=True):
     """The Kafka cluster, for `log = "kafka"`.
 
@@ -206,20 +224,30 @@ class Kafka(_Part, frozen=True):
         bootstrap: `host:port`, several with commas.
         prefix: Of the names of topics and writers.
         replication: Copies of each record in topics that are made.
+        retention: How long records stay, by topic: of those that nothing is made from again.
+        format: How values lie in topics; it can change at any time.
         patience: How long a call waits for Kafka once it has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
     """
 
     bootstrap: str = "127.0.0.1:9092"
-    prefix: str = ""
+    prefix: str = "headwater."
     replication: Whole = 1
+    retention: dict[str, Duration] = {}
+    format: Literal["json", "msgpack"] = "json"
     patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
-        """Refuse a password in the file."""
+        """Refuse a password in the file, and to lose what is read again."""
         _check_secrets("kafka.options", self.options)
+        for topic in self.retention.keys() - set(_ENDS):
+            msg = (
+                f"kafka.retention must be of {', '.join(_ENDS)}; got {topic!r}: it is read again, "
+                "and what of it may go goes with `headwater trim`"
+            )
+            raise ValueError(msg)
 
 
 Option = str | int | float | bool
@@ -315,7 +343,14 @@ class Settings(_Part, frozen=True):
     ingest: Ingest = Ingest()
 
     def __post_init__(self) -> None:
-        """Refuse what names no store, and a password in the file."""
+        """Refuse what names no store, a password in the file, and to lose what is made again."""
+        for topic, span in self.kafka.retention.items():
+            if span < _CHECKPOINTS_KEPT * self.checkpoints.every:
+                msg = (
+                    f"retention must be at least {_CHECKPOINTS_KEPT} times checkpoints.every, "
+                    f"{self.checkpoints.every}; got {span} in kafka.retention.{topic}"
+                )
+                raise ValueError(msg)
         store = urlsplit(self.artifacts)
         if self.artifacts and not (store.scheme and store.path + store.netloc):
             msg = f"artifacts must be like 's3://bucket/models'; got {self.artifacts!r}"
@@ -365,7 +400,7 @@ def changed(settings: Settings, document: dict[str, Any]) -> Settings:
 
 
 def deciding(settings: Settings) -> dict[str, Any]:
-    """What decides what a shard writes: values, as TOML has them, by dotted key.
+    """What decides what is written and fitted: values, as TOML has them, by dotted key.
 
     Whole and not as differences, for a later version may have other defaults.
 
@@ -374,8 +409,27 @@ def deciding(settings: Settings) -> dict[str, Any]:
         0.5
     """
     return {
-        key: value for key, value in _flat(_document(settings)).items() if key.startswith(_DECIDING)
+        key: value
+        for key, value in _flat(_document(settings)).items()
+        if key.startswith(_DECIDING) and key not in _ELSEWHERE
     }
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as a document, the inverse of what `deciding` does to one.
+
+    Example:
+        >>> nested({"online.rate": 0.1, "stream": "quotes"})
+        {'online': {'rate': 0.1}, 'stream': 'quotes'}
+    """
+    document: dict[str, Any] = {}
+    for key, value in values.items():
+        table, dot, name = key.partition(".")
+        if dot:
+            document.setdefault(table, {})[name] = value
+        else:
+            document[key] = value
+    return document
 
 
 def differences(old: Settings, new: Settings) -> dict[str, Any]:
@@ -398,6 +452,8 @@ def _document(part: _Part) -> dict[str, Any]:
             document[name] = str(value)
         elif isinstance(value, tuple):
             document[name] = list(value)
+        elif isinstance(value, dict):
+            document[name] = {k: str(v) if isinstance(v, Duration) else v for k, v in value.items()}
     return document
 
 

@@ -3,14 +3,14 @@
 A folder of `tests/golden` is a version. `events.P.jsonl` is partition P as `headwater export
 events` writes it, `activations.P.jsonl` its journal, `gbm-1.zip` the model that the journal names;
 the other files are what the shards made of them. A change that means to predict otherwise writes
-these anew: `python -m tests.golden_log 1`. What a version's events, journal and model are is never
-changed: a new format gets a new folder.
+these anew: `python -m tests.golden_log 1 2`. What a version's events, journal and model are is
+never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a new folder.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from flows.lines import read_lines
 from models.mojo import read_mojo
@@ -20,13 +20,13 @@ from operators.decisions import Undecided
 from operators.journal import Journal
 from operators.live import LivePartition
 from operators.messages import Finish
-from operators.reader import PartitionReader
+from operators.reader import Configuring, Decisions, PartitionReader
 from operators.shard import TOPICS, Shard
 from operators.snapshots import SnapshotWriter
 from state.checkpoints import CheckpointStore
 from state.events import HOUR_US
-from state.log import EVENTS, Entry
-from state.settings import settings_from
+from state.log import EVENTS, Entry, newest_append_time
+from state.settings import Settings, changed, nested, settings_from
 from state.sqlite_log import SqliteLog
 from tests.golden.trips import stream
 
@@ -38,6 +38,7 @@ SETTINGS = settings_from(
         "ensemble": {"rate": 0.005},
         "metrics": {"every": "1h"},
         "clock": {"tolerance": "5m", "span": "1h", "notice": "1s"},
+        "training": {"every": "1h"},
     }
 )
 
@@ -62,22 +63,11 @@ def _key(value: bytes) -> bytes:
 
 def replay(folder: Path, log: SqliteLog, root: Path, decisions=None) -> None:
     """Let both partitions work to their end, one after the other."""
-    mojo = read_mojo((folder / "gbm-1.zip").read_bytes())
     for partition in range(stream.partitions):
         shard = Shard(stream, SETTINGS, partition)
         live = LivePartition(
             shard,
-            PartitionReader(
-                log,
-                Journal(log, partition),
-                shard.position,
-                partition=partition,
-                boundaries=Boundaries(0, HOUR_US),
-                decisions=decisions or Undecided(),
-                load=_loader(mojo, shard),
-                wait=True,
-                batch=20,
-            ),
+            reader(folder, log, shard, decisions or Undecided()),
             log,
             snapshots=SnapshotWriter(log, stream, root / "snapshots"),
             checkpoints=CheckpointStore(root / "checkpoints"),
@@ -89,9 +79,31 @@ def replay(folder: Path, log: SqliteLog, root: Path, decisions=None) -> None:
         live.append(live.score(Finish()))
 
 
-def _loader(mojo, shard: Shard) -> Callable[[str], Offline]:
+def reader(folder: Path, log: SqliteLog, shard: Shard, decisions: Decisions) -> PartitionReader:
+    """Of a shard's partition, from where it stands."""
+    return PartitionReader(
+        log,
+        Journal(log, shard.partition),
+        shard.position,
+        boundaries=Boundaries(0, HOUR_US),
+        decisions=decisions,
+        load=lambda model: offline(folder, model, shard),
+        configuring=Configuring(settings_of, lambda: None),
+        newest_append_time=lambda: newest_append_time(log, EVENTS),
+        wait=True,
+        batch=20,
+    )
+
+
+def settings_of(values: dict[str, Any]) -> Settings:
+    """Those that an entry of the journal stands for."""
+    return changed(SETTINGS, nested(values))
+
+
+def offline(folder: Path, model: str, shard: Shard) -> Offline:
+    """A version's model, bound to a shard."""
     names = [column.name for column in stream.columns]
-    return lambda model: Offline(model, mojo, names, shard.levels)
+    return Offline(model, read_mojo((folder / f"{model}.zip").read_bytes()), names, shard.levels)
 
 
 def values(log: SqliteLog, topic: str, partition: int) -> list[bytes]:
@@ -112,4 +124,5 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(GOLDEN / sys.argv[1])
+    for name in sys.argv[1:]:
+        make(GOLDEN / name)

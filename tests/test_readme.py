@@ -13,7 +13,7 @@ from flows.__main__ import _parser, main
 from flows.configuration import find_stream, load_settings
 from flows.home import ALL_TOPICS, environment_home
 from models.registry import Published, Status
-from operators.journal import Activated
+from operators.journal import Activated, Configured, Crossed
 from operators.messages import Records
 from operators.shard import Shard
 from operators.snapshots import Committed
@@ -103,7 +103,6 @@ def test_the_topics_are_all_listed_with_their_fields():
     listed = table("topic")
     assert listed.keys() == set(ALL_TOPICS)
     records = {
-        "activations": Activated,
         "predictions": Prediction,
         "metrics": Metrics,
         "alerts": Alert,
@@ -114,6 +113,9 @@ def test_the_topics_are_all_listed_with_their_fields():
     for topic, record in records.items():
         fields = re.findall(r"`(\w+)`", listed[topic][1])
         assert fields == list(record.__struct_fields__), topic
+    fields = re.findall(r"`(\w+)`", listed["activations"][1])
+    kinds = (Activated, Crossed, Configured)
+    assert set(fields) == {field for kind in kinds for field in kind.__struct_fields__}
 
 
 def test_the_reasons_of_dead_letters_are_all_explained():

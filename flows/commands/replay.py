@@ -21,6 +21,7 @@ from flows.replay.checking import Checked
 from flows.replay.comparison import tables
 from flows.replay.what_if import branched
 from operators.shard import TOPICS
+from state.atomic import replacing
 from state.settings import Settings, changed
 
 
@@ -76,9 +77,8 @@ def _run(arguments: Namespace) -> int:
     home, console = environment_home(), Console(stderr=True)
     log_of(home).close()
     settings = load_settings()
-    if arguments.out is not None and arguments.out.suffix != ".parquet":
-        msg = f"--out must end in .parquet; got {arguments.out}"
-        raise CommandError(msg)
+    if arguments.out is not None:
+        _check_out(arguments.out)
     tune_collector()
     with refusing():
         if arguments.sets or arguments.policy:
@@ -87,6 +87,16 @@ def _run(arguments: Namespace) -> int:
             msg = f"--out must go with --set or --policy; got {arguments.out}"
             raise CommandError(msg)
         return _audit(arguments, home, settings, console)
+
+
+def _check_out(out: Path) -> None:
+    """Before hours of work, and not after them."""
+    if out.suffix != ".parquet":
+        msg = f"--out must end in .parquet; got {out}"
+        raise CommandError(msg)
+    if not out.absolute().parent.is_dir():
+        msg = f"--out must be in a folder that exists; got {out}"
+        raise CommandError(msg)
 
 
 def _audit(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
@@ -99,6 +109,8 @@ def _audit(arguments: Namespace, home: Home, settings: Settings, console: Consol
 def _audit_text(found: Audited) -> str:
     sums = {topic: sum(one.identical[topic] for one in found.partitions) for topic in TOPICS}
     counted = [f"{n:,} {topic.replace('_', ' ')}" for topic, n in sums.items()]
+    states = sum(one.states for one in found.partitions)
+    counted.append(f"{states:,} states of checkpoints")
     lines = [f"{counted[0]} identical, {', '.join(counted[1:])}"]
     for one in found.partitions:
         chain = one.chain or "no prediction"
@@ -151,7 +163,8 @@ def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Cons
     say(f"what-if {found.branch.name}: {changes_of(found.branch.changes)}")
     say(tables(found.requests, found.settings.decision))
     if arguments.out is not None:
-        found.requests.write_parquet(arguments.out, compression="zstd")
+        with replacing(arguments.out) as aside:
+            found.requests.write_parquet(aside, compression="zstd")
         say(f"{arguments.out}: {len(found.requests):,} requests")
     return 0
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,18 +83,28 @@ def audited(
         console: For progress.
         say: Told where the replay begins, and where it is interrupted.
     """
-    log = find_log(settings, home)
-    job = job_of(home, log, settings, span_of(log, since, until))
-    span = job.span
+    with closing(find_log(settings, home)) as log:
+        return _audited(home, log, settings, span_of(log, since, until), workers, console, say)
+
+
+def _audited(
+    home: Home,
+    log: Log,
+    settings: Settings,
+    span: Span,
+    workers: int,
+    console: Console,
+    say: Callable[[str], None],
+) -> Audited:
+    job, stretches = job_of(home, log, settings, span), stretches_of(log, span, settings)
     with held(job.folder, "audit"):
         drop_old(home, job.folder)
         begins = [job.begin(home, log, p) for p in range(len(span.ends))]
-        log.close()
         offsets = [0 if begin is None else begin.offset for begin in begins]
         loads = [end - offset for end, offset in zip(span.ends, offsets, strict=True)]
         with progress_of(console, sum(loads), say) as progress:
             say(f"Audit of {span}: {_told(span, offsets, going_on=job.going_on())}.")
-            if other := told_settings(job.stretches, span, settings):
+            if other := told_settings(stretches, span, settings):
                 say(other)
             checked = spread(job, loads, workers, lambda one: progress.advance(*one), _nothing)
         shutil.rmtree(job.folder)
@@ -103,9 +114,8 @@ def audited(
 def job_of(home: Home, log: Log, settings: Settings, span: Span) -> AuditJob:
     """The work of an audit of a span."""
     shape = Shard(find_stream(settings.stream), settings, 0).shape
-    stretches = stretches_of(home, span, shape, settings)
-    folder = folder_of(home, log, span, shape, stretches)
-    return AuditJob(home.root, settings, span, shape, stretches, folder)
+    folder = folder_of(home, log, span, shape, stretches_of(log, span, settings))
+    return AuditJob(home.root, settings, span, shape, folder)
 
 
 _COLUMNS: dict[str, type[pl.DataType]] = {

@@ -1,9 +1,12 @@
 """The work of an audit: partitions replayed by the recorded journal; nothing of it is changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec.structs import astuple
 
 from flows.configuration import find_stream
 from flows.home import Home
@@ -12,16 +15,18 @@ from flows.partitions import Partitions, once_in
 from flows.replay.checking import Checked, Checking
 from flows.replay.engine import Report, Tick, step
 from flows.replay.fork import forks_of
-from flows.replay.recorded import Stretch
 from flows.replay.span import Span, headless
 from flows.replay.unfinished import keep, kept
 from operators.decisions import Undecided
-from operators.messages import Records
+from operators.journal import TOPIC as JOURNAL
+from operators.journal import Journal
+from operators.messages import Message, Records
+from operators.recovery import reached
 from operators.shard import Shard
 from state.artifacts import ArtifactError
 from state.branch_log import BranchLog
 from state.checkpoints import Checkpoint
-from state.log import EVENTS, Log
+from state.log import EVENTS, Log, Record
 from state.settings import Settings, changed
 from state.sqlite_log import SqliteLog
 
@@ -35,7 +40,6 @@ class AuditJob:
         today: Settings that say where the log is and how often progress is kept.
         span: What to compare.
         shape: Of the shards.
-        stretches: With which settings each partition was made.
         folder: Where progress is kept.
     """
 
@@ -43,7 +47,6 @@ class AuditJob:
     today: Settings
     span: Span
     shape: str
-    stretches: Sequence[Sequence[Stretch]]
     folder: Path
 
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[Checked]:
@@ -72,7 +75,7 @@ class AuditJob:
             return before[0]
         start = log.start(EVENTS, partition)
         for one in home.checkpoints().newest_first(partition, before=self.span.firsts[partition]):
-            if one.shape == self.shape and start <= one.offset and (one.offset or not start):
+            if one.shape == self.shape and (one.offset or not start) and reached(one, log):
                 return one
         if start:
             raise headless(log, partition)
@@ -92,56 +95,72 @@ class _Work:
         self._job, self._home, self._log, self._view = job, home, log, view
         self._report, self._tick = report, tick
         self._due = once_in(job.today.checkpoints.every / 1e6)
-        self._opened: list[tuple[Settings, Partitions]] = []
+        waiting = changed(job.today, {"training": {"wait": True}})
+        stream = find_stream(job.today.stream)
+        self._parts = Partitions(waiting, stream, view, home, Undecided())
 
     def check(self, partition: int) -> Checked:
-        """Take a partition from where it begins through its stretches."""
-        job = self._job
+        """Take a partition from where it begins to the end of the span."""
+        job, parts = self._job, self._parts
         begin = job.begin(self._home, self._log, partition)
-        offset = 0 if begin is None else begin.offset
         before = kept(job.folder, partition)
+        offset = 0 if begin is None else begin.offset
         checked = Checked.nothing(partition, offset) if before is None else before[1]
         checking = Checking(self._log, checked, job.span.since or 0)
-        state = None if begin is None else begin.shard
         try:
-            for stretch in job.stretches[partition]:
-                if checked.recorded and offset < stretch.end:
-                    shard = self._replay(stretch, checked, checking, state)
-                    offset, state = shard.position.offset, shard.snapshot()
-                    keep(job.folder, shard, checked)
-                    if offset == self._log.end(EVENTS, partition):
-                        checking.at_end(shard.counters)
+            if begin is None:
+                shard = parts.shard(partition)
+            else:
+                obeyed = Journal(self._log, partition).settings(begin.counters[JOURNAL])
+                shard = parts.shard(partition, obeyed)
+                shard.restore(begin.shard, lambda model: parts.offline(model, shard))
+            self._replay(shard, checked, checking)
         except ArtifactError as error:
             checking.broken(error)
+            return checked
+        keep(job.folder, shard, checked)
+        checking.at_end(shard, job.span.ends[partition], self._home.checkpoints())
         return checked
 
-    def _replay(
-        self, stretch: Stretch, checked: Checked, checking: Checking, state: bytes | None
-    ) -> Shard:
-        parts = self._parts(stretch.settings)
-        shard = parts.shard(checked.partition)
-        if state is not None:
-            shard.restore(state, lambda model: parts.offline(model, shard))
-        reader = parts.reader(shard)
-        while checked.recorded and (before := shard.position.offset) < stretch.end:
+    def _replay(self, shard: Shard, checked: Checked, checking: Checking) -> None:
+        reader, end = self._parts.reader(shard), self._job.span.ends[checked.partition]
+        states = self._states(shard, end)
+        while checked.recorded and (before := shard.position.offset) < end:
             message = reader.poll()
-            if message is None:
+            if message is None:  # at a boundary that the flow had not passed
+                checked.recorded = False
                 break
-            if isinstance(message, Records):
-                message = Records(message.records[: stretch.end - before])
-            checking.take(shard.apply(message), shard.position.offset)
+            for piece in _pieces(message, end, {offset for offset, *_ in states}):
+                checking.take(shard.apply(piece), shard.position.offset)
+                if (recorded := states.get(astuple(shard.position))) is not None:
+                    checking.state(shard, recorded)
             self._report(step(shard, before))
             if self._due():
                 keep(self._job.folder, shard, checked)
             self._tick()
-        return shard
 
-    def _parts(self, settings: Settings) -> Partitions:
-        for of, parts in self._opened:
-            if of == settings:
-                return parts
-        waiting = changed(settings, {"training": {"wait": True}})
-        stream = find_stream(settings.stream)
-        parts = Partitions(waiting, stream, self._view, self._home, Undecided())
-        self._opened.append((settings, parts))
-        return parts
+    def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], bytes]:
+        """Hashes of the states in the flow's checkpoints of the range, by `Position`."""
+        found = {
+            (one.offset, one.boundary, one.counters[JOURNAL]): sha256(one.shard).digest()
+            for one in self._home.checkpoints().newest_first(shard.partition, before=end)
+            if one.shape == shard.shape
+        }
+        return {place: of for place, of in found.items() if place > astuple(shard.position)}
+
+
+def _pieces(message: Message, end: int, cuts: set[int]) -> Iterator[Message]:
+    """A message up to an offset; records in pieces, of which one ends at each of these offsets."""
+    if not isinstance(message, Records):
+        yield message
+        return
+    piece: list[Record] = []
+    for record in message.records:
+        if record.offset == end:
+            break
+        piece.append(record)
+        if record.offset + 1 in cuts:
+            yield Records(piece)
+            piece = []
+    if piece:
+        yield Records(piece)

@@ -14,6 +14,7 @@ from flows.home import Home
 from flows.replay.fork import Models, forks_of
 from flows.replay.held import held
 from flows.replay.span import Span
+from operators.decisions import ROLLBACKS
 from operators.journal import TOPIC as JOURNAL
 from operators.shard import TOPICS
 from operators.snapshots import TOPIC as SNAPSHOTS
@@ -108,6 +109,7 @@ def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]
     own = home.log()
     for topic in (JOURNAL, SNAPSHOTS, *TOPICS, "models"):
         own.create(topic, log.partitions(topic))
+    own.create(ROLLBACKS, 1)
     own.close()
     save(base, branch)
 
@@ -134,25 +136,11 @@ def remove(base: Home, name: str) -> None:
         shutil.rmtree(root)
 
 
-def check_shape(base: Home, branch: Branch, shape: str) -> None:
-    """Refuse to go on with a branch that other code began: its two parts would not fit.
-
-    Raises:
-        BranchError: It is so.
-    """
-    if branch.shape != shape:
-        msg = (
-            f"branch must be gone on with by what began it, {branch.shape!r}; got {shape!r} in "
-            f"{home_of(base, branch.name).root}: "
-            f"`headwater branches --remove {branch.name}` and ask again"
-        )
-        raise BranchError(msg)
-
-
 def caught_up(log: Log, base: Home, branch: Branch, span: Span) -> Branch:
     """A branch that goes by the recorded models, with what was recorded since it was made."""
     if branch.models != "reused":
         return branch
+    span = span._replace(ends=branch.forks[EVENTS])  # the base may have more events by now
     own, now = home_of(base, branch.name).log(), forks_of(log, span, [], "reused")
     forks = {topic: list(of) for topic, of in branch.forks.items()}
     places = [(JOURNAL, p) for p in range(len(span.ends))]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -18,7 +19,7 @@ from flows.replay.span import Span
 from operators.decisions import Undecided
 from state.branch_log import BranchLog
 from state.log import EVENTS
-from state.settings import Settings
+from state.settings import Settings, changed
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class BranchJob:
         settings, reused = self.settings, self.branch.models == "reused"
         home = branches.home_of(Home(self.root), self.branch.name)
         decisions = Undecided() if reused else None
-        parts = Partitions(settings, find_stream(settings.stream), log, home, decisions)
+
+        def settings_of(recorded: dict[str, Any]) -> Settings:
+            # Its own; where the boundaries lie is the journal's to say as long as it is the base's.
+            every = recorded["training.every"]
+            return changed(settings, {"training": {"every": every}}) if reused else settings
+
+        stream = find_stream(settings.stream)
+        parts = Partitions(settings, stream, log, home, decisions, settings_of)
         lives = [parts.open(partition) for partition in partitions]
         drive(lives, waiting=not reused, report=report, tick=tick)

@@ -1,14 +1,16 @@
 """What a shard makes again, compared with what is stored, record by record."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import msgspec
 
 from flows.replay.difference import Difference, cause_of, difference, surplus
 from operators.messages import Emitted
-from operators.shard import TOPICS
+from operators.shard import TOPICS, Shard
 from state.artifacts import ArtifactError
-from state.log import Log, Record
+from state.checkpoints import Checkpoint, CheckpointStore
+from state.log import EVENTS, Log, Record
 from state.outputs import Prediction
 
 
@@ -23,6 +25,7 @@ class Checked(msgspec.Struct):
         different: Records that are not.
         after: Identical ones after the first that is not.
         first: The first that is not.
+        states: Checkpoints whose state is as made again, to the byte.
         chain: Of the newest prediction made; empty if there was none.
         recorded: Whether the flow had got there.
     """
@@ -34,6 +37,7 @@ class Checked(msgspec.Struct):
     different: dict[str, int]
     after: int = 0
     first: Difference | None = None
+    states: int = 0
     chain: str = ""
     recorded: bool = True
 
@@ -90,15 +94,60 @@ class Checking:
                     checked.end = _prediction(entries[max(left, 0)].value).offset
                     checked.recorded = False
 
-    def at_end(self, counters: dict[str, int]) -> None:
-        """All events are read: nothing more may be recorded than was emitted."""
-        checked = self._checked
+    def state(self, shard: Shard, recorded: bytes) -> None:
+        """Compare all that a shard knows with the flow's checkpoint of the same place.
+
+        What a River classifier knows is a pickle, which need not come out the same.
+
+        Args:
+            shard: Where it stands.
+            recorded: The SHA-256 of the state in the checkpoint.
+        """
+        if shard.settings.online.river is not None:
+            return
+        if sha256(shard.snapshot()).digest() == recorded:
+            self._checked.states += 1
+            return
+        self._count("checkpoints", 1)
+        place = "checkpoints", shard.partition, None, shard.position.offset, None
+        cause = "the state in the checkpoint is another: it was altered, or what led to it was"
+        self._checked.first = self._checked.first or Difference(*place, [], cause)
+
+    def at_end(self, shard: Shard, end: int, checkpoints: CheckpointStore) -> None:
+        """All is replayed: no more may be recorded than the events give, nor less than once was.
+
+        Args:
+            shard: Where it stands.
+            end: Offset of `events` at which the range ends.
+            checkpoints: The flow's.
+        """
+        checked, counters = self._checked, shard.counters
+        for one in checkpoints.newest_first(checked.partition, before=end):
+            if one.shape == shard.shape:
+                self._at_least(one)
+                break
+        if not checked.recorded or checked.end < self._log.end(EVENTS, checked.partition):
+            return
         for topic in TOPICS:
             if self._held[topic] > counters[topic] and checked.first is None:
                 self._count(topic, self._held[topic] - counters[topic])
                 place = topic, checked.partition
                 extra = self._log.read(*place, counters[topic], max_records=1)[0]
                 checked.first = surplus(*place, extra)
+
+    def _at_least(self, checkpoint: Checkpoint) -> None:
+        """What a checkpoint counted was in the log before it was written."""
+        checked = self._checked
+        for topic in TOPICS:
+            held, counted = self._held[topic], checkpoint.counters[topic]
+            if held < counted:
+                self._count(topic, counted - held)
+                place = topic, checked.partition, held, None, None
+                cause = (
+                    f"the end of {topic} was lost: a checkpoint at offset {checkpoint.offset} "
+                    f"counted {counted} records, {held} are left"
+                )
+                checked.first = checked.first or Difference(*place, [], cause)
 
     def broken(self, error: ArtifactError) -> None:
         """The replay cannot go on."""

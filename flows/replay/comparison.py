@@ -59,8 +59,8 @@ def qualities(requests: pl.DataFrame) -> list[Quality]:
 
 
 def cost(requests: pl.DataFrame, prices: Decision) -> Cost | None:
-    """What the decisions cost; None if no request has its label."""
-    rows = requests.drop_nulls("label")
+    """What the decisions cost; None if no request that both sides answered has its label."""
+    rows = requests.drop_nulls(["label", "decision_base", "decision_branch"])
     if rows.is_empty():
         return None
     labels = rows["label"].to_numpy()
@@ -89,9 +89,13 @@ def tables(requests: pl.DataFrame, prices: Decision) -> str:
             for one in found
         ]
         lines.append("")
-    changed = int((requests["decision_base"] != requests["decision_branch"]).sum())
-    share = changed / max(len(requests), 1)
-    lines.append(f"decisions changed    {changed:,} of {len(requests):,} ({share:.2%})")
+    both = requests.drop_nulls(["decision_base", "decision_branch"])
+    changed = int((both["decision_base"] != both["decision_branch"]).sum())
+    share = changed / max(len(both), 1)
+    lines.append(f"decisions changed    {changed:,} of {len(both):,} ({share:.2%})")
+    if len(both) < len(requests):
+        lost, new = (requests[f"decision_{side}"].null_count() for side in ("branch", "base"))
+        lines.append(f"answered otherwise   {lost:,} only as recorded, {new:,} only in the what-if")
     spent = cost(requests, prices)
     if spent is not None:
         lines += _cost_lines(spent, prices)

@@ -1,6 +1,6 @@
 """Where a branch leaves its base: at a boundary that every partition has a checkpoint of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Literal
 
@@ -8,7 +8,8 @@ from flows.home import ALL_TOPICS, Home
 from flows.replay.span import Span, headless
 from operators.decisions import ROLLBACKS, PublishedModels
 from operators.journal import TOPIC as JOURNAL
-from operators.journal import Journal
+from operators.journal import Activated, Journal
+from operators.recovery import reached
 from operators.snapshots import TOPIC as SNAPSHOTS
 from operators.snapshots import cuts_of
 from state.branch_log import Forks
@@ -39,9 +40,10 @@ def _common(home: Home, log: Log, span: Span, shape: str) -> list[Checkpoint]:
     store = home.checkpoints()
 
     def usable(partition: int) -> Iterator[Checkpoint]:
-        before, start = span.firsts[partition], log.start(EVENTS, partition)
+        before = span.firsts[partition]
         for one in store.newest_first(partition, before=before, at_boundary=True):
-            if one.shape == shape and one.offset >= start and one.boundary <= (span.since or 0):
+            whole = one.shape == shape and reached(one, log)
+            if whole and one.boundary <= (span.since or 0):
                 yield one
 
     candidates = [usable(partition) for partition in range(len(span.ends))]
@@ -84,10 +86,16 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
     if models == "refitted":
         published = [record for record in published if record.boundary < boundary]
     bad = sum(record.status in {"failed", "rejected"} for record in published)
-    forks[ROLLBACKS] = [0]  # those that count are in the journal
+    forks[ROLLBACKS] = [max(_obeyed(log, p, of) for p, of in enumerate(counters))]
     forks["models"] = [decisions.end_of(len(published))]
     forks["alerts"] = [*forks["alerts"], bad]
     return forks
+
+
+def _obeyed(log: Log, partition: int, counters: Mapping[str, int]) -> int:
+    """How many rollbacks a partition had obeyed; of later ones only the base's journal tells."""
+    entries = Journal(log, partition).entries[: counters.get(JOURNAL, 0)]
+    return max((one.rollbacks for one in entries if isinstance(one, Activated)), default=0)
 
 
 def _cuts(log: Log, partition: int, boundary: int) -> int:

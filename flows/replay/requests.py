@@ -25,7 +25,9 @@ class _Labelled(msgspec.Struct, frozen=True):
 
 
 def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) -> pl.DataFrame:
-    """A row for each request of `events` from `first` up to `end`, see `what_if`.
+    """A row for each request of `events` from `first` up to `end` that either side answered.
+
+    What the other side buried has nulls for its answers, see `what_if`.
 
     Args:
         base: What was recorded.
@@ -43,13 +45,18 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
         return pl.DataFrame(table).filter(pl.col("offset").is_between(first, end, closed="left"))
 
     recorded = rows(base, "predictions", Prediction, (*_FACTS, *ANSWERS))
-    made = rows(branch, "predictions", Prediction, ANSWERS)
+    made = rows(branch, "predictions", Prediction, (*_FACTS, *ANSWERS))
     # Labels follow from the events alone; the branch has none that came after its end.
     labels = rows(branch, "outcomes", _Labelled, ["label"])
     answers = [f"{name}_{side}" for side in ("base", "branch") for name in ANSWERS]
     return (
         recorded.rename({name: f"{name}_base" for name in ANSWERS})
-        .join(made.rename({name: f"{name}_branch" for name in ANSWERS}), on="offset")
+        .join(
+            made.rename({name: f"{name}_branch" for name in ANSWERS}),
+            on=["offset", *_FACTS],
+            how="full",  # one side may have buried what the other answered
+            coalesce=True,
+        )
         .join(labels, on="offset", how="left")
         .with_columns(partition=pl.lit(partition, pl.Int64))
         .select(*_FACTS, *PLACE, "label", *answers)

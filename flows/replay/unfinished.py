@@ -13,6 +13,7 @@ from flows.replay.checking import Checked
 from flows.replay.held import InUseError, held
 from flows.replay.recorded import Stretch
 from flows.replay.span import Span
+from operators.journal import TOPIC as JOURNAL
 from operators.shard import Shard
 from state.checkpoints import Checkpoint, CheckpointStore
 from state.log import Log, offset_at
@@ -59,7 +60,8 @@ def keep(folder: Path, shard: Shard, checked: Checked) -> None:
     position = shard.position
     state = msgspec.msgpack.encode(_Unfinished(shard.snapshot(), checked))
     place = shard.shape, shard.partition, position.offset
-    CheckpointStore(folder).save(Checkpoint(*place, {}, position.boundary, False, state))
+    obeyed = {JOURNAL: position.activations}
+    CheckpointStore(folder).save(Checkpoint(*place, obeyed, position.boundary, False, state))
 
 
 def kept(folder: Path, partition: int) -> tuple[Checkpoint, Checked] | None:

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,15 +24,15 @@ from flows.replay.branch_job import BranchJob
 from flows.replay.engine import progress_of, spread
 from flows.replay.fork import Models, checkpoints_at, forks_of
 from flows.replay.held import held
-from flows.replay.recorded import nested, newest_of, stretches_of
+from flows.replay.recorded import newest_of, stretches_of
 from flows.replay.requests import PLACE
 from flows.replay.span import Moment, Span, span_of
+from models.search import check_algorithm
 from operators.decisions import Pinned, PublishedModels
 from operators.shard import Shard
 from operators.training import Trainer
-from state.checkpoints import Checkpoint, Configured
 from state.log import EVENTS, Log
-from state.settings import Settings, changed, deciding, differences
+from state.settings import Settings, changed, differences, nested
 
 _MEANINGLESS = ("follow", "log", "kafka.", "partitions", "training.wait", "training.trainer")
 # What changes neither a record nor a fit.
@@ -72,12 +72,13 @@ def what_if(
         until: Append time before which to end.
         home: Whose history; None: `HEADWATER_HOME`.
         settings: Those of today; None: `headwater.toml`. What changes is counted from those with
-            which history was made, as the checkpoints tell.
+            which history was made, as the journal tells.
         workers: Processes.
 
     Returns:
         A row for each request: `id`, `event_time`, `key`, `partition`, `offset`, `label`, and twice
-        (`_base`, `_branch`) `probability`, `online`, `offline`, `residual`, `decision`, `model`.
+        (`_base`, `_branch`) `probability`, `online`, `offline`, `residual`, `decision`, `model`;
+        null where that side did not answer it.
 
     Raises:
         ValueError: A key, a value or the range is wrong.
@@ -101,7 +102,7 @@ def branched(
 
     Args:
         home: Whose history.
-        settings: Those of today: where the log is, and what no checkpoint tells.
+        settings: Those of today: where the log is, and what the journal does not tell.
         changes: What to set otherwise, as parsed TOML documents, one after the other.
         since: Append time from which on to compare.
         until: Append time before which to end.
@@ -113,27 +114,27 @@ def branched(
         ValueError: A setting is wrong or has no meaning in a replay, or the range is not one of
             this log.
     """
-    log = find_log(settings, home)
-    span = span_of(log, since, until)
-    shape = Shard(find_stream(settings.stream), settings, 0).shape
-    old = newest_of(stretches_of(home, span, shape, settings))
-    new = old
-    for document in changes:
-        new = changed(new, dict(document))
-    _check(log, old, new)
-    own = changed(new, {"follow": False, "training": {"wait": True, "trainer": "embedded"}})
-    name = _name(old, new, span)
-    with held(branches.home_of(home, name).root, "branch"):
-        branch = branches.find_branch(home, name)
-        if branch is None:
-            branch = _begun(home, log, span, own, differences(old, new), name)
-        elif not branch.done:
-            branches.check_shape(home, branch, Shard(find_stream(own.stream), own, 0).shape)
-            branch = branches.caught_up(log, home, branch, span)
-        log.close()
-        requests = _replayed(home, BranchJob(home.root, branch, own, span), workers, console, say)
-        branch = _closed(home, branch, say)
-    return WhatIf(branch, own, requests)
+    with closing(find_log(settings, home)) as log:
+        span = span_of(log, since, until)
+        old = newest_of(stretches_of(log, span, settings))
+        new = old
+        for document in changes:
+            new = changed(new, dict(document))
+        _check(log, old, new)
+        own = changed(new, {"follow": False, "training": {"wait": True, "trainer": "embedded"}})
+        shape = Shard(find_stream(own.stream), own, 0).shape
+        name = _name(old, new, span, shape)
+        with held(branches.home_of(home, name).root, "branch"):
+            branch = branches.find_branch(home, name)
+            if branch is None:
+                branch = _begun(home, log, span, own, differences(old, new), name, shape)
+            elif not branch.done:
+                branch = branches.caught_up(log, home, branch, span)
+            requests = _replayed(
+                home, BranchJob(home.root, branch, own, span), workers, console, say
+            )
+            branch = _closed(home, branch, say)
+        return WhatIf(branch, own, requests)
 
 
 def _check(log: Log, old: Settings, new: Settings) -> None:
@@ -143,16 +144,18 @@ def _check(log: Log, old: Settings, new: Settings) -> None:
             raise ValueError(msg)
     if new.training.pinned:
         Pinned(PublishedModels(log), new.training.pinned)
+    check_algorithm(new.training.algorithm)
+    find_stream(new.stream)
 
 
-def _name(old: Settings, new: Settings, span: Span) -> str:
-    """The same for the same question: range, what was set, what is set."""
+def _name(old: Settings, new: Settings, span: Span, shape: str) -> str:
+    """The same for the same question: range, what was set, what is set, version and columns."""
     plain = Settings()
     asked = [
         {key: value for key, value in differences(plain, of).items() if not key.startswith(_ASIDE)}
         for of in (old, new)
     ]
-    question = msgspec.json.encode((span.since, span.until, asked), order="sorted")
+    question = msgspec.json.encode((span.since, span.until, asked, shape), order="sorted")
     return hashlib.sha256(question).hexdigest()[:10]
 
 
@@ -163,11 +166,11 @@ def _begun(
     settings: Settings,
     changes: dict[str, Any],
     name: str,
+    shape: str,
 ) -> Branch:
     models = _models(changes, settings)
     anew = {"stream", "online.river"} & set(changes)
     span_or_head = span._replace(since=None) if anew else span
-    shape = Shard(find_stream(settings.stream), settings, 0).shape
     checkpoints = checkpoints_at(home, log, span_or_head, shape)
     if not checkpoints and _shape_changed(home, shape):
         models = "refitted" if models == "reused" else models
@@ -183,14 +186,8 @@ def _begun(
         forks={topic: list(of) for topic, of in forks.items()},
         shape=shape,
     )
-    own = Configured(0, deciding(settings))
-    branches.make(log, home, branch, [_configured(one, own) for one in checkpoints])
+    branches.make(log, home, branch, checkpoints)
     return branch
-
-
-def _configured(checkpoint: Checkpoint, own: Configured) -> Checkpoint:
-    """As if what came before had been made with a branch's settings."""
-    return msgspec.structs.replace(checkpoint, configured=(own,))
 
 
 def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
@@ -248,7 +245,7 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     stop = threading.Event()
     own = reaching(branches.home_of(home, branch.name), settings, log)
     stream = find_stream(settings.stream)
-    fitter = Fitter(settings, stream, own, progress.say)
+    fitter = Fitter(settings, stream, log, own, progress.say)
     trainer = Trainer(log, PublishedModels(log), fitter, stop)
     try:
         yield trainer.poll

@@ -1,13 +1,28 @@
 """What an earlier format version wrote still replays to what it gave then."""
 
+import shutil
+from functools import partial
+
 import msgspec
 import pytest
 
-from operators.shard import TOPICS
+from operators.decisions import Undecided
+from operators.recovery import recover
+from operators.shard import TOPICS, Shard
 from state.chain import first_unlinked
+from state.checkpoints import CheckpointStore
 from state.outputs import Reason
 from tests.golden.trips import stream
-from tests.golden_log import GOLDEN, golden_log, replay, values
+from tests.golden_log import (
+    GOLDEN,
+    SETTINGS,
+    golden_log,
+    offline,
+    reader,
+    replay,
+    settings_of,
+    values,
+)
 
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.name.isdecimal())
 
@@ -26,6 +41,43 @@ def log(golden, tmp_path_factory):
     assert [values(log, "activations", p) for p in range(stream.partitions)] == before
     yield log
     log.close()
+
+
+@pytest.mark.parametrize("partition", range(stream.partitions))
+def test_its_checkpoint_goes_on_to_what_it_gave_or_is_passed_over_and_said(
+    golden, log, partition, tmp_path, caplog
+):
+    kept = golden / f"{partition}.ckpt"
+    if not kept.exists():
+        assert golden.name == "1"
+        return
+    store = CheckpointStore(tmp_path)
+    (tmp_path / str(partition)).mkdir()
+    shutil.copy(kept, tmp_path / str(partition) / "000000000060-periodic.ckpt")
+    (checkpoint,) = store.newest_first(partition)
+    shard = recover(
+        lambda of: Shard(stream, SETTINGS if of is None else settings_of(of), partition),
+        partition,
+        store,
+        log,
+        partial(offline, golden),
+    )
+    if checkpoint.shape != shard.shape:
+        assert f"got '{checkpoint.shape}'" in caplog.text
+        assert shard.position.offset == 0
+        return
+    assert shard.position.offset == checkpoint.offset > 0
+    counters, made = shard.counters, {topic: [] for topic in TOPICS}
+    reading = reader(golden, log, shard, Undecided())
+    while (message := reading.poll()) is not None:
+        for topic, (_, entries) in shard.apply(message).entries.items():
+            made[topic] += (msgspec.json.decode(entry.value) for entry in entries)
+    for topic in TOPICS:
+        rest = expected(golden, topic, partition)[counters[topic] :]
+        assert [one | {"chain": ""} for one in made[topic]] == [
+            approximately(msgspec.json.decode(value)) | {"chain": ""} for value in rest
+        ]
+    assert len(made["predictions"]) > 10
 
 
 def expected(golden, topic, partition):
@@ -70,7 +122,10 @@ def test_it_holds_one_of_everything(golden):
         return {msgspec.json.decode(line).get(name) for line in lines}
 
     assert fields("dead_letters", "reason") == set(Reason.__args__)
-    assert fields("activations", "type") == {"activated", "crossed"}
+    kinds = (
+        {"activated", "crossed"} if golden.name == "1" else {"activated", "crossed", "configured"}
+    )
+    assert fields("activations", "type") == kinds
     assert fields("predictions", "model") == {None, "gbm-1"}
     assert fields("outcomes", "label") == {0, 1}
     assert len(fields("predictions", "id")) > 100

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from operators.journal import Activated, Crossed, Journal
+from operators.journal import Activated, Configured, Crossed, Journal
 from state.log import UnknownTopicError
 from state.sqlite_log import SqliteLog
 
@@ -71,3 +71,15 @@ def test_a_log_without_a_journal_says_so(tmp_path):
     log = SqliteLog(tmp_path / "log")
     with pytest.raises(UnknownTopicError, match="topic must be created first; got 'activations'"):
         Journal(log, 0)
+
+
+def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
+    log = SqliteLog(root)
+    found = Journal(log, 0)
+    found.write(Configured(9, {"online.rate": 0.5}, version=2), 0)
+    found.write(Activated(10, "m3", None), 0)
+    found.write(Configured(11, {"online.rate": 0.25}, version=2), 0)
+    log.close()
+    told = [journal(root).settings(number) for number in (4, 5, 6, 7)]
+    assert told == [None, {"online.rate": 0.5}, {"online.rate": 0.5}, {"online.rate": 0.25}]
+    assert journal(root).active == Activated(10, "m3", None)

@@ -10,12 +10,12 @@ from operators.decisions import PublishedModels
 from operators.journal import Journal
 from operators.live import LivePartition
 from operators.messages import Finish
-from operators.reader import PartitionReader
+from operators.reader import Configuring, PartitionReader
 from operators.recovery import recover
 from operators.shard import TOPICS
 from operators.snapshots import SnapshotWriter
 from state.checkpoints import CheckpointStore
-from state.log import Entry
+from state.log import Entry, newest_append_time
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import HOUR_US, START_US, records, stream
@@ -44,15 +44,16 @@ def log(root):
 def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
     """A partition that checkpoints after so many messages, without a wait for training."""
     store = CheckpointStore(root / "checkpoints")
-    shard = recover(rides_shard, store, log, lambda model, _: pytest.fail(model))
+    shard = recover(lambda _: rides_shard(), 0, store, log, lambda model, _: pytest.fail(model))
     reader = PartitionReader(
         log,
         Journal(log, 0),
         shard.position,
-        partition=0,
         boundaries=Boundaries(START_US, HOUR_US),
         decisions=PublishedModels(log),
         load=pytest.fail,
+        configuring=Configuring(pytest.fail, lambda: None),
+        newest_append_time=lambda: newest_append_time(log, "events"),
         wait=False,
         batch=batch,
     )

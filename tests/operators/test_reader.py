@@ -8,11 +8,12 @@ import pytest
 from models.registry import Published
 from operators.boundaries import Boundaries
 from operators.decisions import PublishedModels
-from operators.journal import Activated, Crossed, Journal
-from operators.messages import Activation, Boundary, Records
-from operators.reader import PartitionReader
+from operators.journal import Activated, Configured, Crossed, Journal
+from operators.messages import Activation, Boundary, Configuration, Records
+from operators.reader import Configuring, JournalError, PartitionReader
 from operators.shard import Position
 from state.log import Entry, LogError, newest_append_time
+from state.settings import deciding, nested, settings_from
 from state.sqlite_log import SqliteLog
 
 WEEKLY = Boundaries(first=100, every=10)
@@ -60,15 +61,19 @@ def log(tmp_path):
     log.close()
 
 
-def reader(log, decisions, position=None, *, partition=0, wait=True, batch=4):
+def reader(
+    log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
+    boundaries=WEEKLY,
+):  # fmt: skip
     return PartitionReader(
         log,
         Journal(log, partition),
         position or Position(),
-        partition=partition,
-        boundaries=WEEKLY,
+        boundaries=boundaries,
         decisions=decisions,
         load=lambda model: f"<{model}>",
+        configuring=Configuring(lambda values: settings_from(nested(values)), wanted),
+        newest_append_time=lambda: newest_append_time(log, "events"),
         wait=wait,
         batch=batch,
     )
@@ -84,7 +89,7 @@ def taken(position, message):
             position.boundary = time
             if number is not None:
                 position.activations = number + 1
-        case Activation(number):
+        case Activation(number) | Configuration(number):
             position.activations = number + 1
     return [message]
 
@@ -261,7 +266,7 @@ def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_de
 def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
     drained(reader(log, Decided(*ALL)))
     for value, message in (
-        (b'{"type":"activated","version":2}', "must be of version 1 or older; got 2 in activ"),
+        (b'{"type":"activated","version":3}', "must be of version 2 or older; got 3 in activ"),
         (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
     ):
         with sqlite3.connect(log._root / "activations" / "0.db") as database:
@@ -348,3 +353,49 @@ def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_pa
     assert [r.offset for r in one.poll().records] == [2]
     assert one.poll() is None
     log.close()
+
+
+def test_settings_are_journaled_before_the_first_record_and_not_again(log):
+    settings = settings_from({"online": {"rate": 0.5}})
+    first = drained(reader(log, Decided(), wanted=lambda: deciding(settings)))
+    assert first[:3] == [Configuration(0, settings), 0, 1]
+    assert journal(log) == [Configured(0, deciding(settings), version=2)]
+    assert drained(reader(log, Decided(), wanted=lambda: deciding(settings))) == first
+    assert drained(reader(log, Decided())) == first
+    assert len(journal(log)) == 1
+
+
+def often(**online):
+    """Settings by which a boundary is due each millisecond, as the journal has them."""
+    return deciding(settings_from({"training": {"every": "1ms"}, "online": online}))
+
+
+def test_boundaries_are_those_of_the_settings_in_the_journal(tmp_path):
+    log = filled(tmp_path / "log", [95, 1_100, 1_150, 2_150])
+    seen = drained(reader(log, Decided((1_100, "m"), (2_100, "m")), wanted=often))
+    assert [m.time for m in seen if isinstance(m, Boundary)] == [1_100, 2_100]
+    log.close()
+
+
+def test_other_settings_wait_until_what_a_run_before_wrote_is_made_up(tmp_path):
+    log = filled(tmp_path / "log", [95, 1_100, 1_150, 2_150, 2_160])
+    decided = Decided((1_100, "m"), (2_100, "n"))
+    drained(reader(log, decided, wanted=often))
+    before, new = journal(log), often(rate=1)
+    made_up = iter([None])
+    given = {"batch": 1, "boundaries": Boundaries(100, 1_000)}
+
+    def resumed(wanted):
+        return drained(reader(log, decided, Position(3, 2_100, 3), wanted=wanted, **given))
+
+    seen = [3, Configuration(3, settings_from(nested(new))), 4]
+    assert resumed(lambda: next(made_up, new)) == seen
+    assert journal(log) == [*before, Configured(4, new, version=2)]
+    assert resumed(lambda: None) == seen
+    log.close()
+
+
+def test_a_journal_that_is_ahead_of_its_events_is_told(log):
+    Journal(log, 0).write(Activated(12, "m", None), 0)
+    with pytest.raises(JournalError, match=r"offset 12 where events/0 ends at 9: was the log cut"):
+        drained(reader(log, Decided()))

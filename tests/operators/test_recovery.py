@@ -5,9 +5,9 @@ import logging
 import msgspec
 import pytest
 
-from operators.journal import Activated, Journal
-from operators.messages import Activation
-from operators.recovery import SettingsChangedError, checkpoint_of, recover
+from operators.journal import Activated, Configured, Journal
+from operators.messages import Activation, Configuration
+from operators.recovery import checkpoint_of, recover
 from operators.shard import TOPICS
 from state.checkpoints import CheckpointStore
 from state.log import Entry
@@ -52,7 +52,7 @@ def no_model(model, shard):
 
 
 def recovered(store, log):
-    return recover(rides_shard, store, log, no_model)
+    return recover(lambda _: rides_shard(), 0, store, log, no_model)
 
 
 def test_without_a_checkpoint_it_starts_at_the_beginning(store, log):
@@ -74,8 +74,8 @@ def test_the_newest_checkpoint_is_taken_and_goes_on_to_the_same_bytes(store, log
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, checkpoints, topic):
-    counters = {c.offset: c.counters for c in store.newest_first(0)}
+def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, log, checkpoints, topic):
+    whole, counters = log, {c.offset: c.counters for c in store.newest_first(0)}
     log = SqliteLog(tmp_path / "other")
     try:
         for name in ("events", "activations", *TOPICS):
@@ -84,7 +84,7 @@ def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, checkpoint
         usable = 80 if counters[80][topic] < counters[120][topic] else 120
         for name in TOPICS:
             end = counters[120][name] - (name == topic and usable == 80)
-            log.append(name, 0, [Entry(0, b"", b"")] * end)
+            log.append(name, 0, [Entry(*r[1:]) for r in whole.read(name, 0, 0, max_records=end)])
         assert recovered(store, log).position.offset == usable
     finally:
         log.close()
@@ -96,7 +96,7 @@ def test_a_checkpoint_beyond_the_end_of_the_events_is_not_used(tmp_path, store, 
         for name in ("events", "activations", *TOPICS):
             short.create(name, 1)
             if name != "events":
-                short.append(name, 0, [Entry(0, b"", b"")] * 1000)
+                short.append(name, 0, [Entry(*r[1:]) for r in log.read(name, 0, 0)])
         short.append("events", 0, [Entry(*record[1:]) for record in RECORDS[:80]])
         assert recovered(store, short).position.offset == 80
     finally:
@@ -144,7 +144,7 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
         loaded.append((model, shard))
         return offline(shard, model)
 
-    shard = recover(rides_shard, store, log, load)
+    shard = recover(lambda _: rides_shard(), 0, store, log, load)
     assert loaded == [("gbm-1", shard)]
     assert (shard.model, shard.position) == ("gbm-1", run.shard.position)
     feed(run, RECORDS)
@@ -155,19 +155,33 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
     assert feed(rest, RECORDS).written == run.written
 
 
-def with_rate(rate):
-    return lambda: rides_shard(settings=settings_from({"online": {"rate": rate}}))
+def test_a_checkpoint_of_another_log_is_not_used_however_long_that_is(store, log, checkpoints):
+    of_another = next(store.newest_first(0))
+    store.save(msgspec.structs.replace(of_another, chain="0123456789abcdef"))
+    assert recovered(store, log).position.offset == 80
 
 
-def test_other_settings_wait_until_what_a_killed_run_wrote_is_made_up(store, log, checkpoints):
-    checkpoints[120].unlink()
-    with pytest.raises(
-        SettingsChangedError, match=r"online.rate must be 0.08 .* got 0.5 in events"
-    ):
-        recover(with_rate(0.5), store, log, no_model)
+def rate(value):
+    return settings_from({"online": {"rate": value}})
 
 
-def test_other_settings_hold_from_where_a_run_was_stopped_cleanly(store, log, checkpoints):
-    shard = recover(with_rate(0.5), store, log, no_model)
-    noted = [(one.offset, one.settings["online.rate"]) for one in shard.configured]
-    assert noted == [(0, 0.08), (120, 0.5)]
+def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_path, store, log):
+    run = Run(rides_shard(rate(0.5)))
+    feed(run, RECORDS[:60], others={30: [Configuration(0, rate(0.25))]})
+    store.save(checkpoint_of(run.shard, at_boundary=False))
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    Journal(log, 0).write(Configured(30, {"online.rate": 0.25}), 0)
+    Journal(log, 0).write(Configured(60, {"online.rate": 0.125}), 0)
+    asked = []
+
+    def fresh(values):
+        asked.append(values)
+        return rides_shard(rate(values["online.rate"] if values else 0.75))
+
+    shard = recover(fresh, 0, store, log, no_model)
+    assert asked[-1] == {"online.rate": 0.25}
+    assert shard.snapshot() == run.shard.snapshot()
+    store.drop_beyond(0, 0, shard.shape)
+    assert recover(fresh, 0, store, log, no_model).settings == rate(0.75)
+    assert asked[-1] is None

@@ -6,10 +6,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from operators.messages import Activation, Boundary, Records
+from operators.messages import Activation, Boundary, Configuration, Records
 from operators.shard import GapError
 from state.events import HOUR_US, MINUTE_US, SECOND_US
 from state.outputs import Alert, DeadLetter, Metrics
+from state.settings import settings_from
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import START_US, Asked, Ended, Rain, encode, numbered, records, stream
 
@@ -276,3 +277,44 @@ def test_what_the_journal_said_is_counted_and_what_the_events_say_is_not():
         shard.apply(message)
         obeyed.append((shard.position.boundary, shard.position.activations))
     assert obeyed == [(1000, 0), (1000, 1), (2000, 2), (2000, 2), (2000, 3)]
+
+
+def test_other_settings_hold_from_their_place_on_and_what_was_learned_stays(offline):
+    old, new = (
+        settings_from({"online": {"rate": rate}, "decision": {"threshold": threshold}})
+        for rate, threshold in ((0.1, 0.9), (0.4, 0.1))
+    )
+    made = records(400)
+    first = Run(rides_shard(old))
+    model = Activation(0, "gbm-1", offline(first.shard, "gbm-1"))
+    feed(first, made[:200], others={0: [model]})
+    second = rides_shard(new)
+    second.restore(first.shard.snapshot(), lambda _: offline(second, "gbm-1"))
+    expected = Run(second)
+    expected.written = {topic: list(entries) for topic, entries in first.written.items()}
+    first.take(Configuration(1, new))
+    assert first.shard.position.activations == 2
+    feed(first, made)
+    feed(expected, made)
+    assert first.written == expected.written
+    decided = [msgspec.json.decode(value) for value in first.values("predictions")]
+    assert all(one["decision"] == (one["probability"] >= 0.1) for one in decided[-20:])
+    assert any(0.1 <= one["probability"] < 0.9 for one in decided[-20:])
+
+
+def test_a_river_classifier_begins_anew_where_it_is_another_and_goes_on_where_it_is_not():
+    def settings(**changes):
+        river = {"class": "tree.HoeffdingTreeClassifier", "grace_period": 20}
+        return settings_from({"online": {"river": river | changes}})
+
+    def online(*configurations):
+        run = Run(rides_shard(settings()))
+        others = {300: [Configuration(i, one) for i, one in enumerate(configurations)]}
+        feed(run, records(400), others=others)
+        return [msgspec.json.decode(value)["online"] for value in run.values("predictions")]
+
+    stays = online()
+    assert online(settings()) == stays
+    assert online(settings(grace_period=50)) != stays
+    without = settings_from({})
+    assert online(without, settings())[-1] != stays[-1]

@@ -41,7 +41,9 @@ QUOTES = {
 
 
 def run(settings, home):
-    cli_main(App(settings, home, Console(quiet=True), threading.Event()).flow())
+    app = App(settings, home, Console(quiet=True), threading.Event())
+    cli_main(app.flow())
+    app._log.close()
 
 
 @pytest.fixture(scope="session")

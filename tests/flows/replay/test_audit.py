@@ -170,13 +170,22 @@ def test_the_settings_of_today_do_not_change_the_past(market, quotes_settings):
     )
 
 
-def test_without_a_note_of_the_settings_those_of_today_are_taken(market, quotes_settings):
+def test_the_settings_are_known_without_a_checkpoint(market, quotes_settings):
     shutil.rmtree(market.root / "checkpoints")
     other = changed(quotes_settings, {"online": {"rate": 0.01}})
-    found = first(audit(home=market.root, settings=other))
-    assert {one["partition"] for one in found} == set(range(8))
-    assert {one["topic"] for one in found} == {"predictions"}
-    assert "other settings" in found[0]["cause"]
+    frame = audit(home=market.root, settings=other)
+    assert frame["different"].sum() == 0
+    assert frame.filter(topic="predictions")["identical"].sum() > 1000
+
+
+def test_boundaries_of_today_do_not_cut_an_audit_short(market, quotes_settings):
+    log = market.log()
+    low, high = (moment(append_time(log, share * log.end("events", 0) // 8)) for share in (3, 6))
+    log.close()
+    as_recorded = audit(low, high, home=market.root, settings=quotes_settings)
+    today = changed(quotes_settings, {"training": {"every": "3m"}})
+    assert audit(low, high, home=market.root, settings=today).equals(as_recorded)
+    assert as_recorded.filter(topic="predictions")["identical"].min() > 10
 
 
 def test_settings_that_changed_on_the_way_change_there_again(half, quotes_settings):
@@ -303,14 +312,28 @@ def test_an_altered_artifact_is_named(rides, rides_settings):
     assert "artifact must have sha256" in found[0]["cause"]
 
 
+def halve(home, topic):
+    """Delete the newer half of a topic."""
+    database = sqlite3.connect(home.root / "log" / topic / "0.db")
+    with database:
+        (count,) = database.execute("SELECT count(*) FROM records").fetchone()
+        database.execute("DELETE FROM records WHERE offset >= ?", (count // 2,))
+    database.close()
+    return count, count // 2
+
+
+@pytest.mark.parametrize("topic", ["predictions", "outcomes", "metrics"])
+def test_an_end_that_was_lost_is_told(rides, rides_settings, topic):
+    count, left = halve(rides, topic)
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert (found["topic"], found["different"]) == (topic, count - left)
+    assert f"counted {count} records, {left} are left" in found["cause"]
+
+
 def test_what_the_flow_had_not_got_to_is_no_difference(rides, rides_settings):
+    shutil.rmtree(rides.root / "checkpoints")
     for topic in TOPICS:
-        path = rides.root / "log" / topic / "0.db"
-        database = sqlite3.connect(path)
-        with database:
-            (count,) = database.execute("SELECT count(*) FROM records").fetchone()
-            database.execute("DELETE FROM records WHERE offset >= ?", (count // 2,))
-        database.close()
+        halve(rides, topic)
     frame = audit(home=rides.root, settings=rides_settings)
     assert frame["different"].sum() == 0
     assert frame["identical"].sum() > 300
@@ -364,3 +387,17 @@ def test_where_the_head_is_gone_an_earlier_range_names_the_first_offset_left(
 def test_a_range_outside_the_log_is_refused(rides, rides_settings, since, until, message):
     with pytest.raises(ValueError, match=message):
         audit(since, until, home=rides.root, settings=rides_settings)
+
+
+def test_what_the_shards_knew_is_compared_at_every_checkpoint(market, quotes_settings):
+    """Nothing that is written tells, but what is learned from then on would be otherwise."""
+    store, console = market.checkpoints(), Console(quiet=True)
+    kept = [c for p in range(8) for c in store.newest_first(p) if c.offset]
+    checked = audited(market, quotes_settings, None, None, 1, console).partitions
+    assert sum(one.states for one in checked) == len(kept) > 20
+    one = kept[1]
+    store.save(msgspec.structs.replace(one, shard=one.shard[:-1] + bytes([one.shard[-1] ^ 1])))
+    frame = audit(home=market.root, settings=quotes_settings)
+    (differing,) = first(frame)
+    assert (differing["topic"], differing["partition"]) == ("checkpoints", one.partition)
+    assert (differing["offset"], differing["different"]) == (one.offset, 1)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 
 from flows.__main__ import main
@@ -13,8 +14,10 @@ from flows.home import Home
 from flows.replay import branch as branches
 from flows.replay import what_if
 from flows.replay.branch import BranchError
+from flows.replay.comparison import tables
 from operators.decisions import PublishedModels
 from operators.shard import TOPICS
+from state.events import HOUR_US
 from state.log import EVENTS
 from state.settings import changed
 from tests.flows.replay.conftest import QUOTES, run
@@ -186,16 +189,49 @@ def test_a_name_that_is_no_branchs_removes_nothing(tmp_path, name):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["branches", "home", "log"]
 
 
-def test_other_code_does_not_go_on_with_a_branch(market, quotes_settings):
+def test_what_other_code_or_other_features_made_is_not_shown_again(
+    market, quotes_settings, monkeypatch
+):
     asked = {"home": market.root, "settings": quotes_settings}
     done = what_if({"online.rate": 0.2}, **asked)
-    branch = only_branch(market)
-    older = msgspec.structs.replace(branch, shape="1 quotes 0123")
-    branches.save(market, older)
+    before = only_branch(market)
+    monkeypatch.setattr("operators.shard.VERSION", 99)
     assert what_if({"online.rate": 0.2}, **asked).equals(done)
-    branches.save(market, msgspec.structs.replace(older, done=False))
-    with pytest.raises(BranchError, match=f"what began it, '1 quotes 0123'; got '{branch.shape}'"):
-        what_if({"online.rate": 0.2}, **asked)
+    (after,) = (one for one in branches.branches_of(market) if one.name != before.name)
+    assert (after.shape[:2], after.begins) == ("99", [0] * 8)
+
+
+def test_a_branch_that_was_broken_off_ends_though_the_base_has_gone_on(half, quotes_settings):
+    home, rest = half
+    asked = {"home": home.root, "settings": quotes_settings}
+    whole = what_if({"online.rate": 0.2}, **asked)
+    branch = only_branch(home)
+    for path in (branches.home_of(home, branch.name).root / "checkpoints").rglob("*.ckpt"):
+        path.unlink()
+    branches.save(home, msgspec.structs.replace(branch, done=False))
+    extend(home, rest)
+    run(quotes_settings, home)
+    assert what_if({"online.rate": 0.2}, **asked).equals(whole)
+    assert only_branch(home).done
+
+
+def test_what_only_one_side_answered_is_in_the_table_and_counted(half, quotes_settings):
+    home, rest = half
+    asked = {"home": home.root, "settings": quotes_settings}
+    request = next(entry for entry in rest[0] if b'"type":"quote"' in entry.value)
+    event = msgspec.json.decode(request.value)
+    early = {**event, "id": "early", "time": event["time"] + HOUR_US}
+    extend(home, [[request._replace(value=msgspec.json.encode(early))]])
+    run(quotes_settings, home)
+    whole = what_if({"decision.threshold": 0.4}, **asked)
+    more = what_if({"clock.tolerance": "2h"}, **asked)
+    (only,) = more.filter(pl.col("decision_base").is_null()).to_dicts()
+    assert (only["id"], only["partition"]) == ("early", 0)
+    assert only["probability_branch"] is not None
+    assert len(more) == len(whole) + 1
+    assert "answered otherwise   0 only as recorded, 1 only in the what-if" in tables(
+        more, quotes_settings.decision
+    )
 
 
 def test_what_changes_is_counted_from_the_settings_as_recorded(market, quotes_settings):

@@ -13,7 +13,6 @@ import pytest
 
 from flows.__main__ import main
 from flows.replay import branch as branches
-from flows.train import flow
 from tests.flows.replay.test_audit import field, tamper
 
 REPOSITORY = Path(__file__).parents[3]
@@ -168,9 +167,3 @@ def test_ctrl_c_says_how_far_it_came_and_the_same_command_ends_it(home, capsys, 
     assert all(branch.done for branch in branches.branches_of(home))
     assert list((home.root / "audits").glob("*")) == []
     capsys.readouterr()
-
-
-def test_the_training_flow_refuses_a_pinned_model_in_a_line(home, monkeypatch):
-    Path("headwater.toml").write_text(TOML.replace("[training]", '[training]\npinned = "gbm-1"'))
-    with pytest.raises(SystemExit, match=r"training\.pinned must be empty .*; got 'gbm-1'$"):
-        flow()

@@ -261,6 +261,8 @@ def test_the_same_what_if_twice_at_once_is_refused(market, quotes_settings):
         ({"ensemble.models": ["online", "online"]}, "must be different ones"),
         ({"partitions": 3}, "setting must matter to a replay; got 'partitions'"),
         ({"follow": True}, "setting must matter to a replay; got 'follow'"),
+        ({"training.algorithm": "gbmm"}, "got 'gbmm' in training.algorithm"),
+        ({"stream": "nowhere:stream"}, "nowhere"),
     ],
 )
 def test_a_wrong_change_is_refused_before_anything_is_made(
