@@ -1,9 +1,12 @@
 """Fits for the training step: H2O kept running between them, failures turned into decisions."""
 
+import errno
+import shutil
+import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import h2o
+import msgspec
 from polars.exceptions import PolarsError
 
 from flows.home import Home
@@ -14,20 +17,28 @@ from models.registry import Published
 from models.search import check_algorithm
 from models.training import Champion, Task, failed, lacking, skipped, train
 from operators.decisions import file_of
-from operators.snapshots import Committed
+from operators.snapshots import Committed, SnapshotError, SnapshotWriter
 from state.durations import Duration
+from state.log import Log
 from state.settings import Settings
 from state.stream import Stream
 
+_RETRY_S = 30.0
+_ROOM_BYTES = 64 * 2**20
+
 
 class Fitter:
-    """Makes one decision for each boundary; the champion stays when anything goes wrong.
+    """Makes one decision for each boundary; the champion stays when anything goes wrong in H2O.
+
+    What the disk refuses is no decision: a fit that cannot read its rows or keep its model is made
+    again until it can, so that a disk that was full for a while leaves no trace in the log.
 
     Used by one thread at a time.
 
     Args:
         settings: What to fit and how.
         stream: Whose outcomes.
+        log: Holds them.
         home: Snapshots, artifacts and H2O's temporary files.
         say: Told in a line what is going on.
 
@@ -37,26 +48,52 @@ class Fitter:
     """
 
     def __init__(
-        self, settings: Settings, stream: Stream, home: Home, say: Callable[[str], None]
+        self, settings: Settings, stream: Stream, log: Log, home: Home, say: Callable[[str], None]
     ) -> None:
         check_h2o_version(h2o.__version__)
         check_algorithm(settings.training.algorithm)
         self._settings, self._stream, self._home, self._say = settings, stream, home, say
         self._artifacts = home.artifacts()
+        self._snapshots = SnapshotWriter(log, stream, home.snapshots)
         self._server: H2OServer | None = None
-        self._abandoned = False
+        self._abandoned = threading.Event()
 
     def __call__(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
         """Fit, keep the artifact, and return the decision."""
-        task = self._task(boundary, cuts, earlier)
-        try:
-            record = self._fit(task, earlier)
-        except (H2OError, OSError, MojoError, PolarsError) as error:
-            self.close()
-            record = failed(task, error)
-        if not self._abandoned:
+        while True:
+            try:
+                record = self._decided(boundary, cuts, earlier)
+                break
+            except OSError as error:
+                self.close()
+                record = failed(self._task(boundary, earlier), error)
+                if not self._abandoned.is_set():
+                    self._say(
+                        f"{told(boundary)}  the fit is tried again in {_RETRY_S:.0f} s, for the "
+                        f"disk must take it; got {error}"
+                    )
+                if self._abandoned.wait(_RETRY_S):
+                    break
+        if not self._abandoned.is_set():
             self._say(_line(record))
         return record
+
+    def _decided(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
+        task = self._task(boundary, earlier)
+        since = boundary - task.window
+        try:
+            files = [self._snapshots.mend(c) for c in cuts if c.rows and c.until >= since]
+            return self._fit(msgspec.structs.replace(task, files=files), earlier)
+        except (H2OError, MojoError, PolarsError, SnapshotError) as error:
+            self.close()
+            self._check_room()
+            return failed(task, error)
+
+    def _check_room(self) -> None:
+        """H2O does not say that it failed for want of room."""
+        folder = self._home.h2o
+        if folder.exists() and shutil.disk_usage(folder).free < _ROOM_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
     def _fit(self, task: Task, earlier: list[Published]) -> Published:
         reason = lacking(task)
@@ -75,14 +112,14 @@ class Fitter:
             self._server = H2OServer(
                 h2o_settings.url or None, memory=h2o_settings.memory, work_dir=self._home.h2o
             )
-            if self._abandoned:
+            if self._abandoned.is_set():
                 self._server.abandon()
             self._server.__enter__()
         return self._server
 
     def abandon(self) -> None:
         """End H2O at once, and with it the fit that another thread waits for."""
-        self._abandoned = True
+        self._abandoned.set()
         server = self._server
         if server is not None:
             server.abandon()
@@ -93,13 +130,13 @@ class Fitter:
             self._server.__exit__(None, None, None)
             self._server = None
 
-    def _task(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Task:
+    def _task(self, boundary: int, earlier: list[Published]) -> Task:
+        """What is to be done, the files left out."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
         winners = [record.parameters for record in earlier if record.parameters]
-        since = boundary - training.window
         return Task(
-            files=[self._file(cut) for cut in cuts if cut.rows and cut.until >= since],
+            files=(),
             features=[column.name for column in columns],
             categoricals=[column.name for column in columns if column.categorical],
             boundary=boundary,
@@ -114,9 +151,6 @@ class Fitter:
             margin=training.margin,
             refit=training.refit,
         )
-
-    def _file(self, cut: Committed) -> Path:
-        return self._home.snapshots / cut.path
 
     def _champion(self, earlier: list[Published]) -> Champion | None:
         promoted = [record for record in earlier if record.status == "promoted"]

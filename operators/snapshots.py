@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.messages import Cut
-from state.atomic import sweep, write_atomically
-from state.columns import table_of
-from state.log import Entry, Log
+from state.atomic import replacing, sweep
+from state.columns import schema_of, table_of
+from state.log import Entry, Log, OffsetError
 from state.outputs import outcome_type
 from state.stream import Stream
 from state.topic_rows import decoder_of
@@ -40,8 +42,22 @@ class Committed(msgspec.Struct, frozen=True):
     until: int
 
 
+class SnapshotError(Exception):
+    """A cut's file is not as committed, and can no longer be made again."""
+
+
+class _Written(NamedTuple):
+    """A file of outcomes: its hash, and the lowest and highest event time in µs, if it has rows."""
+
+    sha256: str
+    since: int | None
+    until: int | None
+
+
 class SnapshotWriter:
     """Writes cuts: a pure function of `outcomes`, so writing one twice changes nothing.
+
+    Memory holds one row group, however long the cut.
 
     Args:
         log: Holds `outcomes` and `snapshots`, partitioned alike.
@@ -55,31 +71,84 @@ class SnapshotWriter:
 
     def write(self, partition: int, cut: Cut) -> None:
         """Write the file of a cut whose outcomes are in the log, then commit it."""
-        values: list[bytes] = []
-        while cut.first + len(values) < cut.end:
-            left = cut.end - cut.first - len(values)
-            records = self._log.read(
-                "outcomes", partition, cut.first + len(values), max_records=min(left, _GROUP_ROWS)
-            )
-            values += (record.value for record in records)
-        table = table_of(self._columns, [self._decode(value) for value in values])
-        content = pa.BufferOutputStream()
-        pq.write_table(table, content, compression="zstd", row_group_size=_GROUP_ROWS)
-        data = content.getvalue().to_pybytes()
         path = f"{partition}/{cut.boundary}.parquet"
-        write_atomically(self._root / path, data)
+        sha256, since, until = self._write(self._root / path, partition, cut.first, cut.end)
         sweep((self._root / path).parent)
-        times = table["event_time"].cast(pa.int64()).to_numpy() * 1000
         committed = Committed(
             cut.boundary,
             path,
-            hashlib.sha256(data).hexdigest(),
-            len(values),
-            int(times.min(initial=cut.boundary)),
-            int(times.max(initial=0)),
+            sha256,
+            cut.end - cut.first,
+            cut.boundary if since is None else min(since, cut.boundary),
+            0 if until is None else until,
         )
         entry = Entry(cut.boundary, b"", msgspec.json.encode(committed))
         self._log.append(TOPIC, partition, [entry], sequence=cut.number)
+
+    def mend(self, cut: Committed) -> Path:
+        """The file of a committed cut; made again from `outcomes` if it is not as committed.
+
+        Raises:
+            SnapshotError: It is not, and the outcomes are gone, or are others.
+        """
+        path = self._root / cut.path
+        if path.is_file() and _sha256(path) == cut.sha256:
+            return path
+        before = takewhile(lambda one: one != cut, cuts_of(self._log, _partition(cut)))
+        return self._made_again(cut, sum(one.rows for one in before))
+
+    def _made_again(self, cut: Committed, first: int) -> Path:
+        path = self._root / cut.path
+        try:
+            sha256 = self._write(path, _partition(cut), first, first + cut.rows).sha256
+        except OffsetError as error:
+            msg = f"snapshot must be as committed, or its outcomes be there; got {error} for {path}"
+            raise SnapshotError(msg) from error
+        if sha256 != cut.sha256:
+            msg = f"snapshot must have sha256 {cut.sha256}; got {sha256} of its outcomes in {path}"
+            raise SnapshotError(msg)
+        return path
+
+    def _write(self, path: Path, partition: int, first: int, end: int) -> _Written:
+        times = []
+        schema = schema_of(self._columns)
+        with (
+            replacing(path) as part,
+            pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        ):
+            for values in self._groups(partition, first, end):
+                table = table_of(self._columns, [self._decode(value) for value in values])
+                writer.write_table(table, row_group_size=_GROUP_ROWS)
+                found = table["event_time"].cast(pa.int64()).to_numpy() * 1000
+                times += [int(found.min()), int(found.max())]
+            writer.close()
+            sha256 = _sha256(part)
+        return _Written(sha256, min(times, default=None), max(times, default=None))
+
+    def _groups(self, partition: int, first: int, end: int) -> Iterator[list[Any]]:
+        """The outcomes from one sequence up to another, a row group at a time."""
+        while first < end:
+            values: list[bytes] = []
+            most = min(end - first, _GROUP_ROWS)
+            while len(values) < most:
+                records = self._log.read(
+                    "outcomes", partition, first + len(values), max_records=most - len(values)
+                )
+                if not records:
+                    msg = f"outcomes/{partition} must go up to {end}; got {first + len(values)}"
+                    raise OffsetError(msg)
+                values += (record.value for record in records)
+            yield values
+            first += most
+
+
+def _partition(cut: Committed) -> int:
+    return int(cut.path.partition("/")[0])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:

@@ -1,28 +1,30 @@
 """What a fit's failure does: the decision says so, and the next fit is none the worse for it."""
 
 import hashlib
-import os
-import select
+import re
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from flows.fitting import Fitter
-from flows.home import Home
+from flows.home import Home, create_topics
 from models.certificate import LIMIT, verify
 from models.mojo import read_mojo
 from operators.snapshots import Committed
 from state.artifacts import ArtifactStore
 from state.events import DAY_US, Event
 from state.features import Category, Field
+from state.log import Log
 from state.settings import settings_from
 from state.stream import Label, Stream
+from tests.ending import ended_within
 
 FIRST_US = 1_357_000_000_000_000
 
@@ -70,28 +72,64 @@ def _cut(home: Home) -> Committed:
     return Committed(end, "0/cut.parquet", sha256, 4_000, FIRST_US, end - 1)
 
 
+def _log(home: Home) -> Log:
+    log = home.log()
+    create_topics(log, 1)
+    return log
+
+
 def _fitter(home: Home, url: str, said: list[str], **training: object) -> Fitter:
     settings = settings_from(
         {"h2o": {"url": url}, "training": {"validation": "2d", "min_rows": 500, **training}}
     )
-    return Fitter(settings, STREAM, home, said.append)
+    return Fitter(settings, STREAM, _log(home), home, said.append)
 
 
-def test_an_artifact_that_cannot_be_written_fails_the_fit_and_not_the_flow(home, h2o_server):
+def test_what_the_disk_refuses_is_no_decision_and_tried_until_it_is_taken(
+    home, h2o_server, monkeypatch
+):
+    said: list[str] = []
+    monkeypatch.setattr("flows.fitting._RETRY_S", 0.05)
+    (home.root / "artifacts").write_text("a file where the folder must be")
+    fitter, cut = _fitter(home, h2o_server.url, said), _cut(home)
+    with ThreadPoolExecutor() as pool:
+        fit = pool.submit(fitter, cut.boundary, [cut], [])
+        while not said:
+            assert not fit.done()
+            time.sleep(0.01)
+        (home.root / "artifacts").unlink()
+        decision = fit.result()
+    assert re.search("the fit is tried again .* got .*artifacts", said[0])
+    assert "promoted" in said[-1]
+    assert decision.status == "promoted"
+    assert decision.certificate.ok
+    assert ArtifactStore(home.root / "artifacts").get(decision.sha256)
+
+
+def test_a_fit_that_waits_for_the_disk_can_be_abandoned(home, h2o_server):
     said: list[str] = []
     (home.root / "artifacts").write_text("a file where the folder must be")
-    fitter = _fitter(home, h2o_server.url, said)
-    cut = _cut(home)
-    decision = fitter(cut.boundary, [cut], [])
-    assert decision.status == "failed"
-    assert "artifacts" in decision.reason
-    assert "failed" in said[0]
+    fitter, cut = _fitter(home, h2o_server.url, said), _cut(home)
+    with ThreadPoolExecutor() as pool:
+        fit = pool.submit(fitter, cut.boundary, [cut], [])
+        while not said:
+            time.sleep(0.01)
+        fitter.abandon()
+        assert fit.result(timeout=5).status == "failed"  # nobody publishes it
 
-    (home.root / "artifacts").unlink()
-    again = fitter(cut.boundary, [cut], [decision])
-    assert again.status == "promoted"
-    assert again.certificate.ok
-    assert ArtifactStore(home.root / "artifacts").get(again.sha256)
+
+def test_a_full_disk_on_which_h2o_fails_is_no_decision(home, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20))
+    home.h2o.mkdir()
+    fitter, cut = _fitter(home, "http://127.0.0.1:1", said), _cut(home)
+    with ThreadPoolExecutor() as pool:
+        fit = pool.submit(fitter, cut.boundary, [cut], [])
+        while not said:
+            time.sleep(0.01)
+        fitter.abandon()
+        fit.result(timeout=5)
+    assert "No space left on device" in said[0]
 
 
 def test_a_model_that_java_scores_is_kept_with_its_rows_and_judged_as_champion(home, h2o_server):
@@ -140,7 +178,7 @@ def test_an_h2o_that_cannot_be_reached_fails_the_fit(home):
 def test_an_h2o_that_cannot_start_fails_the_fit_with_the_end_of_its_log(home):
     settings = settings_from({"h2o": {"memory": "1k"}, "training": {"min_rows": 500}})
     cut = _cut(home)
-    decision = Fitter(settings, STREAM, home, str)(cut.boundary, [cut], [])
+    decision = Fitter(settings, STREAM, _log(home), home, str)(cut.boundary, [cut], [])
     assert decision.status == "failed"
     assert "Too small maximum heap" in decision.reason
 
@@ -148,7 +186,7 @@ def test_an_h2o_that_cannot_start_fails_the_fit_with_the_end_of_its_log(home):
 def test_too_few_rows_are_skipped_before_any_h2o_is_asked(home):
     cut = _cut(home)
     settings = settings_from({"h2o": {"url": "http://127.0.0.1:1"}})
-    fitter = Fitter(settings, STREAM, home, str)
+    fitter = Fitter(settings, STREAM, _log(home), home, str)
     decision = fitter(cut.boundary - 9 * DAY_US, [cut], [])
     assert decision.status == "skipped"
     assert decision.reason.startswith("rows must be at least 2000; got 3")
@@ -158,7 +196,7 @@ def _long(home: Home, said: list[str]) -> Fitter:
     """Its fits take minutes."""
     training = {"validation": "2d", "min_rows": 500, "models": 1_000}
     settings = settings_from({"h2o": {"memory": "600m"}, "training": training})
-    return Fitter(settings, STREAM, home, said.append)
+    return Fitter(settings, STREAM, _log(home), home, said.append)
 
 
 def _starting(fitter: Fitter, home: Home) -> bool:
@@ -218,8 +256,7 @@ def test_a_program_that_fails_in_the_middle_of_a_fit_ends_at_once(home):
     assert time.time() - float(failed_at) < 5
     assert ended.stderr.splitlines()[-1] == "ZeroDivisionError"
     assert ended.returncode == 1
-    with suppress(ProcessLookupError):
-        assert select.select([os.pidfd_open(int(supervisor))], [], [], 10)[0]
+    assert ended_within(int(supervisor), 10)
     assert not list(home.h2o.iterdir())
 
 

@@ -1,7 +1,6 @@
 """H2O as a child: it answers, it tells why not, and nothing of it stays."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from models.h2o_server import (
     H2OVersionError,
     check_h2o_version,
 )
+from tests.ending import ended_within
 
 OWNER = """
 import sys
@@ -27,17 +27,6 @@ with H2OServer(memory="300m", threads=1, work_dir=Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     sys.stdin.read()
 """
-
-
-def _ended(pid: int, limit_s: float = 20) -> bool:
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([watch], [], [], limit_s)[0])
-    finally:
-        os.close(watch)
 
 
 def _java_of(supervisor: int) -> int:
@@ -114,8 +103,8 @@ def test_a_lost_java_is_told_at_once_and_a_new_server_can_start(tmp_path):
     with H2OServer(memory="300m", threads=1, work_dir=tmp_path) as server:
         java, supervisor = _java_of(server.pid), server.pid
         assert server.request("GET /3/Cloud")["cloud_healthy"]
-    assert _ended(java)
-    assert _ended(supervisor)
+    assert ended_within(java, 20)
+    assert ended_within(supervisor, 20)
     assert not list(tmp_path.iterdir())
 
 
@@ -146,8 +135,8 @@ def test_kill_9_leaves_neither_process_nor_file(tmp_path, victim):
         supervisor = int(owner.stdout.readline())
         java = _java_of(supervisor)
         os.kill(owner.pid if victim == "owner" else supervisor, signal.SIGKILL)
-        assert _ended(java)
-        assert _ended(supervisor)
+        assert ended_within(java, 20)
+        assert ended_within(supervisor, 20)
     if victim == "supervisor":  # its folder goes at the next start
         h2o_supervisor.sweep(tmp_path)
     assert not list(tmp_path.iterdir())

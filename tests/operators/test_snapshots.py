@@ -4,10 +4,11 @@ import hashlib
 
 import msgspec
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from operators.messages import Boundary, Cut
-from operators.snapshots import Committed, Snapshots, SnapshotWriter
+from operators.snapshots import Committed, SnapshotError, Snapshots, SnapshotWriter
 from state.log import Entry
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
@@ -84,6 +85,42 @@ def test_writing_a_cut_again_changes_nothing(tmp_path, log, run):
     SnapshotWriter(log, stream, tmp_path).write(0, run.cuts[0])
     assert (tmp_path / f"0/{FIRST}.parquet").read_bytes() == first
     assert [one.boundary for one in committed(log)] == [FIRST, SECOND]
+
+
+def test_a_file_that_is_gone_or_altered_is_made_again_from_the_outcomes(tmp_path, log, run):
+    writer = SnapshotWriter(log, stream, tmp_path)
+    for cut in run.cuts:
+        writer.write(0, cut)
+    cuts = committed(log)
+    files = {tmp_path / one.path: (tmp_path / one.path).read_bytes() for one in cuts}
+    (tmp_path / cuts[0].path).unlink()
+    (tmp_path / cuts[1].path).write_bytes(b"PAR1 and then nothing PAR1")
+    assert [writer.mend(one) for one in cuts] == list(files)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_where_its_outcomes_are_gone_or_are_others_that_is_told(tmp_path, log, run):
+    writer = SnapshotWriter(log, stream, tmp_path)
+    for cut in run.cuts:
+        writer.write(0, cut)
+    first, second = committed(log)
+    (tmp_path / second.path).unlink()
+    with pytest.raises(SnapshotError, match=f"must have sha256 0.*{second.path}"):
+        writer._made_again(msgspec.structs.replace(second, sha256="0"), run.cuts[1].first)
+    (tmp_path / second.path).unlink()
+    log.trim("outcomes", 0, first.rows + 1)
+    with pytest.raises(SnapshotError, match=f"or its outcomes be there; got .*{second.path}"):
+        writer.mend(second)
+
+
+def test_a_long_cut_is_written_group_by_group(tmp_path, log, run, monkeypatch):
+    monkeypatch.setattr("operators.snapshots._GROUP_ROWS", 7)
+    SnapshotWriter(log, stream, tmp_path).write(0, run.cuts[0])
+    (one,) = committed(log)
+    with pq.ParquetFile(tmp_path / one.path) as file:
+        assert file.num_row_groups == -(-one.rows // 7)
+    rows = [msgspec.json.decode(value)["id"] for value in run.values("outcomes")[: one.rows]]
+    assert pl.read_parquet(tmp_path / one.path)["id"].to_list() == rows
 
 
 def test_a_cut_without_outcomes_is_an_empty_file(tmp_path, log):
