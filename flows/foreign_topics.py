@@ -90,6 +90,7 @@ class ForeignTopics:
         self._partitions: dict[_Name, _Partition] = {}
         self._ready: list[tuple[int, _Name]] = []
         self._unready: set[_Name] = set()
+        self._waiting: Waiting | None = None
         self.look()
 
     def look(self) -> None:
@@ -98,21 +99,27 @@ class ForeignTopics:
         Raises:
             LogError: It is, or a topic is.
         """
-        new = [
-            (topic, partition)
+        led = {
+            (topic, partition): place.leader
             for topic in self._names
-            for partition in range(self._topics.partitions(topic))
-            if (topic, partition) not in self._partitions
-        ]
+            for partition, place in enumerate(self._topics.places(topic))
+        }
+        lost = [f"{topic}/{partition}" for (topic, partition), leader in led.items() if not leader]
+        if lost:
+            self._cluster.say(f"Waiting for a broker that leads {', '.join(lost)}")
+        new = [name for name in led if name not in self._partitions]
         for name in new:
             self._partitions[name] = _Partition(name, self._start(name))
             self._unready.add(name)
         if new:
             self._consumer.incremental_assign([self._partitions[name].place for name in new])
-        self._waiting = Waiting(self._cluster, f"read {', '.join(self._names)}")
 
     def read(self) -> list[Arrived]:
-        """The next records in order; none where nothing has come."""
+        """The next records in order; none where nothing has come.
+
+        Raises:
+            LogError: A partition does not answer and holds up the others.
+        """
         self._fetch(0.0 if self._can_give() else _WAIT_S)
         arrived: list[Arrived] = []
         room, now = _MOST_BYTES, self._now()
@@ -131,7 +138,7 @@ class ForeignTopics:
 
     def at_end(self) -> bool:
         """Whether all that there was has been given on."""
-        return not self._ready and all(self._partitions[name].ended for name in self._unready)
+        return not self._ready and not self._blocking()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -168,7 +175,11 @@ class ForeignTopics:
 
     def _can_give(self) -> bool:
         """Whether no partition that is still fetched could hold an earlier record."""
-        return bool(self._ready) and all(self._partitions[name].ended for name in self._unready)
+        return bool(self._ready) and not self._blocking()
+
+    def _blocking(self) -> list[_Name]:
+        """Partitions of which it is not known what comes next, nor that nothing does."""
+        return sorted(name for name in self._unready if not self._partitions[name].ended)
 
     def _fetch(self, seconds: float) -> None:
         messages = self._consumer.consume(_MOST, seconds)
@@ -193,10 +204,19 @@ class ForeignTopics:
             if name in self._unready:
                 self._judge(partition, now)
             self._pause(partition)
-        if messages or self._can_give() or self.at_end():
-            self._waiting = Waiting(self._cluster, f"read {', '.join(self._names)}")
-        else:
-            self._waiting.go_on()
+        self._wait_for(self._blocking())
+
+    def _wait_for(self, blocking: list[_Name]) -> None:
+        """Have patience with partitions, whatever comes from the others meanwhile."""
+        if not blocking:
+            self._waiting = None
+            return
+        (topic, partition), *others = blocking
+        more = f" and {len(others)} more" if others else ""
+        what = f"read {topic}/{partition}{more}, before which nothing of others may go"
+        self._waiting = self._waiting or Waiting(self._cluster, what)
+        self._waiting.what = what
+        self._waiting.go_on()
 
     def _judge(self, partition: _Partition, now: int) -> None:
         """Put a partition among those whose first record has a time, or among the others."""

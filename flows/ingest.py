@@ -11,12 +11,11 @@ from pathlib import Path
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
-from flows.commands.errors import exiting
+from flows.commands.ending import exiting
 from flows.configuration import load_settings
 from flows.foreign import foreign_flow
 from flows.home import environment_home
 from flows.lines import Line, read_lines
-from flows.stopping import stop_on_signals
 from state.append_time import append_times
 from state.batches import batches
 from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
@@ -32,9 +31,9 @@ _Timed = tuple[Entry, int]
 
 def flow() -> Dataflow:
     """The dataflow that bytewax runs: foreign topics, by the mapping of the settings."""
-    with exiting():
+    with exiting() as stop:
         say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
-        return foreign_flow(load_settings(), environment_home(), say, stop_on_signals())
+        return foreign_flow(load_settings(), environment_home(), say, stop)
 
 
 def ingest(

@@ -14,10 +14,11 @@ from flows.configuration import ConfigurationError
 from flows.foreign_topics import ForeignTopics
 from operators.decisions import ROLLBACKS
 from state.atomic import write_atomically
+from state.events import SECOND_US
 from state.ingested import INGESTED, LETTERS
 from state.kafka_cluster import Cluster
+from state.kafka_differences import Comparison
 from state.kafka_log import KafkaLog
-from state.kafka_topics import Topics
 from state.log import EVENTS
 from state.settings import Kafka, Settings
 
@@ -42,6 +43,8 @@ def kafka_log(settings: Kafka) -> KafkaLog:
             replication=settings.replication,
             writer=f"{socket.gethostname()} pid {os.getpid()} since {started:%Y-%m-%dT%H:%M:%SZ}",
             role_of=lambda topic, partition: _role(log, topic, partition),
+            msgpack=settings.format == "msgpack",
+            keep_s={topic: span / SECOND_US for topic, span in settings.retention.items()},
         )
     return log
 
@@ -52,11 +55,10 @@ def _role(log: KafkaLog, topic: str, partition: int) -> str:
     return _ROLES.get(topic, "shard")
 
 
-def kafka_topics(settings: Kafka) -> Topics:
-    """The topics in that cluster; errors as for `kafka_log`."""
+def kafka_comparison(settings: Kafka) -> Comparison:
+    """Compares the topics in that cluster; errors as for `kafka_log`."""
     with _configuring():
-        cluster = _cluster(settings)
-        return Topics(cluster, cluster.consumer({}), settings.replication)
+        return Comparison(_cluster(settings), settings.replication)
 
 
 def foreign_topics(

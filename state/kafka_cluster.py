@@ -216,10 +216,13 @@ class Waiting:
     Args:
         cluster: Who must answer.
         what: For people.
+
+    Attributes:
+        what: As given; it may change while one waits.
     """
 
     def __init__(self, cluster: Cluster, what: str) -> None:
-        self._cluster, self._what = cluster, what
+        self._cluster, self.what = cluster, what
         self._started = time.monotonic()
         self._limit = cluster.patience_s()
         self._say_at = _NOTICE_S
@@ -235,7 +238,7 @@ class Waiting:
         waited = time.monotonic() - self._started
         if waited >= self._limit:
             msg = (
-                f"{cluster} must answer within {self._limit:.0f} s ({self._what}); "
+                f"{cluster} must answer within {self._limit:.0f} s ({self.what}); "
                 f"got '{cluster.last_error()}'"
             )
             raise LogError(msg)
@@ -243,7 +246,7 @@ class Waiting:
             self._say_at += _REPEAT_S
             cluster.say(
                 f"Waiting for {cluster}, up to {self._limit - waited:.0f} s more "
-                f"({self._what}): {cluster.last_error()}"
+                f"({self.what}): {cluster.last_error()}"
             )
 
 

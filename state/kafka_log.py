@@ -4,16 +4,18 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from state.kafka_cluster import Cluster
 from state.kafka_partition import KafkaPartition
 from state.kafka_reader import Probe
+from state.kafka_retention import Retention
 from state.kafka_topics import Topics
 from state.kafka_writer import ForgottenError, Part, Writer
 from state.log import (
     MAX_READ_BYTES,
     Entry,
+    LogError,
     Parts,
     Record,
     UnknownTopicError,
@@ -43,6 +45,10 @@ class KafkaLog:
         writer: Who writes, beside each record: host, process and start, for people.
         role_of: Which writer a partition of a topic belongs to; one process must hold all topics of
             a role in a partition.
+        msgpack: Values lie in Kafka as MessagePack, where they come back byte for byte; what is
+            read is the same either way.
+        keep_s: How long records stay, by topic; the newest of a partition always does. Without:
+            for ever. Each process lets go of what is old where it writes.
         named_within_s: How long a writer that was fenced off waits for the other to write its name.
     """
 
@@ -54,9 +60,11 @@ class KafkaLog:
         replication: int = 1,
         writer: str = "",
         role_of: Callable[[str, int], str] = lambda topic, _: topic,
+        msgpack: bool = False,
+        keep_s: Mapping[str, float] = {},
         named_within_s: float = 10.0,
     ) -> None:
-        self._named_within_s = named_within_s
+        self._named_within_s, self._msgpack = named_within_s, msgpack
         self._cluster, self._prefix = cluster, prefix
         self._me, self._role_of = writer, role_of
         self._asking = cluster.consumer({})
@@ -66,6 +74,8 @@ class KafkaLog:
         self._counts: dict[str, int] = {}
         self._partitions: dict[tuple[str, int], KafkaPartition] = {}
         self._writers: dict[tuple[str, int], Writer] = {}
+        self._keep_s = keep_s
+        self._retentions: dict[tuple[str, int], Retention] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """See `Log.create`."""
@@ -121,6 +131,10 @@ class KafkaLog:
             for topic, (sequence, entries) in parts.items():
                 part = self._part(writer, topic, partition, sequence, entries)
                 ends[topic] = part.sequence + len(part.entries)
+                if topic in self._keep_s:
+                    first = part.sequence if sequence is None else sequence
+                    kept = Retention(self._keep_s[topic], first)
+                    self._retentions.setdefault((topic, partition), kept)
                 if part.entries:
                     new.append((topic, part))
             if new:
@@ -128,6 +142,7 @@ class KafkaLog:
             for topic, part in new:
                 writer.ends[topic] = ends[topic], part.entries[-1].append_time
                 self._partition(topic, partition).appended(ends[topic])
+                self._let_go(topic, partition, ends[topic])
         return {
             topic: ends[topic] if sequence is None else sequence + len(entries)
             for topic, (sequence, entries) in parts.items()
@@ -192,7 +207,12 @@ class KafkaLog:
             if (role, partition) not in self._writers:
                 name = f"{self._prefix}headwater-{role}-{partition}"
                 self._writers[role, partition] = Writer(
-                    self._cluster, name, partition, self._me, self._successor
+                    self._cluster,
+                    name,
+                    partition,
+                    self._me,
+                    self._successor,
+                    msgpack=self._msgpack,
                 )
             return self._writers[role, partition]
 
@@ -239,6 +259,17 @@ class KafkaLog:
             check_same(topic, partition, stored, entries)
             entries = entries[old:]
         return Part(self._prefix + topic, end, _lifted(entries, last_time))
+
+    def _let_go(self, topic: str, partition: int, end: int) -> None:
+        """Delete what was kept long enough; what goes wrong is said, and tried again later."""
+        retention = self._retentions.get((topic, partition))
+        limit = retention.limit(end) if retention else None
+        if limit is not None:
+            there, span_s = self._partition(topic, partition), self._keep_s[topic]
+            try:
+                there.trim_old(span_s, limit, self._topics.delete_before)
+            except LogError as error:
+                self._cluster.say(f"What is old in {topic}/{partition} stays for now: {error}")
 
     @staticmethod
     def _stored(there: KafkaPartition, sequence: int, count: int) -> list[Record]:

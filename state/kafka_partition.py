@@ -114,6 +114,26 @@ class KafkaPartition:
             self.refresh()
         return self.start()
 
+    def trim_old(self, span_s: float, limit: int, delete: Callable[[TopicPartition], None]) -> None:
+        """Trim what was appended longer ago, by Kafka's clock.
+
+        Args:
+            span_s: How long ago.
+            limit: The first offset to keep in any case.
+            delete: As for `trim`.
+        """
+        since_ms = round((time.time() - span_s) * 1000)
+        what = f"look for old records of {self._name}"
+        asked = TopicPartition(self._name, self._partition, since_ms)
+        with self._cluster.doing(what):
+            (since,) = self._cluster.ask(
+                what, lambda s: self._asking.offsets_for_times([asked], s), self._asking.poll
+            )
+        if since.offset >= 0:
+            newer = self._probe.records(self._name, self._partition, since.offset, 1)
+            limit = min([limit, *(found.record.offset for found in newer)])
+        self.trim(limit, delete)
+
     def appended(self, end: int) -> None:
         """Take note that this process appended up to a sequence."""
         self._written = end

@@ -2,17 +2,29 @@
 
 Kafka's own offsets have gaps, for each transaction ends with a marker, and a copy of the topic by
 MirrorMaker has other offsets. The sequence is what the protocol of `state.log` calls the offset.
+
+A value lies there as it is, or as MessagePack, which a second header says: only where it comes back
+byte for byte, so whoever reads by the header need not know the setting.
 """
 
 from struct import Struct
 from typing import NamedTuple
 
+import msgspec
 from confluent_kafka import Message
 
-from state.log import LogError, Record
+from state.log import MAX_VALUE_BYTES, LogError, Record
 
-_HEADER = "headwater"
+_HEADER, _FORM = "headwater", "headwater-format"
+_PACKED = b"msgpack"
 _NUMBERS = Struct("<qq")
+# Beyond so many, whether a decoder gives up depends on the depth of its caller.
+_MOST_BRACKETS = 200
+
+_Headers = list[tuple[str, str | bytes | None]]
+
+_to_json, _from_json = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
+_to_msgpack, _from_msgpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 
 class Found(NamedTuple):
@@ -29,10 +41,8 @@ class Found(NamedTuple):
     writer: str
 
 
-def header_of(
-    sequence: int, append_time: int, writer: bytes
-) -> list[tuple[str, str | bytes | None]]:
-    """The headers of a record to be written.
+def header_of(sequence: int, append_time: int, writer: bytes) -> _Headers:
+    """The headers of a record to be written as it is.
 
     Example:
         >>> [(name, content)] = header_of(1, 2, b"host")
@@ -42,31 +52,70 @@ def header_of(
     return [(_HEADER, _NUMBERS.pack(sequence, append_time) + writer)]
 
 
+def packed(value: bytes) -> tuple[bytes, _Headers]:
+    r"""A value as MessagePack with the header that says so; as it is where bytes would change.
+
+    They would for JSON with spaces, numbers that msgspec writes otherwise, and what is no JSON;
+    what is very deep or long stays as it is too.
+
+    Example:
+        >>> packed(b'{"size":3}')
+        (b'\x81\xa4size\x03', [('headwater-format', b'msgpack')])
+        >>> packed(b'{"size": 3}')
+        (b'{"size": 3}', [])
+    """
+    if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
+        return value, []
+    try:
+        small = _to_msgpack(_from_json(value))
+    except (ValueError, OverflowError):  # no JSON, or a number of more than 64 bits
+        return value, []
+    if len(small) > MAX_VALUE_BYTES or _to_json(_from_msgpack(small)) != value:
+        return value, []
+    return small, [(_FORM, _PACKED)]
+
+
 def record_of(message: Message) -> Record:
     """A message as a record.
 
     Raises:
         LogError: It is not one of Headwater's.
     """
-    sequence, append_time = _NUMBERS.unpack_from(_content(message))
-    return Record(sequence, append_time, message.key() or b"", message.value() or b"")
+    content, form = _headers(message)
+    sequence, append_time = _NUMBERS.unpack_from(content)
+    value = message.value() or b""
+    if form is not None:
+        value = _unpacked(form, value, message)
+    return Record(sequence, append_time, message.key() or b"", value)
 
 
 def found(message: Message) -> Found:
     """A message with all that is known of it; errors as for `record_of`."""
     physical = message.offset()
     assert physical is not None
-    writer = _content(message)[_NUMBERS.size :].decode("utf-8", "replace")
+    writer = _headers(message)[0][_NUMBERS.size :].decode("utf-8", "replace")
     return Found(physical, record_of(message), writer)
 
 
-def _content(message: Message) -> bytes:
-    for header in message.headers() or ():
-        content = header[1]
-        if header[0] == _HEADER and isinstance(content, bytes) and len(content) >= _NUMBERS.size:
-            return content
+def _unpacked(form: str | bytes, value: bytes, message: Message) -> bytes:
+    if form != _PACKED:
+        msg = f"{_FORM} must be {_PACKED!r}; got {form!r} in {_place(message)}"
+        raise LogError(msg)
+    return _to_json(_from_msgpack(value))
+
+
+def _headers(message: Message) -> tuple[bytes, str | bytes | None]:
+    """Numbers and writer, and the form of the value if it is not as it was."""
+    headers = dict(message.headers() or ())
+    content = headers.get(_HEADER)
+    if isinstance(content, bytes) and len(content) >= _NUMBERS.size:
+        return content, headers.get(_FORM)
     msg = (
-        f"record must have the header {_HEADER!r}; got one without in topic {message.topic()!r}, "
-        f"partition {message.partition()}, offset {message.offset()}: did another program write it?"
+        f"record must have the header {_HEADER!r}; got one without in {_place(message)}: "
+        "did another program write it?"
     )
     raise LogError(msg)
+
+
+def _place(message: Message) -> str:
+    return f"topic {message.topic()!r}, partition {message.partition()}, offset {message.offset()}"

@@ -1,4 +1,4 @@
-"""Topics in Kafka as Headwater wants them: made, and compared with what is there."""
+"""Topics in Kafka: made as a log needs them, looked at, and trimmed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,20 +41,16 @@ def config_of(replication: int) -> dict[str, str]:
     }
 
 
-class Difference(NamedTuple):
-    """What is not as it should be.
+class Place(NamedTuple):
+    """Where a partition lies.
 
     Attributes:
-        topic: Kafka's name of it.
-        line: For people: + to be made, ~ to be changed, ! neither.
-        partitions: Of a topic that is to be made, else 0.
-        config: Settings to be changed, by name.
+        leader: `host:port` of the broker that leads it; empty: none does.
+        copies: How many there are to be.
     """
 
-    topic: str
-    line: str
-    partitions: int
-    config: dict[str, str]
+    leader: str
+    copies: int
 
 
 class Topics:
@@ -75,6 +71,10 @@ class Topics:
         Raises:
             UnknownTopicError: There is no such topic.
         """
+        return len(self.places(name))
+
+    def places(self, name: str) -> list[Place]:
+        """Where the partitions of a topic lie; errors as for `partitions`."""
         what = f"look for topic {name!r}"
         with self._cluster.doing(what):
             found = self._cluster.ask(what, lambda s: self._look(name, s), self._asking.poll)
@@ -83,10 +83,13 @@ class Topics:
             raise UnknownTopicError(msg)
         return found
 
-    def _look(self, name: str, seconds: float) -> int | None:
-        topic = self._asking.list_topics(name, seconds).topics[name]
+    def _look(self, name: str, seconds: float) -> list[Place] | None:
+        there = self._asking.list_topics(name, seconds)
+        topic = there.topics[name]
         if topic.error is None:
-            return len(topic.partitions)
+            brokers = {n: f"{one.host}:{one.port}" for n, one in there.brokers.items()}
+            partitions = [topic.partitions[p] for p in sorted(topic.partitions)]
+            return [Place(brokers.get(p.leader, ""), len(p.replicas)) for p in partitions]
         if topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         raise KafkaException(topic.error)
@@ -123,35 +126,24 @@ class Topics:
             (deletion,) = admin.delete_records([place]).values()
             deletion.result(_LIMIT_S)
 
-    def differences(self, wanted: Mapping[str, int]) -> Iterator[Difference]:
-        """What is not as it should be.
+    def configured(self, name: str) -> dict[str, str]:
+        """All settings of a topic."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        with self._administering(f"see the settings of topic {name!r}"):
+            admin = self._cluster.admin()
+            entries = admin.describe_configs([resource])[resource].result(_LIMIT_S)
+        return {key: str(entry.value) for key, entry in entries.items()}
 
-        Args:
-            wanted: How many partitions each topic should have.
-        """
-        for name, partitions in wanted.items():
-            try:
-                there = self.partitions(name)
-            except UnknownTopicError:
-                line = f"+ {name}: {partitions} partition{'s' * (partitions > 1)}"
-                yield Difference(name, line, partitions, {})
-                continue
-            if there != partitions:
-                line = f"! {name}: has {there} partitions, must have {partitions}"
-                yield Difference(name, line, 0, {})
-            have = self._configured(name)
-            for key, value in config_of(self._replication).items():
-                if have.get(key) != value:
-                    line = f"~ {name}: {key} {have.get(key)} → {value}"
-                    yield Difference(name, line, 0, {key: value})
-
-    def mend(self, difference: Difference) -> bool:
-        """Make or change what can be; whether it could."""
-        if difference.partitions:
-            self.create(difference.topic, difference.partitions)
-        elif difference.config:
-            self._configure(difference.topic, difference.config)
-        return bool(difference.partitions or difference.config)
+    def configure(self, name: str, config: Mapping[str, str]) -> None:
+        """Change settings of a topic; the others stay."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in config.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        with self._administering(f"change the settings of topic {name!r}"):
+            admin = self._cluster.admin()
+            admin.incremental_alter_configs([resource])[resource].result(_LIMIT_S)
 
     @contextmanager
     def _administering(self, what: str) -> Iterator[None]:
@@ -162,20 +154,3 @@ class Topics:
         except TimeoutError as error:
             msg = f"{self._cluster} must {what} within {_LIMIT_S} s; got no answer"
             raise LogError(msg) from error
-
-    def _configured(self, name: str) -> dict[str, str]:
-        resource = ConfigResource(ResourceType.TOPIC, name)
-        with self._administering(f"see the settings of topic {name!r}"):
-            admin = self._cluster.admin()
-            entries = admin.describe_configs([resource])[resource].result(_LIMIT_S)
-        return {key: str(entry.value) for key, entry in entries.items()}
-
-    def _configure(self, name: str, config: Mapping[str, str]) -> None:
-        entries = [
-            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-            for key, value in config.items()
-        ]
-        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        with self._administering(f"change the settings of topic {name!r}"):
-            admin = self._cluster.admin()
-            admin.incremental_alter_configs([resource])[resource].result(_LIMIT_S)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from state.kafka_cluster import Cluster
-from state.kafka_records import header_of
+from state.kafka_records import header_of, packed
 from state.log import Entry, LogError
 
 _FENCED = frozenset(
@@ -54,6 +54,7 @@ class Writer:
         partition: Which.
         me: Written beside each record, for people.
         successor: Says who wrote a part's place in a partition instead; "" if nobody did.
+        msgpack: Values lie in Kafka as MessagePack, where they come back byte for byte.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Writer:
         partition: int,
         me: str,
         successor: Callable[[Part, int], str],
+        *,
+        msgpack: bool = False,
     ) -> None:
         self.lock = threading.Lock()
         self.ends: dict[str, tuple[int, int]] = {}
         self._cluster, self._id, self._partition = cluster, transactional_id, partition
-        self._me, self._successor = me, successor
+        self._me, self._successor, self._msgpack = me, successor, msgpack
         self._undelivered: KafkaError | None = None
         self._broken: LogError | None = None
         self._producer = cluster.producer(
@@ -114,7 +117,8 @@ class Writer:
         name, partition = part.name, self._partition
         for sequence, (append_time, key, value) in enumerate(part.entries, part.sequence):
             headers = header_of(sequence, append_time, me)
-            produce(name, value, key, partition, headers=headers)
+            lies, form = packed(value) if self._msgpack else (value, [])
+            produce(name, lies, key, partition, headers=headers + form)
 
     def _on_undelivered(self, error: KafkaError | None, message: Message) -> None:
         del message

@@ -1,5 +1,7 @@
 """One real H2O for all tests that fit, and outcomes that a model can learn from."""
 
+import gc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
@@ -17,15 +19,33 @@ START_US = 1_357_000_000_000_000
 DAY_US = 86_400_000_000
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a broker where none can run: one line says so."""
-    on_kafka = [item for item in items if "broker" in getattr(item, "fixturenames", ())]
-    try:
-        if on_kafka:
-            jars()
-    except NoKafkaError as reason:
-        for item in on_kafka:
-            item.add_marker(pytest.mark.skip(reason=f"no Kafka broker to test on: {reason}"))
+_NO_BROKER = "no Kafka broker to test on"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where no broker can run, make one line of what was skipped: pytest folds what is equal."""
+    skipped = [
+        report
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple) and _NO_BROKER in report.longrepr[2]
+    ]
+    files = Counter(report.location[0] for report in skipped)
+    where = ", ".join(f"{file} ({count})" for file, count in sorted(files.items()))
+    for report in skipped:
+        report.longrepr = "tests/conftest.py", None, f"{report.longrepr[2]}: {where}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Undo what a command does to its process's collector: here the process has more to do.
+
+    Else what a test lets go of in a cycle, with the files that it has open, stays for good.
+    """
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +63,11 @@ def h2o_server() -> Iterator[H2OServer]:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A running Kafka; a test that kills it starts it again."""
+    """A running Kafka; a test that kills it starts it again. Without jars its tests are skipped."""
+    try:
+        jars()
+    except NoKafkaError as reason:
+        pytest.skip(f"{_NO_BROKER} ({reason})")
     one = Broker(tmp_path_factory.mktemp("kafka"), free_ports(3))
     one.start()
     yield one

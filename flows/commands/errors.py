@@ -32,21 +32,6 @@ def refusing() -> Iterator[None]:
         raise CommandError(str(error)) from error
 
 
-@contextmanager
-def exiting() -> Iterator[None]:
-    """End the process with one line where a flow cannot even be made.
-
-    Raises:
-        SystemExit: What went wrong is for the person at the terminal to put right.
-    """
-    try:
-        with refusing():
-            yield
-    except TOLD as error:
-        msg = f"headwater: {error}"
-        raise SystemExit(msg) from error
-
-
 def root_of(error: BaseException) -> BaseException:
     """What went wrong in a step of a dataflow, taken out of what bytewax wrapped it in.
 

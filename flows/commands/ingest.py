@@ -14,6 +14,7 @@ from bytewax import run as bytewax_run
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flows.commands.ending import hushed
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb
 from flows.configuration import find_stream, load_settings
@@ -71,10 +72,12 @@ def _run_topics(*, follow: bool) -> int:
     settings = load_settings()
     if follow:
         settings = msgspec.structs.replace(settings, follow=True)
+    stop = stop_on_signals()
     with refusing():
         say = partial(Console().print, highlight=False, soft_wrap=True)
-        flow = foreign_flow(settings, environment_home(), say, stop_on_signals())
-    _run_flow(flow)
+        flow = foreign_flow(settings, environment_home(), say, stop)
+    with hushed(stop):
+        _run_flow(flow)
     return 0
 
 

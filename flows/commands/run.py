@@ -8,6 +8,7 @@ from bytewax import run as bytewax_run
 from rich.console import Console
 
 from flows.app import App, tune_collector
+from flows.commands.ending import hushed
 from flows.commands.errors import refusing
 from flows.commands.verb import Verb, count, moment
 from flows.configuration import load_settings
@@ -39,12 +40,14 @@ def _run(arguments: Namespace) -> int:
     settings = load_settings()
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)
+    stop = stop_on_signals()
     with refusing():
-        app = App(settings, environment_home(), console, stop_on_signals(), arguments.until)
+        app = App(settings, environment_home(), console, stop, arguments.until)
         flow = app.flow()
     tune_collector()
     try:
-        _run_flow(flow, workers_per_process=arguments.workers)
+        with hushed(stop):
+            _run_flow(flow, workers_per_process=arguments.workers)
     finally:
         app.hide_progress()
     return 0

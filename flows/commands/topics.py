@@ -22,9 +22,9 @@ def _run(arguments: Namespace) -> int:
         raise CommandError(msg)
     partitions = settings.partitions or find_stream(settings.stream).partitions
     with needing_kafka():
-        from flows.kafka import kafka_topics  # noqa: PLC0415 - needs an extra
+        from flows.kafka import kafka_comparison  # noqa: PLC0415 - needs an extra
 
-        topics = kafka_topics(settings.kafka)
+        topics = kafka_comparison(settings.kafka)
     wanted = {settings.kafka.prefix + name: n for name, n in wanted_topics(partitions).items()}
     left = []
     for difference in topics.differences(wanted):

@@ -1,6 +1,7 @@
 """The log in Kafka as the settings name it, from topics to predictions."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from flows.logs import find_log, needing_kafka
 from flows.streams.quotes_market import Market
 from state.ingested import LETTERS, Intake
 from state.log import Entry
-from state.settings import settings_from
+from state.settings import changed, settings_from
 
 SETTINGS = """
 stream = "quotes"
@@ -81,6 +82,10 @@ def test_a_missing_topic_and_a_wrong_number_of_partitions_are_told(kafka, capsys
     assert f"! {kafka}alerts: has 2 partitions, must have 3" in capsys.readouterr().out
 
 
+PACKED = 'format = "msgpack"\nretention = { predictions = "1d", metrics = "1d" }\n'
+"""Of `[kafka]`: `events` are as they are, what the run writes is packed."""
+
+
 @pytest.mark.timeout(120)
 def test_a_run_on_kafka_writes_the_bytes_that_a_run_on_sqlite_writes(kafka, monkeypatch):
     assert main(["topics", "--apply"]) == 0
@@ -88,6 +93,8 @@ def test_a_run_on_kafka_writes_the_bytes_that_a_run_on_sqlite_writes(kafka, monk
     for log in ("kafka", "sqlite"):
         configure(monkeypatch, log)
         assert main(["ingest", "events.jsonl"]) == 0
+        with (Path(f"{log}.toml")).open("a") as settings:
+            settings.write(PACKED if log == "kafka" else "")
         assert main(["run"]) == 0
         held[log] = records()
     assert held["kafka"] == held["sqlite"]
@@ -115,11 +122,53 @@ def test_topics_are_kafkas_only(tmp_path, monkeypatch, capsys):
     assert "got log = 'sqlite'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["sasl.password", "ssl.key.password"])
-def test_a_password_in_the_settings_is_refused(name):
-    with pytest.raises(ValueError, match=rf"variable for '{name}'.*kafka"):
-        settings_from({"kafka": {"options": {name: "secret"}}})
-    assert settings_from({"kafka": {"options": {name: "env:SECRET"}}}).kafka.options
+@pytest.mark.parametrize("table", ["kafka", "ingest"])
+@pytest.mark.parametrize(
+    "name",
+    [  # all that librdkafka marks as sensitive, and what others call a login
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.jaas.config",
+    ],
+)
+def test_a_secret_in_the_settings_is_refused_and_not_repeated(table, name):
+    with pytest.raises(ValueError, match=rf"{name} must name a variable.* {table}\.") as error:
+        settings_from({table: {"options": {name: "hush"}}})
+    assert "hush" not in str(error.value)
+    named = settings_from({table: {"options": {name: "env:SECRET"}}})
+    assert getattr(named, table).options
+
+
+@pytest.mark.parametrize("name", ["ssl.ca.pem", "ssl.certificate.pem", "ssl.key.location"])
+def test_what_anybody_may_know_can_be_in_the_settings(name):
+    assert settings_from({"kafka": {"options": {name: "/etc/ssl/ours"}}}).kafka.options
+
+
+@pytest.mark.parametrize(
+    "topic", [*sorted(set(ALL_TOPICS) - {"predictions", "metrics", "alerts"}), "prediction"]
+)
+def test_what_is_read_again_has_no_retention(topic):
+    with pytest.raises(ValueError, match=rf"of predictions, metrics, alerts; got '{topic}': "):
+        settings_from({"kafka": {"retention": {topic: "30d"}}})
+
+
+def test_a_retention_covers_what_a_killed_run_makes_again():
+    kept = {"predictions": "30d", "alerts": "100s"}
+    settings = settings_from({"kafka": {"retention": kept}})
+    assert changed(settings, {"follow": True}).kafka == settings.kafka
+    with pytest.raises(
+        ValueError, match=r"at least 20 times checkpoints\.every, 6s; got 100s in k"
+    ):
+        changed(settings, {"checkpoints": {"every": "6s"}})
+    with pytest.raises(ValueError, match=r"kafka\.retention"):
+        settings_from({"kafka": {"retention": {"alerts": "0s"}}})
 
 
 def test_a_password_comes_from_the_environment(broker, monkeypatch):

@@ -121,7 +121,7 @@ def test_a_wrong_number_of_partitions(told, cluster, broker, prefix):
 @pytest.mark.usefixtures("log")
 def test_a_message_over_the_size_limit(told, cluster, broker, prefix):
     topics = Topics(cluster, cluster.consumer({}), 1)
-    topics._configure(f"{prefix}predictions", {"max.message.bytes": "1000"})
+    topics.configure(f"{prefix}predictions", {"max.message.bytes": "1000"})
     line = told(broker.bootstrap)
     assert "must let us append to" in line
     assert "large" in line

@@ -5,8 +5,8 @@ import pytest
 from tests.kafka import matrix
 
 AWAY_S = 4.0
-# What the others do includes these.
-CASES = [one for one in matrix.CASES if one not in {matrix.flow_killed, matrix.sink_stalled}]
+# What the others do includes what is left out.
+CASES = [one for one in matrix.CASES if one is not matrix.flow_killed]
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,8 @@ def wanted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_nothing_is_lost_or_doubled_after(case, tmp_path, wanted, broker):
+def test_nothing_is_lost_or_doubled_after(case, tmp_path, wanted, broker, monkeypatch):
+    monkeypatch.setattr(matrix, "SIZE_BYTES", 20_000)  # still more than memory may grow by
     observed = matrix.observe(case, tmp_path, wanted, AWAY_S, broker)
     assert "records the same" in observed or "nothing was skipped" in observed
     if case is matrix.broker_killed:

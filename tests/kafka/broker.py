@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 POM = Path(__file__).with_name("pom.xml")
 DEVELOPER_PORTS = (9092, 9093, 9094)
 ANSWERS_WITHIN_S = 60
+MAVEN_WITHIN_S = 180
 USER, PASSWORD = "ada", "open-sesame-7"
 
 _PROPERTIES = """\
@@ -82,7 +83,14 @@ def _download(maven: str, folder: Path) -> Path:
     part = folder.with_name(f"{folder.name}.{os.getpid()}")
     words = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
     words += ["-DincludeScope=runtime", f"-DoutputDirectory={part}"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=MAVEN_WITHIN_S
+        )
+    except subprocess.TimeoutExpired as error:
+        shutil.rmtree(part, ignore_errors=True)
+        msg = f"Maven must bring Kafka's jars within {MAVEN_WITHIN_S} s; got none"
+        raise NoKafkaError(msg) from error
     if done.returncode:
         shutil.rmtree(part, ignore_errors=True)
         lines = (done.stdout + done.stderr).strip().splitlines() or ["no word"]
@@ -238,9 +246,10 @@ def main(verb: str) -> None:
         if running is None:
             print("no broker runs")
         else:
-            ended = os.pidfd_open(running)
+            waiting = select.poll()
+            waiting.register(os.pidfd_open(running), select.POLLIN)
             os.killpg(running, signal.SIGTERM)
-            select.select([ended], [], [])
+            waiting.poll()
             note.unlink()
             print("stopped")
     elif verb == "start":

@@ -15,18 +15,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 
+from confluent_kafka.admin import NewTopic
 from rich.console import Console
 from rich.table import Table
 
-from flows.home import ALL_TOPICS, Home, create_topics
+from flows.home import ALL_TOPICS, Home, create_topics, wanted_topics
 from flows.ingest import append_history
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
+from operators.shard import TOPICS
 from state.kafka_cluster import Cluster
 from state.kafka_log import KafkaLog
-from state.kafka_topics import Topics
+from state.kafka_topics import Topics, config_of
 from state.log import EVENTS, Log, LogError, Record, SequenceConflictError
 from tests.flow_processes import Group, Shape, fill
 from tests.kafka.broker import Broker, free_ports
@@ -43,6 +46,14 @@ every = "300ms"
 """
 SLOW = '"fetch.message.max.bytes" = 4000, "queued.min.messages" = 1'
 """Fetches little ahead, so that what is deleted has not been fetched yet."""
+SHORT = '"queued.max.messages.kbytes" = 1024'
+"""Fetches at most 1 MiB of a partition ahead."""
+IN_FLIGHT = 2**20
+"""Most bytes of a partition between reader and sinks."""
+STALLED_MB, LATER_MB = 8 * 8, 200
+"""What memory may grow by: what is fetched, held and in flight of each partition; and all else."""
+SIZE_BYTES = 100_000
+"""Of most events where memory is looked at: some 200 MB in all."""
 
 FLOW = ("-m", "flows", "run")
 HOURS = 0.5
@@ -72,6 +83,10 @@ def undisturbed(root: Path) -> Records:
     return wanted
 
 
+def _events(size_bytes: int = 0) -> Iterator[bytes]:
+    return Market(seed=3, rate_per_s=1.2, size_bytes=size_bytes).events(HOURS)
+
+
 class Site:
     """A home and topics of its own on brokers, with the same events.
 
@@ -81,18 +96,27 @@ class Site:
         batch: Records in a step: few, and the run takes longer.
         options: Of librdkafka, as TOML.
         small: Append the events in small pieces.
-        events: Made anew; None: those of the undisturbed run.
+        outputs_on: The broker that alone has what the flow writes; 0: Kafka places it.
+        first: Append so many of the events; None: all.
     """
 
     def __init__(
-        self, root: Path, *brokers: Broker, batch: int = 15, options: str = "", small: bool = False
+        self,
+        root: Path,
+        *brokers: Broker,
+        batch: int = 15,
+        options: str = "",
+        small: bool = False,
+        outputs_on: int = 0,
+        first: int | None = None,
     ):
-        self.root, self._prefix = root, f"{uuid.uuid4().hex[:8]}."
+        self.root, self._prefix, self._first = root, f"{uuid.uuid4().hex[:8]}.", first
         self.cluster = Cluster(brokers[0].bootstrap, {}, lambda _: None)
         bootstrap = ",".join(one.bootstrap for one in brokers)
         root.mkdir(parents=True)
         (root / "headwater.toml").write_text(
-            f'stream = "quotes"\nlog = "kafka"\n{SETTINGS}[reading]\nbatch = {batch}\n'
+            f'stream = "quotes"\nlog = "kafka"\n{SETTINGS}'
+            f"[reading]\nbatch = {batch}\nin_flight = {IN_FLIGHT}\n"
             f'[kafka]\nbootstrap = "{bootstrap}"\nprefix = "{self._prefix}"\n'
             f"replication = {len(brokers)}\noptions = {{ {options} }}\n"
         )
@@ -100,11 +124,33 @@ class Site:
         log = KafkaLog(
             Cluster(bootstrap, pieces), prefix=self._prefix, replication=len(brokers), writer="fill"
         )
+        if outputs_on:
+            self._place(outputs_on)
         create_topics(log, stream.partitions)
-        append_history(log, Market(seed=3, rate_per_s=1.2).events(HOURS), stream.peek())
+        append_history(log, islice(_events(), first), stream.peek())
         log.close()
         self.log = KafkaLog(self.cluster, prefix=self._prefix)
         self.topics = Topics(self.cluster, self.cluster.consumer({}), len(brokers))
+
+    def _place(self, outputs_on: int) -> None:
+        """Make what the flow writes on that broker, and all else on the other."""
+        admin = self.cluster.admin()
+        topics = []
+        for topic, count in wanted_topics(stream.partitions).items():
+            broker = outputs_on if topic in TOPICS else 3 - outputs_on
+            places = [[broker]] * count
+            topics.append(
+                NewTopic(self.name(topic), count, replica_assignment=places, config=config_of(1))
+            )
+        for made in admin.create_topics(topics).values():
+            made.result()
+
+    def append_rest(self, size_bytes: int) -> None:
+        """Append the other events, padded to this size."""
+        events = chain(
+            islice(_events(), self._first), islice(_events(size_bytes), self._first, None)
+        )
+        append_history(self.log, events, stream.peek())
 
     def name(self, topic: str) -> str:
         """Kafka's of a topic."""
@@ -120,9 +166,8 @@ class Site:
 
     def until(self, flow: Group, wanted: Records, share: float) -> None:
         """Wait until this share of the predictions is there."""
-        most = sum(len(records) for (topic, _), records in wanted.items() if topic == "predictions")
         limit = time.monotonic() + _PATIENCE_S
-        while self.predictions() < share * most:
+        while self.predictions() < share * _most(wanted):
             assert not flow.ended(), flow.output()
             assert time.monotonic() < limit, flow.output()
             time.sleep(_LOOK_EVERY_S)
@@ -140,6 +185,8 @@ class Site:
         """
         there = held(self.log)
         for place, records in wanted.items():
+            if place[0] == EVENTS and self._first is not None:
+                continue
             first = self.log.start(*place) if place[0] == EVENTS else 0
             assert there[place] == records[first:], f"{place} must be as in the undisturbed run"
         return sum(map(len, there.values()))
@@ -225,7 +272,7 @@ def unread_deleted(site: Site, broker: Broker, wanted: Records, away_s: float) -
     flow = site.start()
     site.until(flow, wanted, 0.2)
     flow.signal(signal.SIGSTOP)
-    site.topics._configure(site.name(EVENTS), {"retention.ms": "1"})
+    site.topics.configure(site.name(EVENTS), {"retention.ms": "1"})
     limit = time.monotonic() + _PATIENCE_S
     for p in range(stream.partitions):
         while _first_physical(site, p) == 0:
@@ -282,22 +329,48 @@ def leader_lost(site: Site, broker: Broker, wanted: Records, away_s: float) -> s
 
 
 def sink_stalled(site: Site, broker: Broker, wanted: Records, away_s: float) -> str:
-    """The broker hangs (SIGSTOP) in mid-run, so that nothing can be appended."""
-    flow = site.start()
-    site.until(flow, wanted, 0.2)
+    """The broker of the outputs hangs (SIGSTOP), that of 200 MB of events does not."""
+    flow = Group(site.root, words=(*FLOW, "--follow"))
+    while "waiting for new events" not in flow.output():
+        assert not flow.ended(), flow.output()
+        time.sleep(_LOOK_EVERY_S)
     before = _resident_mb(flow)
+    assert 0 < site.predictions() < _most(wanted) / 2
+    flow.signal(signal.SIGSTOP)
+    site.append_rest(SIZE_BYTES)
     broker.pause()
-    time.sleep(away_s)
-    after = _resident_mb(flow)
+    flow.signal(signal.SIGCONT)
+    limit = time.monotonic() + away_s
+    stalled = _most_resident_mb(flow, lambda: time.monotonic() > limit)
     broker.resume()
-    same = site.finish(flow, wanted)
-    assert after < before + 64
-    return f"resident {before:.0f} → {after:.0f} MB, {_said(flow)}; {same:,} records the same"
+    after = _most_resident_mb(flow, lambda: flow.ended() or site.predictions() == _most(wanted))
+    flow.signal(signal.SIGTERM)
+    assert flow.wait(_PATIENCE_S) == [0], flow.output()
+    same = site.finish(site.start(), wanted)
+    told = f"resident {before:.0f} → {stalled:.0f} MB, and at most {after:.0f} until the end"
+    assert stalled < before + STALLED_MB, told
+    assert after < before + LATER_MB, told
+    return f"{told}; {_said(flow)}; {same:,} records the same"
+
+
+def _most(wanted: Records) -> int:
+    """How many predictions there must be."""
+    return sum(len(records) for (topic, _), records in wanted.items() if topic == "predictions")
+
+
+def _most_resident_mb(flow: Group, done: Callable[[], bool]) -> float:
+    """The most memory it has until then."""
+    most = 0.0
+    while not done():
+        most = max(most, _resident_mb(flow))
+        time.sleep(_LOOK_EVERY_S)
+    return most
 
 
 def _resident_mb(flow: Group) -> float:
+    """The memory it has; 0 once it has ended."""
     status = Path(f"/proc/{flow.processes[0].pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024 if "VmRSS" in status else 0.0
 
 
 def two_processes(site: Site, broker: Broker, wanted: Records, away_s: float) -> str:
@@ -347,9 +420,12 @@ def observe(case: Case, folder: Path, wanted: Records, away_s: float, broker: Br
     Raises:
         AssertionError: What must hold did not.
     """
-    if case is leader_lost:
+    if case in {leader_lost, sink_stalled}:
         with pair(folder / "pair") as (one, two):
-            site = Site(folder / case.__name__, one, two)
+            if case is leader_lost:
+                site = Site(folder / case.__name__, one, two)
+            else:
+                site = Site(folder / case.__name__, one, options=SHORT, outputs_on=2, first=200)
             observed = case(site, two, wanted, away_s)
             site.close()
             return observed

@@ -1,6 +1,8 @@
 import threading
+import time
 import uuid
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
@@ -13,6 +15,7 @@ from confluent_kafka.admin import (
 )
 
 from state.kafka_cluster import Cluster
+from state.kafka_differences import Comparison
 from state.kafka_log import KafkaLog
 from state.kafka_records import header_of
 from state.kafka_topics import Topics
@@ -40,9 +43,23 @@ class TestKafkaLog(LogContract, TrimContract):
     def opening(self, broker, prefix):
         return f"""
 from state.kafka_cluster import Cluster
+from state.kafka_differences import Comparison
 from state.kafka_log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
 log = KafkaLog(cluster, prefix={prefix!r}, writer="me", role_of=lambda *_: "shard")
+"""
+
+
+class TestKafkaLogInMessagePack(LogContract, TrimContract):
+    @pytest.fixture
+    def opening(self, broker, prefix):
+        return f"""
+from state.kafka_cluster import Cluster
+from state.kafka_differences import Comparison
+from state.kafka_log import KafkaLog
+cluster = Cluster({broker.bootstrap!r}, {{}})
+role = {{"role_of": lambda *_: "shard"}}
+log = KafkaLog(cluster, prefix={prefix!r}, writer="me", msgpack=True, **role)
 """
 
 
@@ -177,6 +194,31 @@ def test_several_topics_are_appended_together_or_not_at_all(log):
     assert [values(read_all(log, topic)) for topic in ("t", "u")] == [[b"a", b"b"], [b"c", b"d"]]
 
 
+def test_the_form_can_change_at_any_time_and_nobody_who_reads_the_log_sees_it(
+    broker, opened, log, prefix
+):
+    compact, spaced, other = b'{"id":"a","size":[1,2.5,null]}', b'{"id": "b"}', b"no JSON"
+    log.append("t", 0, entries(compact, spaced, other))
+    two = opened("two", msgpack=True)
+    assert two.append("t", 0, entries(other, compact, spaced, other), sequence=2) == 6
+    with pytest.raises(SequenceConflictError, match=r"stored b'.*2\.5,null.*got b'.*2\.5,nul\]"):
+        two.append("t", 0, entries(b'{"id":"a","size":[1,2.5,nul]}'), sequence=3)
+    three = opened("three")
+    assert three.append("t", 0, entries(compact, spaced, other, compact), sequence=3) == 7
+    stored = [*[compact, spaced, other] * 2, compact]
+    for reader in (two, three):
+        assert values(read_all(reader, "t")) == stored
+        assert [values(reader.read("t", 0, i, max_records=1))[0] for i in range(7)] == stored
+    consumer = Cluster(broker.bootstrap, {}).consumer({})
+    consumer.assign([TopicPartition(f"{prefix}t", 0, 0)])
+    lies = []
+    while len(lies) < 7:
+        lies += [m.value() for m in consumer.consume(10, 1) if m.error() is None]
+    consumer.close()
+    packed = msgspec.msgpack.encode({"id": "a", "size": [1, 2.5, None]})
+    assert lies == [compact, spaced, other, packed, spaced, other, compact]
+
+
 def test_what_was_aborted_is_never_seen_and_the_numbers_go_on(log, prefix, raw):
     log.append("t", 0, entries(b"a"))
     headers = [header_of(sequence, 0, b"") for sequence in range(1, 301)]
@@ -286,30 +328,102 @@ def test_a_broker_that_is_killed_amid_appends_costs_nothing_but_time(log, broker
     assert values(read_all(opened("two"), "t")) == wanted
 
 
-def test_topics_are_made_as_wanted_and_compared(broker, prefix):
-    cluster = Cluster(broker.bootstrap, {})
-    topics = Topics(cluster, cluster.consumer({}), 1)
+KEPT_S = 1.0
+
+
+def until_it_starts_at(log, offset, append):
+    """Append one after the other, each as the records before it get older."""
+    while log.start("t", 0) < offset:
+        append()
+
+
+def test_what_was_kept_long_enough_goes_and_the_newest_stays(opened, log):
+    keeps = opened("two", keep_s={"t": KEPT_S})
+    began = time.monotonic()
+    keeps.append("t", 0, entries(*[b"old"] * 5), sequence=0)
+    until_it_starts_at(keeps, 5, lambda: keeps.append("t", 0, entries(b"new")))
+    assert time.monotonic() - began > KEPT_S
+    kept = keeps.read("t", 0, keeps.start("t", 0), max_records=10**6)
+    assert {record.value for record in kept} == {b"new"}
+    end = keeps.end("t", 0)
+    assert kept[-1].offset == end - 1
+    assert opened("three").append("t", 0, entries(b"next"), sequence=end) == end + 1
+
+
+def test_what_a_killed_writer_repeats_is_there_however_old_it_is(opened, log):
+    log.append("t", 0, entries(b"a", b"b", b"c", b"d"))
+    keeps = opened("two", keep_s={"t": KEPT_S / 1000})  # all of it is old
+    keeps.append("t", 0, entries(b"c", b"d"), sequence=2)
+    until_it_starts_at(keeps, 1, lambda: keeps.append("t", 0, entries(b"new")))
+    assert keeps.start("t", 0) == 2
+    assert opened("three").append("t", 0, entries(b"c", b"d"), sequence=2) == 4
+
+
+def test_records_that_cannot_go_are_told_and_harm_nobody(broker, prefix, log):
+    said = []
+    keeps = KafkaLog(Cluster(broker.bootstrap, {}, said.append), prefix=prefix, keep_s={"t": 0.01})
+
+    def no_leave(place):
+        raise LogError(str(place.offset))
+
+    keeps._topics.delete_before = no_leave
+    while not said:
+        keeps.append("t", 0, entries(b"a"))
+    assert said[0].startswith("What is old in t/0 stays for now: ")
+    assert keeps.start("t", 0) == 0
+    keeps.close()
+
+
+@pytest.fixture
+def compared(broker):
+    """What is compared with a wish for so many copies."""
+    return Comparison(Cluster(broker.bootstrap, {}), 1)
+
+
+def lines(comparison, wanted):
+    return [difference.line for difference in comparison.differences(wanted)]
+
+
+def test_topics_are_made_as_wanted_and_compared(compared, broker, prefix):
     wanted = {f"{prefix}a": 2, f"{prefix}b": 1}
-    missing = list(topics.differences(wanted))
+    missing = list(compared.differences(wanted))
     assert [one.line for one in missing] == [
         f"+ {prefix}a: 2 partitions",
         f"+ {prefix}b: 1 partition",
     ]
-    assert all(topics.mend(one) for one in missing)
-    assert list(topics.differences(wanted)) == []
-    topics._configure(f"{prefix}b", {"retention.ms": "1000"})
-    changed, partitions = topics.differences({f"{prefix}b": 3})
-    assert changed.line == f"! {prefix}b: has 1 partitions, must have 3"
-    assert partitions.line == f"~ {prefix}b: retention.ms 1000 → -1"
-    assert [topics.mend(changed), topics.mend(partitions)] == [False, True]
-    assert list(topics.differences({f"{prefix}b": 1})) == []
+    assert all(compared.mend(one) for one in missing)
+    assert lines(compared, wanted) == []
+    compared._topics.configure(f"{prefix}b", {"retention.ms": "1000"})
+    (changed,) = compared.differences({f"{prefix}b": 1})
+    assert changed.line == f"~ {prefix}b: retention.ms 1000 → -1"
+    assert compared.mend(changed)
+    assert lines(compared, wanted) == []
+    wishes_more = Comparison(Cluster(broker.bootstrap, {}), 3)
+    (copies,) = wishes_more.differences({f"{prefix}b": 1})
+    assert copies.line == f"! {prefix}b: has 1 copy of each record, must have 3"
+    assert not wishes_more.mend(copies)
+
+
+def test_a_topic_that_may_be_anothers_is_not_changed(compared, prefix, log, raw):
+    compared._topics.configure(f"{prefix}t", {"retention.ms": "1000000"})
+    (partitions,) = compared.differences({f"{prefix}t": 3})
+    assert partitions.line == f"! {prefix}t: has 1 partitions, must have 3"
+    assert not compared.mend(partitions)
+    (ours,) = compared.differences({f"{prefix}t": 1})
+    assert ours.line == f"~ {prefix}t: retention.ms 1000000 → -1"
+    raw(f"{prefix}t", [[("other", b"1")]])
+    (foreign,) = compared.differences({f"{prefix}t": 1})
+    assert foreign.line.startswith(f"! {prefix}t: is not changed, for it may not be ours: record ")
+    assert "header 'headwater'" in foreign.line
+    assert not compared.mend(foreign)
+    assert compared._topics.configured(f"{prefix}t")["retention.ms"] == "1000000"
 
 
 def test_a_message_over_the_topics_limit_is_an_error_and_the_log_opened_anew_goes_on(
     log, broker, opened, prefix
 ):
     cluster = Cluster(broker.bootstrap, {})
-    Topics(cluster, cluster.consumer({}), 1)._configure(f"{prefix}t", {"max.message.bytes": "1000"})
+    Topics(cluster, cluster.consumer({}), 1).configure(f"{prefix}t", {"max.message.bytes": "1000"})
     with pytest.raises(LogError, match=rf"append to {prefix}t; got .*[Ll]arge"):
         log.append("t", 0, entries(bytes(5000)))
     assert opened("two").append("t", 0, entries(b"small"), sequence=0) == 1
