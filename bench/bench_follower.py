@@ -1,10 +1,12 @@
 """What `Scorer.score` takes while its follower works in the same process, and through swaps.
 
-`python -m bench.bench_follower HOME`, on a home of flights whose run has promoted two models. The
-scorer's own thread follows; events come from memory, at the rate of each line, so that nothing else
-of this process is measured. A thread asks 20 requests and rests for a millisecond, or four of them
-do; `alone` asks one and rests, and so finds cold caches. A request's time is from call to return. A
-swap window reaches from the first byte of a model's file to the first answer by it.
+`python -m bench.bench_follower HOME`, on a home of flights that a run has filled into February, so
+that two models are promoted and there are events left after the first. The log is the home's own,
+read from its files as a scorer reads it beside a flow: it grows at the rate of each line, and every
+five seconds there is a new checkpoint. A thread asks 20 requests and rests for a millisecond, or
+four of them do; `alone` asks one and rests, and so finds cold caches. A request's time is from call
+to return, and applied is what the follower got done meanwhile. A swap window reaches from the first
+byte of a model's file to the first answer by it.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import time
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 
@@ -24,25 +26,33 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.growing_log import GrowingLog
 from flows.configuration import find_stream
 from flows.home import Home, create_topics
 from flows.scorer import Scorer
-from flows.streams.flights_history import events
 from operators.decisions import PublishedModels
-from operators.messages import Activation, Message, Records
+from operators.journal import Activated, Journal
+from state.checkpoints import CheckpointStore
 from state.events import Event
-from state.log import Record
+from state.log import EVENTS, Log
 from state.settings import settings_from
+from state.stream import Stream
 
-_WARM_EVENTS = 12_000
-_BATCH = 500
+_BACKLOG = 6_000
 _BURST, _REST_S = 20, 0.001
+_GROW_S, _CHECKPOINT_S = 0.005, 5.0
 _SWAPS = 50
 _SWAP_EVERY_S = 0.1
+_BEYOND = 10**14
+_NEXT = 300
+_HEAD = (
+    f"{'µs':26s}{'p50':>8}{'p99':>10}{'p999':>10}{'of idle':>9}{'requests':>10}"
+    f"{'offered/s':>11}{'applied/s':>11}"
+)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of the table; µs, the ratio to the first line's p99, and the follower's pace."""
+    """One line of the table; µs, the ratio to the first line's p99, and events a second."""
 
     what: str
     p50: float
@@ -50,102 +60,81 @@ class Line(msgspec.Struct, frozen=True):
     p999: float
     ratio: float
     n: int
-    events_per_s: float = 0.0
-
-
-class Feed:
-    """Stands for the reading of a log: gives records at a rate, from memory.
-
-    Args:
-        records: In offset order.
-
-    Attributes:
-        offset: The next record.
-        rate: Records a second; 0 for none, infinite for as many as are taken.
-        end: As `operators.following.Follower` has it.
-        level_at: Likewise.
-    """
-
-    def __init__(self, records: list[Record]) -> None:
-        self._records = records
-        self._given: list[Message] = []
-        self.offset = 0
-        self.pace(0.0)
-
-    def pace(self, rate: float) -> None:
-        """From now on, at this rate."""
-        self.rate, self._since, self._first = rate, time.perf_counter(), self.offset
-
-    def give(self, message: Message) -> None:
-        """The next message, before any other record."""
-        self._given.append(message)
-
-    @property
-    def end(self) -> int:
-        """All has come that was given."""
-        return self.offset
-
-    @property
-    def level_at(self) -> float:
-        """It is never behind."""
-        return time.monotonic()
-
-    def has_served(self, model: str | None, before: int) -> bool:  # noqa: ARG002 - as followers do
-        """No shadow."""
-        return True
-
-    def poll(self) -> Message | None:
-        """What is due, if any."""
-        if self._given:
-            return self._given.pop(0)
-        due = _BATCH
-        if self.rate != float("inf"):
-            passed = self.rate * (time.perf_counter() - self._since)
-            due = min(int(passed) + self._first - self.offset, _BATCH)
-        records = self._records[self.offset : self.offset + due]
-        if due <= 0 or not records:
-            return None
-        self.offset += len(records)
-        return Records(records)
+    offered: float = 0.0
+    applied: float = 0.0
 
 
 class World:
-    """A scorer of flights in the middle of January, and what comes to it.
+    """A scorer of flights after the first model's activation, and what comes to it.
 
     Args:
         source: A home with promoted models.
         root: An empty folder.
+
+    Attributes:
+        scorer: Follows by itself.
+        log: What it follows.
     """
 
     def __init__(self, source: Path, root: Path) -> None:
-        stream, home = find_stream("flights"), Home(root)
-        log = home.log()
-        create_topics(log, 1)
-        self.models = _published(Home(source), home, PublishedModels(log))
-        peek, decode = stream.peek(), stream.decoder().decode
-        records, newest = [], 0
-        for offset, value in enumerate(islice(events(), 60_000)):
-            newest = max(newest, peek(value)[0] or 0)
-            records.append(Record(offset, newest, b"", value))
-        asked = [(one.offset, decode(one.value)) for one in records]
-        self._asked: list[tuple[int, Event]] = [
-            (offset, event) for offset, event in asked if type(event) is stream.request
-        ]
-        self.feed = Feed(records)
-        self.scorer = Scorer(settings_from({}), stream, log, home, follow=False)
-        self._replica = self.scorer._replicas[0]  # noqa: SLF001 - its follower is replaced
-        self._replica._follower = self.feed  # type: ignore[assignment]  # noqa: SLF001
-        self.scorer._thread.start()  # noqa: SLF001 - and set going
-        self.feed.give(Records(records[:_WARM_EVENTS]))
-        self.feed.offset = _WARM_EVENTS
-        self.swap(0)
-        self.wait(lambda: self.scorer.as_of[0][1] >= _WARM_EVENTS)
+        of_run, home, stream = Home(source.absolute()), Home(root), find_stream("flights")
+        base, own = of_run.log(), home.log()
+        create_topics(own, 1)
+        promoted = [one for one in PublishedModels(base).records() if one.status == "promoted"]
+        self._models = [one.model for one in promoted[:2]]
+        if len(self._models) < 2:
+            msg = f"home must have two promoted models; got {len(self._models)} in {source}"
+            raise SystemExit(msg)
+        (root / "artifacts").symlink_to(of_run.root / "artifacts")
+        newest = next(of_run.checkpoints().newest_first(0))
+        staged = CheckpointStore(root / "staged")
+        self._staged = staged.save(msgspec.structs.replace(newest, offset=_BEYOND))
+        self._saved = root / "checkpoints" / "0" / self._staged.name
+        self._saved.parent.mkdir(parents=True)
+        entries = Journal(base, 0).entries
+        begun = next(one.offset for one in entries if isinstance(one, Activated) and one.model)
+        self._asked = _requests(base, begun, stream)
+        self._last = self._asked[-_NEXT][0]
+        self.log = GrowingLog(base, own)
+        self.log.grow(begun + 1)
+        self.scorer = Scorer(settings_from({}), stream, self.log, home)
+
+    @contextmanager
+    def growing(self, rate: float) -> Iterator[None]:
+        """Meanwhile so many events a second come, and checkpoints; then all of them are applied."""
+        stop = threading.Event()
+
+        def grow() -> None:
+            first, begin, saved = self.log.passed, time.perf_counter(), 0
+            while not stop.wait(_GROW_S):
+                seconds = time.perf_counter() - begin
+                new = _BACKLOG if rate == float("inf") else int(rate * seconds)
+                self.log.grow(min(first + new, self._last))
+                if seconds >= _CHECKPOINT_S * (saved + 0.5):
+                    saved += 1
+                    self._save()
+
+        thread = threading.Thread(target=grow)
+        if rate:
+            thread.start()
+        yield
+        if rate:
+            stop.set()
+            thread.join()
+        self.wait(lambda: self.scorer.as_of[0][1] > self.log.passed - _NEXT)
+
+    def _save(self) -> None:
+        """Give the follower a checkpoint to look at: not one of where this log is, but as large."""
+        self._saved.unlink(missing_ok=True)
+        place, dash, rest = self._saved.name.partition("-")
+        self._saved = self._saved.with_name(f"{int(place) + 1:015d}{dash}{rest}")
+        self._saved.hardlink_to(self._staged)
 
     def swap(self, turn: int) -> tuple[float, float]:
         """Load one of two models and answer by it; when that began and when it was done."""
-        model, begin = self.models[turn % 2], time.perf_counter()
+        model, begin = self._models[turn % 2], time.perf_counter()
         self.scorer._models._forget(model)  # noqa: SLF001 - as if it were new
-        self.feed.give(Activation(turn, model, None))
+        Journal(self.log, 0).write(Activated(self.log.passed, model, None), 0)
         self.wait(lambda: self.scorer.models[0] == model)
         return begin, time.perf_counter()
 
@@ -161,9 +150,9 @@ class World:
         while not stop():
             time.sleep(_REST_S)
             # Those that come next in the log: older ones would be refused, and it moves.
-            first = bisect(self._asked, self.feed.offset, key=itemgetter(0))
+            first = bisect(self._asked, self.log.passed, key=itemgetter(0))
             for turn in range(burst):
-                _, request = self._asked[first + (len(taken) + turn) % 300]
+                _, request = self._asked[first + (len(taken) + turn) % _NEXT]
                 begin = clock()
                 score(request)
                 taken.append((begin, clock() - begin))
@@ -176,21 +165,19 @@ def report(world: World, seconds: float) -> Iterator[Line]:
     for what, rate, burst in (
         ("follower idle", 0.0, _BURST),
         ("5,000 events/s", 5_000.0, _BURST),
-        ("full speed", float("inf"), _BURST),
+        ("a backlog", float("inf"), _BURST),
         ("follower idle, alone", 0.0, 1),
         ("5,000 events/s, alone", 5_000.0, 1),
         ("follower idle again", 0.0, _BURST),
     ):
-        before = world.scorer.as_of[0][1]
-        world.feed.pace(rate)
-        end = time.perf_counter() + (min(seconds, 2.0) if rate else seconds)
-        begin = time.perf_counter()
-        taken = world.ask(lambda end=end: time.perf_counter() > end, burst)  # type: ignore[misc]
-        pace = (world.scorer.as_of[0][1] - before) / (time.perf_counter() - begin)
-        line = _line(what, taken[:, 1], first, pace)
+        with world.growing(rate):
+            before, begin = world.scorer.as_of[0][1], time.perf_counter()
+            end = begin + seconds
+            taken = world.ask(lambda end=end: time.perf_counter() > end, burst)  # type: ignore[misc]
+            applied = (world.scorer.as_of[0][1] - before) / (time.perf_counter() - begin)
+        line = _line(what, taken[:, 1], first, rate, applied)
         first = line.p99 if first == 1.0 else first
         yield msgspec.structs.replace(line, ratio=line.p99 / first)
-    world.feed.pace(0.0)
     yield from _swaps(world)
 
 
@@ -212,30 +199,28 @@ def _swaps(world: World) -> Iterator[Line]:
     yield _line(f"4 threads, in {_SWAPS} swaps", taken[inside, 1], outside.p99)
 
 
-def _line(what: str, taken: NDArray[np.float64], p99: float, pace: float = 0.0) -> Line:
+def _line(
+    what: str, taken: NDArray[np.float64], p99: float, offered: float = 0.0, applied: float = 0.0
+) -> Line:
     p50, high, highest = np.quantile(taken * 1e6, [0.5, 0.99, 0.999]).tolist()
-    return Line(what, p50, high, highest, high / p99, len(taken), pace)
+    return Line(what, p50, high, highest, high / p99, len(taken), offered, applied)
 
 
-def _published(source: Home, home: Home, models: PublishedModels) -> list[str]:
-    log = source.log()
-    promoted = [one for one in PublishedModels(log).records() if one.status == "promoted"][:2]
-    log.close()
-    for number, one in enumerate(promoted, 1):
-        for sha256 in filter(None, (one.sha256, one.rows_sha256)):
-            home.artifacts().put(source.artifacts().get(sha256))
-        models.publish(msgspec.structs.replace(one, boundary=number))
-    if len(promoted) < 2:
-        msg = f"home must have two promoted models; got {len(promoted)} in {source.root}"
-        raise SystemExit(msg)
-    return [one.model for one in promoted]
+def _requests(log: Log, begin: int, stream: Stream) -> list[tuple[int, Event]]:
+    """All from an offset on, each with its own."""
+    decode, found, offset = stream.decoder().decode, [], begin
+    while records := log.read(EVENTS, 0, offset):
+        events = ((one.offset, decode(one.value)) for one in records)
+        found += [(at, event) for at, event in events if type(event) is stream.request]
+        offset += len(records)
+    return found
 
 
 def main(words: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the idle lines")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each line but the swaps")
     parser.add_argument("--json", action="store_true")
     words_read = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as root:
@@ -243,6 +228,8 @@ def main(words: list[str]) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        if not words_read.json:
+            print(_HEAD)
         with world.scorer:
             for line in report(world, words_read.seconds):
                 _print(line, words_read.json)
@@ -252,8 +239,11 @@ def _print(line: Line, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(line).decode())
         return
-    figures = f"{line.p50:8.1f} {line.p99:9.1f} {line.p999:9.1f} {line.ratio:6.1f}× {line.n:7d}"
-    print(f"{line.what:24s} {figures} {line.events_per_s:8.0f}", flush=True)
+    print(
+        f"{line.what:26s}{line.p50:8.1f}{line.p99:10.1f}{line.p999:10.1f}{line.ratio:8.1f}×"
+        f"{line.n:10,}{line.offered:11,.0f}{line.applied:11,.0f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

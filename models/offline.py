@@ -61,6 +61,7 @@ class Offline:
                 raise ValueError(msg)
             if domain is not None and names is not None:
                 self._levels.append(_LevelMap(j, names, domain))
+        self._by_place = {int(self._places[level.place]): level for level in self._levels}
         self.is_compiled = bool(mojo.kernel_args)
         self.table = self._table()
 
@@ -77,6 +78,10 @@ class Offline:
         for level in self._levels:
             own[:, level.place] = level.numbers(own[:, level.place])
         return self._mojo.score_many(own)
+
+    def knows(self, place: int, level: str) -> bool:
+        """Whether it was fitted on a level of this place of the vector."""
+        return place in self._by_place and self._by_place[place].knows(level)
 
     def bound_to(self, columns: Sequence[str], levels: Mapping[int, Sequence[str]]) -> "Offline":
         """The same model for other levels; arguments as for the class."""
@@ -126,6 +131,10 @@ class _LevelMap:
         self.place = place
         self.names = names
         self._domain = {name: float(i) for i, name in enumerate(domain)}
+
+    def knows(self, name: str) -> bool:
+        """Whether the MOJO has a level of that name."""
+        return name in self._domain
 
     def number(self, level: float) -> float:
         """NaN for NaN, for a level that the MOJO does not know, and for one that has no name."""

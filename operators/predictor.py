@@ -1,10 +1,13 @@
 """What a shard's models say of a request, with the shard left as it is."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import mojo
 from models.compiled import Blend, CompiledBlend
 from models.ensemble import Ensemble
 from models.offline import Offline
@@ -15,6 +18,7 @@ from state.stream import Stream
 from state.vector import FeatureState
 
 Row = NDArray[np.float64]
+NOTHING_NEW: Mapping[str, str] = MappingProxyType({})
 
 
 class Predictor:
@@ -37,6 +41,7 @@ class Predictor:
         self._blend = CompiledBlend(models, ensemble)
         self._levels = features.levels
         self._names = [column.name for column in stream.columns]
+        self._places = {of: place for place, of in self._levels.items()}
 
     @property
     def width(self) -> int:
@@ -51,6 +56,26 @@ class Predictor:
         self._read(request, row)
         return row
 
+    def unseen(self) -> Mapping[str, str]:
+        """The levels that were new with the request whose vector came last, by column."""
+        if not self._unseen:
+            return NOTHING_NEW
+        return {self._names[self._places[of]]: name for of, name in self._unseen}
+
+    def again(self, row: Row, unseen: Mapping[str, str]) -> Row:
+        """A vector of before, as if it came last: levels that were new then have numbers of now.
+
+        Args:
+            row: The vector; stays as it is.
+            unseen: What was new with it.
+        """
+        self._unseen.clear()
+        row = row.copy()
+        for column, name in unseen.items():
+            place = self._names.index(column)
+            row[place] = self._levels[place].peeking(self._unseen)(name)
+        return row
+
     def knowing(self, offline: Offline | None) -> Offline | None:
         """The model with the levels that were new with the request whose vector came last.
 
@@ -58,8 +83,11 @@ class Predictor:
         """
         if offline is None or not self._unseen:
             return offline
+        new = {self._places[of]: name for of, name in self._unseen}
+        if not any(offline.knows(place, name) for place, name in new.items()):
+            return offline
         levels = {
-            place: [*of.names, *(name for new, name in self._unseen if new is of)]
+            place: [*of.names, new[place]] if place in new else of.names
             for place, of in self._levels.items()
         }
         return offline.bound_to(self._names, levels)
@@ -73,7 +101,8 @@ class Predictor:
         return self._blend.predict_many(rows, offline)
 
     def warm_up(self, offline: Offline | None) -> None:
-        """Compile all that a request, an event and a label need, or load it from the disk."""
+        """Compile all that a request, an event, a label and a new model need, or load it."""
         feature_kernels.warm()
+        mojo.warm()
         OnlineModels(["identity"]).learn(np.zeros(1), 0, None)
         self._blend.warm(offline)

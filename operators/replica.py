@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +10,25 @@ import numpy as np
 from models.compiled import Blend
 from models.logits import logit
 from models.offline import Offline
-from operators.following import Follower, settings_trouble
+from operators.following import Follower
 from operators.left_right import LeftRight, Reading
 from operators.messages import Activation, Message, Records
-from operators.predictor import Predictor, Row
+from operators.predictor import NOTHING_NEW, Predictor, Row
 from operators.shard import RefusedError, Shard
-from state.checkpoints import CheckpointStore
 from state.events import Event
+from state.settings import Settings
 
 
 class ModelError(Exception):
     """A model cannot take its place; the one before goes on."""
+
+
+class RowError(RefusedError):
+    """A request among many that the flow would not answer: the one of this row."""
+
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 Load = Callable[[str, Shard], Offline]
@@ -39,14 +47,18 @@ class Score(NamedTuple):
 
     Attributes:
         row: The vector.
+        unseen: By column, the level that no event before had.
         blend: The probabilities.
+        decision: Whether the ensemble's reaches the threshold.
         model: Id of the offline model.
         offset: Of the record before which the flow would have answered so.
         as_of: The highest event time before it (µs).
     """
 
     row: Row
+    unseen: Mapping[str, str]
     blend: Blend
+    decision: bool
     model: str | None
     offset: int
     as_of: int
@@ -92,13 +104,13 @@ class _Mine:
 
     def __init__(self, reading: Reading[_Side]) -> None:
         self.reading = reading
-        self._predictors: dict[_Side, Predictor] = {}
+        self._predictors: dict[_Side, tuple[Settings, Predictor]] = {}
 
     def predictor(self, side: _Side) -> Predictor:
-        predictor = self._predictors.get(side)
-        if predictor is None:
-            predictor = self._predictors[side] = side.shard.predictor()
-        return predictor
+        settings, made = side.shard.settings, self._predictors.get(side)
+        if made is None or made[0] is not settings:
+            made = self._predictors[side] = settings, side.shard.predictor()
+        return made[1]
 
 
 class Replica:
@@ -125,6 +137,7 @@ class Replica:
         self._sides = LeftRight(_Side(left), _Side(right))
         self._follower, self._load, self._shadow = follower, load, shadow
         self._differences: deque[float] = deque(maxlen=max(shadow, 1))
+        self._unfit: tuple[str | None, str] = None, ""
         self._threads = threading.local()
         self.trouble: str | None = None
         self.activated = 0
@@ -151,50 +164,61 @@ class Replica:
         side = self._sides.active
         return side.shard.model if side.old is None else side.old.model
 
-    def score(self, request: Event) -> Score:
+    @property
+    def unfit(self) -> str | None:
+        """Why the model in shadow does not take over; None: it will, or there is none."""
+        side, (model, why) = self._sides.active, self._unfit
+        return why if side.old is not None and why and model == side.shard.model else None
+
+    def score(self, request: Event, now: int) -> Score:
         """What the flow would answer where this replica stands; in any thread, without waiting.
+
+        Args:
+            request: What is asked.
+            now: µs UTC; a request from beyond it and beyond all events is refused, by the tolerance
+                of the flow's clock guard. Nothing else depends on it.
 
         Raises:
             RefusedError: The flow would not answer the request.
         """
         mine = self._mine()
         with mine.reading as side:
-            shard, old = side.shard, side.old
-            shard.check(request)
-            predictor = mine.predictor(side)
-            row = predictor.vector(request)
-            model, offline = (shard.model, shard.offline) if old is None else old
-            blend = predictor.blend(row, predictor.knowing(offline))
-            if old is not None:
-                new = predictor.blend(row, predictor.knowing(shard.offline))
-                self._differences.append(abs(new.probability - blend.probability))
-            return Score(row, blend, model, shard.position.offset, shard.event_time)
+            _check(side.shard, request, _latest(side.shard, now))
+            return self._score(side, mine.predictor(side), request)
 
-    def score_many(self, requests: Mapping[int, Event]) -> list[Score]:
+    def score_many(self, requests: Sequence[Event], now: int) -> list[Score]:
         """What `score` would say of each, at one point of the log; the follower waits meanwhile.
 
         Args:
-            requests: By the row that an error names.
+            requests: What is asked.
+            now: As for `score`.
 
         Raises:
-            RefusedError: As for `score`.
+            RowError: As for `score`.
         """
         mine = self._mine()
         with mine.reading as side:
+            _check_all(side.shard, requests, _latest(side.shard, now))
+            predictor = mine.predictor(side)
             if side.old is None:
-                return _score_many(side.shard, mine.predictor(side), requests)
-        return [self.score(request) for request in requests.values()]
+                return _score_many(side.shard, predictor, requests)
+            return [self._score(side, predictor, request) for request in requests]
 
-    def reasons(self, row: Row) -> list[Reason]:
+    def reasons(self, row: Row, unseen: Mapping[str, str]) -> list[Reason]:
         """Each column's part in the answer to a vector, by the models as they stand now.
 
         The part of a column is told by occlusion: the vector is scored once more without it.
         Columns that say the same share their effect, so the parts need not add up to the whole.
+
+        Args:
+            row: As it was scored.
+            unseen: Its levels that were new then, by column.
         """
         mine = self._mine()
         with mine.reading as side:
             shard, predictor = side.shard, mine.predictor(side)
-            offline = shard.offline if side.old is None else side.old.offline
+            row = predictor.again(row, unseen)
+            offline = predictor.knowing(shard.offline if side.old is None else side.old.offline)
             whole = logit(predictor.blend(row, offline).probability)
             levels = shard.levels
             found = []
@@ -202,14 +226,21 @@ class Replica:
                 without = row.copy()
                 without[i] = np.nan
                 change = whole - logit(predictor.blend(without, offline).probability)
-                found.append(Reason(column.name, _told(float(row[i]), levels.get(i)), change))
+                name = column.name
+                value = unseen[name] if name in unseen else _told(row[i], levels.get(i))
+                found.append(Reason(name, value, change))
         return found
 
-    def unseen(self, row: Row) -> list[str]:
-        """Columns of a vector whose level no event before had."""
-        with self._mine().reading as side:
-            columns, levels = side.shard.stream.columns, side.shard.levels
-            return [columns[i].name for i, names in levels.items() if row[i] >= len(names)]
+    def keep(self, model: str | None) -> None:
+        """Let this model answer, as if the one in use had just come into its shadow.
+
+        Before anything scores here or follows.
+
+        Raises:
+            ModelError: It cannot be had.
+        """
+        for side in (self._sides.active, self._sides.idle):
+            side.old = Serving(model, None if model is None else self._load(model, side.shard))
 
     def advance(self, pause: Callable[[], object]) -> bool:
         """Take the next message, if the flow has had one; by one thread at a time.
@@ -240,12 +271,28 @@ class Replica:
                 self._apply(message, pause)
         return True
 
+    def _score(self, side: _Side, predictor: Predictor, request: Event) -> Score:
+        shard, old = side.shard, side.old
+        row = predictor.vector(request)
+        model, offline = (shard.model, shard.offline) if old is None else old
+        blend = predictor.blend(row, predictor.knowing(offline))
+        if old is not None:
+            self._score_beside(shard, predictor, row, blend)
+        decision = blend.probability >= shard.threshold
+        place = shard.position.offset, shard.event_time
+        return Score(row, predictor.unseen(), blend, decision, model, *place)
+
+    def _score_beside(self, shard: Shard, predictor: Predictor, row: Row, blend: Blend) -> None:
+        """With the model in shadow."""
+        try:
+            new = predictor.blend(row, predictor.knowing(shard.offline))
+        except Exception as error:  # noqa: BLE001 - what does not answer must not fail a request
+            self._unfit = shard.model, f"model {shard.model} must score in shadow: {error!r}"
+        else:
+            self._differences.append(abs(new.probability - blend.probability))
+
     def _apply(self, message: Message, pause: Callable[[], object]) -> None:
         self._sides.write(lambda side: side.shard.apply(message), pause)
-
-    def settings_trouble(self, checkpoints: CheckpointStore) -> str | None:
-        """What the flow is set to otherwise by now, so that its answers are others."""
-        return settings_trouble(self._sides.active.shard, checkpoints)
 
     def warm_up(self) -> None:
         """Let no request and no event wait for a compiler."""
@@ -256,6 +303,9 @@ class Replica:
     def _activate(self, message: Activation) -> None:
         """Let both sides have the model, or keep the one before where it cannot be had."""
         model, load = message.model, self._load
+        if model == self._sides.active.shard.model:  # decided once more: a shadow goes on
+            self._sides.write(lambda side: _keep(side.shard, message.number))
+            return
         in_shadow = self._shadow and not self._follower.has_served(model, message.number)
         try:
             # Twice, for a model keeps to the level numbers of one shard.
@@ -280,7 +330,7 @@ class Replica:
 
     def _measure(self) -> None:
         """Sum up what is in shadow; at its end let the new model answer."""
-        if not self._sides.active.old or not self._differences:
+        if not self._sides.active.old or not self._differences or self.unfit is not None:
             return
         seen = list(self._differences)
         self.difference = Difference(len(seen), sum(seen) / len(seen), max(seen))
@@ -297,24 +347,45 @@ class Replica:
         return mine
 
 
-def _score_many(shard: Shard, predictor: Predictor, requests: Mapping[int, Event]) -> list[Score]:
-    rows = np.empty((len(requests), predictor.width))
-    apart: dict[int, Blend] = {}
-    for i, (number, request) in enumerate(requests.items()):
+def _latest(shard: Shard, now: int) -> int:
+    """The latest time that a request may have now."""
+    return max(now, shard.event_time) + shard.settings.clock.tolerance
+
+
+def _check(shard: Shard, request: Event, latest: int) -> None:
+    """Refuse what the flow would bury, if it came now."""
+    shard.check(request)
+    if request.time > latest:
+        msg = (
+            f"time must be at most {shard.settings.clock.tolerance} ahead of the clock and of the "
+            f"newest event; got request {request.id!r}"
+        )
+        raise RefusedError(msg)
+
+
+def _check_all(shard: Shard, requests: Iterable[Event], latest: int) -> None:
+    for row, request in enumerate(requests):
         try:
-            shard.check(request)
+            _check(shard, request, latest)
         except RefusedError as error:
-            msg = f"{error} in row {number}"
-            raise RefusedError(msg) from None
-        row = predictor.vector(request, rows[i])
-        knowing = predictor.knowing(shard.offline)
-        if knowing is not shard.offline:
-            apart[i] = predictor.blend(row, knowing)
-    blends = predictor.blend_many(rows, shard.offline)
-    offset, as_of = shard.position.offset, shard.event_time
+            raise RowError(str(error), row) from None
+
+
+def _score_many(shard: Shard, predictor: Predictor, requests: Sequence[Event]) -> list[Score]:
+    rows = np.empty((len(requests), predictor.width))
+    apart: dict[int, tuple[Mapping[str, str], Blend]] = {}
+    for i, (request, row) in enumerate(zip(requests, rows, strict=True)):
+        predictor.vector(request, row)
+        unseen = predictor.unseen()
+        if unseen:
+            apart[i] = unseen, predictor.blend(row, predictor.knowing(shard.offline))
+    found = [(NOTHING_NEW, blend) for blend in predictor.blend_many(rows, shard.offline)]
+    for i, one in apart.items():
+        found[i] = one
+    threshold, place = shard.threshold, (shard.model, shard.position.offset, shard.event_time)
     return [
-        Score(row, apart.get(i, blend), shard.model, offset, as_of)
-        for i, (row, blend) in enumerate(zip(rows, blends, strict=True))
+        Score(row, unseen, blend, blend.probability >= threshold, *place)
+        for row, (unseen, blend) in zip(rows, found, strict=True)
     ]
 
 
@@ -329,6 +400,4 @@ def _end_shadow(side: _Side) -> None:
 def _told(value: float, levels: list[str] | None) -> float | str | None:
     if np.isnan(value):
         return None
-    if levels is None:
-        return value
-    return levels[int(value)] if value < len(levels) else "a new level"
+    return float(value) if levels is None else levels[int(value)]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,16 @@ def test_it_installs_no_java_but_the_package(steps):
     text = " ".join(of(steps, "RUN"))
     assert "apt" not in text
     assert "-c constraints.txt" in text
+
+
+def test_what_is_compiled_is_in_the_image_as_who_runs_it_finds_it(steps):
+    user = next(i for i, step in enumerate(steps) if step[0] == "USER")
+    (compiling,) = of(steps[user:], "RUN")
+    words = json.loads(compiling)
+    assert words[0] == "python"
+    subprocess.run([sys.executable, *words[1:]], cwd=ROOT, check=True)
+    assert "NUMBA_CACHE_DIR=/var/lib/headwater/numba" in " ".join(of(steps[:user], "ENV"))
+    assert of(steps, "VOLUME") == ["/var/lib/headwater/home"]  # else each would find it empty
 
 
 def test_signals_reach_the_service_and_its_health_is_watched(steps):

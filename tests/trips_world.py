@@ -5,31 +5,30 @@ import re
 import zipfile
 
 import msgspec
+import polars as pl
 
 from flows.home import Home, create_topics
 from flows.lines import read_lines
 from flows.partitions import Partitions
 from flows.scorer import Scorer
+from models.certificate import kept_rows
+from models.mojo import read_mojo
 from models.registry import Published
 from operators.decisions import PublishedModels
-from state.durations import Duration
 from state.events import HOUR_US
 from state.log import EVENTS, Entry, partition_of
 from state.outputs import Prediction
-from state.settings import Checkpoints, settings_from
+from state.settings import settings_from
 from tests.golden.trips import Asked, stream
 from tests.golden_log import GOLDEN
 
 FIRST_US = 1_704_067_200_000_000
-SETTINGS = msgspec.structs.replace(
-    settings_from({
-        "stream": "tests.golden.trips:stream",
-        "training": {"every": "1h"},
-        "metrics": {"every": "1h"},
-        "clock": {"tolerance": "5m"},
-    }),
-    checkpoints=Checkpoints(every=Duration(1)),
-)  # fmt: skip
+SETTINGS = settings_from({
+    "stream": "tests.golden.trips:stream",
+    "training": {"every": "1h"},
+    "metrics": {"every": "1h"},
+    "clock": {"tolerance": "5m"},
+})  # fmt: skip
 PEEK = stream.peek()
 
 
@@ -45,11 +44,27 @@ def other_model():
     return new.getvalue()
 
 
+def rows_of(model):
+    """What is kept with a model to verify it by."""
+    mojo = read_mojo(model)
+    zones = mojo.domains[mojo.columns.index("zone")]
+    numbers = [i / 7 for i in range(len(zones))]
+    rows = pl.DataFrame(dict.fromkeys(mojo.columns, numbers) | {"zone": zones})
+    return kept_rows(rows, mojo.score_many(mojo.encode(rows.to_dict())))
+
+
+def opened(flow, partition):
+    """A partition that leaves a checkpoint after each message."""
+    live = flow.open(partition)
+    live._checkpoint_due = lambda: True
+    return live
+
+
 class World:
     """A home, its flow, one record at a time; `connect` gives its log, if it is not the home's."""
 
-    def __init__(self, root, decided=8, connect=None):
-        self.home, self.settings = Home(root), SETTINGS
+    def __init__(self, root, decided=8, connect=None, settings=SETTINGS):
+        self.home, self.settings = Home(root), settings
         self.connect = connect or self.home.log
         self.log = self.connect()
         create_topics(self.log, stream.partitions)
@@ -61,12 +76,14 @@ class World:
             for p in range(2)
         }
         put = self.home.artifacts().put
-        files = {"gbm-1": put((GOLDEN / "1/gbm-1.zip").read_bytes()), "gbm-2": put(other_model())}
-        self.files, self.published = files, PublishedModels(self.log)
+        models = {"gbm-1": (GOLDEN / "1/gbm-1.zip").read_bytes(), "gbm-2": other_model()}
+        self.files = {name: put(model) for name, model in models.items()}
+        self.rows = {name: put(rows_of(model)) for name, model in models.items()}
+        self.published = PublishedModels(self.log)
         self.decided = 0
         self.decide(decided)
-        partitions = Partitions(SETTINGS, stream, self.log, self.home)
-        self.lives = {p: partitions.open(p) for p in range(2)}
+        self.flow = Partitions(settings, stream, self.log, self.home)
+        self.lives = {p: opened(self.flow, p) for p in range(2)}
 
     def decide(self, until):
         """Of the first boundaries, an hour apart, two have a new model."""
@@ -80,9 +97,15 @@ class World:
                     algorithm="gbm",
                     model=model,
                     sha256=self.files.get(model, ""),
+                    rows_sha256=self.rows.get(model, ""),
                 )
             )
         self.decided = until
+
+    def begin_anew(self, partition, settings):
+        """The flow of a partition begins anew, with other settings."""
+        flow = Partitions(settings, stream, self.log, self.home)
+        self.lives[partition] = opened(flow, partition)
 
     def append(self, partition, until=None):
         """Events up to this offset come."""

@@ -1,6 +1,6 @@
 """The answer to one request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ class Answer(msgspec.Struct, frozen=True):
         offset: The record before which the flow would have answered so: all before it count.
         as_of: The highest event time before it (µs UTC).
         vector: The features that were scored.
+        unseen: By column, the level that no event before had; only an offline model may know it.
     """
 
     id: str
@@ -41,7 +42,8 @@ class Answer(msgspec.Struct, frozen=True):
     offset: int
     as_of: int
     vector: Row
-    _explain: Callable[[Row], list[Reason]]
+    unseen: Mapping[str, str]
+    _explain: Callable[[Row, Mapping[str, str]], list[Reason]]
 
     def reasons(self, n: int | None = None) -> list[Reason]:
         """What each column did to the answer, the largest change first.
@@ -52,13 +54,13 @@ class Answer(msgspec.Struct, frozen=True):
         Args:
             n: Most reasons; None: one for each column.
         """
-        found = sorted(self._explain(self.vector), key=lambda reason: -abs(reason.change))
-        return found[:n]
+        found = self._explain(self.vector, self.unseen)
+        return sorted(found, key=lambda reason: -abs(reason.change))[:n]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields of `predictions`, and `as_of`: JSON takes them."""
         return {name: getattr(self, name) for name in FIELDS}
 
 
-FIELDS = Answer.__struct_fields__[:-2]
+FIELDS = Answer.__struct_fields__[:-3]
 """Names in `Answer.as_dict`."""

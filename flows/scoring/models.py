@@ -3,34 +3,24 @@
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 
 import numpy as np
 
 from flows.scoring.turns import taking_turns
 from models.certificate import LIMIT, verify
-from models.mojo import Mojo, MojoError, read_mojo
+from models.mojo import Mojo, MojoError, needs_java, read_mojo
 from models.offline import Offline
 from models.registry import Published
 from operators.decisions import PublishedModels, file_of
 from operators.replica import ModelError
 from operators.shard import Shard
-from state.artifacts import ArtifactError, ArtifactStore
+from state.artifacts import ArtifactStore
 from state.stream import Stream
 
 _AGAIN_S = 30.0
 _KEPT = 4
 """Models in memory: the one in use, the one before for a rollback, and one to come or two."""
-
-
-_UNUSABLE = (
-    ArtifactError,
-    MojoError,
-    OSError,
-    KeyError,
-    ValueError,
-    ImportError,  # H2O's code needs JPype
-    RuntimeError,  # the program started Java itself, without `h2o.jar`
-)
 
 
 class Models:
@@ -44,6 +34,9 @@ class Models:
         stream: Whose vectors they take.
         published: Their records.
         artifacts: Their files.
+
+    Attributes:
+        records: Of those that were loaded, by id; to look there reads no log.
     """
 
     def __init__(
@@ -51,10 +44,26 @@ class Models:
     ) -> None:
         self._published, self._artifacts = published, artifacts
         self._names = [column.name for column in stream.columns]
+        self.records: dict[str, Published] = {}
         self._loaded: dict[str, Future[Mojo]] = {}
         self._again_at = 0.0
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+
+    def start_java(self, algorithm: str) -> None:
+        """Start Java if a model needs it, for its start stops all threads for a third of a second.
+
+        Where it cannot be had, whoever wants such a model is told so.
+
+        Args:
+            algorithm: Of the models to come.
+        """
+        fitted = {one.algorithm for one in self._published.records() if one.sha256}
+        if any(map(needs_java, fitted | {algorithm})):
+            with suppress(Exception):
+                from models.genmodel import start_java  # noqa: PLC0415 - JPype takes 0.1 s
+
+                start_java()
 
     def offline(self, model: str, shard: Shard) -> Offline:
         """A model bound to a shard; waits until it is loaded.
@@ -67,9 +76,9 @@ class Models:
             with taking_turns():
                 offline = Offline(model, mojo, self._names, shard.levels)
                 offline.predict(np.full(len(self._names), np.nan))
-        except _UNUSABLE as error:
+        except Exception as error:  # a foreign file in foreign code: it may be any
             self._forget(model)
-            msg = f"model {model} must be usable: {error}"
+            msg = f"model {model} must be usable: {str(error) or type(error).__name__}"
             raise ModelError(msg) from error
         return offline
 
@@ -113,9 +122,12 @@ class Models:
         try:
             with taking_turns():
                 mojo = self._verified(self._published.of(model))
-            future.set_result(mojo)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the model is wanted
+        except Exception as error:  # noqa: BLE001 - it is raised where the model is wanted
             future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception
+            future.set_exception(MojoError(f"{type(error).__name__}: {error}"))
+        else:
+            future.set_result(mojo)
 
     def _verified(self, record: Published) -> Mojo:
         mojo = read_mojo(file_of(record, self._artifacts))
@@ -124,4 +136,5 @@ class Models:
             if away > LIMIT:
                 msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
                 raise MojoError(msg)
+        self.records[record.model] = record
         return mojo

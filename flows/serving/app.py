@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from flows.serving.edge import Edge
+from flows.serving.edge import CLIENT_GONE, Edge
 from flows.serving.openapi import document, page
 from flows.serving.problems import ProblemError
 from flows.serving.service import Service
@@ -61,6 +61,12 @@ async def _no_such(request: Request, error: Exception) -> Response:
     return await _problem(request, problem)
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """It goes nowhere but into the metrics."""
+    del request, error
+    return Response(status_code=CLIENT_GONE)
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     del error
     return await _problem(request, ProblemError(500, "the service has failed: see its log"))
@@ -69,5 +75,6 @@ async def _failed(request: Request, error: Exception) -> Response:
 _HANDLERS: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     ProblemError: _problem,
     HTTPException: _no_such,
+    ClientDisconnect: _gone,
     Exception: _failed,
 }

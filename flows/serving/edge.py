@@ -8,13 +8,14 @@ from itertools import count
 from secrets import token_hex
 
 import msgspec
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.serving.problems import ProblemError
 from flows.serving.service import Service
 
 MOST_HEAD_BYTES = 16_384
+CLIENT_GONE = 499
+"""Not of HTTP, but of nginx: who asked did not wait for the answer."""
 _PROBES = frozenset({"/healthz", "/readyz"})
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
@@ -40,7 +41,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        started, status = time.perf_counter(), 499
+        started, status = time.perf_counter(), CLIENT_GONE
         headers = dict(scope["headers"])
         own = scope["state"]["request_id"] = self._id(headers.get(b"x-request-id", b""))
 
@@ -57,8 +58,6 @@ class Edge:
                 await self._app(scope, receive, sending)
             else:
                 await send_problem(refused, own, sending)
-        except ClientDisconnect:
-            pass
         finally:
             seconds = time.perf_counter() - started
             path = scope["path"] if scope["path"] in self._paths else "other"

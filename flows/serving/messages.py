@@ -78,19 +78,19 @@ class Health(msgspec.Struct, frozen=True):
     detail: str
 
 
-def scored(answer: Answer, unseen: list[str], most_reasons: int) -> Scored:
+def scored(answer: Answer, most_reasons: int) -> Scored:
     """An answer as it is sent, with so many reasons."""
     reasons = [Reason(*one) for one in answer.reasons(most_reasons)] if most_reasons else None
-    return Scored(**answer.as_dict(), unseen=unseen, reasons=reasons)
+    return Scored(**answer.as_dict(), unseen=list(answer.unseen), reasons=reasons)
 
 
 def models_of(scorer: Scorer) -> Models:
-    """What answers now; reads the topic `models`."""
-    in_use, behind = scorer.models, scorer.staleness
+    """What answers now, by what the scorer knows: no log is read for it."""
+    in_use, records, behind = scorer.models, scorer.records, scorer.staleness
     return Models(
         scorer.stream.name,
         [InUse(p, in_use[p], offset, time) for p, (time, offset) in scorer.as_of.items()],
-        {model: scorer.published.of(model) for model in in_use.values() if model is not None},
+        {model: records[model] for model in in_use.values() if model is not None},
         seconds_of(behind),
         behind.records,
         scorer.trouble,

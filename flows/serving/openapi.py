@@ -73,7 +73,7 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
             many,
             errors=_READING,
         ),
-        _Operation("/model", "get", "What answers, and how fresh it is", models, errors=(503,)),
+        _Operation("/model", "get", "What answers, and how fresh it is", models),
         _Operation("/healthz", "get", "503: restart it", health),
         _Operation("/readyz", "get", "503: ask another", health),
         _Operation("/metrics", "get", "For Prometheus", {"type": "string"}),

@@ -11,15 +11,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flows.scorer import FollowError, RequestError, Scorer, StaleError
+from flows.scorer import FollowError, Scorer, StaleError
+from flows.scoring.answer import Answer
+from flows.scoring.requests import RequestError
 from flows.serving.messages import Health, Scored, models_of, scored
 from flows.serving.metrics import Metrics
 from flows.serving.problems import ProblemError, decoded
+from state.durations import Duration
 from state.events import Event
 from state.settings import Serve
 
 T = TypeVar("T")
 MOST_REASONS = 100
+_READY = Duration.parse("1m")
 _SOON = {"retry-after": "1"}
 _LAST = {"connection": "close"}
 _encode = msgspec.json.Encoder().encode
@@ -48,6 +52,10 @@ class Service:
         self._many: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
             list[scorer.stream.request]  # type: ignore[name-defined]
         )
+        of_scorer = scorer.settings
+        least = max(_READY, 2 * of_scorer.checkpoints.every)
+        self._ready_within = of_scorer.scoring.staleness or Duration(least)
+        self._fields = scorer.stream.request.__struct_fields__
         self._timeout_s = settings.timeout / 1e6
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
@@ -68,7 +76,7 @@ class Service:
 
     async def model(self, _: Request) -> Response:
         """`GET /model`."""
-        return _json(_encode(await self._in_thread(partial(models_of, self.scorer))))
+        return _json(_encode(models_of(self.scorer)))
 
     async def health(self, _: Request) -> Response:
         """`GET /healthz`: 503 where only a restart helps."""
@@ -88,28 +96,37 @@ class Service:
         self._thread.shutdown(cancel_futures=True)
 
     def _score(self, body: bytes, most_reasons: int) -> bytes:
-        return _encode(self._scored(decoded(body, self._one), most_reasons, "$"))
+        event = decoded(body, self._one)
+        with self._refusing():
+            answer = self.scorer.score(event)
+        return _encode(self._scored(answer, most_reasons))
 
     def _score_all(self, body: bytes) -> bytes:
         events = decoded(body, self._many)
         if len(events) > self.settings.batch:
             msg = f"batch must have at most {self.settings.batch} requests; got {len(events)}"
             raise ProblemError(413, msg, "$")
-        return _encode([self._scored(event, 0, f"$[{i}]") for i, event in enumerate(events)])
+        with self._refusing():
+            answers = self.scorer.answers(events)
+        return _encode([self._scored(answer, 0) for answer in answers])
 
-    def _scored(self, event: Event, most_reasons: int, path: str) -> Scored:
+    def _scored(self, answer: Answer, most_reasons: int) -> Scored:
+        self.metrics.scored.inc()
+        self.metrics.unseen(answer.unseen)
+        return scored(answer, most_reasons)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Tell what the scorer does not answer as what is wrong with the request."""
         try:
-            answer = self.scorer.score(event)
+            yield
         except RequestError as error:
+            path = "$" if error.row is None else f"$[{error.row}]"
             first = str(error).partition(" ")[0]
-            named = f"{path}.{first}" if first in event.__struct_fields__ else path
+            named = f"{path}.{first}" if first in self._fields else path
             raise ProblemError(422, str(error), named) from error
         except (StaleError, FollowError) as error:
             raise ProblemError(503, str(error), headers=_SOON) from error
-        unseen = self.scorer.unseen(answer)
-        self.metrics.scored.inc()
-        self.metrics.unseen(unseen)
-        return scored(answer, unseen, most_reasons)
 
     def _unready(self) -> str | None:
         scorer = self.scorer
@@ -117,10 +134,12 @@ class Service:
             return "service is ending"
         if not scorer.following:
             return scorer.trouble
-        most, behind = scorer.settings.scoring.staleness, scorer.staleness
-        if most is not None and behind.seconds > most / 1e6:
+        if scorer.unreadable is not None:
+            return scorer.unreadable
+        behind = scorer.staleness
+        if behind.seconds > self._ready_within / 1e6:
             return (
-                f"scorer must be at most {most} behind the log; "
+                f"scorer must be at most {self._ready_within} behind the log; "
                 f"got {behind.seconds:.1f} s and {behind.records} records"
             )
         return None

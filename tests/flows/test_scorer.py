@@ -1,5 +1,6 @@
 """The in-process scorer: what the flow answers, at every point of the log, from any thread."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,18 +11,22 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
 from flows.scorer import FollowError, RequestError, Scorer, StaleError
+from models.logits import logit
 from models.mojo import read_mojo
+from models.offline import Offline
 from operators.journal import Activated, Journal
 from operators.messages import Activation
 from operators.replica import ModelError
-from state.events import HOUR_US
+from operators.shard import RefusedError
+from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, partition_of
 from state.outputs import Prediction
-from state.settings import Decision, Scoring
+from state.settings import Scoring, changed
 from tests.golden.trips import stream
 from tests.golden_log import GOLDEN
 from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
@@ -42,11 +47,16 @@ _FIRST = """
 import sys
 from pathlib import Path
 from models.compiled_kernels import blend
+from models.mojo_glm import score_glm, score_glm_many
+from models.mojo_tree_bytes import parse_tree
+from models.mojo_tree_kernels import score_trees, score_trees_many
 from models.online_kernels import learn
 from state.feature_kernels import observe, read
 from tests.trips_world import World, ask, zone_of
 
-counts = lambda: [len(kernel.signatures) for kernel in (blend, learn, observe, read)]
+kernels = blend, learn, observe, read, parse_tree, score_trees, score_trees_many
+kernels += score_glm, score_glm_many
+counts = lambda: [len(kernel.signatures) for kernel in kernels]
 world = World(Path(sys.argv[1]))
 with world.scorer() as scorer:
     print(counts())
@@ -62,6 +72,42 @@ def world(tmp_path):
     world = World(tmp_path)
     yield world
     world.log.close()
+
+
+_JAVA = """
+import sys
+from pathlib import Path
+from models.registry import Published
+from state.settings import changed
+from tests.trips_world import SETTINGS, World
+
+folder, wanted, fitted = sys.argv[1:]
+world = World(Path(folder), settings=changed(SETTINGS, {"training": {"algorithm": wanted}}))
+world.published.publish(
+    Published(boundary=1, status="rejected", reason="", algorithm=fitted, model="x", sha256="0")
+)
+with world.scorer():
+    print("jpype" in sys.modules and sys.modules["jpype"].isJVMStarted())
+"""
+
+
+def ended(program, *words):
+    """What a process of its own prints: here, other tests have compiled and started Java."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+
+def until(condition):
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def said(answer):
@@ -89,7 +135,7 @@ def test_at_every_offset_it_answers_what_the_flow_then_records(world):
             answers.pop(entry.offset, None)
         assert answers == {offset: recorded[offset] for offset in answers}
         assert {one.model for one in answers.values()} == {None, "gbm-1", "gbm-2"}
-        sides = scorer._replicas[0]._sides
+        sides = scorer._followed[0].replica._sides
         flow = world.lives[0].shard.snapshot()
         assert [sides.active.shard.snapshot(), sides.idle.shard.snapshot()] == [flow, flow]
 
@@ -105,7 +151,7 @@ def test_one_that_is_opened_later_is_where_one_that_followed_is(world):
         with world.scorer() as other:  # of one partition from the head of the log
             assert other.as_of == scorer.as_of
             for p in (0, 1):
-                one, two = scorer._replicas[p]._sides, other._replicas[p]._sides
+                one, two = scorer._followed[p].replica._sides, other._followed[p].replica._sides
                 assert one.active.shard.snapshot() == two.active.shard.snapshot()
 
 
@@ -154,19 +200,45 @@ def test_a_dictionary_and_an_event_are_the_same_request(world):
         ({"time": FIRST_US - 24 * HOUR_US}, r"time must be at most .* behind"),
         ({"distance": object()}, r"object"),
         ({"distance": DEEP}, r"recursion"),
+        ({"zone": b"a"}, r"Expected `str`, got `bytes` - at `\$.zone`"),
+        ({"zone": memoryview(b"a")}, r"Expected `str`, got `memoryview` - at `\$.zone`"),
+        ({"time": 3_976_214_400_000_000}, r"time must be at most 5m ahead of the clock and of the"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_with_its_field_named(world, changes, words):
     world.go(0)
     world.go(1)
     fields = msgspec.to_builtins(ask()) | changes
-    with world.scorer() as scorer, pytest.raises(RequestError, match=words):
-        scorer.score(fields)
+    with world.scorer() as scorer:
+        with pytest.raises(RequestError, match=words):
+            scorer.score(fields)
+        with pytest.raises(RequestError, match=rf"(?s){words}.* in row 1"):
+            scorer.answers([ask(), fields])
+
+
+def test_an_event_may_be_as_far_ahead_as_the_flow_takes_it(world):
+    """Of the clock, or of the newest event where the log's time is ahead of the clock."""
+    now = time.time_ns() // 1000
+    world.go(0)
+    with world.scorer(partitions=[0]) as scorer:
+        assert scorer.score(ask(IN_0, time=now + 4 * MINUTE_US)).probability > 0
+        with pytest.raises(RequestError, match="time must be at most 5m ahead"):
+            scorer.score(ask(IN_0, time=now + 6 * MINUTE_US))
+        replica = scorer._followed[0].replica
+        assert replica.score(ask(IN_0, time=replica.as_of + 4 * MINUTE_US), now=0)
+        with pytest.raises(RefusedError, match="time must be at most 5m ahead"):
+            replica.score(ask(IN_0, time=replica.as_of + 6 * MINUTE_US), now=0)
+
+
+def test_an_event_with_bytes_for_a_text_is_refused(world):
+    with world.scorer() as scorer, pytest.raises(RequestError, match=r"got `bytes` - at `\$.zone`"):
+        scorer.score(ask(b"a"))
 
 
 def test_an_event_of_another_type_is_refused(world):
     other = stream.events[2](id="r", time=FIRST_US, zone="a", fell=1.0)
-    with world.scorer() as scorer, pytest.raises(RequestError, match="must be a Asked; got Rained"):
+    words = "must be a Asked or a dict; got Rained"
+    with world.scorer() as scorer, pytest.raises(RequestError, match=words):
         scorer.score(other)
 
 
@@ -176,6 +248,42 @@ def test_a_partition_that_is_not_followed_is_refused(world):
         assert scorer.score(ask(zones[0])).partition == 0
         with pytest.raises(RequestError, match=r"followed \[0\]; got 1 for zone"):
             scorer.score(ask(zones[1]))
+
+
+def test_a_limit_that_is_reached_though_all_is_well_is_told(world):
+    said_so = []
+    for most in (4.0, 5.0, None):
+        world.scorer(most_staleness=most, on_trouble=said_so.append).close()
+    (line,) = said_so
+    assert line.startswith("scoring.staleness should be at least 5s, checkpoints.every: ")
+    assert line.endswith("got 4 s")
+
+
+@pytest.mark.parametrize("partitions", [[], [2], [-1, 0]])
+def test_partitions_that_there_are_not_are_refused(world, partitions):
+    with pytest.raises(ValueError, match=r"partitions must be some of 0 to 1; got \[.* in Scorer"):
+        world.scorer(partitions=partitions)
+
+
+def test_requests_in_a_batch_are_answered_from_one_point_of_the_log(world):
+    world.go(0, 20)
+    world.go(1)
+    with world.scorer() as scorer:
+
+        def asked():
+            yield ask(IN_0)
+            yield ask(zone_of(1))
+            world.go(0, 90)
+            scorer.advance()
+            yield ask(IN_0)
+
+        answers = scorer.answers(asked())
+        assert answers[0].offset == answers[2].offset
+        assert answers[0].model == answers[2].model
+        assert [said(one) for one in answers] == [
+            said(scorer.score(ask(zone))) for zone in (IN_0, zone_of(1), IN_0)
+        ]
+        assert scorer.answers([]) == []
 
 
 def test_many_requests_come_back_as_a_frame(world):
@@ -204,7 +312,7 @@ def test_many_requests_in_shadow_are_answered_by_the_model_before(world):
         frame = pl.DataFrame([msgspec.to_builtins(ask(IN_0))] * 3)
         assert scorer.score_many(frame).rows(named=True) == [scorer.score(ask(IN_0)).as_dict()] * 3
         assert scorer.models[0] == "gbm-1"
-        assert len(scorer._replicas[0]._differences) == 3 + 1
+        assert len(scorer._followed[0].replica._differences) == 3 + 1
 
 
 def test_a_level_that_only_the_model_knows_is_scored_by_its_name(world):
@@ -213,9 +321,9 @@ def test_a_level_that_only_the_model_knows_is_scored_by_its_name(world):
     zones = mojo.domains[mojo.columns.index("zone")]
     known = next(zone for zone in zones if partition_of(zone.encode(), 2) == 0)
     with world.scorer(partitions=[0]) as scorer:
-        scorer._replicas[0]._activate(Activation(0, "gbm-1", None))
+        scorer._followed[0].replica._activate(Activation(0, "gbm-1", None))
         answer = scorer.score(ask(known))
-        assert scorer.unseen(answer) == ["zone"]
+        assert answer.unseen == {"zone": known}
         names = [column.name for column in stream.columns]
         columns = {name: [value] for name, value in zip(names, answer.vector, strict=True)}
         for zone, is_same in ((known, True), (None, False)):
@@ -223,18 +331,29 @@ def test_a_level_that_only_the_model_knows_is_scored_by_its_name(world):
             assert (answer.offline == float(own)) is is_same
         many = scorer.score_many(pl.DataFrame([msgspec.to_builtins(ask(known))] * 2))
         assert many.rows(named=True) == [answer.as_dict()] * 2
+        # Nothing is learned yet, so the online model says a half: two of the three blended
+        # models are the offline one.
+        with_zone, without = (
+            float(mojo.score_many(mojo.encode(columns | {"zone": [zone]}))[0])
+            for zone in (known, None)
+        )
+        change = 2 / 3 * (logit(with_zone) - logit(without))
+        assert change != 0
+        reason = next(one for one in answer.reasons() if one.column == "zone")
+        assert reason == ("zone", known, pytest.approx(change))
 
 
-def test_the_first_request_and_the_first_event_wait_for_no_compiler(tmp_path):
-    """In a process of its own: here, other tests have compiled."""
-    said = subprocess.run(
-        [sys.executable, "-c", _FIRST, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout.splitlines() == ["[1, 1, 1, 1]", "0.5", "[1, 1, 1, 1]"]
+def test_the_first_request_event_and_model_wait_for_no_compiler(tmp_path):
+    once_each = str([1] * 9)
+    assert ended(_FIRST, tmp_path) == [once_each, "0.5", once_each]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fitted", "starts"),
+    [("gbm", "glm", "False"), ("deeplearning", "gbm", "True"), ("gbm", "xgboost", "True")],
+)
+def test_java_starts_with_the_scorer_if_a_model_needs_it(tmp_path, wanted, fitted, starts):
+    assert ended(_JAVA, tmp_path, wanted, fitted) == [starts]
 
 
 def test_reasons_tell_what_leaving_a_column_out_would_change(world):
@@ -252,6 +371,21 @@ def test_reasons_tell_what_leaving_a_column_out_would_change(world):
         assert values["zone"] in {"a", "a new level"}
 
 
+def test_reasons_asked_for_later_are_of_the_level_that_was_asked_by_its_name(world):
+    """Its number may be another's by then."""
+    with world.scorer(partitions=[0]) as scorer:
+        answer = scorer.score(ask("bay"))
+        assert answer.vector[0] == 0
+        world.go(0)
+        scorer.advance()
+        replica = scorer._followed[0].replica
+        assert replica._sides.active.shard.levels[0].index("bay") == 1
+        row = answer.vector.copy()
+        row[0] = 1
+        assert answer.reasons() == sorted(replica.reasons(row, {}), key=lambda r: -abs(r.change))
+        assert ("zone", "bay") in {(one.column, one.value) for one in answer.reasons()}
+
+
 def test_it_follows_in_the_background_while_threads_score(world):
     stop = threading.Event()
 
@@ -264,7 +398,7 @@ def test_it_follows_in_the_background_while_threads_score(world):
         world.go(0)
         world.go(1)
         deadline = time.monotonic() + 20
-        sides, flow = scorer._replicas[1]._sides, world.lives[1].shard
+        sides, flow = scorer._followed[1].replica._sides, world.lives[1].shard
         while sides.active.shard.position != flow.position and time.monotonic() < deadline:
             stop.wait(0.01)
         stop.set()
@@ -319,7 +453,7 @@ def test_a_new_model_answers_only_after_its_shadow(world):
     world.go(0, 20)
     with world.scorer(settings=with_shadow(3)) as scorer:
         assert scorer.models[0] == "gbm-1"
-        world.go(0, 90)
+        world.go(0)  # at 79 the new one comes; at 106 it is decided upon once more
         scorer.advance()
         own = world.lives[0].shard
         assert own.model == "gbm-2"
@@ -335,6 +469,131 @@ def test_a_new_model_answers_only_after_its_shadow(world):
         assert scorer.differences[0] == pytest.approx((3, away, away))
 
 
+class Breaking(Offline):
+    """A model that fails once it is broken."""
+
+    broken = False
+
+    def predict(self, row):
+        if self.broken:
+            raise ZeroDivisionError
+        return super().predict(row)
+
+
+def test_a_model_that_fails_in_shadow_fails_no_request_and_does_not_take_over(world):
+    world.go(0, 20)
+    request, told = ask(IN_0), []
+    with world.scorer(settings=with_shadow(3), partitions=[0], on_trouble=told.append) as scorer:
+        replica = scorer._followed[0].replica
+        load = replica._load
+
+        def breaking(model, shard):
+            offline = load(model, shard)
+            if model == "gbm-2":
+                offline.__class__, offline.is_compiled = Breaking, False
+            return offline
+
+        replica._load = breaking
+        world.go(0, 90)
+        scorer.advance()
+        answers = [scorer.score(request) for _ in range(3)]
+        Breaking.broken = True
+        try:
+            answers += [scorer.score(request) for _ in range(5)]
+            answers += scorer.answers([request] * 5)
+            scorer.advance()
+            answers.append(scorer.score(request))
+        finally:
+            Breaking.broken = False
+        world.go(0)  # at 106 it is decided upon once more
+        scorer.advance()
+        answers.append(scorer.score(request))
+        assert {answer.model for answer in answers} == {"gbm-1"}
+        assert scorer.trouble == "model gbm-2 must score in shadow: ZeroDivisionError()"
+        assert told == [scorer.trouble]
+        assert scorer._followed[0].replica is replica
+
+
+def test_one_that_begins_anew_keeps_to_the_shadow(world):
+    world.go(0, 20)
+    request = ask(IN_0)
+    with world.scorer(settings=with_shadow(3), partitions=[0]) as scorer:
+        world.go(0, 90)
+        scorer.advance()
+        replica = scorer._followed[0].replica
+        replica.trouble = "for a test"
+        scorer.advance()
+        assert scorer._followed[0].replica is not replica
+        assert [scorer.score(request).model for _ in range(3)] == ["gbm-1"] * 3
+        scorer.advance()
+        assert said(scorer.score(request)) == world.lives[0].shard.predict(request)
+
+
+def test_one_that_begins_anew_after_a_rollback_goes_by_it_at_once(tmp_path):
+    world = World(tmp_path, decided=4)
+    world.go(0, 100)
+    with world.scorer(settings=with_shadow(3), partitions=[0]) as scorer:
+        assert scorer.models[0] == "gbm-2"
+        world.published.roll_back(None, 0)
+        world.go(0, 100)
+        scorer._followed[0]._is_stuck = True
+        scorer.advance()
+        assert scorer.score(ask(IN_0)).model == "gbm-1"
+    world.log.close()
+
+
+def test_whatever_a_new_model_raises_the_old_one_answers_and_following_goes_on(tmp_path):
+    world = World(tmp_path, decided=0)
+    world.rows["gbm-2"] = world.home.artifacts().put(b"no Parquet")
+    world.decide(8)
+    world.go(0, 20)
+    with world.scorer(follow=True) as scorer:
+        world.go(0)
+        until(lambda: scorer.as_of[0][1] == len(world.left[0]))
+        assert scorer.following
+        assert scorer.trouble.startswith("model gbm-2 must be usable: ")
+        assert scorer.score(ask(IN_0)).model == "gbm-1"
+    world.log.close()
+
+
+def test_while_one_partition_begins_anew_the_others_are_followed(world):
+    file = world.home.root / "artifacts" / world.files["gbm-2"]
+    content = file.read_bytes()
+    world.go(0, 20)
+    world.go(1, 140)
+    with world.scorer(follow=True) as scorer:
+        file.write_bytes(b"")
+        scorer._models._forget("gbm-2")
+        world.go(0)
+        until(lambda: scorer._followed[0]._renewal)
+        until(lambda: not scorer._followed[0]._renewal)
+        file.unlink()
+        os.mkfifo(file)  # who reads it waits
+        scorer._followed[0]._again_at = 0.0
+        until(lambda: scorer._followed[0]._renewal)
+        world.go(1)
+        until(lambda: scorer.as_of[1][1] == len(world.left[1]))
+        assert scorer._followed[0]._renewal
+        assert scorer.score(ask(IN_0)).model == "gbm-1"
+        file.write_bytes(content)
+        until(lambda: scorer.trouble is None)
+        assert said(scorer.score(ask(IN_0))) == world.lives[0].shard.predict(ask(IN_0))
+
+
+def test_to_begin_anew_is_tried_less_and_less_often(world):
+    file = world.home.root / "artifacts" / world.files["gbm-2"]
+    world.go(0, 20)
+    with world.scorer(partitions=[0]) as scorer:
+        world.go(0, 90)
+        file.write_bytes(b"")
+        waits = []
+        for _ in range(6):
+            scorer.advance()
+            waits.append(round(scorer._followed[0]._again_at - time.monotonic()))
+            scorer._followed[0]._again_at = 0.0
+        assert waits == [5, 10, 20, 40, 60, 60]
+
+
 def test_a_model_that_cannot_be_used_leaves_the_old_one_until_it_can(world):
     world.go(0, 20)
     file = world.home.root / "artifacts" / world.files["gbm-2"]
@@ -348,7 +607,7 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one_until_it_can(world):
         assert "model gbm-2 must be usable: " in scorer.trouble
         assert said_so[0] == scorer.trouble
         file.write_bytes(content)
-        scorer._heal_at.clear()
+        scorer._followed[0]._again_at = 0.0
         scorer.advance()
         assert scorer.trouble is None
         assert said(scorer.score(ask(IN_0))) == world.lives[0].shard.predict(ask(IN_0))
@@ -376,10 +635,13 @@ def test_what_was_learned_under_another_model_is_no_longer_exact_with_the_next(t
         assert "model gbm-2 must be usable" in scorer.trouble
         for one, content in kept.items():
             one.write_bytes(content)
-        scorer._heal_at.clear()
+        scorer._followed[0]._again_at = 0.0
         scorer.advance()
         assert scorer.trouble is None
-        assert scorer._replicas[0]._sides.active.shard.snapshot() == world.lives[0].shard.snapshot()
+        assert (
+            scorer._followed[0].replica._sides.active.shard.snapshot()
+            == world.lives[0].shard.snapshot()
+        )
 
 
 def test_history_that_is_missing_in_one_partition_does_not_keep_the_others(world):
@@ -398,11 +660,14 @@ def test_history_that_is_missing_in_one_partition_does_not_keep_the_others(world
         assert said_so == [scorer.trouble]
         for one, content in kept.items():
             one.write_bytes(content)
-        scorer._heal_at.clear()
+        scorer._followed[0]._again_at = 0.0
         scorer.advance()
         assert scorer.trouble is None
         assert said_so[1:] == ["events/0 is exact again"]
-        assert scorer._replicas[0]._sides.active.shard.snapshot() == world.lives[0].shard.snapshot()
+        assert (
+            scorer._followed[0].replica._sides.active.shard.snapshot()
+            == world.lives[0].shard.snapshot()
+        )
 
 
 def unreadable(world):
@@ -448,19 +713,25 @@ def test_one_that_follows_by_itself_is_not_advanced_and_not_taken_to_another_pro
             scorer.score(ask())
 
 
-def test_other_settings_of_the_flow_are_trouble_until_they_are_its_own(world):
-    other = msgspec.structs.replace(SETTINGS, decision=Decision(threshold=0.25))
-    with world.scorer(settings=other) as scorer:
+def test_it_goes_by_the_flow_s_settings_from_where_they_hold_on(world):
+    other = changed(SETTINGS, {"decision": {"threshold": 0.01}, "online": {"rate": 1.0}})
+    request = ask(IN_0)
+    world.go(0, 20)
+    with world.scorer(partitions=[0]) as scorer:
+        assert not scorer.score(request).decision
+        world.begin_anew(0, other)
         world.go(0, 20)
         scorer.advance()
-        assert scorer.trouble.startswith(
-            "decision.threshold must be the flow's 0.5; got 0.25 in a scorer of events/0"
-        )
-        for file in world.home.root.glob("checkpoints/0/*"):
-            file.unlink()
-        scorer._compare_at.clear()
+        assert scorer.score(request).decision
+        world.go(0)
         scorer.advance()
-        assert scorer.trouble is None
+        flow = world.lives[0].shard
+        assert said(scorer.score(request)) == flow.predict(request)
+        with world.scorer(partitions=[0]) as later:
+            assert said(later.score(request)) == flow.predict(request)
+        sides = scorer._followed[0].replica._sides
+        copies = [sides.active.shard.snapshot(), sides.idle.shard.snapshot()]
+        assert copies == [flow.snapshot()] * 2
 
 
 def test_a_scorer_that_cannot_be_opened_lets_go_of_the_log(world):
@@ -486,39 +757,58 @@ def test_a_checkpoint_of_another_shape_is_read_once(world):
         scorer.advance()
         path.unlink()
         path.mkdir()  # to read it would fail
-        assert scorer._replicas[0].follower.poll() is None
+        assert scorer._followed[0].replica.follower.poll() is None
         assert scorer.as_of[0][1] == 20
 
 
-def test_each_answer_in_fifty_swaps_is_of_exactly_one_model(world):
+def test_fifty_swaps_are_seen_by_no_request_but_in_the_model(world):
+    """Each time the model is loaded, verified by its rows and bound, while four threads ask."""
     world.go(0, 90)
-    request = ask(IN_0)
-    with world.scorer(partitions=[0]) as scorer:
-        replica, expected = scorer._replicas[0], {}
-        models = ["gbm-1", "gbm-2"]
+    request, models = ask(IN_0), ["gbm-1", "gbm-2"]
+    with world.scorer(partitions=[0], follow=True) as scorer:
+        journal, stop = Journal(world.log, 0), threading.Event()
 
         def swap(i):
-            replica._activate(Activation(i, models[i % 2], None))
+            """From when to when a model came into use that was not in memory."""
+            begin = time.perf_counter()
+            scorer._models._forget(models[i % 2])
+            journal.write(Activated(90, models[i % 2], None), append_time=0)
+            until(lambda: scorer.models[0] == models[i % 2])
+            return begin, time.perf_counter()
 
+        expected = set()
         for i in range(2):
             swap(i)
-            answer = scorer.score(request)
-            expected[answer.model] = (answer.probability, answer.offline, answer.residual)
-        assert expected["gbm-1"] != expected["gbm-2"]
-        stop = threading.Event()
+            expected.add(told(scorer.score(request)))
+        assert len(expected) == 2
 
         def score():
-            found = set()
+            found, taken = set(), []
             while not stop.wait(0.000_2):
+                begin = time.perf_counter()
                 answer = scorer.score(request)
-                found.add((answer.model, answer.probability, answer.offline, answer.residual))
-            return found
+                taken.append((begin, time.perf_counter() - begin))
+                found.add(told(answer))
+            return found, taken
 
         with ThreadPoolExecutor(4) as pool:
             scoring = [pool.submit(score) for _ in range(4)]
+            windows = []
             for i in range(50):
-                swap(i)
-                stop.wait(0.005)
+                stop.wait(0.01)
+                windows.append(swap(i))
             stop.set()
-            found = set().union(*(one.result() for one in scoring))
-        assert found == {(model, *rest) for model, rest in expected.items()}
+            answers, taken = zip(*(one.result() for one in scoring), strict=True)
+        assert set().union(*answers) == expected
+        assert scorer.trouble is None
+    began, took = np.concatenate(taken).T
+    inside = np.zeros(len(took), bool)
+    for begin, end in windows:
+        inside |= (began + took >= begin) & (began <= end)
+    within, outside = (np.quantile(took[one], 0.99) for one in (inside, ~inside))
+    assert min(inside.sum(), (~inside).sum()) > 500
+    assert within < max(5 * outside, 0.005), (within, outside)
+
+
+def told(answer):
+    return answer.model, answer.probability, answer.offline, answer.residual

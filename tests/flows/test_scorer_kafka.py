@@ -4,7 +4,9 @@ import uuid
 
 import pytest
 
+from flows.configuration import ConfigurationError
 from flows.kafka import kafka_log
+from flows.scorer import Scorer
 from operators.journal import Activated, Journal
 from state.settings import settings_from
 from tests.trips_world import World, ask, zone_of
@@ -32,3 +34,14 @@ def test_it_follows_a_log_in_kafka_and_a_rollback_there(broker, tmp_path):
         obeyed = [e for e in Journal(world.log, 0).entries if isinstance(e, Activated)]
         assert [(e.offset, e.model) for e in obeyed if e.rollbacks] == [(100, "gbm-1")]
     world.log.close()
+
+
+def test_a_home_of_another_log_in_kafka_is_refused(broker, tmp_path):
+    settings = tmp_path / "headwater.toml"
+    settings.write_text(
+        'stream = "tests.golden.trips:stream"\nlog = "kafka"\n'
+        f'[kafka]\nbootstrap = "{broker.bootstrap}"\nprefix = "{uuid.uuid4().hex[:8]}."\n'
+    )
+    (tmp_path / "kafka.json").write_bytes(b'{"cluster":"another","prefix":""}')
+    with pytest.raises(ConfigurationError, match=r"home must be of cluster .*'another'"):
+        Scorer.open(settings, home=tmp_path)

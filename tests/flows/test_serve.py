@@ -259,6 +259,14 @@ def test_too_many_at_once_are_asked_to_come_again_and_slow_bodies_are_not_waited
     assert strict.ask("POST", "/score", body, BEARER)[0].status == 200
 
 
+def test_one_who_goes_away_is_not_counted_as_a_failure(strict, asked):
+    half(strict, json.dumps(asked[0]).encode()).close()
+    metrics = ""
+    while 'path="/score",status="499"' not in metrics:
+        metrics = strict.get("/metrics", BEARER)[1].decode()
+    assert 'status="500"' not in metrics
+
+
 @pytest.mark.parametrize("start", [b"", b"\r\n", b"POST /score HT", b"GET /model HTTP/1.1\r\nx: y"])
 def test_a_head_that_does_not_end_is_not_waited_for(strict, start):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as slow:
@@ -271,7 +279,7 @@ def test_one_that_is_too_far_behind_says_so(home, tmp_path, asked):
     root = tmp_path / "home"
     shutil.copytree(home, root)
     (root / "headwater.toml").write_text(
-        f'stream = "quotes"\n{SETTINGS}[scoring]\nstaleness = "1s"\n'
+        f'stream = "quotes"\n{SETTINGS}[scoring]\nstaleness = "1s"\n[checkpoints]\nevery = "1s"\n'
     )
     log = Home(root).log()
     for partition in range(8):

@@ -8,11 +8,13 @@ import threading
 import zipfile
 from pathlib import Path
 
+import jpype
 import numpy as np
 import polars as pl
 import pytest
 
 from models.certificate import LIMIT, PREDICTION, verify
+from models.genmodel import JavaScorer
 from models.mojo import MojoError, read_mojo
 from models.offline import Offline
 
@@ -197,3 +199,92 @@ except RuntimeError as error:
 def test_a_java_that_the_program_runs_already_serves_if_it_has_h2o():
     assert ended(SHARED.format(with_jar=True)) == ["True"]
     assert " ".join(ended(SHARED.format(with_jar=False))) == "class path of the Java in this pr"
+
+
+COLLECTING = """
+import gc, sys, threading
+from pathlib import Path
+import jpype
+import numpy as np
+from models.mojo import read_mojo
+mojo = read_mojo(Path(sys.argv[1]) / "deeplearning.zip")
+many = [[] for _ in range(1_000_000)]  # so that to collect takes its time
+threads = set()
+gc.callbacks.append(lambda *_: threads.add(threading.current_thread().name))
+for _ in range(4):
+    mojo.score(np.zeros(6))
+young, old = jpype.JClass("java.lang.management.ManagementFactory").getGarbageCollectorMXBeans()
+def fill():
+    before = young.getCollectionCount()
+    while young.getCollectionCount() < before + 3:
+        jpype.JDouble[500_000]
+fill()
+threading.Event().wait(0.3)
+gc.collect()
+print(*threads, old.getCollectionCount())
+fill()
+"""
+
+
+def test_neither_collects_the_other_s_garbage_and_the_end_comes_at_any_time():
+    for _ in range(3):
+        assert ended(COLLECTING) == ["MainThread", "0"]
+
+
+PROXY = """
+import gc, sys
+from pathlib import Path
+import jpype
+from models.mojo import read_mojo
+read_mojo(Path(sys.argv[1]) / "xgboost.zip")
+
+@jpype.JImplements("java.lang.Runnable")
+class Told:
+    @jpype.JOverride
+    def run(self):
+        print("ran")
+
+thread = jpype.JClass("java.lang.Thread")(Told())
+gc.collect()
+thread.start()
+thread.join()
+"""
+
+
+def test_java_still_calls_what_the_program_gives_it():
+    assert ended(PROXY) == ["ran"]
+
+
+def test_a_thread_that_ends_leaves_java():
+    mojos = [read_mojo(content(f"{algorithm}.zip")) for algorithm in ALGORITHMS]
+    of_threads = jpype.JClass("java.lang.management.ManagementFactory").getThreadMXBean()
+
+    def score():
+        for mojo in mojos:
+            mojo.score(np.zeros(6))
+
+    def fail():
+        with pytest.raises(MojoError):
+            JavaScorer(b"no archive", "Binomial")
+
+    def run(work):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    run(score)
+    before = of_threads.getThreadCount()
+    for _ in range(20):
+        run(score)
+        run(fail)
+    assert of_threads.getThreadCount() <= before + 1  # one of Java's own may have come
+
+
+def test_a_model_that_is_dropped_is_gone_from_java_too():
+    scorer = JavaScorer(content("deeplearning.zip"), "Binomial")
+    scorer.score(np.zeros(6))
+    left = jpype.JClass("java.lang.ref.WeakReference")(scorer._model)
+    del scorer
+    for _ in range(40):
+        jpype.JDouble[500_000]
+    assert left.get() is None

@@ -3,12 +3,14 @@
 import hashlib
 from concurrent.futures import Future
 
+import jpype
 import numpy as np
 import polars as pl
 import pytest
 
 from flows.scoring.models import Models
 from models.certificate import kept_rows
+from models.genmodel import start_java
 from models.mojo import read_mojo
 from models.registry import Published
 from operators.decisions import PublishedModels
@@ -53,7 +55,7 @@ def published(tmp_path, rows):
     log = SqliteLog(tmp_path / "log")
     log.create("models", 1)
 
-    def publish(away=0.0, of=stream, sha256=None):
+    def publish(away=0.0, of=stream, sha256=None, kept=None):
         artifacts = ArtifactStore(tmp_path / "artifacts")
         frame, predictions = rows
         models = PublishedModels(log)
@@ -61,7 +63,7 @@ def published(tmp_path, rows):
             Published(
                 boundary=1, status="promoted", reason="", algorithm="gbm", model="gbm-1",
                 sha256=sha256 or artifacts.put(CONTENT),
-                rows_sha256=artifacts.put(kept_rows(frame, predictions + away)),
+                rows_sha256=artifacts.put(kept or kept_rows(frame, predictions + away)),
             )
         )  # fmt: skip
         return Models(of, models, artifacts), Shard(of, SETTINGS, 0)
@@ -84,6 +86,7 @@ def test_a_model_that_scores_as_h2o_did_is_bound_to_the_shard(published):
         ({"away": 1e-6}, "predictions must be H2O's within 1e-09; got 1e-06 away"),
         ({"of": other_stream}, "wants column 'zone' that the stream lacks"),
         ({"sha256": hashlib.sha256(b"").hexdigest()}, "must have its file"),
+        ({"kept": b"no Parquet"}, "parquet"),
     ],
 )
 def test_any_other_is_refused_with_the_reason(published, wrong, words):
@@ -118,12 +121,47 @@ def test_a_preload_that_failed_is_tried_again_once_the_model_is_wanted(published
     assert models.offline("gbm-1", shard).model == "gbm-1"
 
 
-@pytest.mark.parametrize("error", [RuntimeError, ModuleNotFoundError])
-def test_a_java_that_cannot_be_had_is_the_models_trouble(published, error):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("no Java"), "no Java"),
+        (TypeError("no array"), "no array"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_whatever_loading_raises_is_the_model_s_trouble(published, error, words):
     models, shard = published()
-    models._loaded["gbm-1"] = Failing(error("no Java"))
-    with pytest.raises(ModelError, match="model gbm-1 must be usable: no Java"):
+    models._loaded["gbm-1"] = Failing(error)
+    with pytest.raises(ModelError, match=f"model gbm-1 must be usable: {words}"):
         models.offline("gbm-1", shard)
+
+
+def test_so_is_what_java_throws(published):
+    models, shard = published()
+    start_java()
+    models._loaded["gbm-1"] = Failing(jpype.JClass("java.lang.OutOfMemoryError")("heap space"))
+    with pytest.raises(ModelError, match=r"gbm-1 must be usable: .*heap space"):
+        models.offline("gbm-1", shard)
+
+
+def test_so_is_a_panic_of_polars_which_is_no_exception(published, monkeypatch):
+    models, shard = published()
+
+    def panic(_):
+        msg = "index out of bounds"
+        raise pl.exceptions.PanicException(msg)
+
+    monkeypatch.setattr(models._artifacts, "get", panic)
+    with pytest.raises(ModelError, match="gbm-1 must be usable: PanicException: index out of"):
+        models.offline("gbm-1", shard)
+
+
+def test_what_was_published_of_a_loaded_model_is_told_without_the_log(published):
+    models, shard = published()
+    assert models.records == {}
+    models.offline("gbm-1", shard)
+    models._published._log.close()
+    assert models.records["gbm-1"].sha256 == SHA256
 
 
 def test_it_has_ended_once_what_was_begun_is_loaded(published):

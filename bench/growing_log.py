@@ -1,0 +1,54 @@
+"""A finished log as it grew: what a scorer beside the flow saw of it, reading by reading."""
+
+from bisect import bisect_left, bisect_right
+
+import msgspec
+
+from operators.decisions import ROLLBACKS
+from operators.journal import TOPIC as JOURNAL
+from operators.journal import Journal
+from state.artifact_chunks import MODELS
+from state.branch_log import BranchLog
+from state.log import EVENTS, Log
+
+
+class _Answered(msgspec.Struct):
+    """The one field of a prediction that is needed here."""
+
+    offset: int
+
+
+class GrowingLog(BranchLog):
+    """One partition of a log that a run has filled; reading it is the log's own.
+
+    Its journal, predictions and events grow where they are told to; the models that were published
+    are all there, and of the other topics there is nothing.
+
+    Args:
+        base: What the run has filled; only ever read.
+        own: Another with the same topics, all empty; takes what is appended here.
+    """
+
+    def __init__(self, base: Log, own: Log) -> None:
+        self._forks_now = {topic: [0] for topic in (EVENTS, JOURNAL, "predictions")}
+        known = {topic: [base.end(topic, 0)] for topic in (MODELS, ROLLBACKS)}
+        super().__init__(base, own, self._forks_now | known)
+        self._decided = [entry.offset for entry in Journal(base, 0).entries]
+        decode = msgspec.json.Decoder(_Answered).decode
+        self._answered: list[int] = []
+        while found := base.read("predictions", 0, len(self._answered)):
+            self._answered += (decode(one.value).offset for one in found)
+
+    @property
+    def passed(self) -> int:
+        """How many events there are."""
+        return self._forks_now[EVENTS][0]
+
+    def grow(self, passed: int) -> None:
+        """From now on it is as when the flow had answered so many events.
+
+        What the journal says of the next one is there already: the flow writes that first.
+        """
+        self._forks_now[JOURNAL][0] = bisect_right(self._decided, passed)
+        self._forks_now[EVENTS][0] = passed
+        self._forks_now["predictions"][0] = bisect_left(self._answered, passed)

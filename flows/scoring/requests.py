@@ -1,0 +1,129 @@
+"""What is asked, as the flow would read it from the log."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from state.events import Event
+from state.field_kinds import declared
+from state.log import partition_of
+from state.stream import Stream
+
+_BYTES = frozenset({bytes, bytearray, memoryview})
+_UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError)
+
+
+class RequestError(ValueError):
+    """A request that the flow would not answer, or that this scorer has no partition for.
+
+    Attributes:
+        row: Which of many; None: it was the only one.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message if row is None else f"{message} in row {row}")
+        self.row = row
+
+
+class Asked(NamedTuple):
+    """A request in its place.
+
+    Attributes:
+        event: As the flow would read it.
+        partition: Of `events`.
+        key: Of the partition.
+    """
+
+    event: Event
+    partition: int
+    key: str
+
+
+class Requests:
+    """Reads requests.
+
+    Args:
+        stream: Whose.
+        count: Of the partitions.
+        followed: Those whose requests can be answered.
+    """
+
+    def __init__(self, stream: Stream, count: int, followed: Collection[int]) -> None:
+        self._request, self._named, self._key = stream.request, stream.key, stream.key_of()
+        self._count, self._followed = count, followed
+        self._of_bytes = {
+            name
+            for name, kinds in declared(stream.request).items()
+            if any(isinstance(kind, msgspec.inspect.BytesType) for kind in kinds)
+        }
+        self._decode = msgspec.json.Decoder(stream.request).decode
+        self._decode_all = msgspec.json.Decoder(list[stream.request]).decode  # type: ignore[name-defined]
+        self._encode = msgspec.json.Encoder().encode
+
+    def read(self, request: Event | Mapping[str, Any], row: int | None = None) -> Asked:
+        """The request, by the way that events go.
+
+        Args:
+            request: An event, or its fields as JSON has them.
+            row: Named by the error.
+
+        Raises:
+            RequestError: The flow would not read it so, or its partition is not followed.
+        """
+        self._check_kind(request, row)
+        try:
+            event = self._decode(self._encode(request))
+        except _UNREADABLE as error:
+            raise RequestError(str(error), row) from None
+        return self._placed(event, row)
+
+    def read_many(self, requests: Sequence[Event | Mapping[str, Any]], first: int) -> list[Asked]:
+        """Each request as `read` has it, in a third of the time.
+
+        Args:
+            requests: Likewise.
+            first: Row of the first.
+
+        Raises:
+            RequestError: As for `read`.
+        """
+        for row, request in enumerate(requests, first):
+            self._check_kind(request, row)
+        try:
+            events = self._decode_all(self._encode(requests))
+        except _UNREADABLE:
+            # Which one it is, is found more easily so than read from the message.
+            return [self.read(request, row) for row, request in enumerate(requests, first)]
+        return [self._placed(event, row) for row, event in enumerate(events, first)]
+
+    def _check_kind(self, request: Event | Mapping[str, Any], row: int | None) -> None:
+        if type(request) is self._request:
+            values: Iterable[Any] = msgspec.structs.astuple(request)
+        elif isinstance(request, dict):
+            values = request.values()
+        else:
+            name = self._request.__name__
+            msg = f"request must be a {name} or a dict; got {type(request).__name__}"
+            raise RequestError(msg, row)
+        if not _BYTES.isdisjoint(map(type, values)):
+            self._check_bytes(request, row)
+
+    def _check_bytes(self, request: Event | Mapping[str, Any], row: int | None) -> None:
+        """Refuse bytes for a text: JSON has them as base64."""
+        fields = msgspec.structs.asdict(request) if isinstance(request, Event) else request
+        for name, value in fields.items():
+            if type(value) in _BYTES and name not in self._of_bytes:
+                msg = f"Expected `str`, got `{type(value).__name__}` - at `$.{name}`"
+                raise RequestError(msg, row)
+
+    def _placed(self, event: Event, row: int | None) -> Asked:
+        key = self._key(event)
+        partition = partition_of(key.encode(), self._count)
+        if partition not in self._followed:
+            msg = (
+                "partition of the request must be one that is followed "
+                f"{sorted(self._followed)}; got {partition} for {self._named} {key!r}"
+            )
+            raise RequestError(msg, row)
+        return Asked(event, partition, key)

@@ -1,0 +1,131 @@
+"""How a batch is answered beside the follower, and what a service says of itself."""
+
+import asyncio
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+
+from flows.serving.problems import ProblemError
+from flows.serving.service import Service
+from state.settings import Serve, changed
+from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    yield world
+    world.log.close()
+
+
+@pytest.fixture
+def serve():
+    """Makes services, and ends them."""
+    made = []
+
+    def of(scorer):
+        made.append(Service(scorer, Serve()))
+        return made[-1]
+
+    yield of
+    for service in made:
+        service.close()
+
+
+def told(answering):
+    """Status and body of an answer."""
+    response = asyncio.run(answering)
+    return response.status_code, json.loads(response.body)
+
+
+def test_a_batch_is_answered_from_one_point_of_the_log_beside_the_follower(world, serve):
+    world.go(0, 10)
+    body = msgspec.json.encode([ask(zone_of(0), id=f"n{i}") for i in range(500)])
+    with world.scorer(partitions=[0], follow=True) as scorer, ThreadPoolExecutor(1) as pool:
+        service, done = serve(scorer), False
+
+        def answer():
+            points = []
+            while not done:
+                answers = json.loads(service._score_all(body))
+                points.append({(one["offset"], one["model"]) for one in answers})
+            return points
+
+        answering = pool.submit(answer)
+        for offset in range(11, len(world.left[0])):
+            world.go(0, offset)
+        done = True
+        points = answering.result()
+    assert len(set().union(*points)) > 3
+    assert [point for point in points if len(point) != 1] == []
+
+
+def test_a_batch_is_refused_by_the_row_and_field_that_is_wrong(world, serve):
+    world.go(0)
+    world.go(1)
+    late = ask(time=FIRST_US - 10**11)
+    with world.scorer() as scorer, pytest.raises(ProblemError) as caught:
+        serve(scorer)._score_all(msgspec.json.encode([ask(), ask(zone_of(1)), late]))
+    assert (caught.value.status, caught.value.field) == (422, "$[2].time")
+    assert caught.value.detail.endswith("in row 2")
+
+
+def test_which_models_answer_is_told_while_the_log_is_away(world, serve):
+    world.go(0)
+    with world.scorer() as scorer:
+        service = serve(scorer)
+        scorer._log.close()  # it would read on from files that are gone
+        shutil.rmtree(world.home.root / "log")
+        status, body = told(service.model(None))
+    assert status == 200
+    assert [one["model"] for one in body["in_use"]] == ["gbm-2", None]
+    assert body["models"]["gbm-2"]["sha256"] == world.files["gbm-2"]
+
+
+def test_one_that_is_behind_is_not_ready_whatever_the_settings_leave_open(world, serve):
+    world.append(0)
+    with world.scorer() as scorer:
+        service = serve(scorer)
+        status, body = told(service.ready(None))
+        assert status == 503
+        assert body["detail"].startswith("scorer must be at most 1m behind the log; got inf s and ")
+        world.go(0)
+        scorer.advance()
+        assert told(service.ready(None)) == (200, {"ok": True, "detail": ""})
+
+
+def test_the_limit_is_not_below_what_the_flow_itself_takes_to_tell(world, serve):
+    world.append(0)
+    slow = changed(SETTINGS, {"checkpoints": {"every": "5m"}})
+    with world.scorer(settings=slow) as scorer:
+        assert "at most 10m behind" in told(serve(scorer).ready(None))[1]["detail"]
+
+
+def test_one_that_cannot_read_its_log_is_not_ready_but_need_not_be_restarted(world, serve):
+    with world.scorer() as scorer:
+        service = serve(scorer)
+        world.go(0, 20)
+        path = world.home.root / f"checkpoints/0/{10**14:015d}-{0:016d}-periodic.ckpt"
+        path.mkdir()
+        scorer.advance()
+        status, body = told(service.ready(None))
+        assert status == 503
+        assert path.name in body["detail"]
+        assert told(service.health(None))[0] == 200
+        path.rmdir()
+        scorer.advance()
+        assert told(service.ready(None))[0] == 200
+
+
+def test_one_whose_new_model_cannot_be_used_is_ready_with_the_old_one(world, serve):
+    world.go(0, 20)
+    with world.scorer(partitions=[0]) as scorer:
+        world.go(0, 90)
+        (world.home.root / "artifacts" / world.files["gbm-2"]).unlink()
+        scorer.advance()
+        status, body = told(serve(scorer).ready(None))
+    assert status == 200
+    assert "model gbm-2 must be usable" in body["detail"]
