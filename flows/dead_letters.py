@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, get_args
 
-from flows.foreign import event_or_letter
+from flows.foreign import event_or_letter, size_of
 from state.batches import batches
 from state.ingested import LETTERS, Intake, Sourced, again_of, decode_letter, positions_of
 from state.log import EVENTS, Log, OffsetError, UnknownTopicError, newest_append_time
@@ -24,7 +24,7 @@ class Again(NamedTuple):
     Attributes:
         events: Became events.
         letters: Are about foreign records that were refused anew.
-        gone: Hold their record in part only, and `events` no longer holds it; they stay open.
+        gone: Hold their record in part only, and `events` does not hold it.
     """
 
     events: int
@@ -40,7 +40,8 @@ class Letter(NamedTuple):
         offset: There.
         append_time: Microseconds UTC.
         content: What it says.
-        is_open: Whether the record was not appended again since.
+        is_open: Whether it can still be tried: no letter of its partition and reason was that comes
+            after it. One that holds a foreign record in part only stays open.
     """
 
     partition: int
@@ -63,7 +64,7 @@ def letters_of(log: Log) -> Iterator[Letter]:
             for record in log.read(LETTERS, partition, offset, max_records=most):
                 content = decode_letter(record.value)
                 next_open = positions.get(again_of(partition, content), 0)
-                is_open = record.offset >= next_open
+                is_open = record.offset >= next_open or _is_stump(content)
                 yield Letter(partition, record.offset, record.append_time, content, is_open)
                 offset = record.offset + 1
 
@@ -76,7 +77,7 @@ def append_again(
     A foreign record is mapped anew, and refused anew it is a dead letter anew. A record of `events`
     is appended with the same bytes, and the run that reads it judges it anew. Either way its first
     dead letter is done with: the same call does nothing more, wherever it was cut off before.
-    Appended they are as if they came with the newest event.
+    Appended they are as if they came with the newest event. What is not there whole is left out.
 
     Args:
         log: Where.
@@ -93,6 +94,8 @@ def append_again(
 
     def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter | None:
         content = letter.content
+        if _is_stump(content):
+            return None
         if content.topic:
             return event_or_letter(mapper, _foreign(content), letter.offset)
         raw = content.raw
@@ -110,8 +113,8 @@ def append_again(
         nonlocal gone
         for letter in letters_of(log):
             source = again_of(letter.partition, letter.content)
-            is_next = letter.offset >= (intake.position(source) or 0)
-            if is_next and letter.content.reason in reasons:
+            is_left = letter.offset >= (intake.position(source) or 0) or _is_stump(letter.content)
+            if is_left and letter.content.reason in reasons:
                 made = became(letter)
                 if made is None:
                     gone += 1
@@ -124,6 +127,11 @@ def append_again(
         letters += new_letters
     intake.settle()
     return Again(events, letters, gone)
+
+
+def _is_stump(letter: DeadLetter) -> bool:
+    """Whether it is all that is left of a foreign record that was too large for it."""
+    return bool(letter.topic) and size_of(letter.raw, letter.key, letter.headers) < letter.size
 
 
 def _foreign(letter: DeadLetter) -> Foreign:

@@ -44,7 +44,7 @@ def mapper_of(settings: Settings, stream: Stream) -> Mapper:
 def event_or_letter(
     mapper: Mapper, record: Foreign, again: int | None = None
 ) -> tuple[bytes, bytes] | DeadLetter:
-    """What becomes of a foreign record.
+    """What becomes of a foreign record; of one over 8 MiB a letter holds a part only.
 
     Args:
         mapper: Tells.
@@ -65,7 +65,7 @@ def event_or_letter(
         became.detail[:500],
         record.partition,
         record.offset,
-        len(raw),
+        size_of(raw, record.key, record.headers),
         raw[:room],
         record.topic,
         record.timestamp,
@@ -73,6 +73,12 @@ def event_or_letter(
         headers,
         again,
     )
+
+
+def size_of(value: bytes, key: bytes, headers: Mapping[str, bytes]) -> int:
+    """What a foreign record takes, in bytes."""
+    named = sum(len(name.encode()) + len(content) for name, content in headers.items())
+    return len(value) + len(key) + named
 
 
 def _fitting(headers: Mapping[str, bytes], room: int) -> dict[str, bytes]:
@@ -94,7 +100,7 @@ class ForeignIngest:
         settings: Where the topics are, and whether to wait for more.
         mapper: Of these topics.
         log: With all its own topics.
-        say: Told in a line how far it is.
+        say: Told in a line how far it is, and whose clock is off.
 
     Raises:
         LogError: The log or the topics are not as they must be.
@@ -107,9 +113,9 @@ class ForeignIngest:
         with needing_kafka():
             from flows.kafka import foreign_topics  # noqa: PLC0415 - needs an extra
 
-        self._intake = Intake(log)
+        self._intake = Intake(log, mapper.digest)
         self._topics = foreign_topics(
-            settings, self._mapper.topics, self._intake.position, microseconds_now
+            settings, self._mapper.topics, self._intake.position, microseconds_now, say
         )
         self._records = self._events = self._letters = self._told = 0
         self._settled_at = self._looked_at = float("-inf")

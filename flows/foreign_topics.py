@@ -6,8 +6,16 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    Message,
+    TopicPartition,
+)
 
+from flows.broker_clocks import BrokerClocks
 from state.append_time import LOOKAHEAD, append_time
 from state.kafka_cluster import Cluster, Waiting, passes
 from state.kafka_topics import Topics
@@ -41,6 +49,7 @@ class _Partition:
         self.next = start
         self.size = 0
         self.ended = False
+        self.ended_after: int | None = None
         self.paused = False
         self.time = 0
 
@@ -67,6 +76,7 @@ class ForeignTopics:
         topics: Kafka's names.
         position: Where to go on in a partition, None: at its beginning.
         now: The time, microseconds UTC.
+        clocks: Compared with this time.
         skip_lost: Go on where a partition begins, if what is asked for was dropped.
 
     Raises:
@@ -79,11 +89,12 @@ class ForeignTopics:
         topics: Iterable[str],
         position: Callable[[str], int | None],
         now: Callable[[], int],
+        clocks: BrokerClocks,
         *,
         skip_lost: bool,
     ) -> None:
         self._cluster, self._names, self._position = cluster, list(topics), position
-        self._now, self._skip_lost = now, skip_lost
+        self._now, self._clocks, self._skip_lost = now, clocks, skip_lost
         self._asking = cluster.consumer({})
         self._topics = Topics(cluster, self._asking, 1)
         self._consumer: Consumer = cluster.consumer({"fetch.wait.max.ms": 50})
@@ -91,6 +102,8 @@ class ForeignTopics:
         self._ready: list[tuple[int, _Name]] = []
         self._unready: set[_Name] = set()
         self._waiting: Waiting | None = None
+        self._led: dict[_Name, str] = {}
+        self._emptied_at: int | None = None
         self.look()
 
     def look(self) -> None:
@@ -99,15 +112,15 @@ class ForeignTopics:
         Raises:
             LogError: It is, or a topic is.
         """
-        led = {
+        self._led = {
             (topic, partition): place.leader
             for topic in self._names
             for partition, place in enumerate(self._topics.places(topic))
         }
-        lost = [f"{topic}/{partition}" for (topic, partition), leader in led.items() if not leader]
+        lost = [f"{name[0]}/{name[1]}" for name, leader in self._led.items() if not leader]
         if lost:
             self._cluster.say(f"Waiting for a broker that leads {', '.join(lost)}")
-        new = [name for name in led if name not in self._partitions]
+        new = [name for name in self._led if name not in self._partitions]
         for name in new:
             self._partitions[name] = _Partition(name, self._start(name))
             self._unready.add(name)
@@ -184,6 +197,7 @@ class ForeignTopics:
     def _fetch(self, seconds: float) -> None:
         messages = self._consumer.consume(_MOST, seconds)
         now = self._now()
+        newest: dict[_Name, tuple[Message, int | None]] = {}
         for message in messages:
             name = message.topic() or "", message.partition() or 0
             error = message.error()
@@ -198,13 +212,28 @@ class ForeignTopics:
                 partition.next = record.offset + 1
                 partition.fetched.append(record)
                 partition.size += _size(record)
-                partition.ended = False
+                first = newest.get(name)
+                newest[name] = message, first[1] if first else partition.ended_after
+                partition.ended, partition.ended_after = False, None
             else:
-                partition.ended = True
+                partition.ended, partition.ended_after = True, self._emptied_at
             if name in self._unready:
                 self._judge(partition, now)
             self._pause(partition)
+        self._compare_clocks(newest, now)
+        # All that had come is given now, so what is given next comes later.
+        self._emptied_at = now if len(messages) < _MOST else None
         self._wait_for(self._blocking())
+
+    def _compare_clocks(self, newest: dict[_Name, tuple[Message, int | None]], now: int) -> None:
+        """By the newest records; those of a partition that had ended were appended since."""
+        for name, (message, ended_after) in newest.items():
+            kind, timestamp_ms = message.timestamp()
+            if kind == TIMESTAMP_LOG_APPEND_TIME:
+                stamped = timestamp_ms * 1000
+                since = stamped if ended_after is None else ended_after
+                place = f"{name[0]}/{name[1]}"
+                self._clocks.compare(self._led[name], place, stamped, since, now)
 
     def _wait_for(self, blocking: list[_Name]) -> None:
         """Have patience with partitions, whatever comes from the others meanwhile."""

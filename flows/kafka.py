@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from flows.broker_clocks import BrokerClocks
 from flows.configuration import ConfigurationError
 from flows.foreign_topics import ForeignTopics
 from operators.decisions import ROLLBACKS
@@ -66,14 +67,21 @@ def foreign_topics(
     topics: Iterable[str],
     position: Callable[[str], int | None],
     now: Callable[[], int],
+    say: Callable[[str], None],
 ) -> ForeignTopics:
     """Foreign topics in the cluster that the settings name; it raises more than `kafka_log`."""
+    cluster, skip_lost = foreign_cluster(settings), settings.ingest.skip_lost
+    clocks = BrokerClocks(settings.clock.tolerance, settings.clock.span, say)
+    return ForeignTopics(cluster, topics, position, now, clocks, skip_lost=skip_lost)
+
+
+def foreign_cluster(settings: Settings) -> Cluster:
+    """The cluster that has the foreign topics; errors as for `kafka_log`."""
     ingest, kafka = settings.ingest, settings.kafka
     if ingest.bootstrap:
         kafka = replace(kafka, bootstrap=ingest.bootstrap, options=ingest.options)
     with _configuring():
-        cluster = _cluster(kafka)
-    return ForeignTopics(cluster, topics, position, now, skip_lost=ingest.skip_lost)
+        return _cluster(kafka)
 
 
 class _Log(msgspec.Struct, frozen=True):

@@ -48,6 +48,7 @@ class Ingested(msgspec.Struct, frozen=True):
         digest: Of their keys and values.
         letters: The end of ingest's dead letters of records before these positions.
         version: Of the entry.
+        mapping: Digest of what the records were mapped by; empty: not known.
     """
 
     positions: dict[str, int]
@@ -56,6 +57,7 @@ class Ingested(msgspec.Struct, frozen=True):
     digest: str
     letters: int
     version: int = 1
+    mapping: str = ""
 
 
 _decode = msgspec.json.Decoder(Ingested).decode
@@ -106,6 +108,7 @@ class _Lane:
         )
         self.positions = dict(newest.positions) if newest else {}
         self.letters = newest.letters if newest else 0
+        self.mapping = newest.mapping if newest else ""
 
 
 class Intake:
@@ -113,13 +116,15 @@ class Intake:
 
     Args:
         log: All topics are there.
+        mapping: Digest of what the records are mapped by.
 
     Raises:
-        IngestError: The log was made before there was ingest of foreign topics.
+        IngestError: The log was made before there was ingest of foreign topics, or what another
+            mapping was killed at is not finished.
     """
 
-    def __init__(self, log: Trimmable) -> None:
-        self._log = log
+    def __init__(self, log: Trimmable, mapping: str) -> None:
+        self._log, self._mapping = log, mapping
         partitions = log.partitions(EVENTS)
         self._letters_in = log.partitions(LETTERS) - 1
         if self._letters_in != partitions:
@@ -134,6 +139,7 @@ class Intake:
         log.append(LETTERS, self._letters_in, ())
         self._lanes = [_Lane(log, partition) for partition in range(partitions)]
         self._positions = _least(lane.positions for lane in self._lanes)
+        self._check_mapping()
         self._letters = min(lane.letters for lane in self._lanes)
         self._letters_end = log.end(LETTERS, self._letters_in)
         self._buried = set(self._unsettled())
@@ -179,6 +185,24 @@ class Intake:
             if any(lane.positions.get(s, -1) < n for s, n in self._positions.items()):
                 self._announce(partition, [])
 
+    def _check_mapping(self) -> None:
+        """Refuse to read again by another mapping what some partitions have and others lack.
+
+        What becomes of a record tells its partition, and so whether it is there already.
+        """
+        for lane in self._lanes:
+            if lane.mapping in {"", self._mapping}:
+                continue
+            for source, offset in lane.positions.items():
+                least = self._positions.get(source, 0)
+                if offset > least:
+                    msg = (
+                        "ingest.topics must stay as they were until all that was read by them is "
+                        f"in each partition of {EVENTS}; got others with {source} at {offset} in "
+                        f"one and {least} in another: run `headwater ingest` once with the old ones"
+                    )
+                    raise IngestError(msg)
+
     def _bury(self, letters: list[Entry]) -> None:
         if letters:
             with _alone(f"{LETTERS}/{self._letters_in}"):
@@ -192,7 +216,14 @@ class Intake:
         lane = self._lanes[partition]
         known = lane.positions
         positions = known | {s: max(n, known.get(s, 0)) for s, n in self._positions.items()}
-        entry = Ingested(positions, lane.end, len(entries), _digest(entries), self._letters)
+        entry = Ingested(
+            positions,
+            lane.end,
+            len(entries),
+            _digest(entries),
+            self._letters,
+            mapping=self._mapping,
+        )
         announced = [Entry(self._time, b"", _encode(entry))]
         with _alone(f"{EVENTS}/{partition}"):
             self._log.append_all(
@@ -200,7 +231,7 @@ class Intake:
             )
         lane.sequence += 1
         lane.end += len(entries)
-        lane.positions, lane.letters = positions, self._letters
+        lane.positions, lane.letters, lane.mapping = positions, self._letters, self._mapping
         if lane.sequence % _TRIM_EVERY == 0:
             with suppress(LogError):  # the next one trims what this one did not
                 self._log.trim(INGESTED, partition, lane.sequence - _KEEP)

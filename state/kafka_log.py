@@ -62,7 +62,7 @@ class KafkaLog:
         role_of: Callable[[str, int], str] = lambda topic, _: topic,
         msgpack: bool = False,
         keep_s: Mapping[str, float] = {},
-        named_within_s: float = 10.0,
+        named_within_s: float = 25.0,
     ) -> None:
         self._named_within_s, self._msgpack = named_within_s, msgpack
         self._cluster, self._prefix = cluster, prefix
@@ -88,8 +88,7 @@ class KafkaLog:
         try:
             found = self.partitions(topic)
         except UnknownTopicError:
-            self._topics.create(self._prefix + topic, partitions)
-            found = self.partitions(topic)
+            found = self._counts[topic] = self._topics.create(self._prefix + topic, partitions)
         if found != partitions:
             message = f"partitions must be {found} as made; got {partitions} for topic {topic!r}"
             raise ValueError(message)

@@ -50,7 +50,7 @@ class Probe:
                     elif error.code() == _EOF:
                         return records
                     else:
-                        _refuse(self._cluster, place, error)
+                        refuse(self._cluster, place, error)
                     waiting = Waiting(self._cluster, f"read {place}")
                 waiting.go_on()
         return records
@@ -155,7 +155,7 @@ class Cursor:
         if error.code() == _EOF:
             self._ended_at = message.offset() or 0
         else:
-            _refuse(self._cluster, self._place, error)
+            refuse(self._cluster, self._place, error)
 
     @property
     def last(self) -> Found | None:
@@ -163,7 +163,13 @@ class Cursor:
         return None if self._newest is None else found(self._newest)
 
 
-def _refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
+def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
+    """Raise what a reader was told instead of a record, unless it will pass.
+
+    Raises:
+        OffsetError: What is read next is gone.
+        LogError: It must not be read.
+    """
     if error.code() in _CUT:
         msg = f"log must still hold what is read next; got '{error.str()}' in {place}: was it cut?"
         raise OffsetError(msg)

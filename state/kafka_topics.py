@@ -94,8 +94,8 @@ class Topics:
             return None
         raise KafkaException(topic.error)
 
-    def create(self, name: str, partitions: int) -> None:
-        """Make a topic; nothing is done if it is there."""
+    def create(self, name: str, partitions: int) -> int:
+        """Make a topic, nothing is done if it is there; how many partitions it has."""
         config = config_of(self._replication)
         new = NewTopic(name, partitions, self._replication, config=config)
         with self._administering(f"make topic {name!r}"):
@@ -105,19 +105,17 @@ class Topics:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        self._await(name)
+        return self._await(name)
 
-    def _await(self, name: str) -> None:
-        """Brokers hear of a new topic one after the other."""
+    def _await(self, name: str) -> int:
+        """Brokers hear of a new topic one after the other: to ask again may be to ask another."""
         waiting = Waiting(self._cluster, f"see topic {name!r}")
         while True:
             try:
-                self.partitions(name)
+                return self.partitions(name)
             except UnknownTopicError:
                 self._asking.poll(_RECHECK_S)
                 waiting.go_on()
-            else:
-                return
 
     def delete_before(self, place: TopicPartition) -> None:
         """Delete the records of a partition that lie before an offset of Kafka's."""

@@ -20,7 +20,7 @@ _FENCED = frozenset(
 
 
 class FencedError(LogError):
-    """Another writer has taken over; this one must stop."""
+    """Another writer has taken over, or Kafka gave this one up; it must stop."""
 
 
 class ForgottenError(LogError):
@@ -87,7 +87,7 @@ class Writer:
         aborts what was left open and finds the end.
 
         Raises:
-            FencedError: Another writer has taken over.
+            FencedError: Another writer has taken over, or the transaction took too long.
             ForgottenError: Kafka forgot this one; nothing was written.
             LogError: Kafka does not take them.
         """
@@ -130,7 +130,11 @@ class Writer:
         """The error of ours that an error of Kafka's is; no other call succeeds after it."""
         if error.code() in _FENCED:
             other = self._successor(part, self._partition)
-            who = f"{other}, which lives" if other else "one that has not written yet"
+            # Kafka fences off a writer of a transaction that took too long in the same way.
+            unknown = (
+                "one that has not written yet, or by Kafka for a transaction that took too long"
+            )
+            who = f"{other}, which lives" if other else unknown
             self._broken = FencedError(
                 f"writer {self._id} must be the only one; got fenced off by {who}: "
                 f"this one ({self._me}) has stopped"

@@ -10,6 +10,7 @@ itself.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -89,6 +90,9 @@ class Mapper:
         stream: Whose events.
         topics: Mappings; of one topic the first that fits a record is taken.
 
+    Attributes:
+        digest: Of the mappings: with another the same records may become something else.
+
     Raises:
         ValueError: A mapping names something that is not there; the message has its path.
     """
@@ -97,6 +101,8 @@ class Mapper:
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._key = stream.key
         self._rules: dict[str, list[_Rule]] = {}
+        topics = list(topics)
+        self.digest = _digest(topics)
         events = {str(event.__struct_config__.tag): event for event in stream.events}
         for i, topic in enumerate(topics):
             where = f"ingest.topics[{i}]"
@@ -156,6 +162,11 @@ class Mapper:
             return Refused("invalid", wrong)
         key = b"" if self._key is None else getattr(checked, self._key).encode()
         return key, raw
+
+
+def _digest(topics: list[ForeignTopic]) -> str:
+    written = msgspec.json.encode(topics, order="deterministic")
+    return blake2b(written, digest_size=8).hexdigest()
 
 
 def _rule(event: type[Event], topic: ForeignTopic, where: str) -> _Rule:

@@ -57,8 +57,9 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
         detail: Why, as a sentence.
         partition: Of the record in `events`, or in `topic`.
         offset: Of the record in `events`, where it stays whole, or in `topic`.
-        size: Of the raw record, in bytes.
-        raw: The first 64 KiB of it (base64 in JSON); of a foreign record all, up to 8 MiB.
+        size: Of the raw record, in bytes; of a foreign one with its key and headers.
+        raw: The first 64 KiB of it (base64 in JSON); of a foreign record all, up to 8 MiB together
+            with key and headers.
         topic: The foreign topic whose record became no event; empty: `events`.
         timestamp: The foreign record's own (µs).
         key: The foreign record's.

@@ -1,6 +1,8 @@
 """`headwater clocks`: whose clock is wrong, and by how much."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +13,11 @@ from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import load_settings
 from flows.foreign import microseconds_now
 from flows.home import environment_home
+from flows.logs import needing_kafka
 from state.durations import Duration
 from state.events import DAY_US, SECOND_US
 from state.log import EVENTS, newest_append_time
+from state.settings import Settings
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -34,18 +38,33 @@ def _run(arguments: Namespace) -> int:
     until = None if arguments.until is None else _us(arguments.until.timestamp())
     clocks = clocks_of(log, settings.clock.tolerance, since, until)
     log.close()
-    if not clocks:
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    if clocks:
+        console.print(_table(clocks, settings.clock.notice))
+        say(f"The newest record was appended {_from_now(newest)}.")
+    else:
         console.print("No events in that time.")
-        return 0
-    console.print(_table(clocks, settings.clock.notice))
-    behind = microseconds_now() - newest
-    console.print(
-        f"The newest record was appended {_seconds(abs(behind))} "
-        f"{'before' if behind >= 0 else 'after'} this machine's time.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    if settings.ingest.topics:
+        _tell_brokers(settings, say)
     return 0
+
+
+def _tell_brokers(settings: Settings, say: Callable[[str], None]) -> None:
+    """A line on the clock of each broker with foreign topics, and one more where it is ahead."""
+    with needing_kafka():
+        from flows.broker_clocks import BrokerClocks, newest_of  # noqa: PLC0415 - needs an extra
+        from flows.kafka import foreign_cluster  # noqa: PLC0415
+
+    topics = {topic.topic: None for topic in settings.ingest.topics}
+    clocks = BrokerClocks(settings.clock.tolerance, settings.clock.span, say)
+    for broker, place, time in newest_of(foreign_cluster(settings), topics):
+        say(f"Kafka's broker {broker} stamped its newest record, in {place}, {_from_now(time)}.")
+        clocks.compare(broker, place, stamped=time, since=time, now=microseconds_now())
+
+
+def _from_now(time: int) -> str:
+    behind = microseconds_now() - time
+    return f"{_seconds(abs(behind))} {'before' if behind >= 0 else 'after'} this machine's time"
 
 
 def _table(clocks: list[SourceClock], notice: Duration) -> Table:
@@ -80,7 +99,8 @@ CLOCKS = Verb(
         "For each source of events the least lag, append time less event time: below zero its "
         "clock is ahead, by that much at least. Events further ahead than `clock.tolerance` were "
         "quarantined. A clock that is behind looks like a slow way: see whether the least lag of "
-        "one source is much above the others'."
+        "one source is much above the others'. Where foreign topics are ingested, also the newest "
+        "time that each of their brokers gave a record, and whether that is ahead of this machine."
     ),
     examples="""\
   headwater clocks

@@ -68,11 +68,12 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
     settings = load_settings()
     stream = find_stream(settings.stream)
     with refusing():
-        mapper, intake = mapper_of(settings, stream), Intake(log)
+        mapper = mapper_of(settings, stream)
+        intake = Intake(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)
     Console().print(
         f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "
-        "again" + (f"; {gone:,} left out: {EVENTS} no longer holds their records" if gone else ""),
+        "again" + (f"; {gone:,} left out: their records are no longer there whole" if gone else ""),
         highlight=False,
         soft_wrap=True,
     )

@@ -1,13 +1,18 @@
 """`headwater dead-letters` and `headwater clocks` on the embedded log."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from flows.__main__ import main
+from flows.configuration import find_stream, load_settings
+from flows.foreign import event_or_letter, mapper_of
 from flows.home import Home
 from state.events import HOUR_US, SECOND_US
 from state.log import EVENTS, Entry
+from state.mapping import Foreign
 
 START_US = 1_767_225_600_000_000
 
@@ -103,7 +108,40 @@ def test_a_large_record_that_is_gone_keeps_no_other_from_its_try(home, capsys):
     log.close()
     assert main(["dead-letters", "--again", "--reason", "invalid"]) == 0
     said = capsys.readouterr().out
-    assert "2 appended to events, 0 refused again; 1 left out: events no longer holds" in said
+    assert "2 appended to events, 0 refused again; 1 left out: their records are no longer" in said
+
+
+@pytest.mark.parametrize("big", ["value", "key", "header"])
+def test_a_foreign_record_that_was_cut_is_not_tried_as_a_stump(home, capsys, big):
+    with Path("headwater.toml").open("a") as settings:
+        settings.write('[[ingest.topics]]\ntopic = "t"\nevent = "trade"\n')
+    mapper = mapper_of(load_settings(), find_stream("quotes"))
+    large = b"x" * 9 * 2**20
+    whole, cut = (
+        event_or_letter(mapper, Foreign("t", 0, n, 0, key, headers, value))
+        for n, key, headers, value in (
+            (0, b"", {}, b"{}"),
+            (
+                1,
+                large * (big == "key"),
+                {"h": large * (big == "header")},
+                b"{}" + large * (big == "value"),
+            ),
+        )
+    )
+    log = home.log()
+    encoded = [Entry(0, b"", msgspec.json.encode(letter)) for letter in (cut, whole)]
+    log.append("dead_letters", 2, encoded)
+    log.close()
+    for _ in range(2):
+        assert main(["dead-letters", "--again", "--reason", cut.reason, "--reason", "invalid"]) == 0
+        said = capsys.readouterr().out
+        assert "1 refused again; 1 left out: their records are no longer there whole" in said
+    _, letters = counts(capsys)
+    foreign = [one for one in letters if one["content"].get("topic")]
+    # Of 0 it is the newest, which it got when it was tried.
+    assert {one["content"]["offset"] for one in foreign if one["is_open"]} == {0, 1}
+    assert len(foreign) == 4
 
 
 @pytest.mark.parametrize("reason", ["duplicate", "late"])

@@ -107,34 +107,40 @@ def test_a_log_out_of_reach(tmp_path, words):
 
 @pytest.fixture
 def site(tmp_path, broker):
-    """A home on the broker, with events to read and a foreign topic to follow."""
-    prefix, topic = f"{uuid.uuid4().hex[:8]}.", f"foreign.{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
-    producer = Producer({"bootstrap.servers": broker.bootstrap})
-    producer.produce(topic, b"no event")
-    producer.flush()
-    log = KafkaLog(Cluster(broker.bootstrap, {}), prefix=prefix, writer="fill")
-    create_topics(log, stream.partitions)
-    append_history(log, Market(seed=3, rate_per_s=1.2).events(0.05), stream.peek())
-    home = tmp_path / "home"
-    home.mkdir()
-    mapping = MAPPING.format(bootstrap=broker.bootstrap, topic=topic)
-    (home / "headwater.toml").write_text(
-        f'stream = "quotes"\nlog = "kafka"\nfollow = true\n{EXTERNAL}[kafka]\n'
-        f'bootstrap = "{broker.bootstrap}"\nprefix = "{prefix}"\npatience = "3s"\n{mapping}'
-    )
-    yield home, log
-    log.close()
+    """Makes homes on the broker, each with events to read and a foreign topic to follow."""
+    logs = []
+
+    def make(name):
+        prefix, topic = f"{uuid.uuid4().hex[:8]}.", f"foreign.{uuid.uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        producer.produce(topic, b"no event")
+        producer.flush()
+        logs.append(KafkaLog(Cluster(broker.bootstrap, {}), prefix=prefix, writer="fill"))
+        create_topics(logs[-1], stream.partitions)
+        append_history(logs[-1], Market(seed=3, rate_per_s=1.2).events(0.05), stream.peek())
+        home = tmp_path / name
+        home.mkdir()
+        mapping = MAPPING.format(bootstrap=broker.bootstrap, topic=topic)
+        (home / "headwater.toml").write_text(
+            f'stream = "quotes"\nlog = "kafka"\nfollow = true\n{EXTERNAL}[kafka]\n'
+            f'bootstrap = "{broker.bootstrap}"\nprefix = "{prefix}"\npatience = "10s"\n{mapping}'
+        )
+        return home, logs[-1]
+
+    yield make
+    for log in logs:
+        log.close()
 
 
 @pytest.fixture
-def start(site):
+def start():
     """Starts flows that end with the test."""
     started = []
 
-    def group(shape, words):
-        started.append(Group(site[0], shape, words))
+    def group(home, shape, words):
+        started.append(Group(home, shape, words))
         return started[-1]
 
     yield group
@@ -144,39 +150,49 @@ def start(site):
 
 
 def until(condition, group):
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not condition():
         assert not group.ended(), group.output()
         assert time.monotonic() < limit, group.output()
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [(ALONE, MAIN), (ALONE, RUN), (Shape(1, 2), ()), (ALONE, TRAIN), (ALONE, FOREIGN)],
-    ids=["main", "run", "main of two", "train", "ingest"],
-)
-def test_a_broker_that_is_lost_in_mid_run(site, start, broker, shape, words):
-    _, log = site
-    group = start(shape, words)
-    begun = {
-        TRAIN: lambda: "Waiting for boundaries" in group.output(),
-        FOREIGN: lambda: log.end("dead_letters", stream.partitions),
-    }
-    until(begun.get(words, lambda: log.end("predictions", 7)), group)
-    broker.pause()
+FLOWS = {
+    "main": (ALONE, MAIN),
+    "run": (ALONE, RUN),
+    "main of two": (Shape(1, 2), ()),
+    "train": (ALONE, TRAIN),
+    "ingest": (ALONE, FOREIGN),
+}
+
+
+@pytest.mark.timeout(600)
+def test_a_broker_that_is_lost_in_mid_run(site, start, broker):
+    groups = []
+    for name, (shape, words) in FLOWS.items():
+        home, log = site(name)
+        group = start(home, shape, words)
+        begun = {
+            "train": lambda group=group: "Waiting for boundaries" in group.output(),
+            "ingest": lambda log=log: log.end("dead_letters", stream.partitions),
+        }
+        until(begun.get(name, lambda log=log: log.end("predictions", 7)), group)
+        groups.append(group)
+    broker.kill()
     try:
-        for line in lines_of(group):
-            assert f"Kafka at {broker.bootstrap} must answer within 3 s" in line
+        for group in groups:
+            for line in lines_of(group):
+                assert f"Kafka at {broker.bootstrap} must answer within 10 s" in line
     finally:
-        broker.resume()
+        broker.start()
 
 
+@pytest.mark.timeout(600)
 def test_the_older_of_two_flows(site, start):
-    _, log = site
-    older = start(ALONE, MAIN)
+    home, log = site("home")
+    older = start(home, ALONE, MAIN)
     until(lambda: log.end("predictions", 7), older)
-    newer = start(ALONE, MAIN)
+    newer = start(home, ALONE, MAIN)
     hours = count(0.05, 0.005)
 
     def has_ended():  # it learns of the other with the next that it has to write
@@ -187,7 +203,6 @@ def test_the_older_of_two_flows(site, start):
     assert older.processes[0].wait() == 2
     (line,) = [line for line in older.output().splitlines() if line.startswith("headwater: ")]
     assert "must be the only one; got fenced off by " in line
-    assert f"pid {newer.processes[0].pid} " in line
 
 
 def test_a_setting_that_leaves_nothing_to_train(tmp_path):

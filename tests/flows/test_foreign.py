@@ -22,11 +22,14 @@ from confluent_kafka.admin import (
 )
 
 from flows.__main__ import main
+from flows.broker_clocks import BrokerClocks
 from flows.configuration import find_stream, load_settings
-from flows.foreign import event_or_letter, mapper_of, microseconds_now
+from flows.foreign import event_or_letter, mapper_of, size_of
+from flows.foreign import microseconds_now as now
 from flows.foreign_topics import ForeignTopics
 from flows.home import create_topics, environment_home
 from flows.logs import find_log, open_log
+from state.durations import Duration
 from state.ingested import Intake, Sourced
 from state.kafka_cluster import Cluster
 from state.kafka_writer import FencedError
@@ -37,7 +40,8 @@ from state.settings import settings_from
 from tests.flow_processes import Group
 from tests.kafka.broker import PASSWORD, USER
 
-HOUR_MS = 3_600_000
+HOUR_MS, HOUR = 3_600_000, Duration.parse("1h")
+MINUTE = Duration.parse("1m")
 TRADES = """
 event = "trade"
 id = "field:no"
@@ -209,7 +213,9 @@ def test_a_backlog_of_labels_does_not_overtake_that_of_their_requests(foreign):
     ],
     ids=lambda config: config["message.timestamp.type"],
 )
-def test_a_producer_three_hours_ahead_that_starts_mid_stream_harms_nobody(foreign, capsys, config):
+def test_a_producer_three_hours_ahead_that_starts_mid_stream_harms_nobody(
+    foreign, capsys, config, monkeypatch
+):
     topic = foreign.topic(**config)
     foreign.configure([(topic, TRADES)])
     foreign.send(topic, 300)
@@ -229,13 +235,21 @@ def test_a_producer_three_hours_ahead_that_starts_mid_stream_harms_nobody(foreig
     assert {(alert.kind, alert.source) for alert in alerts} == {("clock_ahead", "two")}
     capsys.readouterr()
     assert main(["clocks"]) == 0
-    two, one = capsys.readouterr().out.splitlines()[1:3]
+    _, two, one, newest, *brokers = capsys.readouterr().out.splitlines()
     assert two.split()[:2] == ["two", "100"]
     assert two.split()[-1] == "100"
     ahead_s = float(two.split()[6].replace(",", ""))
     assert ahead_s == pytest.approx(3 * 3600, abs=60)
     assert one.split()[:2] == ["one", "600"]
     assert one.split()[-2:] == ["ok", "0"]
+    assert newest.endswith(" s before this machine's time.")
+    stamped = config["message.timestamp.type"] == "LogAppendTime"
+    assert len(brokers) == stamped
+    monkeypatch.setattr("flows.commands.clocks.microseconds_now", lambda: now() - 3 * HOUR)
+    assert main(["clocks"]) == 0
+    said = capsys.readouterr().out
+    of = f"clock of Kafka's broker {foreign.broker.bootstrap} must be within 5m of this machine's"
+    assert (of in said) == stamped
 
 
 def test_what_was_refused_is_mapped_again_once_the_mapping_is_mended(foreign, capsys):
@@ -279,7 +293,9 @@ def test_a_letter_of_any_record_fits_into_the_log(big):
     assert isinstance(letter, DeadLetter)
     assert len(msgspec.json.encode(letter)) < MAX_VALUE_BYTES
     assert letter.headers.get("host") == (None if big == "key" else b"one")
-    assert letter.size == len(large) * (big == "value")
+    big_bytes = 4 * (2**21 + 1) if big == "names" else len(large)
+    assert letter.size == big_bytes + len("host" + "one" + "large")
+    assert size_of(letter.raw, letter.key, letter.headers) < letter.size
 
 
 def test_an_event_whose_key_is_too_long_is_a_letter(monkeypatch):
@@ -308,7 +324,8 @@ def test_topics_are_read_without_leave_for_a_group(foreign, broker):
     password = {"sasl.username": USER, "sasl.password": PASSWORD}
     options = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", **password}
     cluster = Cluster(broker.sasl, options)
-    topics = ForeignTopics(cluster, [topic], lambda _: 0, microseconds_now, skip_lost=False)
+    clocks = BrokerClocks(MINUTE, MINUTE, print)
+    topics = ForeignTopics(cluster, [topic], lambda _: 0, now, clocks, skip_lost=False)
     arrived = 0
     while arrived < 20 or "Group" not in cluster.last_error():
         arrived += len(topics.read())
@@ -360,10 +377,10 @@ def test_of_two_ingests_into_kafka_the_older_is_fenced_off(foreign):
     older = find_log(settings, environment_home())
     create_topics(older, 3)
     newer = open_log(settings, stream, environment_home())
-    one = Intake(older)
+    one = Intake(older, "m")
     batch = [Sourced("t/0", i, i, (b"k", b"%d" % i)) for i in range(6)]
     one.append(batch[:2])
-    other = Intake(newer)
+    other = Intake(newer, "m")
     other.append(batch[2:4])
     with pytest.raises(FencedError, match="must be the only one"):
         one.append(batch[4:])

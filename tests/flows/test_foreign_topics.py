@@ -1,5 +1,6 @@
 """What a foreign topic that is not all there does to those that read it."""
 
+import re
 import time
 import uuid
 
@@ -7,26 +8,31 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from flows.broker_clocks import BrokerClocks
 from flows.foreign import microseconds_now
 from flows.foreign_topics import ForeignTopics
+from state.durations import Duration
 from state.kafka_cluster import Cluster
 from state.log import LogError
 from tests.kafka.matrix import pair
+
+MINUTE, HOUR = Duration.parse("1m"), Duration.parse("1h")
 
 
 class Topic:
     """A topic, with a reader that keeps what it says."""
 
-    def __init__(self, bootstrap, *, placed):
+    def __init__(self, bootstrap, *, placed, kind="CreateTime", off_us=0):
         quiet = {"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": lambda _: None}
         self.name = uuid.uuid4().hex[:8]
-        new = NewTopic(self.name, len(placed), replica_assignment=placed)
+        config = {"message.timestamp.type": kind}
+        new = NewTopic(self.name, len(placed), replica_assignment=placed, config=config)
         admin = AdminClient(quiet)  # it must live until the result is there
         admin.create_topics([new])[self.name].result()
         self.producer = Producer(quiet)
         self.said = []
         self.cluster = Cluster(bootstrap, {}, self.said.append, patience_s=6)
-        self.reader = None
+        self.reader, self.off_us = None, off_us
 
     def send(self, *partitions):
         for partition in partitions:
@@ -35,13 +41,18 @@ class Topic:
 
     def read(self, count):
         """Read from the beginning until so many have come."""
+        clocks = BrokerClocks(MINUTE, HOUR, self.said.append)
         self.reader = ForeignTopics(
-            self.cluster, [self.name], lambda _: 0, microseconds_now, skip_lost=False
+            self.cluster, [self.name], lambda _: 0, self.now, clocks, skip_lost=False
         )
         while count > 0:
             count -= len(self.reader.read())
         while not self.reader.at_end():
             assert not self.reader.read()
+
+    def now(self):
+        """This machine's time, which is that much later than the broker's."""
+        return microseconds_now() + self.off_us
 
     def trickle(self, partition, until):
         """Read on while one record after the other comes to a partition."""
@@ -74,6 +85,38 @@ def test_patience_begins_anew_once_something_was_given(broker):
     topic.trickle(0, lambda: time.monotonic() - started > 8)
     assert topic.said == []
     topic.reader.close()
+
+
+@pytest.mark.parametrize(("off", "told"), [(-3 * HOUR, "ahead"), (3 * HOUR, "behind")])
+def test_a_broker_whose_clock_is_off_is_named_once_an_hour(broker, off, told):
+    topic = Topic(broker.bootstrap, placed=[[1], [1]], kind="LogAppendTime", off_us=off)
+    topic.read(0)
+    topic.trickle(1, lambda: topic.said)
+    (line,) = topic.said
+    assert line.startswith(f"clock of Kafka's broker {broker.bootstrap} must be within 1m of ")
+    by_s = re.search(rf"got one ([\d,.]+) s {told} in {topic.name}/1: ", line)[1]
+    assert float(by_s.replace(",", "")) == pytest.approx(3 * 3600, abs=20)
+    for _ in range(3):
+        topic.send(0, 1)
+        while not any(len(topic.reader.read()) for _ in range(2)):
+            pass
+    assert len(topic.said) == 1
+    topic.off_us += HOUR + MINUTE
+    topic.trickle(0, lambda: len(topic.said) == 2)
+    topic.reader.close()
+
+
+def test_a_broker_is_not_judged_by_an_old_backlog_nor_by_producers_clocks(broker):
+    backlog = Topic(broker.bootstrap, placed=[[1]], kind="LogAppendTime", off_us=3 * HOUR)
+    backlog.send(*[0] * 50)
+    backlog.read(50)
+    assert backlog.said == []
+    produced = Topic(broker.bootstrap, placed=[[1]], off_us=-3 * HOUR)
+    produced.send(*[0] * 50)
+    produced.read(50)
+    assert produced.said == []
+    for topic in (backlog, produced):
+        topic.reader.close()
 
 
 @pytest.mark.timeout(120)

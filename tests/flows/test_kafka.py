@@ -104,7 +104,7 @@ def test_a_run_on_kafka_writes_the_bytes_that_a_run_on_sqlite_writes(kafka, monk
 def test_the_trainer_the_shard_and_ingest_do_not_fence_each_other_off(kafka):
     assert main(["topics", "--apply"]) == 0
     ingest, trainer, shard = (kafka_log(load_settings().kafka) for _ in range(3))
-    Intake(ingest)
+    Intake(ingest, "m")
     for n in range(3):
         entry = [Entry(n, b"", b"x")]
         assert ingest.append(LETTERS, 2, entry, sequence=n) == n + 1

@@ -164,6 +164,8 @@ def test_models_trained_in_the_cloud_predict_the_same_on_the_premises(
     sides, mirror, headwater, group, tmp_path
 ):
     premises, cloud = sides
+    settings = premises.root / "headwater.toml"
+    settings.write_text(settings.read_text().replace("wait = false", "wait = true"))
     for one in sides:
         assert headwater(one, "topics", "--apply") == 0
     events = list(Market(seed=3, rate_per_s=1.2).events(1.6))
@@ -199,6 +201,18 @@ def test_models_trained_in_the_cloud_predict_the_same_on_the_premises(
         answer = scorer.score({**request, "id": "new"})
     assert answer.model == champion
     assert answer.offline is not None
+
+
+def test_the_premises_go_on_without_the_cloud(sides, headwater, tmp_path):
+    premises, _ = sides
+    assert headwater(premises, "topics", "--apply") == 0
+    events = list(Market(seed=3, rate_per_s=0.3).events(2.5))  # over two boundaries
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(events))
+    assert headwater(premises, "ingest", str(tmp_path / "events.jsonl")) == 0
+    assert headwater(premises, "run") == 0
+    asked = sum(msgspec.json.decode(event)["type"] == "quote" for event in events)
+    assert sum(premises.log.end("predictions", p) for p in PARTITIONS) == asked
+    assert sum(premises.log.end("snapshots", p) for p in PARTITIONS) >= 2 * len(PARTITIONS)
 
 
 def ends(side):

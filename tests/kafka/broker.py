@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -153,7 +154,7 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, outlive: bool = False) -> None:
-        """Return once it answers.
+        """Return once it answers and its controller lets it work.
 
         Args:
             outlive: Go on when the process that started it has ended.
@@ -164,7 +165,11 @@ class Broker:
         self.process = self._run("kafka.Kafka", str(self._config), outlive=outlive)
         admin = AdminClient({**_QUIET, "bootstrap.servers": self.bootstrap})
         try:
-            admin.list_topics(timeout=ANSWERS_WITHIN_S)
+            until = time.monotonic() + ANSWERS_WITHIN_S
+            # One that was killed is fenced for a while by the controller, which knows it as dead.
+            while not admin.list_topics(timeout=ANSWERS_WITHIN_S).brokers:
+                assert time.monotonic() < until, "broker must be let in by its controller"
+                time.sleep(0.1)
         except KafkaException as error:
             self.kill()
             tail = (self._folder / "broker.log").read_text("utf-8", "replace")[-2000:]

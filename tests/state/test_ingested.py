@@ -38,23 +38,23 @@ def log(tmp_path):
     log.close()
 
 
-def record(source, offset):
-    """Every fifth is no event."""
+def record(source, offset, mapping="m"):
+    """Every fifth is no event; another mapping gives other keys."""
     name = f"{source} {offset}".encode()
     if offset % 5 == 4:
         topic, partition = source.split("/")
         bad = DeadLetter("invalid", "", int(partition), offset, len(name), name, topic)
         return Sourced(source, offset, offset, bad)
-    return Sourced(source, offset, offset, (b"key %d" % (offset % 7), name))
+    return Sourced(source, offset, offset, (b"key %d %d" % (offset % 7, len(mapping)), name))
 
 
 SOURCES = {"a/0": 43, "a/1": 31, "b/0": 12}
 
 
-def unread(intake, step):
+def unread(intake, step, mapping="m"):
     """What the sources still hold, in batches, in another order each time."""
     left = [
-        record(source, offset)
+        record(source, offset, mapping)
         for source, end in SOURCES.items()
         for offset in range(intake.position(source) or 0, end)
     ]
@@ -62,9 +62,9 @@ def unread(intake, step):
     return [left[i : i + step] for i in range(0, len(left), step)]
 
 
-def take_all(log, step):
-    intake = Intake(log)
-    for i, batch in enumerate(unread(intake, step)):
+def take_all(log, step, mapping="m"):
+    intake = Intake(log, mapping)
+    for i, batch in enumerate(unread(intake, step, mapping)):
         intake.append(batch)
         if i % 3 == 0:
             intake.settle()
@@ -100,19 +100,61 @@ def test_each_record_is_appended_once_however_often_it_is_cut_off(log, lives):
     assert positions_of(log) == SOURCES
 
 
+@pytest.mark.parametrize("life", range(2, 25, 3))
+def test_a_mapping_that_changed_after_a_crash_loses_and_doubles_nothing(log, life):
+    deaths = 0
+    for i in range(12):
+        log.appends_left = life
+        old, new = "m" * (i + 1), "m" * (i + 2)
+        for mapping in (old, new):
+            try:
+                take_all(log, 7, mapping)
+            except CutOffError:
+                deaths += 1
+            except IngestError:
+                log.appends_left = 10**9
+                take_all(log, 7, old)
+                take_all(log, 7, new)
+    log.appends_left = 10**9
+    take_all(log, 7, new)
+    assert held(log) == EVERY_ONE
+    assert deaths
+
+
+def test_a_mapping_may_change_only_where_all_partitions_know_the_same(log):
+    take_all(log, 10)
+    Intake(log, "other").append([record("c/0", 0, "other")])
+    with pytest.raises(
+        IngestError,
+        match=r"ingest\.topics must stay as they were .*; got others with c/0 at 1 in one and 0 in "
+        "another: run `headwater ingest` once with the old ones",
+    ):
+        Intake(log, "third")
+    again = Intake(log, "other")
+    again.append([record("c/0", 0, "other")])
+    again.settle()
+    assert Intake(log, "third").position("c/0") == 1
+
+
+def test_an_entry_from_before_there_was_a_digest_is_gone_on_with(log):
+    intake = Intake(log, "")
+    intake.append([record("a/0", i) for i in range(3)])
+    assert Intake(log, "m").position("a/0") is None
+
+
 def test_a_record_that_was_buried_stays_so_if_the_mapping_is_mended_meanwhile(log):
     bad, good = record("a/0", 4), Sourced("a/0", 4, 4, (b"k", b"a/0 4"))
     log.appends_left = 1
     with pytest.raises(CutOffError):
-        Intake(log).append([record("a/0", 3), bad])
+        Intake(log, "m").append([record("a/0", 3), bad])
     log.appends_left = 10**9
-    Intake(log).append([record("a/0", 3), good])
+    Intake(log, "m").append([record("a/0", 3), good])
     assert held(log) == {b"a/0 3": 1, b"a/0 4": 1}
     assert log.end(LETTERS, PARTITIONS) == 1
 
 
 def test_an_announcement_does_not_count_for_what_someone_else_appended(log):
-    intake = Intake(log)
+    intake = Intake(log, "m")
     first, second = ([record("a/0", i) for i in of] for of in (range(2), range(2, 4)))
     intake.append(first)
     intake.settle()
@@ -122,14 +164,14 @@ def test_an_announcement_does_not_count_for_what_someone_else_appended(log):
     log.appends_left = 10**9
     for partition in range(PARTITIONS):
         log.append(EVENTS, partition, [Entry(0, b"", b"from a file")] * 3)
-    again = Intake(log)
+    again = Intake(log, "m")
     assert again.position("a/0") == 2
     again.append(second)
     assert {f"a/0 {i}".encode() for i in range(4)} < held(log).keys()
 
 
 def test_two_at_once_are_told_and_the_log_stays_exact(log):
-    one, other = Intake(log), Intake(log)
+    one, other = Intake(log, "m"), Intake(log, "m")
     batch = [record("a/0", i) for i in range(10)]
     one.append(batch)
     with pytest.raises(IngestError, match=r"only one that appends to .*stop one of the two"):
@@ -140,7 +182,7 @@ def test_two_at_once_are_told_and_the_log_stays_exact(log):
 
 
 def test_the_journal_is_kept_short_and_a_trimmed_event_counts(log):
-    intake = Intake(log)
+    intake = Intake(log, "m")
     for i in range(1050):
         intake.append([Sourced("a/0", i, i, (b"k", b"%d" % i))])
     intake.settle()
@@ -148,7 +190,7 @@ def test_the_journal_is_kept_short_and_a_trimmed_event_counts(log):
     assert log.end(INGESTED, used) - log.start(INGESTED, used) < 200
     log.append(EVENTS, used, [Entry(0, b"", b"from a file")] * 2)
     log.trim(EVENTS, used, 1051)
-    assert Intake(log).position("a/0") == 1050
+    assert Intake(log, "m").position("a/0") == 1050
 
 
 def test_a_log_from_before_has_no_room_for_foreign_topics(tmp_path):
@@ -158,7 +200,7 @@ def test_a_log_from_before_has_no_room_for_foreign_topics(tmp_path):
     create_topics(old, PARTITIONS)  # all else can be done with it
     assert old.partitions(LETTERS) == PARTITIONS
     with pytest.raises(IngestError, match="must have a partition for ingest, 4 in all; got 3"):
-        Intake(old)
+        Intake(old, "m")
     old.close()
 
 
@@ -176,15 +218,15 @@ def test_a_letter_that_is_tried_again_in_vain_is_written_once(log, reason):
         for n in (letters, letters + 1)
     ]
     log.appends_left = 1
-    intake = Intake(log)
+    intake = Intake(log, "m")
     intake.append(tries)  # letters only: nothing is announced yet
     log.appends_left = 0
     with pytest.raises(CutOffError):
         intake.settle()
     log.appends_left = 10**9
-    again = Intake(log)
+    again = Intake(log, "m")
     assert again.position(source) is None
     assert again.append(tries) == (0, 0)
     again.settle()
-    assert Intake(log).position(source) == letters + 2
+    assert Intake(log, "m").position(source) == letters + 2
     assert log.end(LETTERS, PARTITIONS) == letters + 4

@@ -4,7 +4,7 @@ import uuid
 
 import msgspec
 import pytest
-from confluent_kafka import KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -182,6 +182,44 @@ def test_a_writer_that_kafka_forgot_is_made_anew_and_goes_on(broker, opened, log
     opened("two").append("t", 0, entries(b"a"), sequence=0)
     assert log.append("t", 0, entries(b"a", b"b"), sequence=0) == 2
     assert values(log.read("t", 0, 0)) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH],
+)
+@pytest.mark.parametrize(
+    ("successor", "told"),
+    [
+        ("two", "fenced off by two, which lives: this one"),
+        ("", "by one that has not written yet, or by Kafka for a transaction that took too long: "),
+    ],
+)
+def test_who_fenced_a_writer_off_is_told_as_far_as_it_is_known(
+    broker, prefix, code, successor, told
+):
+    writer = Writer(Cluster(broker.bootstrap, {}), f"{prefix}w", 0, "one", lambda *_: successor)
+    error = writer.broken_by(KafkaError(code), Part(f"{prefix}t", 0, ()))
+    assert isinstance(error, FencedError)
+    assert told in str(error)
+
+
+@pytest.mark.timeout(120)
+def test_a_transaction_that_took_too_long_is_told_as_such(broker, prefix, log):
+    cluster = Cluster(broker.bootstrap, {"transaction.timeout.ms": 1000})
+    slow = Writer(cluster, f"{prefix}slow", 0, "one", lambda *_: "")
+    slow._producer.begin_transaction()
+    slow._produce(Part(f"{prefix}t", 0, entries(b"a")))
+    slow._producer.flush()
+    reader = Cluster(broker.bootstrap, {}).consumer({})
+    place = TopicPartition(f"{prefix}t", 0)
+    while reader.get_watermark_offsets(place)[1] == 0:
+        pass  # Kafka looks for such transactions every ten seconds, and ends them
+    reader.close()
+    with pytest.raises(KafkaException) as error:
+        slow._producer.commit_transaction()
+    told = slow.broken_by(error.value.args[0], Part(f"{prefix}t", 0, ()))
+    assert "or by Kafka for a transaction that took too long" in str(told)
 
 
 def test_several_topics_are_appended_together_or_not_at_all(log):
