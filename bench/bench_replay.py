@@ -2,10 +2,12 @@
 
 `a day` is one in the middle of a year of quotes, in eight partitions with a boundary a week: how
 long until an audit of it has compared its first records, and the whole command. `live` is the main
-flow over an hour of quotes; `audit` and `what-if` replay that hour, in one process and in two.
+flow over an hour of quotes; `audit` and `what-if` replay that hour, in one process and in two. All
+of these are done in rounds, and a line has the medians: cores are not equally fast all the time.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from os import environ
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -117,7 +120,7 @@ def command(home: Home, folder: Path, day: datetime) -> float:
     )
 
 
-def rows(events: int, history: int, days: int, root: Path) -> Iterable[Row]:
+def rows(events: int, rounds: int, history: int, days: int, root: Path) -> Iterable[Row]:
     """All lines."""
     market = Market(seed=SEED, rate_per_s=history / (days * 86_400))
     home, held = made(root / "history", market.events(days * 24.0))
@@ -128,17 +131,36 @@ def rows(events: int, history: int, days: int, root: Path) -> Iterable[Row]:
 
     hour = Market(seed=SEED, rate_per_s=1.1 * events / 3600).events(2.0)
     home, held = made(root / "hour", islice(hour, events))
-    base = live(home)
-    yield Row("live", held, base)
-    asked: dict[str, Any] = {"home": home.root, "settings": SETTINGS}
-    works: dict[str, Callable[[int], Any]] = {
-        "audit": lambda n: audit(workers=n, **asked),
-        "what-if": lambda n: what_if({"ensemble.rate": 0.01 * n}, workers=n, **asked),
+    seconds = [one_round(home, root / f"round {i}") for i in range(rounds)]
+    for name, base in _BASES.items():
+        ratios = [of[base] / of[name] for of in seconds] if base else [0.0]
+        yield Row(name, held, median(of[name] for of in seconds), median(ratios))
+
+
+_BASES = {
+    "live": "",
+    "audit, of live": "live",
+    "audit, 2 workers, of 1": "audit, of live",
+    "what-if, of live": "live",
+    "what-if, 2 workers, of 1": "what-if, of live",
+}
+"""What is timed in a round, and against what."""
+
+
+def one_round(events: Home, root: Path) -> dict[str, float]:
+    """Seconds of each of `_BASES`, in a copy of a home in which no flow has run."""
+    shutil.copytree(events.root, root)
+    asked: dict[str, Any] = {"home": root, "settings": SETTINGS}
+    seconds = {"live": live(Home(root))}
+    works: dict[str, Callable[[], Any]] = {
+        "audit, of live": lambda: audit(workers=1, **asked),
+        "audit, 2 workers, of 1": lambda: audit(workers=2, **asked),
+        "what-if, of live": lambda: what_if({"ensemble.rate": 0.02}, workers=1, **asked),
+        "what-if, 2 workers, of 1": lambda: what_if({"ensemble.rate": 0.03}, workers=2, **asked),
     }
-    for name, work in works.items():
-        one, two = (timed(work, workers) for workers in (1, 2))
-        yield Row(f"{name}, of live", held, one, base / one)
-        yield Row(f"{name}, 2 workers, of 1", held, two, one / two)
+    seconds |= {name: timed(work) for name, work in works.items()}
+    shutil.rmtree(root)
+    return seconds
 
 
 def text(report: Sequence[Row]) -> str:
@@ -164,16 +186,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example:\n  python bench/bench_replay.py --events 200000",
     )
     parser.add_argument("--events", type=int, default=1_000_000, help="of the hour (1000000)")
+    parser.add_argument("--rounds", type=int, default=3, help="over it (3)")
     parser.add_argument("--history", type=int, default=200_000, help="events of it (200000)")
     parser.add_argument("--days", type=int, default=365, help="of it (365)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(arguments)
-    for name, least in (("events", 1_000), ("history", 1_000), ("days", 15)):
+    for name, least in (("events", 1_000), ("rounds", 1), ("history", 1_000), ("days", 15)):
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}; got {getattr(options, name)}")
     tune_collector()
     with TemporaryDirectory() as root:
-        report = list(rows(options.events, options.history, options.days, Path(root)))
+        report = list(
+            rows(options.events, options.rounds, options.history, options.days, Path(root))
+        )
     print(msgspec.json.encode(report).decode() if options.json else text(report))
     return 0
 

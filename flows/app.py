@@ -121,7 +121,7 @@ class App:
         store = self._home.checkpoints()
         left = 0
         for partition in self._partitions:
-            newest = next(store.newest_first(partition), None)
+            newest = next(store.heads(partition), None)
             left += self._log.end("events", partition) - (newest.offset if newest else 0)
         return left
 

@@ -212,7 +212,7 @@ class Scorer:
         replica = self._followed[asked.partition].replica
         self._check_fresh(replica, asked.partition)
         try:
-            score = replica.score(asked.event, _now_us())
+            score = replica.score(asked.event, _now_us)
         except RefusedError as error:
             raise RequestError(str(error)) from None
         return _answer(asked, score, replica)
@@ -359,7 +359,7 @@ class Scorer:
             replica = self._followed[partition].replica
             self._check_fresh(replica, partition)
             try:
-                scores = replica.score_many([asked[i].event for i in of], _now_us())
+                scores = replica.score_many([asked[i].event for i in of], _now_us)
             except RowError as error:
                 raise RequestError(str(error), first + of[error.row]) from None
             for i, score in zip(of, scores, strict=True):

@@ -9,6 +9,7 @@ every journal entry of an offset below it.
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from operators.journal import Activated, Configured, Crossed, Decision, Journal
 from operators.messages import Activation, Boundary, Configuration, Message, Records
 from operators.recovery import reached
 from operators.shard import Shard
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, OffsetError
 from state.outputs import Prediction
 from state.settings import Settings
@@ -59,7 +60,7 @@ class Follower:
         self._ready: deque[Message] = deque()
         self._predictions = 0
         self._newest = 0
-        self._found: list[Checkpoint] = []
+        self._found: list[CheckpointHead] = []
         self.end = log.end(EVENTS, shard.partition)
         self._sighted = time.monotonic(), self.end
         self.level_at = self._sighted[0] if self.offset >= self.end else float("-inf")
@@ -122,15 +123,11 @@ class Follower:
             self._newest = newest
         return next((one.offset for one in self._found if reached(one, self._log)), 0)
 
-    def _beyond(self) -> list[Checkpoint]:
-        """The checkpoints beyond where the flow surely was, newest first, without their state."""
-        found = []
-        for one in self._checkpoints.newest_first(self._partition):
-            if one.offset <= self._passed:
-                break
-            if one.shape == self._shape:
-                found.append(msgspec.structs.replace(one, shard=b""))
-        return found
+    def _beyond(self) -> list[CheckpointHead]:
+        """The checkpoints beyond where the flow surely was, newest first."""
+        heads = self._checkpoints.heads(self._partition)
+        beyond = takewhile(lambda one: one.offset > self._passed, heads)
+        return [one for one in beyond if one.shape == self._shape]
 
     def _records(self, until: int) -> Message:
         most = min(until - self.offset, self._batch)

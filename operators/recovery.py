@@ -10,7 +10,7 @@ from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.shard import Shard
 from state.chain import chain_of
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import Checkpoint, CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log
 
 _log = logging.getLogger("headwater")
@@ -64,12 +64,12 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.counters | {JOURNAL: shard.position.activations},
         shard.position.boundary,
         at_boundary,
-        shard.snapshot(),
         shard.chain,
+        shard=shard.snapshot(),
     )
 
 
-def reached(checkpoint: Checkpoint, log: Log) -> bool:
+def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
 
     That is: its output, of which the newest prediction must be the one that it knows, what the

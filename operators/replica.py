@@ -31,6 +31,7 @@ class RowError(RefusedError):
         self.row = row
 
 
+Clock = Callable[[], int]
 Load = Callable[[str, Shard], Offline]
 """Gives a verified model of an id, bound to a shard; raises `ModelError`."""
 
@@ -170,35 +171,35 @@ class Replica:
         side, (model, why) = self._sides.active, self._unfit
         return why if side.old is not None and why and model == side.shard.model else None
 
-    def score(self, request: Event, now: int) -> Score:
+    def score(self, request: Event, clock: Clock) -> Score:
         """What the flow would answer where this replica stands; in any thread, without waiting.
 
         Args:
             request: What is asked.
-            now: µs UTC; a request from beyond it and beyond all events is refused, by the tolerance
-                of the flow's clock guard. Nothing else depends on it.
+            clock: Gives µs UTC; a request from beyond it and beyond all events is refused, by the
+                tolerance of the flow's clock guard. Nothing else depends on it.
 
         Raises:
             RefusedError: The flow would not answer the request.
         """
         mine = self._mine()
         with mine.reading as side:
-            _check(side.shard, request, _latest(side.shard, now))
+            _check(side.shard, request, clock)
             return self._score(side, mine.predictor(side), request)
 
-    def score_many(self, requests: Sequence[Event], now: int) -> list[Score]:
+    def score_many(self, requests: Sequence[Event], clock: Clock) -> list[Score]:
         """What `score` would say of each, at one point of the log; the follower waits meanwhile.
 
         Args:
             requests: What is asked.
-            now: As for `score`.
+            clock: As for `score`.
 
         Raises:
             RowError: As for `score`.
         """
         mine = self._mine()
         with mine.reading as side:
-            _check_all(side.shard, requests, _latest(side.shard, now))
+            _check_all(side.shard, requests, clock)
             predictor = mine.predictor(side)
             if side.old is None:
                 return _score_many(side.shard, predictor, requests)
@@ -347,26 +348,23 @@ class Replica:
         return mine
 
 
-def _latest(shard: Shard, now: int) -> int:
-    """The latest time that a request may have now."""
-    return max(now, shard.event_time) + shard.settings.clock.tolerance
-
-
-def _check(shard: Shard, request: Event, latest: int) -> None:
+def _check(shard: Shard, request: Event, clock: Clock) -> None:
     """Refuse what the flow would bury, if it came now."""
     shard.check(request)
-    if request.time > latest:
+    tolerance = shard.settings.clock.tolerance
+    earliest = request.time - tolerance
+    if earliest > shard.event_time and earliest > clock():
         msg = (
-            f"time must be at most {shard.settings.clock.tolerance} ahead of the clock and of the "
+            f"time must be at most {tolerance} ahead of the clock and of the "
             f"newest event; got request {request.id!r}"
         )
         raise RefusedError(msg)
 
 
-def _check_all(shard: Shard, requests: Iterable[Event], latest: int) -> None:
+def _check_all(shard: Shard, requests: Iterable[Event], clock: Clock) -> None:
     for row, request in enumerate(requests):
         try:
-            _check(shard, request, latest)
+            _check(shard, request, clock)
         except RefusedError as error:
             raise RowError(str(error), row) from None
 

@@ -4,12 +4,10 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 
-import msgspec
-
 from operators.journal import TOPIC as JOURNAL
 from operators.recovery import reached
 from operators.snapshots import cuts_of
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, offset_at
 
 _SPARE = 3
@@ -60,14 +58,14 @@ def _usable(
     *,
     before: int = sys.maxsize,
     at_boundary: bool = False,
-) -> Iterator[Checkpoint]:
-    """What recovery would take, without the shard's bytes: there may be a year of them."""
-    for one in store.newest_first(partition, before=before, at_boundary=at_boundary):
+) -> Iterator[CheckpointHead]:
+    """What recovery would take, without the states: there may be a year of them."""
+    for one in store.heads(partition, before=before, at_boundary=at_boundary):
         if one.shape == shape and reached(one, log):
-            yield msgspec.structs.replace(one, shard=b"")
+            yield one
 
 
-def _outputs(log: Log, oldest: Checkpoint, before: int) -> dict[str, int]:
+def _outputs(log: Log, oldest: CheckpointHead, before: int) -> dict[str, int]:
     """First offsets of the output topics, for a shard that may go on from `oldest`."""
     partition = oldest.partition
     kept = {

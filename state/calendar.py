@@ -43,16 +43,20 @@ def local_clock(tz: tzinfo) -> Callable[[int], int]:
 
 def calendar_readings(
     parts: Sequence[CalendarPart], of: str, tz: tzinfo
-) -> Callable[[Any], list[int | str]]:
-    """A function from an event to parts of the local calendar of its field `of`."""
+) -> Callable[[Any], tuple[int | str, ...]]:
+    """A function from an event to parts of the local calendar of its field `of`.
+
+    No part changes within a local minute, so those of the minutes asked for lately are kept.
+    """
     time_of, local = attrgetter(of), local_clock(tz)
     readings = [_PARTS[part] for part in parts]
 
-    def read(event: Any) -> list[int | str]:
-        day, time = divmod(local(time_of(event)), DAY_US)
-        return [reading(day, time) for reading in readings]
+    @lru_cache(maxsize=4096)
+    def at(minute: int) -> tuple[int | str, ...]:
+        day, time = divmod(minute * MINUTE_US, DAY_US)
+        return tuple(reading(day, time) for reading in readings)
 
-    return read
+    return lambda event: at(local(time_of(event)) // MINUTE_US)
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -18,8 +18,8 @@ _KEPT = 3
 _log = logging.getLogger("headwater")
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """A shard at one offset.
+class CheckpointHead(msgspec.Struct, frozen=True):
+    """What a checkpoint says of itself.
 
     Attributes:
         shape: Of the state, see `Shard.shape`.
@@ -29,7 +29,6 @@ class Checkpoint(msgspec.Struct, frozen=True):
             and the journal's entries that it had obeyed.
         boundary: The newest boundary crossed (µs); part of the file's name.
         at_boundary: Made right at that boundary: kept for replay from there.
-        shard: `Shard.snapshot()`.
         chain: Of the newest prediction emitted, by which a log tells its own checkpoints; empty
             where there was none, or nobody noted it.
     """
@@ -40,8 +39,20 @@ class Checkpoint(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     boundary: int
     at_boundary: bool
-    shard: bytes
     chain: str = ""
+
+
+class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
+    """A shard at one offset.
+
+    Attributes:
+        shard: `Shard.snapshot()`.
+    """
+
+    shard: bytes
+
+
+Part = TypeVar("Part", CheckpointHead, Checkpoint)
 
 
 class Written(NamedTuple):
@@ -86,13 +97,19 @@ class CheckpointStore:
             before: Only those that go on with this offset or an earlier one.
             at_boundary: Only those made at a boundary.
         """
-        kind = "boundary" if at_boundary else "*"
-        for path in sorted(self._folder(partition).glob(f"*-{kind}.ckpt"), reverse=True):
-            if int(path.name.partition("-")[0]) > before:
-                continue
-            checkpoint = _read(path)
-            if checkpoint is not None:
-                yield checkpoint
+        yield from self._newest_first(Checkpoint, partition, before, at_boundary=at_boundary)
+
+    def heads(
+        self, partition: int, *, before: int = sys.maxsize, at_boundary: bool = False
+    ) -> Iterator[CheckpointHead]:
+        """The heads of `newest_first`: their states are verified, but stay where they are.
+
+        Args:
+            partition: Of `events`.
+            before: Only those that go on with this offset or an earlier one.
+            at_boundary: Only those made at a boundary.
+        """
+        yield from self._newest_first(CheckpointHead, partition, before, at_boundary=at_boundary)
 
     def drop_beyond(self, partition: int, offset: int, shape: str) -> None:
         """Drop what a shard that goes on from an offset has no use for, nor will write again so.
@@ -104,8 +121,8 @@ class CheckpointStore:
         """
         for path in self._folder(partition).glob("*.ckpt"):
             if int(path.name.partition("-")[0]) > offset:
-                checkpoint = _read(path)
-                if checkpoint is not None and checkpoint.shape == shape:
+                head = _read(path, CheckpointHead)
+                if head is not None and head.shape == shape:
                     _log.warning("checkpoint %s is of another log, or its output is lost", path)
                     path.unlink(missing_ok=True)
 
@@ -122,6 +139,17 @@ class CheckpointStore:
                 found.append(Written(int(path.name.partition("-")[0]), path.stat().st_mtime))
         return sorted(found, key=lambda one: one.at)
 
+    def _newest_first(
+        self, part: type[Part], partition: int, before: int, *, at_boundary: bool
+    ) -> Iterator[Part]:
+        kind = "boundary" if at_boundary else "*"
+        for path in sorted(self._folder(partition).glob(f"*-{kind}.ckpt"), reverse=True):
+            if int(path.name.partition("-")[0]) > before:
+                continue
+            found = _read(path, part)
+            if found is not None:
+                yield found
+
     def _folder(self, partition: int) -> Path:
         return self._root / str(partition)
 
@@ -130,16 +158,17 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Checkpoint | None:
+def _read(path: Path, part: type[Part]) -> Part | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:  # the flow drops old ones while others read
         return None
     start = len(_MAGIC) + 32
-    digest, body = content[len(_MAGIC) : start], content[start:]
+    # Nothing is copied: a thread that copies megabytes keeps those that score waiting.
+    digest, body = content[len(_MAGIC) : start], memoryview(content)[start:]
     if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != digest:
         _log.warning("checkpoint %s is damaged or of another version: taking the one before", path)
         return None
     size = int.from_bytes(body[:8], "little")
-    packed = pa.decompress(body[8:], decompressed_size=size, codec="zstd", asbytes=True)
-    return msgspec.msgpack.decode(packed, type=Checkpoint)
+    packed = pa.decompress(body[8:], decompressed_size=size, codec="zstd")
+    return msgspec.msgpack.decode(packed, type=part)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 ROLLING, EWMA, LAST = 0, 1, 2
 SUM, MEAN = 0, 1
@@ -75,9 +76,32 @@ STAT = np.dtype(
 BIN = np.dtype([("column", "i8"), ("of", "i8"), ("edges", "i8"), ("edges_end", "i8")])
 """One column that says between which of its edges another one lies."""
 
+_LENGTHS = 3
+_READ_WORDS, _STAT_WORDS, _BIN_WORDS = (of.itemsize // 8 for of in (READ, STAT, BIN))
+
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 # A request that lets go of the interpreter's lock for a microsecond waits long to have it back.
 _holding = numba.njit(cache=True, error_model="numpy")
+
+
+def plan_of(
+    blocks: NDArray[np.void],
+    stats: NDArray[np.void],
+    cuts: NDArray[np.void],
+    edges: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """What `read` goes by, in one array: numba takes longer to accept arrays of records.
+
+    Args:
+        blocks: READ[n].
+        stats: STAT[n], those of all blocks.
+        cuts: BIN[n].
+        edges: Of all cuts, ascending in each.
+    """
+    lengths = np.array([len(blocks), len(stats), len(cuts)])
+    return np.concatenate(
+        [lengths, *(part.view(np.int64) for part in (blocks, stats, cuts, edges))]
+    )
 
 
 @_jit
@@ -139,9 +163,7 @@ def read(
     pool: Any,
     slots: Any,
     places: Any,
-    blocks: Any,
-    stats: Any,
-    cuts: Any,
+    plan: Any,
     now: int,
     row: Any,
 ) -> None:
@@ -151,12 +173,17 @@ def read(
         pool: All blocks.
         slots: Their addresses.
         places: Of each key's first slot, -1 where it has none.
-        blocks: READ[n].
-        stats: STAT, those of all blocks.
-        cuts: BIN[n], and the edges of all of them, ascending in each.
+        plan: Of `plan_of`.
         now: µs.
         row: The vector; what the bins look at is there, or is rolling.
     """
+    stats_at = _LENGTHS + plan[0] * _READ_WORDS
+    bins_at = stats_at + plan[1] * _STAT_WORDS
+    edges_at = bins_at + plan[2] * _BIN_WORDS
+    blocks = plan[_LENGTHS:stats_at].view(READ)
+    stats = plan[stats_at:bins_at].view(STAT)
+    bins = plan[bins_at:edges_at].view(BIN)
+    edges = plan[edges_at:].view(np.float64)
     widest = 0
     for k in range(len(blocks)):
         widest = max(widest, blocks[k].n)
@@ -174,7 +201,6 @@ def read(
             alive = address >= 0 and now - pool[address] <= block.forget
             for i in range(block.n):
                 row[block.column + i] = pool[address + 1 + i] if alive else np.nan
-    bins, edges = cuts
     for k in range(len(bins)):
         cut = bins[k]
         value = row[cut.of]
@@ -216,5 +242,5 @@ def warm() -> None:
     """Compile the kernels, or load what was compiled before, so that no event has to wait."""
     none, nowhere = np.zeros(0), np.zeros(0, np.int64)
     observe(none, nowhere, np.zeros(0, UPDATE), nowhere, nowhere, none)
-    cuts = np.zeros(0, BIN), none
-    read(none, nowhere, nowhere, np.zeros(0, READ), np.zeros(0, STAT), cuts, 0, none)
+    plan = plan_of(np.zeros(0, READ), np.zeros(0, STAT), np.zeros(0, BIN), none)
+    read(none, nowhere, nowhere, plan, 0, none)

@@ -77,8 +77,7 @@ def reader(
     groups = list(dict.fromkeys(block.by for block in blocks))
     directory = {block.by: block.table.directory.places for block in blocks}
     keys = [(i, directory[by], key_of(by)) for i, by in enumerate(groups)]
-    table, stats = _tables(blocks, groups)
-    bins = _bins(cuts)
+    plan = kernels.plan_of(*_tables(blocks, groups), *_bins(cuts))
     places = np.zeros(len(groups), np.int64)
     put_place = writer(places)
     single = [(one.place, _numbered(one, number)) for one in given if not one.several]
@@ -94,7 +93,7 @@ def reader(
         for first, values in several:
             for i, one in enumerate(values(request), first):
                 put[i] = one
-        kernel(arena.pool, arena.slots, places, table, stats, bins, request.time, row)
+        kernel(arena.pool, arena.slots, places, plan, request.time, row)
 
     return read
 
@@ -146,14 +145,14 @@ def _numbered(given: Given, number: Number) -> Callable[[Any], float]:
 
 def _all_numbered(given: Given, number: Number) -> Callable[[Any], Sequence[float]]:
     values_of = given.value
-    if not any(given.levels):
+    numbers = [(i, number(levels)) for i, levels in enumerate(given.levels) if levels is not None]
+    if not numbers:
         return values_of
-    numbers = [None if levels is None else number(levels) for levels in given.levels]
 
     def values(request: Any) -> list[float]:
-        return [
-            value if number_of is None else number_of(value)
-            for value, number_of in zip(values_of(request), numbers, strict=True)
-        ]
+        found = list(values_of(request))
+        for i, number_of in numbers:
+            found[i] = number_of(found[i])
+        return found
 
     return values

@@ -106,7 +106,9 @@ def _audited(
             say(f"Audit of {span}: {_told(span, offsets, going_on=job.going_on())}.")
             if other := told_settings(stretches, span, settings):
                 say(other)
-            checked = spread(job, loads, workers, lambda one: progress.advance(*one), _nothing)
+            checked = spread(
+                job, loads, workers, lambda one: progress.advance(*one), _nothing, apart=True
+            )
         shutil.rmtree(job.folder)
     return Audited(span, sorted(checked, key=lambda one: one.partition))
 

@@ -53,6 +53,11 @@ class BranchJob:
         log.close()
         return found
 
+    @property
+    def apart(self) -> bool:
+        """Whether no partition waits for what comes of another, such as a fit."""
+        return self.branch.done or self.branch.models == "reused"
+
     def _run(self, log: BranchLog, partitions: Sequence[int], report: Report, tick: Tick) -> None:
         settings, reused = self.settings, self.branch.models == "reused"
         home = branches.home_of(Home(self.root), self.branch.name)

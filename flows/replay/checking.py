@@ -9,7 +9,7 @@ from flows.replay.difference import Difference, cause_of, difference, surplus
 from operators.messages import Emitted
 from operators.shard import TOPICS, Shard
 from state.artifacts import ArtifactError
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, Record
 from state.outputs import Prediction
 
@@ -122,7 +122,7 @@ class Checking:
             checkpoints: The flow's.
         """
         checked, counters = self._checked, shard.counters
-        for one in checkpoints.newest_first(checked.partition, before=end):
+        for one in checkpoints.heads(checked.partition, before=end):
             if one.shape == shard.shape:
                 self._at_least(one)
                 break
@@ -135,7 +135,7 @@ class Checking:
                 extra = self._log.read(*place, counters[topic], max_records=1)[0]
                 checked.first = surplus(*place, extra)
 
-    def _at_least(self, checkpoint: Checkpoint) -> None:
+    def _at_least(self, checkpoint: CheckpointHead) -> None:
         """What a checkpoint counted was in the log before it was written."""
         checked = self._checked
         for topic in TOPICS:

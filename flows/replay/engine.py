@@ -75,10 +75,12 @@ def progress_of(console: Console, total: int, say: Callable[[str], None]) -> Ite
         progress.close()
 
 
-def spread(job: Job[R], loads: Sequence[int], workers: int, report: Report, tick: Tick) -> list[R]:
+def spread(
+    job: Job[R], loads: Sequence[int], workers: int, report: Report, tick: Tick, *, apart: bool
+) -> list[R]:
     """The job's results for all partitions.
 
-    With one worker it runs here; else in processes of their own, each with its share of partitions.
+    With one worker it runs here; else in processes of their own.
 
     Args:
         job: What to do.
@@ -86,19 +88,24 @@ def spread(job: Job[R], loads: Sequence[int], workers: int, report: Report, tick
         workers: At most so many processes.
         report: Told each step.
         tick: Called often, in this process.
+        apart: A worker that has done a partition takes the largest one left, for no two cores are
+            equally fast; else each has its share from the beginning and works on all of it in turn,
+            as where a boundary is passed by all or by none.
     """
     workers = min(workers, len(loads))
     if workers == 1:
         return job(range(len(loads)), report, tick)
+    parts = shares(loads, len(loads) if apart else workers)
     context = multiprocessing.get_context("spawn")
     steps: Queue[Step] = context.Queue()
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(steps, stop)) as pool:
-        running = [pool.submit(_work, job, share) for share in shares(loads, workers)]
+        running = [pool.submit(_work, job, part) for part in parts]
         try:
             _watch(running, steps, report, tick)
         finally:
             stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
         return [result for one in running for result in one.result()]
 
 

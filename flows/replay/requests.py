@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import polars as pl
-import pyarrow as pa
 
-from state.columns import schema_of, table_of
+from state.columns import columns_of, schema_of
 from state.log import EVENTS, Log, offset_at
 from state.outputs import Prediction
-from state.topic_rows import decoder_of
 
 ANSWERS = ("probability", "online", "offline", "residual", "decision", "model")
 PLACE = ("partition", "offset")
@@ -40,9 +38,9 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
     def rows(
         log: Log, topic: str, kind: type[msgspec.Struct], names: Sequence[str]
     ) -> pl.DataFrame:
-        pieces = _pieces(log, topic, kind, (*names, "offset"), partition, first, end)
-        table = pa.concat_tables(pieces)
-        return pl.DataFrame(table).filter(pl.col("offset").is_between(first, end, closed="left"))
+        schema = _schema(kind, (*names, "offset"))
+        pieces = _pieces(log, topic, schema, partition, first, end)
+        return pl.concat(pieces).filter(pl.col("offset").is_between(first, end, closed="left"))
 
     recorded = rows(base, "predictions", Prediction, (*_FACTS, *ANSWERS))
     made = rows(branch, "predictions", Prediction, (*_FACTS, *ANSWERS))
@@ -63,23 +61,23 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
     )
 
 
+def _schema(kind: type[msgspec.Struct], names: Sequence[str]) -> pl.Schema:
+    columns = [column for column in columns_of(kind) if column.name in names]
+    return pl.DataFrame(schema_of(columns).empty_table()).schema
+
+
 def _pieces(
-    log: Log,
-    topic: str,
-    kind: type[msgspec.Struct],
-    names: Sequence[str],
-    partition: int,
-    first: int,
-    end: int,
-) -> Iterator[pa.Table]:
-    """Tables of what may be about these requests; fields that are not named are not decoded."""
-    columns, decode = decoder_of(kind, names)
-    yield schema_of(columns).empty_table()
+    log: Log, topic: str, schema: pl.Schema, partition: int, first: int, end: int
+) -> Iterator[pl.DataFrame]:
+    """Tables of what may be about these requests; fields that the schema lacks are not decoded."""
+    times = [name for name, kind in schema.items() if kind == pl.Datetime]
+    written = {**schema, **dict.fromkeys(times, pl.Int64())}
+    yield schema.to_frame()
     at = _start(log, topic, partition, first)
     while records := log.read(topic, partition, at, max_records=_READ_RECORDS):
-        rows = [decode(record.value) for record in records]
-        yield table_of(columns, rows)
-        if topic == "predictions" and rows[-1].offset >= end:  # they are in the requests' order
+        rows = pl.read_ndjson(b"\n".join([record.value for record in records]), schema=written)
+        yield rows.with_columns(pl.from_epoch(name, "us").dt.cast_time_unit("ms") for name in times)
+        if topic == "predictions" and rows["offset"][-1] >= end:  # in the requests' order
             return
         at += len(records)
 

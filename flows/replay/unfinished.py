@@ -61,7 +61,7 @@ def keep(folder: Path, shard: Shard, checked: Checked) -> None:
     state = msgspec.msgpack.encode(_Unfinished(shard.snapshot(), checked))
     place = shard.shape, shard.partition, position.offset
     obeyed = {JOURNAL: position.activations}
-    CheckpointStore(folder).save(Checkpoint(*place, obeyed, position.boundary, False, state))
+    CheckpointStore(folder).save(Checkpoint(*place, obeyed, position.boundary, False, shard=state))
 
 
 def kept(folder: Path, partition: int) -> tuple[Checkpoint, Checked] | None:

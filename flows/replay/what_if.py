@@ -199,7 +199,7 @@ def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
 
 def _shape_changed(home: Home, shape: str) -> bool:
     """Whether the features are others than those that the home's models were fitted on."""
-    newest = next(home.checkpoints().newest_first(0), None)
+    newest = next(home.checkpoints().heads(0), None)
     return newest is not None and newest.shape != shape
 
 
@@ -230,6 +230,7 @@ def _replayed(
             workers,
             lambda step: progress.advance(*step),
             tick,
+            apart=job.apart,
         )
     return pl.concat(frames).sort("event_time", *PLACE)
 
@@ -270,5 +271,5 @@ def _closed(home: Home, branch: Branch, say: Callable[[str], None]) -> Branch:
 
 def _stands(home: Home, partition: int) -> int:
     """The offset at which a partition of a branch will be taken up."""
-    newest = next(home.checkpoints().newest_first(partition), None)
+    newest = next(home.checkpoints().heads(partition), None)
     return newest.offset if newest else 0

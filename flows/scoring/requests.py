@@ -1,6 +1,6 @@
 """What is asked, as the flow would read it from the log."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,6 +76,8 @@ class Requests:
             event = self._decode(self._encode(request))
         except _UNREADABLE as error:
             raise RequestError(str(error), row) from None
+        if event != request:
+            self._check_bytes(request, row)
         return self._placed(event, row)
 
     def read_many(self, requests: Sequence[Event | Mapping[str, Any]], first: int) -> list[Asked]:
@@ -95,23 +97,22 @@ class Requests:
         except _UNREADABLE:
             # Which one it is, is found more easily so than read from the message.
             return [self.read(request, row) for row, request in enumerate(requests, first)]
+        for row, (request, event) in enumerate(zip(requests, events, strict=True), first):
+            if event != request:
+                self._check_bytes(request, row)
         return [self._placed(event, row) for row, event in enumerate(events, first)]
 
     def _check_kind(self, request: Event | Mapping[str, Any], row: int | None) -> None:
-        if type(request) is self._request:
-            values: Iterable[Any] = msgspec.structs.astuple(request)
-        elif isinstance(request, dict):
-            values = request.values()
-        else:
+        if type(request) is not self._request and not isinstance(request, dict):
             name = self._request.__name__
             msg = f"request must be a {name} or a dict; got {type(request).__name__}"
             raise RequestError(msg, row)
-        if not _BYTES.isdisjoint(map(type, values)):
-            self._check_bytes(request, row)
 
     def _check_bytes(self, request: Event | Mapping[str, Any], row: int | None) -> None:
-        """Refuse bytes for a text: JSON has them as base64."""
+        """Refuse bytes for a text: JSON has them as base64, and so they come out as another."""
         fields = msgspec.structs.asdict(request) if isinstance(request, Event) else request
+        if _BYTES.isdisjoint(map(type, fields.values())):
+            return
         for name, value in fields.items():
             if type(value) in _BYTES and name not in self._of_bytes:
                 msg = f"Expected `str`, got `{type(value).__name__}` - at `$.{name}`"

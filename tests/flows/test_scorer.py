@@ -225,9 +225,9 @@ def test_an_event_may_be_as_far_ahead_as_the_flow_takes_it(world):
         with pytest.raises(RequestError, match="time must be at most 5m ahead"):
             scorer.score(ask(IN_0, time=now + 6 * MINUTE_US))
         replica = scorer._followed[0].replica
-        assert replica.score(ask(IN_0, time=replica.as_of + 4 * MINUTE_US), now=0)
+        assert replica.score(ask(IN_0, time=replica.as_of + 4 * MINUTE_US), lambda: 0)
         with pytest.raises(RefusedError, match="time must be at most 5m ahead"):
-            replica.score(ask(IN_0, time=replica.as_of + 6 * MINUTE_US), now=0)
+            replica.score(ask(IN_0, time=replica.as_of + 6 * MINUTE_US), lambda: 0)
 
 
 def test_an_event_with_bytes_for_a_text_is_refused(world):

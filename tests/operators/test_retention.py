@@ -119,7 +119,7 @@ def test_partitions_keep_what_follows_from_a_boundary_that_all_have(tmp_path, st
 
     def save(partition, offset, boundary):
         counters = dict.fromkeys(TOPICS, offset)
-        store.save(Checkpoint(SHAPE, partition, offset, counters, boundary, True, b""))
+        store.save(Checkpoint(SHAPE, partition, offset, counters, boundary, True, shard=b""))
 
     for offset, boundary in ((20, 2), (40, 4), (60, 6), (80, 8)):
         save(0, offset, boundary)

@@ -3,12 +3,15 @@
 import logging
 
 import pytest
+from msgspec.structs import astuple
 
 from state.checkpoints import Checkpoint, CheckpointStore
 
 
 def checkpoint(offset, *, partition=0, boundary=0, at_boundary=False, shard=b"state" * 100):
-    return Checkpoint("rides", partition, offset, {"predictions": 5}, boundary, at_boundary, shard)
+    return Checkpoint(
+        "rides", partition, offset, {"predictions": 5}, boundary, at_boundary, shard=shard
+    )
 
 
 @pytest.fixture
@@ -24,6 +27,14 @@ def test_what_is_saved_is_read(store):
     one = checkpoint(7, shard=bytes(range(256)) * 50)
     store.save(one)
     assert list(store.newest_first(0)) == [one]
+
+
+def test_heads_are_of_the_same_checkpoints(store):
+    for n in range(4):
+        store.save(checkpoint(10 * n, boundary=n, at_boundary=bool(n % 2)))
+    for asked in ({}, {"before": 20}, {"at_boundary": True}):
+        whole = [astuple(one)[:-1] for one in store.newest_first(0, **asked)]
+        assert [astuple(one) for one in store.heads(0, **asked)] == whole
 
 
 def test_nothing_saved_is_nothing_read(store):
