@@ -16,6 +16,7 @@ from operators.messages import Activation, Message, Records
 from operators.predictor import NOTHING_NEW, Predictor, Row
 from operators.shard import RefusedError, Shard
 from state.events import Event
+from state.log import Record
 from state.settings import Settings
 
 
@@ -30,6 +31,9 @@ class RowError(RefusedError):
         super().__init__(message)
         self.row = row
 
+
+_TOGETHER = 8
+"""Records between two changes of the active copy, which take as long as a tenth of a record."""
 
 Clock = Callable[[], int]
 Load = Callable[[str, Shard], Offline]
@@ -135,6 +139,7 @@ class Replica:
     def __init__(
         self, left: Shard, right: Shard, follower: Follower, load: Load, shadow: int = 0
     ) -> None:
+        left.is_silent = right.is_silent = True
         self._sides = LeftRight(_Side(left), _Side(right))
         self._follower, self._load, self._shadow = follower, load, shadow
         self._differences: deque[float] = deque(maxlen=max(shadow, 1))
@@ -263,9 +268,8 @@ class Replica:
             case None:
                 return False
             case Records(records):
-                for record in records:
-                    self._apply(Records([record]), pause)
-                    pause()
+                for i in range(0, len(records), _TOGETHER):
+                    self._take(records[i : i + _TOGETHER], pause)
             case Activation():
                 self._activate(message)
             case _:
@@ -291,6 +295,16 @@ class Replica:
             self._unfit = shard.model, f"model {shard.model} must score in shadow: {error!r}"
         else:
             self._differences.append(abs(new.probability - blend.probability))
+
+    def _take(self, records: Sequence[Record], pause: Callable[[], object]) -> None:
+        """Apply some records to one copy, and then to the other; each is free for as long."""
+
+        def change(side: _Side) -> None:
+            for record in records:
+                side.shard.apply(Records([record]))
+                pause()
+
+        self._sides.write(change, pause)
 
     def _apply(self, message: Message, pause: Callable[[], object]) -> None:
         self._sides.write(lambda side: side.shard.apply(message), pause)

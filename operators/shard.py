@@ -24,7 +24,7 @@ from operators.messages import (
     Message,
     Records,
 )
-from operators.predictor import Predictor
+from operators.predictor import Predictor, Row
 from state.chain import START, link
 from state.clock_guard import ClockGuard
 from state.durations import Duration
@@ -113,6 +113,9 @@ class Shard:
         settings: How it learns and guards now.
         threshold: Of theirs, the probability from which on `decision` is true.
         offline: The offline model in use.
+        is_silent: It learns and can be asked, but writes neither predictions nor outcomes nor
+            metrics, for another has written them: a fifth of the time. Its snapshots are of use to
+            its like only.
     """
 
     def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
@@ -128,6 +131,7 @@ class Shard:
         self._seen = RecentIds(Duration.parse(stream.dedup))
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
         self.offline: Offline | None = None
+        self.is_silent = False
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
         self._set(settings)
         self._lateness = int(Duration.parse(stream.lateness))
@@ -361,7 +365,7 @@ class Shard:
             self._resolve(waiting, silence, waiting.deadline, append_time)
         tick = watermark - watermark % self._metrics_every
         if tick > counts.tick_us:
-            if counts.tick_us:
+            if counts.tick_us and not self.is_silent:
                 self._tick(tick, append_time)
             counts.tick_us = tick
         if watermark >= counts.forgot_us + _FORGET_EVERY_US:
@@ -377,8 +381,9 @@ class Shard:
         prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
         self._pending.add(self.stream.label.deadline(event), prediction, event)
         self._counts.requests += 1
-        self._counts.chain, value = link(self._counts.chain, prediction)
-        self._out["predictions"].append(Entry(append_time, key, value))
+        if not self.is_silent:
+            self._counts.chain, value = link(self._counts.chain, prediction)
+            self._out["predictions"].append(Entry(append_time, key, value))
 
     def _prediction(self, request: Event, key: str, blend: Blend) -> Prediction:
         return Prediction(
@@ -395,13 +400,19 @@ class Shard:
     def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
         made = waiting.prediction
         row = self._pending.rows[waiting.place]
-        probabilities = (made.probability, made.online, made.offline, made.residual)
-        self._total.add(probabilities, label)
-        self._lately.add(probabilities, label)
         self._ensemble.learn(made.online, made.offline, made.residual, label)
         self._models.learn(row, label, made.offline)
         self._features.observe(Labelled(waiting.request, label, label_time))
         self._counts.labels += 1
+        if not self.is_silent:
+            self._write_outcome(made, row, label, label_time, append_time)
+
+    def _write_outcome(
+        self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
+    ) -> None:
+        probabilities = (made.probability, made.online, made.offline, made.residual)
+        self._total.add(probabilities, label)
+        self._lately.add(probabilities, label)
         values: list[float | str | None] = row.tolist()
         for i, names in self._levels:
             level = values[i]

@@ -105,13 +105,13 @@ def plan_of(
 
 
 @_jit
-def observe(pool: Any, slots: Any, steps: Any, places: Any, times: Any, values: Any) -> int:
+def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: Any) -> int:
     """Put one event into its blocks.
 
     Args:
         pool: All blocks.
         slots: Their addresses.
-        steps: UPDATE, one for each block.
+        plan: UPDATE, one for each block, as int64: numba takes longer to accept records.
         places: Of each key's first slot, -1 where it has none.
         times: µs, whatever steps count at.
         values: Whatever steps take.
@@ -119,6 +119,7 @@ def observe(pool: Any, slots: Any, steps: Any, places: Any, times: Any, values: 
     Returns:
         -1, or the first step that has no block: then nothing was done.
     """
+    steps = plan.view(UPDATE)
     for k in range(len(steps)):
         place = places[steps[k].group]
         if place < 0 or slots[place + steps[k].slot] < 0:
@@ -241,6 +242,6 @@ def _read_windows(
 def warm() -> None:
     """Compile the kernels, or load what was compiled before, so that no event has to wait."""
     none, nowhere = np.zeros(0), np.zeros(0, np.int64)
-    observe(none, nowhere, np.zeros(0, UPDATE), nowhere, nowhere, none)
+    observe(none, nowhere, np.zeros(0, UPDATE).view(np.int64), nowhere, nowhere, none)
     plan = plan_of(np.zeros(0, READ), np.zeros(0, STAT), np.zeros(0, BIN), none)
     read(none, nowhere, nowhere, plan, 0, none)

@@ -73,7 +73,7 @@ def observer(arena: Arena, steps: Sequence[Step], hooks: Sequence[Observe]) -> O
     value_of = [
         (i, _weighted(of, weight)) for i, (of, weight) in enumerate(taken) if of is not None
     ]
-    kernel = kernels.observe
+    kernel, plan = kernels.observe, table.view(np.int64)
 
     def observe(seen: Any) -> None:
         for i, found, key in keys:
@@ -82,7 +82,7 @@ def observer(arena: Arena, steps: Sequence[Step], hooks: Sequence[Observe]) -> O
             put_time[i] = time(seen)
         for i, value in value_of:
             put_value[i] = value(seen)
-        while (lacking := kernel(arena.pool, arena.slots, table, places, times, values)) >= 0:
+        while (lacking := kernel(arena.pool, arena.slots, plan, places, times, values)) >= 0:
             i, found, key = keys[table[lacking]["group"]]
             steps[lacking].table.add(key(seen))
             put_place[i] = found[key(seen)]
