@@ -1,11 +1,12 @@
 """What `Scorer.score` takes while its follower works in the same process, and through swaps.
 
-`python -m bench.bench_follower HOME`, on a home of flights that a run has filled into February, so
+`python -m bench.bench_follower HOME`, on a home of flights that a run has filled up to April, so
 that two models are promoted and there are events left after the first. The log is the home's own,
 read from its files as a scorer reads it beside a flow: it grows at the rate of each line, and every
-five seconds there is a new checkpoint. A thread asks 20 requests and rests for a millisecond, or
-four of them do; `alone` asks one and rests, and so finds cold caches. A request's time is from call
-to return, and applied is what the follower got done meanwhile. A swap window reaches from the first
+five seconds there is a new checkpoint. A thread asks 20 requests and rests for 20 ms, so that it
+asks a thousand a second; `alone` it asks one and rests for 1 ms, and so finds cold caches; and
+`without a break` it, or four of them, ask 20 and rest for 1 ms. A request's time is from call to
+return, and applied is what the follower got done meanwhile. A swap window reaches from the first
 byte of a model's file to the first answer by it.
 """
 
@@ -38,8 +39,9 @@ from state.log import EVENTS, Log
 from state.settings import settings_from
 from state.stream import Stream
 
-_BACKLOG = 6_000
-_BURST, _REST_S = 20, 0.001
+_BACKLOG = 60_000
+_BURST = 20
+_REST_S, _SHORT_REST_S = 0.02, 0.001
 _GROW_S, _CHECKPOINT_S = 0.005, 5.0
 _SWAPS = 50
 _SWAP_EVERY_S = 0.1
@@ -143,12 +145,14 @@ class World:
         while not until():
             time.sleep(0.005)
 
-    def ask(self, stop: Callable[[], bool], burst: int = _BURST) -> NDArray[np.float64]:
+    def ask(
+        self, stop: Callable[[], bool], burst: int = _BURST, rest_s: float = _SHORT_REST_S
+    ) -> NDArray[np.float64]:
         """Ask so many requests, rest, and so on; when each began and what it took (s)."""
         score, clock = self.scorer.score, time.perf_counter
         taken: list[tuple[float, float]] = []
         while not stop():
-            time.sleep(_REST_S)
+            time.sleep(rest_s)
             # Those that come next in the log: older ones would be refused, and it moves.
             first = bisect(self._asked, self.log.passed, key=itemgetter(0))
             for turn in range(burst):
@@ -162,18 +166,20 @@ class World:
 def report(world: World, seconds: float) -> Iterator[Line]:
     """All lines."""
     first = 1.0
-    for what, rate, burst in (
-        ("follower idle", 0.0, _BURST),
-        ("5,000 events/s", 5_000.0, _BURST),
-        ("a backlog", float("inf"), _BURST),
-        ("follower idle, alone", 0.0, 1),
-        ("5,000 events/s, alone", 5_000.0, 1),
-        ("follower idle again", 0.0, _BURST),
+    for what, rate, burst, rest_s in (
+        ("follower idle", 0.0, _BURST, _REST_S),
+        ("5,000 events/s", 5_000.0, _BURST, _REST_S),
+        ("a backlog", float("inf"), _BURST, _REST_S),
+        ("idle, alone", 0.0, 1, _SHORT_REST_S),
+        ("5,000, alone", 5_000.0, 1, _SHORT_REST_S),
+        ("idle, without a break", 0.0, _BURST, _SHORT_REST_S),
+        ("5,000, without a break", 5_000.0, _BURST, _SHORT_REST_S),
+        ("follower idle again", 0.0, _BURST, _REST_S),
     ):
         with world.growing(rate):
             before, begin = world.scorer.as_of[0][1], time.perf_counter()
             end = begin + seconds
-            taken = world.ask(lambda end=end: time.perf_counter() > end, burst)  # type: ignore[misc]
+            taken = world.ask(lambda end=end: time.perf_counter() > end, burst, rest_s)  # type: ignore[misc]
             applied = (world.scorer.as_of[0][1] - before) / (time.perf_counter() - begin)
         line = _line(what, taken[:, 1], first, rate, applied)
         first = line.p99 if first == 1.0 else first
@@ -220,7 +226,7 @@ def main(words: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each line but the swaps")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each line but the swaps")
     parser.add_argument("--json", action="store_true")
     words_read = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as root:
