@@ -390,6 +390,7 @@ class Scorer:
         shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
         left = recover(lambda of: shards.shard(partition, of), partition, store, self._log, load)
+        left.is_silent = True
         batch = min(self.settings.reading.batch, _MOST_READ)
         follower = Follower(self._log, left, store, shards.settings_of, batch)
         while (message := follower.poll()) is not None:
@@ -397,6 +398,7 @@ class Scorer:
                 raise EndedError
             left.apply(_bound(message, left, load))
         right = Shard(self.stream, left.settings, partition)
+        right.is_silent = True
         right.restore(left.snapshot(), lambda model: load(model, right))
         return Replica(left, right, follower, load, self.settings.scoring.shadow)
 

@@ -122,8 +122,8 @@ class Replica:
     """Follows with one thread, scores with any.
 
     Args:
-        left: The shard where the follower stands.
-        right: Another in the same state.
+        left: The shard where the follower stands; silent.
+        right: Another in the same state; silent.
         follower: What to apply.
         load: Where models come from.
         shadow: For so many requests after an activation the model before still answers, and the
@@ -139,7 +139,6 @@ class Replica:
     def __init__(
         self, left: Shard, right: Shard, follower: Follower, load: Load, shadow: int = 0
     ) -> None:
-        left.is_silent = right.is_silent = True
         self._sides = LeftRight(_Side(left), _Side(right))
         self._follower, self._load, self._shadow = follower, load, shadow
         self._differences: deque[float] = deque(maxlen=max(shadow, 1))

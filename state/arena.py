@@ -3,9 +3,6 @@
 A table maps the keys of one feature to their blocks. The first cell of a block is the event time
 at which it was last touched; that is what `forget` goes by. A directory finds the blocks of one key
 in all tables that go by the same fields with one look-up.
-
-The numbers of a rolling block's buckets are kept twice: in the block, and closely packed beside its
-address, for whoever reads a window looks at many more numbers than there are buckets to add up.
 """
 
 from collections.abc import Hashable, Iterable
@@ -23,8 +20,7 @@ class Arena:
 
     Attributes:
         pool: All blocks; kernels read and write it by address. It moves when it grows.
-        slots: Addresses of blocks, each followed by the numbers of its buckets; a directory says
-            where those of a key are. It moves likewise.
+        slots: Addresses of blocks; a directory says where those of a key are. It moves likewise.
     """
 
     def __init__(self) -> None:
@@ -38,11 +34,7 @@ class Arena:
         return Directory(self)
 
     def table(
-        self,
-        block_size: int,
-        forget_us: int,
-        directory: "Directory | None" = None,
-        ring: int = 0,
+        self, block_size: int, forget_us: int, directory: "Directory | None" = None
     ) -> "Table":
         """A new table of equal blocks whose keys are forgotten `forget_us` after their last use.
 
@@ -50,9 +42,8 @@ class Arena:
             block_size: Cells of a block.
             forget_us: When to forget a key.
             directory: Where keys of this kind are looked up; one of its own unless given.
-            ring: Buckets of a block, which begin with their numbers.
         """
-        table = Table(self, block_size, forget_us, directory or self.directory(), ring)
+        table = Table(self, block_size, forget_us, directory or self.directory())
         self.tables.append(table)
         return table
 
@@ -104,7 +95,7 @@ _Key = _Part | list[_Part]
 
 
 class Directory:
-    """Where the slots of each key are: those of each table in order, `NOWHERE` without a block.
+    """Where the slots of each key are: one for each table, in order, `NOWHERE` without a block.
 
     Attributes:
         places: Of a key's first slot in `Arena.slots`; of keys that some table has.
@@ -118,28 +109,26 @@ class Directory:
         self.width = 0
         self.places: dict[Hashable, int] = {}
 
-    def join(self, width: int) -> int:
-        """The first slot of a key that is a new table's, of so many."""
+    def join(self) -> int:
+        """Which slot of a key is a new table's."""
         assert not self.places
-        self.width += width
-        return self.width - width
+        self.width += 1
+        return self.width - 1
 
-    def put(self, key: Hashable, slot: int, address: int, numbers: NDArray[np.float64]) -> None:
-        """Enter a block, with the numbers of its buckets."""
+    def put(self, key: Hashable, slot: int, address: int) -> None:
+        """Enter a block."""
         place = self.places.get(key)
         if place is None:
             place = self._free.pop() if self._free else self._arena.take_slots(self.width)
             self.places[key] = place
-        first = place + slot
-        self._arena.slots[first] = address
-        self._arena.slots[first + 1 : first + 1 + len(numbers)] = numbers
+        self._arena.slots[place + slot] = address
 
-    def drop(self, keys: Iterable[Hashable], slot: int, width: int) -> None:
-        """Take blocks out that have so many slots, and the keys that have no other."""
+    def drop(self, keys: Iterable[Hashable], slot: int) -> None:
+        """Take blocks out, and the keys that have no other."""
         slots = self._arena.slots
         for key in keys:
             place = self.places[key]
-            slots[place + slot : place + slot + width] = NOWHERE
+            slots[place + slot] = NOWHERE
             if (slots[place : place + self.width] == NOWHERE).all():
                 self._free.append(self.places.pop(key))
 
@@ -151,18 +140,16 @@ class Table:
         blocks: Address by key, in order of creation.
         free: Addresses to use again, last freed first.
         directory: Where the keys are looked up.
-        slot: The first slot of a key that is this table's.
+        slot: Which slot of a key is this table's.
     """
 
-    __slots__ = ("_arena", "_forget_us", "_ring", "_size", "blocks", "directory", "free", "slot")
+    __slots__ = ("_arena", "_forget_us", "_size", "blocks", "directory", "free", "slot")
 
-    def __init__(
-        self, arena: Arena, size: int, forget_us: int, directory: Directory, ring: int
-    ) -> None:
-        self._arena, self._size, self._forget_us, self._ring = arena, size, forget_us, ring
+    def __init__(self, arena: Arena, size: int, forget_us: int, directory: Directory) -> None:
+        self._arena, self._size, self._forget_us = arena, size, forget_us
         self.blocks: dict[Hashable, int] = {}
         self.free: list[int] = []
-        self.directory, self.slot = directory, directory.join(1 + ring)
+        self.directory, self.slot = directory, directory.join()
 
     def add(self, key: Hashable) -> int:
         """The address of a new block of zeros for `key`."""
@@ -177,15 +164,11 @@ class Table:
     def put(self, key: Hashable, address: int) -> None:
         """Enter the block of a key."""
         self.blocks[key] = address
-        numbers = self._arena.pool[address + 1 : address + 1]
-        if self._ring:
-            cells = self._arena.pool[address + 1 : address + self._size]
-            numbers = cells.reshape(self._ring, -1)[:, 0]
-        self.directory.put(key, self.slot, address, numbers)
+        self.directory.put(key, self.slot, address)
 
     def clear(self) -> None:
         """Forget every key."""
-        self.directory.drop(self.blocks, self.slot, 1 + self._ring)
+        self.directory.drop(self.blocks, self.slot)
         self.blocks.clear()
 
     def forget(self, now: int) -> None:
@@ -199,7 +182,7 @@ class Table:
         keys = list(self.blocks)
         gone = [keys[index] for index in old]
         self.free.extend(self.blocks.pop(key) for key in gone)
-        self.directory.drop(gone, self.slot, 1 + self._ring)
+        self.directory.drop(gone, self.slot)
 
 
 def _hashable(key: _Key) -> Hashable:

@@ -4,8 +4,7 @@ Blocks begin with the time of the last touch. After it come, by kind:
 
 - rolling: a ring of buckets, each `[bucket number + 1, count, measure, …, readings, …]`; 0 marks
   an empty one, and a bucket's number says whether what the ring holds is of this turn or an old
-  one. The numbers are once more in `slots`, right after the block's address. The measures that may
-  be missing come last, and `readings` counts those there are of each;
+  one. The measures that may be missing come last, and `readings` counts those there are of each;
 - ewma: the mean;
 - last: the values.
 """
@@ -111,7 +110,7 @@ def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: A
 
     Args:
         pool: All blocks.
-        slots: Their addresses and numbers.
+        slots: Their addresses.
         plan: UPDATE, one for each block, as int64: numba takes longer to accept records.
         places: Of each key's first slot, -1 where it has none.
         times: µs, whatever steps count at.
@@ -128,10 +127,9 @@ def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: A
     for k in range(len(steps)):
         step = steps[k]
         time, first = times[step.time], step.values
-        slot = places[step.group] + step.slot
-        address = slots[slot]
+        address = slots[places[step.group] + step.slot]
         if step.kind == ROLLING:
-            _count(pool, slots, step, slot, time, values)
+            _count(pool, step, address, time, values)
         elif step.kind == EWMA:
             if pool[address] == 0.0 or time - pool[address] > step.bucket:
                 pool[address + 1] = step.prior
@@ -145,14 +143,12 @@ def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: A
 
 
 @_jit
-def _count(pool: Any, slots: Any, step: Any, slot: int, time: int, values: Any) -> None:
+def _count(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
     number = time // step.bucket
-    place = number % step.ring
     width = 1 + step.n + (step.n - step.sure)
-    cell = slots[slot] + 1 + place * width
+    cell = address + 1 + (number % step.ring) * width
     if pool[cell] < number + 1:
         pool[cell] = number + 1
-        slots[slot + 1 + place] = number + 1
         pool[cell + 1 : cell + width] = 0.0
     if pool[cell] == number + 1:
         for i in range(step.n):
@@ -176,7 +172,7 @@ def read(
 
     Args:
         pool: All blocks.
-        slots: Their addresses and numbers.
+        slots: Their addresses.
         places: Of each key's first slot, -1 where it has none.
         plan: Of `plan_of`.
         now: µs.
@@ -196,11 +192,9 @@ def read(
     for k in range(len(blocks)):
         block = blocks[k]
         place = places[block.group]
-        slot = place + block.slot if place >= 0 else -1
-        address = slots[slot] if slot >= 0 else -1
+        address = slots[place + block.slot] if place >= 0 else -1
         if block.kind == ROLLING:
-            numbers = slots[slot + 1 : slot + 1 + block.ring]
-            _read_windows(pool, block, address, numbers, stats, now, sums, row)
+            _read_windows(pool, block, address, stats, now, sums, row)
         elif block.kind == EWMA:
             alive = address >= 0 and now - pool[address] <= block.forget
             row[block.column] = pool[address + 1] if alive else block.prior
@@ -219,7 +213,7 @@ def read(
 
 @_jit
 def _read_windows(
-    pool: Any, block: Any, address: int, numbers: Any, stats: Any, now: int, sums: Any, row: Any
+    pool: Any, block: Any, address: int, stats: Any, now: int, sums: Any, row: Any
 ) -> None:
     sums[: block.n] = 0.0
     number = now // block.bucket
@@ -229,8 +223,8 @@ def _read_windows(
     for s in range(block.stats, block.stats_end):
         stat = stats[s]
         while address >= 0 and seen < stat.buckets:
-            if numbers[place] == number + 1 - seen:
-                cell = address + 1 + place * width
+            cell = address + 1 + place * width
+            if pool[cell] == number + 1 - seen:
                 for i in range(block.n):
                     sums[i] += pool[cell + 1 + i]
             seen += 1

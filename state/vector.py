@@ -156,8 +156,7 @@ class FeatureState:
         sure = width - sum(_is_counted(stat, feature) for stat in measures)
         cells = 2 * width - sure
         directory = self._directory(feature.by)
-        size, age = 1 + ring * (1 + cells), max(windows) + bucket
-        table = self._arena.table(size, age, directory, ring)
+        table = self._arena.table(1 + ring * (1 + cells), max(windows) + bucket, directory)
         fixed = {"kind": kernels.ROLLING, "ring": ring, "bucket": bucket}
         step = {**fixed, "n": width, "sure": sure}
         for over, weight in feature.weights.items():

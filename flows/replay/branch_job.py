@@ -56,7 +56,7 @@ class BranchJob:
     @property
     def apart(self) -> bool:
         """Whether no partition waits for what comes of another, such as a fit."""
-        return self.branch.done or self.branch.models == "reused"
+        return self.branch.done or self.branch.models != "refitted"
 
     def _run(self, log: BranchLog, partitions: Sequence[int], report: Report, tick: Tick) -> None:
         settings, reused = self.settings, self.branch.models == "reused"

@@ -95,7 +95,8 @@ def spread(
     workers = min(workers, len(loads))
     if workers == 1:
         return job(range(len(loads)), report, tick)
-    parts = shares(loads, len(loads) if apart else workers)
+    largest_first = sorted(range(len(loads)), key=lambda partition: -loads[partition])
+    parts = [[one] for one in largest_first] if apart else shares(loads, workers)
     context = multiprocessing.get_context("spawn")
     steps: Queue[Step] = context.Queue()
     stop = context.Event()
@@ -105,7 +106,7 @@ def spread(
             _watch(running, steps, report, tick)
         finally:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
         return [result for one in running for result in one.result()]
 
 
@@ -183,6 +184,7 @@ def _join(steps: "Queue[Step]", stop: Event) -> None:
 
 
 def _work(job: Job[R], partitions: Sequence[int]) -> list[R]:
+    _go_on()  # what the pool has handed out by now, it does not cancel
     return job(partitions, _Worker.steps.put, _go_on)
 
 

@@ -76,10 +76,12 @@ class Backend:
         while not done.is_set():
             try:
                 stream = await asyncio.open_connection("127.0.0.1", self.port)
-                answer = await exchange(stream, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
-                await close(stream[1])
+                try:
+                    answer = await exchange(stream, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+                finally:
+                    await close(stream[1])
                 self.ready = answer.startswith(b"HTTP/1.1 200 ")
-            except OSError:
+            except (OSError, asyncio.IncompleteReadError):  # it has just ended
                 self.ready = False
             if not self.ready:
                 await self.let_go()
