@@ -45,12 +45,12 @@ class BrokerClocks:
             self._quiet_until[broker] = now + self._every
             self._say(
                 f"clock of Kafka's broker {broker} must be within {self._tolerance} of this "
-                f"machine's; got one {told(ahead)} in {place}: set one of the two right, for all "
+                f"machine's; got one {_told(ahead)} in {place}: set one of the two right, for all "
                 "sources are judged by append times"
             )
 
 
-def told(ahead_us: int) -> str:
+def _told(ahead_us: int) -> str:
     """How far a clock is off, for people."""
     return f"{abs(ahead_us) / SECOND_US:,.1f} s {'ahead' if ahead_us > 0 else 'behind'}"
 

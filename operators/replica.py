@@ -16,7 +16,6 @@ from operators.messages import Activation, Message, Records
 from operators.predictor import NOTHING_NEW, Predictor, Row
 from operators.shard import RefusedError, Shard
 from state.events import Event
-from state.log import Record
 from state.settings import Settings
 
 
@@ -268,11 +267,12 @@ class Replica:
                 return False
             case Records(records):
                 for i in range(0, len(records), _TOGETHER):
-                    self._take(records[i : i + _TOGETHER], pause)
+                    some = records[i : i + _TOGETHER]
+                    self._apply([Records([record]) for record in some], pause)
             case Activation():
                 self._activate(message)
             case _:
-                self._apply(message, pause)
+                self._apply([message], pause)
         return True
 
     def _score(self, side: _Side, predictor: Predictor, request: Event) -> Score:
@@ -295,18 +295,15 @@ class Replica:
         else:
             self._differences.append(abs(new.probability - blend.probability))
 
-    def _take(self, records: Sequence[Record], pause: Callable[[], object]) -> None:
-        """Apply some records to one copy, and then to the other; each is free for as long."""
+    def _apply(self, messages: Sequence[Message], pause: Callable[[], object]) -> None:
+        """Apply them to the idle copy, change places, and apply them to the other."""
 
         def change(side: _Side) -> None:
-            for record in records:
-                side.shard.apply(Records([record]))
+            for message in messages:
+                side.shard.apply(message)
                 pause()
 
         self._sides.write(change, pause)
-
-    def _apply(self, message: Message, pause: Callable[[], object]) -> None:
-        self._sides.write(lambda side: side.shard.apply(message), pause)
 
     def warm_up(self) -> None:
         """Let no request and no event wait for a compiler."""
@@ -368,8 +365,8 @@ def _check(shard: Shard, request: Event, clock: Clock) -> None:
     earliest = request.time - tolerance
     if earliest > shard.event_time and earliest > clock():
         msg = (
-            f"time must be at most {tolerance} ahead of the clock and of the "
-            f"newest event; got request {request.id!r}"
+            f"time must be at most {tolerance} ahead of the clock and of the newest event; "
+            f"got request {request.id!r}"
         )
         raise RefusedError(msg)
 

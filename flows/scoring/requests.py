@@ -111,8 +111,6 @@ class Requests:
     def _check_bytes(self, request: Event | Mapping[str, Any], row: int | None) -> None:
         """Refuse bytes for a text: JSON has them as base64, and so they come out as another."""
         fields = msgspec.structs.asdict(request) if isinstance(request, Event) else request
-        if _BYTES.isdisjoint(map(type, fields.values())):
-            return
         for name, value in fields.items():
             if type(value) in _BYTES and name not in self._of_bytes:
                 msg = f"Expected `str`, got `{type(value).__name__}` - at `$.{name}`"
