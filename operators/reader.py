@@ -185,7 +185,8 @@ class PartitionReader:
     def _at_end(self) -> Iterator[Message]:
         """At the end other partitions tell how late it is: nothing in this one's events does."""
         due = self._boundaries.newest(self._newest_append_time())
-        if due > self._boundary:
+        # Looked at after the others: what this one was given in the meantime comes first.
+        if due > self._boundary and self._offset >= self._log.end(EVENTS, self._partition):
             yield self._take(Crossed(self._offset, due), due)
 
     def _hold(self, boundary: int, number: int | None = None) -> Boundary:

@@ -63,7 +63,7 @@ def log(tmp_path):
 
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
-    boundaries=WEEKLY,
+    boundaries=WEEKLY, newest=newest_append_time,
 ):  # fmt: skip
     return PartitionReader(
         log,
@@ -73,7 +73,7 @@ def reader(
         decisions=decisions,
         load=lambda model: f"<{model}>",
         configuring=Configuring(lambda values: settings_from(nested(values)), wanted),
-        newest_append_time=lambda: newest_append_time(log, "events"),
+        newest_append_time=lambda: newest(log, "events"),
         wait=wait,
         batch=batch,
     )
@@ -238,6 +238,25 @@ def test_an_idle_partition_crosses_with_the_others(tmp_path):
         assert drained(empty) == [Boundary(140, 2)]
         again = reader(log, Decided(), partition=1)
         assert drained(again) == [0, *crossed, 1, Boundary(140)]
+    finally:
+        log.close()
+
+
+def test_what_is_appended_while_the_others_are_asked_comes_before_their_boundary(tmp_path):
+    log = filled(tmp_path / "log", [95], [96])
+
+    def appended_meanwhile(log, topic):
+        if log.end("events", 1) == 1:
+            log.append("events", 1, [Entry(time, b"", b"{}") for time in (97, 112, 131)])
+            log.append("events", 0, [Entry(131, b"", b"{}")])
+        return newest_append_time(log, topic)
+
+    try:
+        decisions = Decided((110, None), (130, "m"))
+        reading = reader(log, decisions, partition=1, newest=appended_meanwhile)
+        assert drained(reading) == [0]
+        boundaries = [Boundary(110), Activation(0, None, None), 2]
+        assert drained(reading) == [1, *boundaries, Boundary(130), Activation(1, "m", "<m>"), 3]
     finally:
         log.close()
 
