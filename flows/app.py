@@ -16,7 +16,7 @@ from flows.artifacts import reaching
 from flows.configuration import find_stream
 from flows.demo import fill
 from flows.fitting import Fitter
-from flows.home import Home
+from flows.home import Home, sharing
 from flows.logs import open_log
 from flows.moments import told
 from flows.partitions import Partitions
@@ -26,6 +26,9 @@ from operators.dataflow import EventsSource, compose
 from operators.live import LivePartition, Scored
 from operators.training import Trainer
 from state.settings import Settings
+
+_FLUSH_S = 2.0
+"""How long an ending run waits for the store of checkpoints; it must end within 5 s."""
 
 
 class App:
@@ -47,7 +50,8 @@ class App:
         stop: threading.Event,
         until: datetime | None = None,
     ) -> None:
-        self._settings, self._home, self._console, self._stop = settings, home, console, stop
+        self._home = home = sharing(home, settings)
+        self._settings, self._console, self._stop = settings, console, stop
         self._stream = find_stream(settings.stream)
         self._log = open_log(settings, self._stream, home)
         if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
@@ -121,14 +125,20 @@ class App:
         store = self._home.checkpoints()
         left = 0
         for partition in self._partitions:
-            newest = next(store.heads(partition), None)
-            left += self._log.end("events", partition) - (newest.offset if newest else 0)
+            left += max(self._log.end("events", partition) - store.newest_offset(partition), 0)
         return left
 
     def _ended(self) -> None:
         self._progress.close()
         while self._claimed:
             os.close(self._claimed.pop())
+        if self._home.shared is not None and not self._home.shared.flush(_FLUSH_S):
+            where = f"not in {self._home.shared} yet"
+            self._console.print(
+                f"The newest checkpoints are {where}: the next run copies what it makes.",
+                highlight=False,
+                soft_wrap=True,
+            )
         if self._stop.is_set():
             at = f"at {told(self._event_time)}"
             where = at if self._event_time else "before the first event"

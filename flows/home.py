@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from operators.decisions import ROLLBACKS
@@ -11,6 +11,9 @@ from state.artifacts import ArtifactStore, Origin
 from state.checkpoints import CheckpointStore
 from state.ingested import INGESTED, LETTERS
 from state.log import Log, UnknownTopicError
+from state.object_store import ObjectStore
+from state.settings import Settings
+from state.shared_checkpoints import SharedCheckpoints
 from state.sqlite_log import SqliteLog
 
 ALL_TOPICS = ("events", INGESTED, "activations", "snapshots", *TOPICS, "models", ROLLBACKS)
@@ -24,10 +27,12 @@ class Home:
     Args:
         root: Made when something is written.
         origins: Where model files are fetched from that are not here yet.
+        shared: Where checkpoints are copied to, and come from that are not here.
     """
 
     root: Path
     origins: tuple[Origin, ...] = ()
+    shared: SharedCheckpoints | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Home":
@@ -50,7 +55,7 @@ class Home:
 
     def checkpoints(self) -> CheckpointStore:
         """The shards' checkpoints."""
-        return CheckpointStore(self.root / "checkpoints")
+        return CheckpointStore(self.root / "checkpoints", self.shared)
 
     def artifacts(self) -> ArtifactStore:
         """The models' files."""
@@ -91,6 +96,12 @@ def wanted_topics(partitions: int) -> dict[str, int]:
     counts = dict.fromkeys(ALL_TOPICS, partitions)
     # The last partition of alerts is training's, that of dead letters is ingest's.
     return counts | {"alerts": partitions + 1, LETTERS: partitions + 1, "models": 1, ROLLBACKS: 1}
+
+
+def sharing(home: Home, settings: Settings) -> Home:
+    """The home; its checkpoints are in `checkpoints.store` too, if that is set."""
+    uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
+    return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s)) if uri else home
 
 
 def environment_home() -> Home:

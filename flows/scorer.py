@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home
+from flows.home import Home, environment_home, sharing
 from flows.logs import check_cluster, find_log
 from flows.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
@@ -186,7 +186,7 @@ class Scorer:
                 settings,
                 stream,
                 log,
-                reaching(where, settings, log),
+                reaching(sharing(where, settings), settings, log),
                 partitions=partitions,
                 most_staleness=most_staleness,
                 follow=follow,

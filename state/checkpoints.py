@@ -12,9 +12,10 @@ import msgspec
 import pyarrow as pa
 
 from state.atomic import sweep, write_atomically
+from state.checkpoint_names import is_at_boundary, name_of, offset_of, surplus
+from state.shared_checkpoints import SharedCheckpoints
 
 _MAGIC = b"headwater checkpoint 1\n"
-_KEPT = 3
 _log = logging.getLogger("headwater")
 
 
@@ -69,22 +70,27 @@ class CheckpointStore:
 
     Args:
         root: The directory; made when the first checkpoint is written.
+        shared: Has copies, which serve where the directory lacks them or they are damaged; None:
+            there are none.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, shared: SharedCheckpoints | None = None) -> None:
+        self._root, self._shared = root, shared
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write one; it is durable when this returns."""
         state = msgspec.msgpack.encode(checkpoint)
         packed = pa.compress(state, codec="zstd", asbytes=True)
         body = len(state).to_bytes(8, "little") + packed
-        kind = "boundary" if checkpoint.at_boundary else "periodic"
-        name = f"{checkpoint.offset:015d}-{checkpoint.boundary:016d}-{kind}.ckpt"
-        path = self._folder(checkpoint.partition) / name
+        folder = self._folder(checkpoint.partition)
+        at_boundary = checkpoint.at_boundary
+        path = folder / name_of(checkpoint.offset, checkpoint.boundary, at_boundary=at_boundary)
         write_atomically(path, _MAGIC + hashlib.sha256(body).digest() + body)
-        self._drop_old(checkpoint.partition)
-        sweep(path.parent)
+        for name in surplus(path.name for path in folder.glob("*.ckpt")):
+            (folder / name).unlink(missing_ok=True)
+        sweep(folder)
+        if self._shared is not None:
+            self._shared.copy(checkpoint.partition, folder)
         return path
 
     def newest_first(
@@ -119,55 +125,66 @@ class CheckpointStore:
             offset: Where it goes on.
             shape: Of its state; what other code wrote stays.
         """
-        for path in self._folder(partition).glob("*.ckpt"):
-            if int(path.name.partition("-")[0]) > offset:
-                head = _read(path, CheckpointHead)
+        for name in self._names(partition):
+            if offset_of(name) > offset:
+                head = self._read(partition, name, CheckpointHead)
                 if head is not None and head.shape == shape:
+                    path = self._folder(partition) / name
                     _log.warning("checkpoint %s is of another log, or its output is lost", path)
                     path.unlink(missing_ok=True)
+                    if self._shared is not None:
+                        self._shared.drop(partition, name)
 
     def newest_offset(self, partition: int) -> int:
         """Of the newest checkpoint, whatever is in it; 0 if there is none."""
-        names = (path.name for path in self._folder(partition).glob("*.ckpt"))
-        return int(max(names, default="0").partition("-")[0])
+        names = self._names(partition)
+        return offset_of(max(names)) if names else 0
 
     def written(self, partition: int) -> list[Written]:
         """The checkpoints of a partition by time, unread, beside whoever writes them."""
         found = []
         for path in self._folder(partition).glob("*.ckpt"):
             with suppress(FileNotFoundError):  # it has just been dropped
-                found.append(Written(int(path.name.partition("-")[0]), path.stat().st_mtime))
+                found.append(Written(offset_of(path.name), path.stat().st_mtime))
         return sorted(found, key=lambda one: one.at)
 
     def _newest_first(
         self, part: type[Part], partition: int, before: int, *, at_boundary: bool
     ) -> Iterator[Part]:
-        kind = "boundary" if at_boundary else "*"
-        for path in sorted(self._folder(partition).glob(f"*-{kind}.ckpt"), reverse=True):
-            if int(path.name.partition("-")[0]) > before:
-                continue
-            found = _read(path, part)
-            if found is not None:
-                yield found
+        for name in sorted(self._names(partition), reverse=True):
+            if offset_of(name) <= before and (is_at_boundary(name) or not at_boundary):
+                found = self._read(partition, name, part)
+                if found is not None:
+                    yield found
 
     def _folder(self, partition: int) -> Path:
         return self._root / str(partition)
 
-    def _drop_old(self, partition: int) -> None:
-        for path in sorted(self._folder(partition).glob("*-periodic.ckpt"))[:-_KEPT]:
-            path.unlink(missing_ok=True)
+    def _names(self, partition: int) -> frozenset[str]:
+        here = (path.name for path in self._folder(partition).glob("*.ckpt"))
+        shared = frozenset[str]() if self._shared is None else self._shared.names(partition)
+        return shared.union(here)
+
+    def _read(self, partition: int, name: str, part: type[Part]) -> Part | None:
+        """A checkpoint from the first place that has it whole; None: from nowhere."""
+        path = self._folder(partition) / name
+        found = None
+        with suppress(FileNotFoundError):  # the flow drops old ones while others read
+            found = _decoded(path.read_bytes(), path, part)
+        if found is None and self._shared is not None:
+            content = self._shared.read(partition, name)
+            if content is not None:
+                found = _decoded(content, f"{self._shared}/{partition}/{name}", part)
+        return found
 
 
-def _read(path: Path, part: type[Part]) -> Part | None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:  # the flow drops old ones while others read
-        return None
+def _decoded(content: bytes, place: object, part: type[Part]) -> Part | None:
+    """What is in a file; None, with a warning, if it is damaged."""
     start = len(_MAGIC) + 32
     # Nothing is copied: a thread that copies megabytes keeps those that score waiting.
     digest, body = content[len(_MAGIC) : start], memoryview(content)[start:]
     if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != digest:
-        _log.warning("checkpoint %s is damaged or of another version: taking the one before", path)
+        _log.warning("checkpoint %s is damaged or of another version: passed over", place)
         return None
     size = int.from_bytes(body[:8], "little")
     packed = pa.decompress(body[8:], decompressed_size=size, codec="zstd")

@@ -1,14 +1,18 @@
-"""Model files in a store that all machines reach: S3, GCS, Azure, HDFS, or a shared directory."""
+"""Files in a store that all machines reach: S3, GCS, Azure, HDFS, or a shared directory."""
 
+from copy import copy
 from functools import cached_property
+from pathlib import Path
 
-from pyarrow.fs import FileSystem, FileType
+from pyarrow import ArrowInvalid
+from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from state.artifacts import MAX_ARTIFACT_BYTES, ArtifactError
+from state.atomic import write_atomically
 
 
 class ObjectStore:
-    """Files named by their sha256 below a prefix of any store that pyarrow reaches.
+    """Files below a prefix of any store that pyarrow reaches.
 
     Nothing is asked of it before the first use, so what a home has already works without it.
 
@@ -21,47 +25,95 @@ class ObjectStore:
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
-    def keep(self, sha256: str, content: bytes) -> None:
-        """Keep a file for others; it is there when this returns.
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file in the place of what had its name; it is there when this returns.
 
         Raises:
             OSError: The store cannot be reached or written.
         """
         store, root = self._place
-        path = f"{root}/{sha256}"
-        known = store.get_file_info(path)
-        if known.type == FileType.File and known.size == len(content):
-            return
+        path = f"{root}/{name}"
         if store.type_name == "local":
-            store.create_dir(root)
+            write_atomically(Path(path), content)
+            return
         with store.open_output_stream(path) as file:
             file.write(content)
 
-    def find(self, sha256: str) -> bytes | None:
+    def read(self, name: str) -> bytes | None:
         """A file as it came, not verified; None if the store has none of this name.
+
+        Raises:
+            OSError: The store cannot be reached.
+        """
+        if self._size(name) is None:
+            return None
+        store, root = self._place
+        with store.open_input_file(f"{root}/{name}") as file:
+            return bytes(file.read())
+
+    def names(self, folder: str) -> set[str]:
+        """The files of a folder, without those of its folders; none where it is not there.
+
+        Raises:
+            OSError: The store cannot be reached.
+        """
+        store, root = self._place
+        selected = FileSelector(f"{root}/{folder}", allow_not_found=True)
+        found = store.get_file_info(selected)
+        return {one.base_name for one in found if one.type == FileType.File}
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            OSError: The store cannot be reached or written.
+        """
+        store, root = self._place
+        if self._size(name) is not None:
+            store.delete_file(f"{root}/{name}")
+
+    def keep(self, sha256: str, content: bytes) -> None:
+        """See `Origin.keep`; the same bytes are written once.
+
+        Raises:
+            OSError: The store cannot be reached or written.
+        """
+        if self._size(sha256) != len(content):
+            self.write(sha256, content)
+
+    def find(self, sha256: str) -> bytes | None:
+        """See `Origin.find`.
 
         Raises:
             ArtifactError: It is larger than any model.
             OSError: The store cannot be reached.
         """
-        store, root = self._place
-        path = f"{root}/{sha256}"
-        known = store.get_file_info(path)
-        if known.type != FileType.File:
-            return None
-        if known.size > MAX_ARTIFACT_BYTES:
+        size = self._size(sha256)
+        if size is not None and size > MAX_ARTIFACT_BYTES:
             msg = (
                 f"artifact must be at most {MAX_ARTIFACT_BYTES} bytes; "
-                f"got {known.size} in {self._uri}/{sha256}"
+                f"got {size} in {self}/{sha256}"
             )
             raise ArtifactError(msg)
-        with store.open_input_file(path) as file:
-            return bytes(file.read())
+        return self.read(sha256)
+
+    def _size(self, name: str) -> int | None:
+        """Of a file in bytes; None if there is none."""
+        store, root = self._place
+        known = store.get_file_info(f"{root}/{name}")
+        return known.size if known.type == FileType.File else None
 
     @cached_property
     def _place(self) -> tuple[FileSystem, str]:
-        store, root = FileSystem.from_uri(self._uri)
+        try:
+            store, root = FileSystem.from_uri(self._uri)
+        except ArrowInvalid as error:
+            msg = f"store must be one that pyarrow reaches; got {self._uri!r}: {error}"
+            raise OSError(msg) from error
+        if store.type_name == "s3":
+            # Made anew, it gives up on what does not answer after 10 s, and not after 100.
+            store = copy(store)
         return store, root.rstrip("/")
 
     def __str__(self) -> str:
-        return self._uri
+        return self._uri.partition("?")[0]

@@ -132,9 +132,16 @@ class MetricsSettings(_Part, frozen=True):
 
 
 class Checkpoints(_Part, frozen=True):
-    """Wall time between two checkpoints of a partition."""
+    """The shards' checkpoints.
+
+    Attributes:
+        every: Wall time between two of a partition.
+        store: Where they are copied to, for machines without the home, as pyarrow names it, such
+            as `s3://bucket/checkpoints`; of one log only. Empty: they stay in the home.
+    """
 
     every: Duration = _D("5s")
+    store: str = ""
 
 
 class H2O(_Part, frozen=True):
@@ -351,16 +358,28 @@ class Settings(_Part, frozen=True):
                     f"{self.checkpoints.every}; got {span} in kafka.retention.{topic}"
                 )
                 raise ValueError(msg)
-        store = urlsplit(self.artifacts)
-        if self.artifacts and not (store.scheme and store.path + store.netloc):
-            msg = f"artifacts must be like 's3://bucket/models'; got {self.artifacts!r}"
-            raise ValueError(msg)
-        if store.password is not None:
+        _check_store("artifacts", self.artifacts)
+        _check_store("checkpoints.store", self.checkpoints.store)
+        if self.checkpoints.store and self.online.river is not None:
             msg = (
-                f"artifacts must name no password; got one for {store.hostname!r}: "
-                "stores take theirs from the environment or the machine's role"
+                "checkpoints.store must be empty with online.river: what that has learned is a "
+                f"pickle, and read back from the home alone; got {self.checkpoints.store!r}"
             )
             raise ValueError(msg)
+
+
+def _check_store(name: str, uri: str) -> None:
+    """Refuse what names no store, and a password in the file."""
+    store = urlsplit(uri)
+    if uri and not (store.scheme and store.path + store.netloc):
+        msg = f"{name} must be like 's3://bucket/prefix'; got {uri!r}"
+        raise ValueError(msg)
+    if store.password is not None:
+        msg = (
+            f"{name} must name no password; got one for {store.hostname!r}: "
+            "stores take theirs from the environment or the machine's role"
+        )
+        raise ValueError(msg)
 
 
 def settings_from(document: dict[str, Any]) -> Settings:

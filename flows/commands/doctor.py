@@ -23,6 +23,7 @@ from flows.home import ALL_TOPICS, Home, environment_home
 from flows.logs import check_cluster, check_topics, find_log
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from state.log import EVENTS
+from state.object_store import ObjectStore
 from state.sqlite_log import SqliteLog
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
@@ -84,6 +85,9 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("settings", _settings, "correct the file")
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
+    for name, uri in _named_stores().items():
+        hint = "correct it in the settings, or who may enter"
+        yield _Check(name, partial(_store, uri), hint)
 
 
 def _of_log(home: Home) -> Iterator[_Check]:
@@ -131,6 +135,20 @@ def _disk(root: Path) -> str:
         msg = f"free space must be at least 1 GiB; got {free / 2**30:.2f} in {there}"
         raise OSError(msg)
     return f"{free / 2**30:,.1f} GiB free for {root}"
+
+
+def _store(uri: str) -> str:
+    ObjectStore(uri).names("")
+    return f"{uri} answers"
+
+
+def _named_stores() -> dict[str, str]:
+    try:
+        settings = load_settings()
+    except ConfigurationError:  # another check tells it
+        return {}
+    named = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
+    return {name: uri for name, uri in named.items() if uri}
 
 
 def _named_log() -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home
+from flows.home import Home, environment_home, sharing
 from flows.replay.branch import needs
 from operators.retention import first_kept
 from operators.shard import Shard
@@ -74,7 +74,7 @@ def _run(arguments: Namespace) -> int:
 def _kept(log: Log, home: Home, before: int) -> list[dict[str, int]]:
     settings = load_settings()
     shape = Shard(find_stream(settings.stream), settings, 0).shape
-    return first_kept(log, home.checkpoints(), shape, before)
+    return first_kept(log, sharing(home, settings).checkpoints(), shape, before)
 
 
 def _keep_for_branches(home: Home, kept: list[dict[str, int]]) -> bool:

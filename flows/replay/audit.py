@@ -10,7 +10,7 @@ import polars as pl
 from rich.console import Console
 
 from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home
+from flows.home import Home, environment_home, sharing
 from flows.logs import find_log
 from flows.replay.audit_job import AuditJob
 from flows.replay.checking import Checked
@@ -83,6 +83,7 @@ def audited(
         console: For progress.
         say: Told where the replay begins, and where it is interrupted.
     """
+    home = sharing(home, settings)
     with closing(find_log(settings, home)) as log:
         return _audited(home, log, settings, span_of(log, since, until), workers, console, say)
 

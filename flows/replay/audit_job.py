@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import astuple
 
 from flows.configuration import find_stream
-from flows.home import Home
+from flows.home import Home, sharing
 from flows.logs import find_log
 from flows.partitions import Partitions, once_in
 from flows.replay.checking import Checked, Checking
@@ -51,7 +51,7 @@ class AuditJob:
 
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[Checked]:
         """Replay and compare."""
-        home = Home(self.root)
+        home = sharing(Home(self.root), self.today)
         log = find_log(self.today, home)
         with TemporaryDirectory() as aside:
             # What a reader decides beyond the end of the record goes there and is forgotten.

@@ -14,7 +14,7 @@ from rich.console import Console
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.fitting import Fitter
-from flows.home import Home, environment_home
+from flows.home import Home, environment_home, sharing
 from flows.logs import find_log
 from flows.moments import told
 from flows.progress import RunProgress
@@ -114,6 +114,7 @@ def branched(
         ValueError: A setting is wrong or has no meaning in a replay, or the range is not one of
             this log.
     """
+    home = sharing(home, settings)
     with closing(find_log(settings, home)) as log:
         span = span_of(log, since, until)
         old = newest_of(stretches_of(log, span, settings))

@@ -48,6 +48,20 @@ def test_a_healthy_home_has_no_problem(topics, capsys):
     assert '"21.' in lines["Java"][1]
 
 
+def test_stores_must_answer(home, topics, tmp_path, capsys):
+    models = tmp_path / "models"
+    (tmp_path / "headwater.toml").write_text(
+        f'artifacts = "{models.as_uri()}"\n[checkpoints]\nstore = "s3x://bucket/x"\n'
+    )
+    code, lines, _ = examined(capsys)
+    assert code == 1
+    assert lines["model store"] == ("ok", f"{models.as_uri()} answers")
+    verdict, text = lines["checkpoint store"]
+    assert verdict == "problem"
+    assert text.startswith("store must be one that pyarrow reaches; got 's3x://bucket/x'")
+    assert text.endswith("→ correct it in the settings, or who may enter")
+
+
 def test_an_empty_home_is_left_as_it_was(home, capsys):
     code, lines, _ = examined(capsys)
     assert code == 0

@@ -74,7 +74,7 @@ def test_a_name_that_is_no_sha256_reaches_no_file(machine, name):
 
 @pytest.mark.parametrize("uri", ["models", "/mnt/models", "s3:", "bucket/models"])
 def test_a_setting_that_names_no_store_is_refused(uri):
-    with pytest.raises(ValueError, match=r"artifacts must be like 's3://bucket/models'"):
+    with pytest.raises(ValueError, match=r"artifacts must be like 's3://bucket/prefix'"):
         settings_from({"artifacts": uri})
 
 

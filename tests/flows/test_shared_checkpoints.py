@@ -1,0 +1,138 @@
+"""A machine without the home goes on, scores and audits from the checkpoints in the store."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flows.home import Home
+from flows.ingest import append_history
+from flows.replay import audit, what_if
+from flows.scorer import Scorer
+from flows.streams.quotes import stream
+from flows.streams.quotes_market import START_US, Market
+from state.log import EVENTS, OffsetError
+from state.settings import settings_from
+from tests.flow_processes import Group, fill
+
+HOURS, MORE_HOURS = 1.0, 1.2
+TRAINING = {"trainer": "external", "wait": False, "every": "20m"}
+PARTITIONS = range(stream.partitions)
+
+
+def settings(uri):
+    """For the tables of a run and of what asks it later."""
+    checkpoints = {"every": "300ms", "store": uri}
+    return {"stream": "quotes", "training": TRAINING, "checkpoints": checkpoints}
+
+
+def toml(uri):
+    return (
+        '[training]\ntrainer = "external"\nwait = false\nevery = "20m"\n'
+        f'[checkpoints]\nevery = "300ms"\nstore = "{uri}"\n'
+    )
+
+
+def run(root):
+    flow = Group(root, words=("-m", "flows", "run"))
+    codes = flow.wait(150)
+    return codes[0], flow.output()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A home whose events have all been read, the store that has its checkpoints; then trimmed."""
+    folder = tmp_path_factory.mktemp("first")
+    root, uri = folder / "home", (folder / "store").as_uri()
+    fill(root, toml(uri), HOURS)
+    assert run(root)[0] == 0
+    home, log = Home(root), Home(root).log()
+    for p in PARTITIONS:
+        kept = list(home.checkpoints().newest_first(p, at_boundary=True))[1]
+        log.trim(EVENTS, p, kept.offset)
+    log.close()
+    return home, uri
+
+
+@pytest.fixture
+def elsewhere(first, tmp_path):
+    """A home with the log alone."""
+    home, uri = first
+    other = Home(tmp_path / "other")
+    shutil.copytree(home.root / "log", other.root / "log")
+    (other.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(uri)}')
+    return other
+
+
+def ends(home, topic=EVENTS):
+    log = home.log()
+    found = [log.end(topic, p) for p in PARTITIONS]
+    log.close()
+    return found
+
+
+def test_a_flow_goes_on_from_the_store_and_writes_the_same(first, elsewhere, tmp_path):
+    here = Home(tmp_path / "here")
+    shutil.copytree(first[0].root, here.root)
+    (here.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml("")}')
+    for home in (here, elsewhere):
+        log = home.log()
+        append_history(log, Market(seed=3, rate_per_s=1.2).events(MORE_HOURS), stream.peek())
+        log.close()
+        code, output = run(home.root)
+        assert code == 0, output
+    logs = here.log(), elsewhere.log()
+    for topic in ("predictions", "outcomes", "metrics"):
+        assert sum(ends(here, topic)) > sum(ends(first[0], topic))
+        for p in PARTITIONS:
+            one, other = (
+                [(r.offset, r.value) for r in log.read(topic, p, 0, max_records=10**6)]
+                for log in logs
+            )
+            assert one == other
+    for log in logs:
+        log.close()
+
+
+def test_without_the_store_it_is_told_what_is_missing(elsewhere):
+    (elsewhere.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml("")}')
+    code, output = run(elsewhere.root)
+    assert code == 2
+    assert ", asked for 0: was it cut? (events/" in output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("s3x://bucket/checkpoints", "store must be one that pyarrow reaches; got 's3x://"),
+        ("s3://bucket/x?scheme=http&endpoint_override=127.0.0.1:1", "Failed to connect to 127.0"),
+    ],
+)
+def test_a_store_that_cannot_be_reached_ends_the_run_in_one_line(elsewhere, uri, told):
+    (elsewhere.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(uri)}')
+    code, output = run(elsewhere.root)
+    assert code == 2
+    assert told in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
+def test_a_scorer_begins_where_the_flow_was(first, elsewhere):
+    config = elsewhere.root / "headwater.toml"
+    with Scorer.open(config, home=elsewhere.root, follow=False) as scorer:
+        assert [scorer.as_of[p][1] for p in PARTITIONS] == ends(first[0])
+    config.write_text(f'stream = "quotes"\n{toml("")}')
+    with pytest.raises(OffsetError):
+        Scorer.open(config, home=elsewhere.root, follow=False)
+
+
+def test_history_is_replayed_from_the_store(first, elsewhere):
+    since = datetime.fromtimestamp(START_US / 1e6, UTC) + timedelta(minutes=45)
+    asked = {"home": elsewhere.root, "settings": settings_from(settings(first[1]))}
+    checked = audit(since, **asked)
+    assert checked["identical"].sum() > 100
+    assert checked["different"].sum() == 0
+    requests = what_if({"ensemble.rate": 0.02}, since, **asked)
+    assert len(requests) > 100
+    assert requests["probability_base"].null_count() == 0
+    assert not list(Path(elsewhere.root).glob("checkpoints/*"))
