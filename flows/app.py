@@ -27,9 +27,6 @@ from operators.live import LivePartition, Scored
 from operators.training import Trainer
 from state.settings import Settings
 
-_FLUSH_S = 2.0
-"""How long an ending run waits for the store of checkpoints; it must end within 5 s."""
-
 
 class App:
     """Everything that one process of the main flow shares.
@@ -132,13 +129,6 @@ class App:
         self._progress.close()
         while self._claimed:
             os.close(self._claimed.pop())
-        if self._home.shared is not None and not self._home.shared.flush(_FLUSH_S):
-            where = f"not in {self._home.shared} yet"
-            self._console.print(
-                f"The newest checkpoints are {where}: the next run copies what it makes.",
-                highlight=False,
-                soft_wrap=True,
-            )
         if self._stop.is_set():
             at = f"at {told(self._event_time)}"
             where = at if self._event_time else "before the first event"

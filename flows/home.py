@@ -1,5 +1,6 @@
 """Where a flow keeps what it keeps on this machine."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from state.object_store import ObjectStore
 from state.settings import Settings
 from state.shared_checkpoints import SharedCheckpoints
 from state.sqlite_log import SqliteLog
+
+_log = logging.getLogger("headwater")
 
 ALL_TOPICS = ("events", INGESTED, "activations", "snapshots", *TOPICS, "models", ROLLBACKS)
 """The topics of a home, inputs first."""
@@ -99,9 +102,18 @@ def wanted_topics(partitions: int) -> dict[str, int]:
 
 
 def sharing(home: Home, settings: Settings) -> Home:
-    """The home; its checkpoints are in `checkpoints.store` too, if that is set."""
+    """The home; its checkpoints are in `checkpoints.store` too, if that is set.
+
+    Those of a River classifier are not: what it has learned is a pickle, which is read back from
+    the home alone that wrote it.
+    """
     uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
-    return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s)) if uri else home
+    if not uri:
+        return home
+    if settings.online.river is not None:
+        _log.warning("checkpoints stay in the home: of online.river they hold a pickle")
+        return home
+    return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s))
 
 
 def environment_home() -> Home:

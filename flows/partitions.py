@@ -73,6 +73,7 @@ class Partitions:
             lambda values: self.shard(partition, values), partition, checkpoints, log, self.offline
         )
         checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
+        checkpoints.share(partition)
         return LivePartition(
             shard,
             self.reader(shard, self._wanted(shard) if self._is_original else None),

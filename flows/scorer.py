@@ -78,7 +78,8 @@ class Scorer:
 
     It goes as far in the log as the flow has surely gone, never further: then the model that the
     flow used is known. Its newest prediction or checkpoint tells, so that an observation counts
-    here with the next request that the flow answers, or `checkpoints.every` later.
+    here with the next request that the flow answers, or `checkpoints.every` later; twice that
+    where checkpoints come from a store.
 
     Args:
         settings: The flow's.
@@ -448,10 +449,11 @@ class Scorer:
     def _warn_of_limit(self) -> None:
         """Of a limit that is reached again and again, though all is well."""
         most, every = self._most_staleness, self.settings.checkpoints.every
-        if most is not None and most < every / 1e6:
+        often = "" if self._home.shared is None else "twice "
+        if most is not None and most < (2 if often else 1) * every / 1e6:
             self._tell(
-                f"scoring.staleness should be at least {every}, checkpoints.every: for so long the "
-                f"flow may not tell how far it is; got {most:g} s"
+                f"scoring.staleness should be at least {often}{every}, checkpoints.every: for so "
+                f"long the flow may not tell how far it is; got {most:g} s"
             )
 
     def _warm_up(self) -> None:

@@ -46,6 +46,8 @@ def recover(
             _log.warning(message, shard.shape, checkpoint.shape, at)
         elif reached(checkpoint, log):
             found = fresh(journal.settings(checkpoint.counters[JOURNAL]))
+            if checkpoint.foreign and found.settings.online.river is not None:
+                continue  # see `reached`; a branch has settings of its own
             found.restore(checkpoint.shard, partial(_loaded, load, found))
             return found
     return shard
@@ -73,9 +75,12 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
 
     That is: its output, of which the newest prediction must be the one that it knows, what the
-    journal had said, and the record that comes next.
+    journal had said, and the record that comes next. One that came from a store and might hold the
+    pickle of a River classifier is of no log.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
+    if checkpoint.foreign and _had_river(log, partition, counters[JOURNAL]):
+        return False
     if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
         return False
     if any(log.end(topic, partition) < counter for topic, counter in counters.items()):
@@ -85,3 +90,9 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
         return True
     (prediction,) = log.read("predictions", partition, newest, max_records=1)
     return chain_of(prediction.value) == checkpoint.chain
+
+
+def _had_river(log: Log, partition: int, entries: int) -> bool:
+    """Whether the settings after so many entries of the journal name a River classifier."""
+    settings = Journal(log, partition).settings(entries) or {}
+    return any(key.startswith("online.river") and settings[key] is not None for key in settings)

@@ -19,7 +19,7 @@ _MAGIC = b"headwater checkpoint 1\n"
 _log = logging.getLogger("headwater")
 
 
-class CheckpointHead(msgspec.Struct, frozen=True):
+class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a checkpoint says of itself.
 
     Attributes:
@@ -32,6 +32,7 @@ class CheckpointHead(msgspec.Struct, frozen=True):
         at_boundary: Made right at that boundary: kept for replay from there.
         chain: Of the newest prediction emitted, by which a log tells its own checkpoints; empty
             where there was none, or nobody noted it.
+        foreign: It came from a store, and not from this home.
     """
 
     shape: str
@@ -41,6 +42,7 @@ class CheckpointHead(msgspec.Struct, frozen=True):
     boundary: int
     at_boundary: bool
     chain: str = ""
+    foreign: bool = False
 
 
 class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
@@ -90,7 +92,7 @@ class CheckpointStore:
             (folder / name).unlink(missing_ok=True)
         sweep(folder)
         if self._shared is not None:
-            self._shared.copy(checkpoint.partition, folder)
+            self._shared.copy(checkpoint.partition, folder, path.name)
         return path
 
     def newest_first(
@@ -125,15 +127,17 @@ class CheckpointStore:
             offset: Where it goes on.
             shape: Of its state; what other code wrote stays.
         """
-        for name in self._names(partition):
-            if offset_of(name) > offset:
-                head = self._read(partition, name, CheckpointHead)
+        for path in self._folder(partition).glob("*.ckpt"):
+            if offset_of(path.name) > offset:
+                head = _read(path, CheckpointHead)
                 if head is not None and head.shape == shape:
-                    path = self._folder(partition) / name
                     _log.warning("checkpoint %s is of another log, or its output is lost", path)
                     path.unlink(missing_ok=True)
-                    if self._shared is not None:
-                        self._shared.drop(partition, name)
+
+    def share(self, partition: int) -> None:
+        """Have copied what is not in the store yet, if there is one."""
+        if self._shared is not None:
+            self._shared.copy(partition, self._folder(partition))
 
     def newest_offset(self, partition: int) -> int:
         """Of the newest checkpoint, whatever is in it; 0 if there is none."""
@@ -162,20 +166,37 @@ class CheckpointStore:
 
     def _names(self, partition: int) -> frozenset[str]:
         here = (path.name for path in self._folder(partition).glob("*.ckpt"))
-        shared = frozenset[str]() if self._shared is None else self._shared.names(partition)
-        return shared.union(here)
+        return self._copies(partition).union(here)
+
+    def _copies(self, partition: int) -> frozenset[str]:
+        """What the store has; a home with checkpoints of its own does without it."""
+        if self._shared is None:
+            return frozenset()
+        try:
+            return self._shared.names(partition)
+        except OSError as error:
+            if not any(self._folder(partition).glob("*.ckpt")):
+                raise
+            self._shared.tell(error)
+            return frozenset()
 
     def _read(self, partition: int, name: str, part: type[Part]) -> Part | None:
         """A checkpoint from the first place that has it whole; None: from nowhere."""
-        path = self._folder(partition) / name
-        found = None
-        with suppress(FileNotFoundError):  # the flow drops old ones while others read
-            found = _decoded(path.read_bytes(), path, part)
-        if found is None and self._shared is not None:
+        found = _read(self._folder(partition) / name, part)
+        if found is None and self._shared is not None and name in self._copies(partition):
             content = self._shared.read(partition, name)
             if content is not None:
                 found = _decoded(content, f"{self._shared}/{partition}/{name}", part)
+            if found is not None:
+                found = msgspec.structs.replace(found, foreign=True)
         return found
+
+
+def _read(path: Path, part: type[Part]) -> Part | None:
+    try:
+        return _decoded(path.read_bytes(), path, part)
+    except FileNotFoundError:  # the flow drops old ones while others read
+        return None
 
 
 def _decoded(content: bytes, place: object, part: type[Part]) -> Part | None:

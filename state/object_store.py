@@ -1,10 +1,13 @@
 """Files in a store that all machines reach: S3, GCS, Azure, HDFS, or a shared directory."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import cached_property
 from pathlib import Path
 
-from pyarrow import ArrowInvalid
+from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from state.artifacts import MAX_ARTIFACT_BYTES, ArtifactError
@@ -36,7 +39,7 @@ class ObjectStore:
         if store.type_name == "local":
             write_atomically(Path(path), content)
             return
-        with store.open_output_stream(path) as file:
+        with _told(), store.open_output_stream(path) as file:
             file.write(content)
 
     def read(self, name: str) -> bytes | None:
@@ -45,22 +48,25 @@ class ObjectStore:
         Raises:
             OSError: The store cannot be reached.
         """
-        if self._size(name) is None:
-            return None
         store, root = self._place
-        with store.open_input_file(f"{root}/{name}") as file:
-            return bytes(file.read())
+        try:
+            with _told(), store.open_input_file(f"{root}/{name}") as file:
+                return bytes(file.read())
+        except OSError:
+            if self._size(name) is None:
+                return None
+            raise
 
-    def names(self, folder: str) -> set[str]:
-        """The files of a folder, without those of its folders; none where it is not there.
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files of a folder by name, in bytes; none where there is no such folder.
 
         Raises:
             OSError: The store cannot be reached.
         """
         store, root = self._place
-        selected = FileSelector(f"{root}/{folder}", allow_not_found=True)
-        found = store.get_file_info(selected)
-        return {one.base_name for one in found if one.type == FileType.File}
+        with _told():
+            found = store.get_file_info(FileSelector(f"{root}/{folder}", allow_not_found=True))
+        return {one.base_name: one.size for one in found if one.type == FileType.File}
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there.
@@ -69,8 +75,26 @@ class ObjectStore:
             OSError: The store cannot be reached or written.
         """
         store, root = self._place
-        if self._size(name) is not None:
+        with _told(), suppress(FileNotFoundError):
             store.delete_file(f"{root}/{name}")
+
+    def check(self) -> None:
+        """See whether there is a place for files; nothing is written.
+
+        Raises:
+            OSError: There is none, or the store cannot be reached.
+        """
+        store, root = self._place
+        if store.type_name == "local":
+            there = next(path for path in (Path(root), *Path(root).parents) if path.exists())
+            known = there.is_dir() and os.access(there, os.W_OK)
+        else:
+            with _told():
+                bucket = store.get_file_info(root.partition("/")[0] or "/")
+            known = bucket.type != FileType.NotFound
+        if not known:
+            msg = f"store must be there and writable; got none at {self}"
+            raise OSError(msg)
 
     def keep(self, sha256: str, content: bytes) -> None:
         """See `Origin.keep`; the same bytes are written once.
@@ -100,16 +124,14 @@ class ObjectStore:
     def _size(self, name: str) -> int | None:
         """Of a file in bytes; None if there is none."""
         store, root = self._place
-        known = store.get_file_info(f"{root}/{name}")
+        with _told():
+            known = store.get_file_info(f"{root}/{name}")
         return known.size if known.type == FileType.File else None
 
     @cached_property
     def _place(self) -> tuple[FileSystem, str]:
-        try:
+        with _told():
             store, root = FileSystem.from_uri(self._uri)
-        except ArrowInvalid as error:
-            msg = f"store must be one that pyarrow reaches; got {self._uri!r}: {error}"
-            raise OSError(msg) from error
         if store.type_name == "s3":
             # Made anew, it gives up on what does not answer after 10 s, and not after 100.
             store = copy(store)
@@ -117,3 +139,13 @@ class ObjectStore:
 
     def __str__(self) -> str:
         return self._uri.partition("?")[0]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What pyarrow raises of its own as what it is: a store that cannot be used."""
+    try:
+        yield
+    except ArrowException as error:
+        msg = f"store must be one that pyarrow reaches; got '{error}'"
+        raise OSError(msg) from error

@@ -360,12 +360,6 @@ class Settings(_Part, frozen=True):
                 raise ValueError(msg)
         _check_store("artifacts", self.artifacts)
         _check_store("checkpoints.store", self.checkpoints.store)
-        if self.checkpoints.store and self.online.river is not None:
-            msg = (
-                "checkpoints.store must be empty with online.river: what that has learned is a "
-                f"pickle, and read back from the home alone; got {self.checkpoints.store!r}"
-            )
-            raise ValueError(msg)
 
 
 def _check_store(name: str, uri: str) -> None:

@@ -4,22 +4,23 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from contextlib import suppress
 from pathlib import Path
 
 from state.checkpoint_names import is_checkpoint, surplus
 from state.object_store import ObjectStore
 
 _RETRY_S, _LOOK_S = 5.0, 0.05
+_AFTER_S = 2.0
+"""For how long what is left is copied once the process has come to its end."""
 _log = logging.getLogger("headwater")
 
 
 class SharedCheckpoints:
     """The checkpoints of one log in a store.
 
-    A thread of its own copies them there and looks what has come: whoever saves a checkpoint or
-    follows a log never waits for the store. While it cannot be reached that is tried again, after
-    one warning; a home has what is not copied yet.
+    A thread of its own copies them there and looks what has come, so that whoever saves a
+    checkpoint never waits for the store. While it cannot be reached that is tried again, after one
+    warning; a home has what is not copied yet.
 
     Args:
         store: Holds a folder for each partition.
@@ -29,12 +30,14 @@ class SharedCheckpoints:
     def __init__(self, store: ObjectStore, look_every_s: float) -> None:
         self._store, self._look_every_s = store, look_every_s
         self._folders: dict[int, Path] = {}
-        self._dropped: dict[int, set[str]] = defaultdict(set)
-        self._names: dict[int, frozenset[str]] = {}
-        self._looked_at: dict[int, float] = {}
+        self._saved: dict[int, set[str]] = defaultdict(set)
+        self._sizes: dict[int, dict[str, int]] = {}
+        self._asked_at: dict[int, float] = {}
         self._due: set[int] = set()
         self._working = False
-        self._reachable = True
+        self._is_told = False
+        self._error: OSError | None = None
+        self._ends_at = 0.0
         self._changed = threading.Condition()
 
     def names(self, partition: int) -> frozenset[str]:
@@ -43,11 +46,19 @@ class SharedCheckpoints:
         Raises:
             OSError: The store cannot be reached, and never could.
         """
-        if partition not in self._names:
-            self._look(partition)
-        elif time.monotonic() - self._looked_at[partition] > self._look_every_s:
+        now = time.monotonic()
+        if partition not in self._sizes and self._error is None:
+            self._asked_at[partition] = now
+            try:
+                self._look(partition)
+            except OSError as error:
+                self._error = error
+                raise
+        elif now - self._asked_at.get(partition, 0.0) > self._look_every_s:
             self._ask(partition)
-        return self._names[partition]
+        if partition not in self._sizes and self._error is not None:
+            raise self._error
+        return frozenset(self._sizes.get(partition, ()))
 
     def read(self, partition: int, name: str) -> bytes | None:
         """A file as it came, not verified; None: it is not there any more.
@@ -57,16 +68,18 @@ class SharedCheckpoints:
         """
         return self._store.read(f"{partition}/{name}")
 
-    def copy(self, partition: int, folder: Path) -> None:
-        """Have copied what the store lacks of a home's folder."""
-        self._folders[partition] = folder
-        self._ask(partition)
+    def copy(self, partition: int, folder: Path, saved: str = "") -> None:
+        """Have copied what a home has and the store lacks.
 
-    def drop(self, partition: int, name: str) -> None:
-        """Have a file removed; one that is saved later by the same name is copied all the same."""
+        Args:
+            partition: Of `events`.
+            folder: The home's of this partition.
+            saved: The file that was just written there; the store may have another of its name.
+        """
         with self._changed:
-            self._dropped[partition].add(name)
-            self._names[partition] = self._names.get(partition, frozenset()) - {name}
+            self._folders[partition] = folder
+            if saved:
+                self._saved[partition].add(saved)
         self._ask(partition)
 
     def flush(self, within_s: float) -> bool:
@@ -74,81 +87,106 @@ class SharedCheckpoints:
         with self._changed:
             return self._changed.wait_for(lambda: not self._working, within_s)
 
+    def tell(self, error: OSError | None) -> None:
+        """Warn once that the store cannot be reached, and say once that it can again.
+
+        Args:
+            error: Why it cannot; None: it can.
+        """
+        told, self._is_told, self._error = self._is_told, error is not None, error
+        if error is not None and not told:
+            _log.warning("%s must be reached; it is tried again: %s", self, error)
+        elif error is None and told:
+            _log.warning("%s is reached again", self)
+
     def __str__(self) -> str:
         return str(self._store)
 
     def _ask(self, partition: int) -> None:
         with self._changed:
+            self._asked_at[partition] = time.monotonic()
             self._due.add(partition)
-            if not self._working and _goes_on():
+            if not self._working and self._goes_on():
                 self._working = True
                 # No daemon: a process that ends while it waits for S3 might never come to its end.
                 threading.Thread(target=self._work, name="copy checkpoints").start()
 
     def _work(self) -> None:
-        """See to what is due; the thread ends with the last of it, or as soon as the process."""
-        while (partition := self._next()) is not None:
-            try:
-                self._remove(partition)
-                self._look(partition)
-                self._copy(partition)
-            except OSError as error:
-                self._fails(partition, error)
-            else:
-                self._tell(None)
+        """See to what is due; the thread ends with the last of it, or soon after the process."""
+        try:
+            while (partition := self._next()) is not None:
+                try:
+                    self._look(partition)
+                    self._copy(partition)
+                except OSError as error:
+                    self.tell(error)
+                    self._ask(partition)
+                    self._rest()
+                else:
+                    self.tell(None)
+        except BaseException:
+            self._working = False
+            raise
 
     def _next(self) -> int | None:
         with self._changed:
-            if self._due and _goes_on():
+            if self._due and self._goes_on():
                 return self._due.pop()
+            if any(partition in self._folders for partition in self._due):
+                _log.warning("%s lacks the newest checkpoints: the next run copies them", self)
             self._working = False
             self._changed.notify_all()
             return None
 
-    def _fails(self, partition: int, error: OSError) -> None:
-        self._tell(error)
-        with self._changed:
-            self._due.add(partition)
+    def _rest(self) -> None:
         again_at = time.monotonic() + _RETRY_S
-        while time.monotonic() < again_at and _goes_on():
+        while time.monotonic() < again_at and self._goes_on():
             time.sleep(_LOOK_S)
 
-    def _tell(self, error: OSError | None) -> None:
-        """Once that the store cannot be reached, and once that it can."""
-        if error is not None and self._reachable:
-            _log.warning("%s must be reached; it is tried again: %s", self, error)
-        elif error is None and not self._reachable:
-            _log.warning("%s is reached again", self)
-        self._reachable = error is None
-
-    def _remove(self, partition: int) -> None:
-        for name in tuple(self._dropped[partition]):
-            self._store.remove(f"{partition}/{name}")
-            self._dropped[partition].discard(name)
+    def _goes_on(self) -> bool:
+        """Whether the process does, or has ended only just now."""
+        if threading.main_thread().is_alive():
+            return True
+        self._ends_at = self._ends_at or time.monotonic() + _AFTER_S
+        return time.monotonic() < self._ends_at
 
     def _look(self, partition: int) -> None:
-        found = filter(is_checkpoint, self._store.names(str(partition)))
-        with self._changed:
-            self._names[partition] = frozenset(found) - self._dropped[partition]
-            self._looked_at[partition] = time.monotonic()
+        sizes = self._store.sizes(str(partition))
+        self._sizes[partition] = {name: size for name, size in sizes.items() if is_checkpoint(name)}
 
     def _copy(self, partition: int) -> None:
-        """Write what the home has and the store lacks, then remove what is too old there."""
-        folder = self._folders.get(partition)
+        """Write what the home has and the store lacks, the newest first; then remove what is old.
+
+        What the home keeps stays, even where the store has newer: other code may have made that.
+        """
+        folder, marked = self._folders.get(partition), set(self._saved[partition])
         if folder is None:
             return
-        here = frozenset(filter(is_checkpoint, (path.name for path in folder.glob("*.ckpt"))))
-        there = self._names[partition]
-        old = surplus(there | here)
-        for name in sorted(here - there - old):
-            with suppress(FileNotFoundError):  # later ones took its place
-                self._store.write(f"{partition}/{name}", (folder / name).read_bytes())
-                self._names[partition] |= {name}
-        for name in there & old:
+        here = {path.name: path for path in folder.glob("*.ckpt") if is_checkpoint(path.name)}
+        self._saved[partition] -= marked - here.keys()
+        for name in sorted(here, reverse=True):
+            if not self._goes_on():
+                self._ask(partition)
+                return
+            self._write(partition, here[name])
+        there = self._sizes[partition]
+        for name in (surplus({*there, *here}) - here.keys()) & there.keys():
             self._store.remove(f"{partition}/{name}")
-            self._names[partition] -= {name}
+            self._sizes[partition] = {of: size for of, size in there.items() if of != name}
 
-
-def _goes_on() -> bool:
-    """Whether the process does not wait for its threads yet."""
-    return threading.main_thread().is_alive()
+    def _write(self, partition: int, path: Path) -> None:
+        """Write a file, unless the store has it or it is gone: a later one has taken its place."""
+        there, saved = self._sizes[partition], self._saved[partition]
+        try:
+            if path.name not in saved and there.get(path.name) == path.stat().st_size:
+                return
+            saved.discard(path.name)
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            self._store.write(f"{partition}/{path.name}", content)
+        except OSError:
+            saved.add(path.name)
+            raise
+        self._sizes[partition] = {**there, path.name: len(content)}

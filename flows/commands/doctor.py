@@ -138,8 +138,8 @@ def _disk(root: Path) -> str:
 
 
 def _store(uri: str) -> str:
-    ObjectStore(uri).names("")
-    return f"{uri} answers"
+    ObjectStore(uri).check()
+    return f"{uri} is there"
 
 
 def _named_stores() -> dict[str, str]:

@@ -55,10 +55,10 @@ def test_stores_must_answer(home, topics, tmp_path, capsys):
     )
     code, lines, _ = examined(capsys)
     assert code == 1
-    assert lines["model store"] == ("ok", f"{models.as_uri()} answers")
+    assert lines["model store"] == ("ok", f"{models.as_uri()} is there")
     verdict, text = lines["checkpoint store"]
     assert verdict == "problem"
-    assert text.startswith("store must be one that pyarrow reaches; got 's3x://bucket/x'")
+    assert text.startswith("store must be one that pyarrow reaches; got 'Unrec")
     assert text.endswith("→ correct it in the settings, or who may enter")
 
 

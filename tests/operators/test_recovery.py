@@ -7,11 +7,11 @@ import pytest
 
 from operators.journal import Activated, Configured, Journal
 from operators.messages import Activation, Configuration
-from operators.recovery import checkpoint_of, recover
+from operators.recovery import checkpoint_of, reached, recover
 from operators.shard import TOPICS
 from state.checkpoints import CheckpointStore
 from state.log import Entry
-from state.settings import settings_from
+from state.settings import deciding, settings_from
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import records
@@ -128,6 +128,27 @@ def test_a_checkpoint_of_another_stream_or_version_is_skipped_and_said(
     with caplog.at_level(logging.WARNING):
         assert recovered(store, log).position.offset == 80
     assert "got '2 rides' in events/0 at offset 120: taking the one before" in caplog.text
+
+
+RIVER = {"class": "tree.HoeffdingTreeClassifier"}
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_pickle_is_read_back_only_from_the_home(store, log, noted, foreign):
+    settings = settings_from({"online": {"river": RIVER}})
+    if noted:
+        Journal(log, 0).write(Configured(0, deciding(settings), version=2), 0)
+    run = Run(rides_shard(settings))
+    feed(run, RECORDS[:40], others={0: [Configuration(0, settings)]} if noted else {})
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    made = checkpoint_of(run.shard, at_boundary=False)
+    store.save(msgspec.structs.replace(made, foreign=foreign))
+    (saved,) = store.newest_first(0)
+    assert reached(saved, log) == (not (foreign and noted))
+    shard = recover(lambda _: rides_shard(settings), 0, store, log, no_model)
+    assert shard.position.offset == (0 if foreign else 40)
 
 
 def test_the_model_in_use_is_loaded_again(store, log, offline):

@@ -1,8 +1,12 @@
 """Copies of checkpoints serve machines that have none of their own, and nobody waits for them."""
 
 import logging
+import subprocess
+import sys
 import threading
+import time
 
+import msgspec
 import pytest
 
 from state import shared_checkpoints
@@ -51,7 +55,7 @@ def test_what_one_machine_saves_another_reads(machine):
     one = checkpoint(7, shard=bytes(range(256)) * 50)
     saved(machine, one)
     store, _ = machine("scorer")
-    assert list(store.newest_first(0)) == [one]
+    assert list(store.newest_first(0)) == [msgspec.structs.replace(one, foreign=True)]
     assert store.newest_offset(0) == 7
     assert next(store.heads(0, before=7)).offset == 7
     assert next(store.heads(0, before=6), None) is None
@@ -115,14 +119,35 @@ def test_a_replica_sees_what_comes_later(machine):
     assert store.newest_offset(0) == 2
 
 
-def test_what_is_dropped_goes_from_the_store_and_its_name_can_be_used_again(machine):
+def test_another_log_s_are_dropped_in_the_home_and_replaced_in_the_store(machine):
     flow, shared = saved(machine, checkpoint(1), checkpoint(5), checkpoint(6, shape="other"))
     flow.drop_beyond(0, 1, "rides")
-    assert offsets(flow) == [6, 1]
     again = checkpoint(5, shard=b"of another log")
     flow.save(again)
     assert shared.flush(10)
-    assert list(machine("scorer")[0].newest_first(0))[1:] == [again, checkpoint(1)]
+    assert list(flow.newest_first(0))[1:] == [again, checkpoint(1)]
+    there = list(machine("scorer")[0].newest_first(0))[1:]
+    assert [one.shard for one in there] == [b"of another log", checkpoint(1).shard]
+
+
+def test_what_new_code_keeps_is_there_beside_newer_ones_of_old_code(machine, tmp_path, place):
+    saved(machine, *(checkpoint(n, at_boundary=n % 3 == 0, shape="old") for n in range(9)))
+    for path in (tmp_path / "flow" / "0").iterdir():
+        path.unlink()
+    saved(machine, *(checkpoint(n, at_boundary=n % 3 == 0, shape="new") for n in range(5)))
+    found = [(one.shape, one.offset) for one in machine("scorer")[0].newest_first(0)]
+    new = [("new", n) for n in (4, 3, 2, 1, 0)]
+    assert found == [("old", 8), ("old", 7), ("old", 6), ("old", 5), *new]
+
+
+def test_what_is_cut_off_in_the_store_is_written_again(machine, place, tmp_path):
+    saved(machine, checkpoint(1))
+    (path,) = (place / "0").iterdir()
+    path.write_bytes(b"half")
+    store, shared = machine("flow")
+    store.share(0)
+    assert shared.flush(10)
+    assert offsets(machine("scorer")[0]) == [1]
 
 
 def test_saving_does_not_wait_for_a_store_that_does_not_answer(machine, monkeypatch):
@@ -165,22 +190,66 @@ def test_who_begins_while_the_store_cannot_be_reached_is_told_so(machine, monkey
         msg = f"no way to {self}/{folder}"
         raise OSError(msg)
 
-    monkeypatch.setattr(ObjectStore, "names", fail)
+    monkeypatch.setattr(ObjectStore, "sizes", fail)
     with pytest.raises(OSError, match=r"no way to file://.*/shared/0"):
         offsets(machine("scorer")[0])
 
 
 def test_a_store_that_nothing_reaches_is_told_so():
-    with pytest.raises(OSError, match=r"must be one that pyarrow reaches; got 's3x://b/c': Unrec"):
-        ObjectStore("s3x://b/c").names("0")
+    with pytest.raises(OSError, match=r"must be one that pyarrow reaches; got 'Unrec.*s3x://b/c'"):
+        ObjectStore("s3x://b/c").sizes("0")
 
 
-def test_a_river_classifier_is_not_read_back_from_a_store():
-    store = {"store": "s3://bucket/checkpoints"}
-    river = {"river": {"class": "tree.HoeffdingTreeClassifier"}}
-    assert settings_from({"checkpoints": store}).checkpoints.store == store["store"]
-    with pytest.raises(ValueError, match=r"checkpoints\.store must be empty with online\.river"):
-        settings_from({"checkpoints": store, "online": river})
+def test_a_home_with_checkpoints_does_without_the_store_and_is_copied_later(
+    machine, tmp_path, monkeypatch, caplog
+):
+    def fail(self, folder):
+        raise OSError("no way")  # noqa: EM101 - not for people
+
+    monkeypatch.setattr(shared_checkpoints, "_RETRY_S", 0.01)
+    CheckpointStore(tmp_path / "flow").save(checkpoint(3))
+    sizes = ObjectStore.sizes
+    monkeypatch.setattr(ObjectStore, "sizes", fail)
+    store, shared = machine("flow")
+    with caplog.at_level(logging.WARNING):
+        assert offsets(store) == [3]
+        assert store.newest_offset(0) == 3
+        store.share(0)
+        assert not shared.flush(0.05)
+        monkeypatch.setattr(ObjectStore, "sizes", sizes)
+        assert shared.flush(10)
+    assert [line.partition(" must be reached")[2] for line in caplog.messages][:1] == [
+        "; it is tried again: no way"
+    ]
+    assert len(caplog.messages) == 2
+    assert offsets(machine("scorer")[0]) == [3]
+
+
+def test_what_is_left_is_copied_after_the_main_thread_has_ended(machine, tmp_path, place):
+    program = f"""
+import time
+from pathlib import Path
+from state import shared_checkpoints
+from state.checkpoints import Checkpoint, CheckpointStore
+from state.object_store import ObjectStore
+
+shared_checkpoints._AFTER_S = 1.0
+write = ObjectStore.write
+ObjectStore.write = lambda *of: (time.sleep(0.3), write(*of))
+shared = shared_checkpoints.SharedCheckpoints(ObjectStore("{place.as_uri()}"), 1)
+for partition in range(20):
+    store = CheckpointStore(Path("{tmp_path}/flow"), shared)
+    store.save(Checkpoint("rides", partition, 1, {{}}, 0, False, shard=b"state"))
+"""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert time.monotonic() - began < 15
+    assert 2 <= len(list(place.iterdir())) < 20
+    assert (
+        done.stderr == f"{place.as_uri()} lacks the newest checkpoints: the next run copies them\n"
+    )
 
 
 @pytest.mark.parametrize("uri", ["checkpoints", "s3:", "/mnt/checkpoints"])
