@@ -46,19 +46,20 @@ class SharedCheckpoints:
         Raises:
             OSError: The store cannot be reached, and never could.
         """
-        now = time.monotonic()
-        if partition not in self._sizes and self._error is None:
+        now, error = time.monotonic(), self._error
+        is_due = now - self._asked_at.get(partition, 0.0) > self._look_every_s
+        if partition not in self._sizes and error is None:
             self._asked_at[partition] = now
             try:
                 self._look(partition)
-            except OSError as error:
-                self._error = error
+            except OSError as new:
+                self._error = new
                 raise
-        elif now - self._asked_at.get(partition, 0.0) > self._look_every_s:
+        elif is_due:
             self._ask(partition)
-        if partition not in self._sizes and self._error is not None:
-            raise self._error
-        return frozenset(self._sizes.get(partition, ()))
+        if partition not in self._sizes and error is not None:
+            raise error
+        return frozenset(self._sizes[partition])
 
     def read(self, partition: int, name: str) -> bytes | None:
         """A file as it came, not verified; None: it is not there any more.
@@ -170,9 +171,10 @@ class SharedCheckpoints:
                 return
             self._write(partition, here[name])
         there = self._sizes[partition]
-        for name in (surplus({*there, *here}) - here.keys()) & there.keys():
+        old = (surplus({*there, *here}) - here.keys()) & there.keys()
+        for name in old:
             self._store.remove(f"{partition}/{name}")
-            self._sizes[partition] = {of: size for of, size in there.items() if of != name}
+        self._sizes[partition] = {name: of for name, of in there.items() if name not in old}
 
     def _write(self, partition: int, path: Path) -> None:
         """Write a file, unless the store has it or it is gone: a later one has taken its place."""

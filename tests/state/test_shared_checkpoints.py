@@ -73,6 +73,18 @@ def test_the_three_newest_and_all_at_a_boundary_are_there(machine, place):
     assert len(list((place / "0").iterdir())) == 6
 
 
+def test_one_machine_s_go_as_another_s_come(machine, tmp_path, place):
+    saved(machine, *(checkpoint(n) for n in range(3)))
+    store, shared = machine("other")
+    assert offsets(store) == [2, 1, 0]
+    for n in range(3, 7):
+        CheckpointStore(tmp_path / "other").save(checkpoint(n))
+    store.share(0)
+    assert shared.flush(10)
+    assert offsets(store) == offsets(machine("scorer")[0]) == [6, 5, 4]
+    assert shared.names(0) == {path.name for path in (place / "0").iterdir()}
+
+
 def test_what_was_saved_before_there_was_a_store_is_copied_too(machine, tmp_path):
     before = CheckpointStore(tmp_path / "flow")
     for n in range(5):
