@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 
 import msgspec
 import pytest
@@ -120,13 +119,21 @@ def test_one_that_was_removed_meanwhile_is_passed_over(machine, place):
     assert offsets(store) == [1]
 
 
-def test_a_replica_sees_what_comes_later(machine):
+def test_a_replica_sees_what_comes_later_and_does_not_wait_for_it(machine, monkeypatch):
     flow, copies = saved(machine, checkpoint(1))
     store, shared = machine("scorer", look_every_s=0.0)
     assert store.newest_offset(0) == 1
     flow.save(checkpoint(2))
     assert copies.flush(10)
-    assert store.newest_offset(0) == 1  # it has somebody look, and does not wait
+    answers, sizes = threading.Event(), ObjectStore.sizes
+
+    def late(self, folder):
+        assert answers.wait(30)
+        return sizes(self, folder)
+
+    monkeypatch.setattr(ObjectStore, "sizes", late)
+    assert store.newest_offset(0) == 1
+    answers.set()
     assert shared.flush(10)
     assert store.newest_offset(0) == 2
 
@@ -245,19 +252,17 @@ from state import shared_checkpoints
 from state.checkpoints import Checkpoint, CheckpointStore
 from state.object_store import ObjectStore
 
-shared_checkpoints._AFTER_S = 1.0
+shared_checkpoints._AFTER_S = 2.5
 write = ObjectStore.write
-ObjectStore.write = lambda *of: (time.sleep(0.3), write(*of))
+ObjectStore.write = lambda *of: (time.sleep(1), write(*of))
 shared = shared_checkpoints.SharedCheckpoints(ObjectStore("{place.as_uri()}"), 1)
 for partition in range(20):
     store = CheckpointStore(Path("{tmp_path}/flow"), shared)
     store.save(Checkpoint("rides", partition, 1, {{}}, 0, False, shard=b"state"))
 """
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert time.monotonic() - began < 15
     assert 2 <= len(list(place.iterdir())) < 20
     assert (
         done.stderr == f"{place.as_uri()} lacks the newest checkpoints: the next run copies them\n"
