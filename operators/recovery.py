@@ -79,17 +79,16 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     pickle of a River classifier is of no log.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
-    if checkpoint.foreign and _had_river(log, partition, counters[JOURNAL]):
-        return False
     if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
         return False
     if any(log.end(topic, partition) < counter for topic, counter in counters.items()):
         return False
     newest = counters.get("predictions", 0) - 1
-    if not checkpoint.chain or newest < log.start("predictions", partition):
-        return True
-    (prediction,) = log.read("predictions", partition, newest, max_records=1)
-    return chain_of(prediction.value) == checkpoint.chain
+    if checkpoint.chain and newest >= log.start("predictions", partition):
+        (prediction,) = log.read("predictions", partition, newest, max_records=1)
+        if chain_of(prediction.value) != checkpoint.chain:
+            return False
+    return not (checkpoint.foreign and _had_river(log, partition, counters[JOURNAL]))
 
 
 def _had_river(log: Log, partition: int, entries: int) -> bool:
