@@ -186,7 +186,7 @@ class PartitionReader:
         """At the end other partitions tell how late it is: nothing in this one's events does."""
         due = self._boundaries.newest(self._newest_append_time())
         # Looked at after the others: what this one was given in the meantime comes first.
-        if due > self._boundary and self._offset >= self._log.end(EVENTS, self._partition):
+        if due > self._boundary and self.at_end():
             yield self._take(Crossed(self._offset, due), due)
 
     def _hold(self, boundary: int, number: int | None = None) -> Boundary:

@@ -35,7 +35,6 @@ class SharedCheckpoints:
         self._asked_at: dict[int, float] = {}
         self._due: set[int] = set()
         self._working = False
-        self._is_told = False
         self._error: OSError | None = None
         self._ends_at = 0.0
         self._changed = threading.Condition()
@@ -46,16 +45,11 @@ class SharedCheckpoints:
         Raises:
             OSError: The store cannot be reached, and never could.
         """
-        now, error = time.monotonic(), self._error
-        is_due = now - self._asked_at.get(partition, 0.0) > self._look_every_s
+        error = self._error
         if partition not in self._sizes and error is None:
-            self._asked_at[partition] = now
-            try:
-                self._look(partition)
-            except OSError as new:
-                self._error = new
-                raise
-        elif is_due:
+            self._asked_at[partition] = time.monotonic()
+            self._look(partition)
+        elif time.monotonic() - self._asked_at.get(partition, 0.0) > self._look_every_s:
             self._ask(partition)
         if partition not in self._sizes and error is not None:
             raise error
@@ -81,6 +75,7 @@ class SharedCheckpoints:
             self._folders[partition] = folder
             if saved:
                 self._saved[partition].add(saved)
+                self._saved[partition] -= surplus(self._saved[partition])
         self._ask(partition)
 
     def flush(self, within_s: float) -> bool:
@@ -94,10 +89,10 @@ class SharedCheckpoints:
         Args:
             error: Why it cannot; None: it can.
         """
-        told, self._is_told, self._error = self._is_told, error is not None, error
-        if error is not None and not told:
+        before, self._error = self._error, error
+        if error is not None and before is None:
             _log.warning("%s must be reached; it is tried again: %s", self, error)
-        elif error is None and told:
+        elif error is None and before is not None:
             _log.warning("%s is reached again", self)
 
     def __str__(self) -> str:
@@ -160,35 +155,42 @@ class SharedCheckpoints:
 
         What the home keeps stays, even where the store has newer: other code may have made that.
         """
-        folder, marked = self._folders.get(partition), set(self._saved[partition])
+        folder = self._folders.get(partition)
         if folder is None:
             return
+        with self._changed:
+            saved = self._saved.pop(partition, set())
         here = {path.name: path for path in folder.glob("*.ckpt") if is_checkpoint(path.name)}
-        self._saved[partition] -= marked - here.keys()
-        for name in sorted(here, reverse=True):
-            if not self._goes_on():
-                self._ask(partition)
-                return
-            self._write(partition, here[name])
+        try:
+            for name in sorted(here, reverse=True):
+                if not self._goes_on():
+                    self._ask(partition)
+                    return
+                self._write(partition, here[name], anew=name in saved)
+        except OSError:
+            with self._changed:
+                self._saved[partition] |= saved
+            raise
         there = self._sizes[partition]
         old = (surplus({*there, *here}) - here.keys()) & there.keys()
         for name in old:
             self._store.remove(f"{partition}/{name}")
         self._sizes[partition] = {name: of for name, of in there.items() if name not in old}
 
-    def _write(self, partition: int, path: Path) -> None:
-        """Write a file, unless the store has it or it is gone: a later one has taken its place."""
-        there, saved = self._sizes[partition], self._saved[partition]
+    def _write(self, partition: int, path: Path, *, anew: bool) -> None:
+        """Write a file, unless the store has it or it is gone: a later one has taken its place.
+
+        Args:
+            partition: Of `events`.
+            path: The home's.
+            anew: The store may have another of its name.
+        """
+        there = self._sizes[partition]
         try:
-            if path.name not in saved and there.get(path.name) == path.stat().st_size:
+            if not anew and there.get(path.name) == path.stat().st_size:
                 return
-            saved.discard(path.name)
             content = path.read_bytes()
         except FileNotFoundError:
             return
-        try:
-            self._store.write(f"{partition}/{path.name}", content)
-        except OSError:
-            saved.add(path.name)
-            raise
+        self._store.write(f"{partition}/{path.name}", content)
         self._sizes[partition] = {**there, path.name: len(content)}

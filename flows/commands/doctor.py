@@ -24,6 +24,7 @@ from flows.logs import check_cluster, check_topics, find_log
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from state.log import EVENTS
 from state.object_store import ObjectStore
+from state.settings import Settings
 from state.sqlite_log import SqliteLog
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
@@ -85,13 +86,16 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("settings", _settings, "correct the file")
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
-    for name, uri in _named_stores().items():
-        hint = "correct it in the settings, or who may enter"
-        yield _Check(name, partial(_store, uri), hint)
+    settings = _loaded()
+    stores = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
+    for name, uri in stores.items():
+        if uri:
+            hint = "correct it in the settings, or who may enter"
+            yield _Check(name, partial(_store, uri), hint)
 
 
 def _of_log(home: Home) -> Iterator[_Check]:
-    if _named_log() == "kafka":
+    if _loaded().log == "kafka":
         hint = "correct `kafka` in the settings, or see `headwater topics`"
         yield _Check("log", partial(_kafka, home), hint)
         return
@@ -142,20 +146,11 @@ def _store(uri: str) -> str:
     return f"{uri} is there"
 
 
-def _named_stores() -> dict[str, str]:
+def _loaded() -> Settings:
     try:
-        settings = load_settings()
+        return load_settings()
     except ConfigurationError:  # another check tells it
-        return {}
-    named = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
-    return {name: uri for name, uri in named.items() if uri}
-
-
-def _named_log() -> str:
-    try:
-        return load_settings().log
-    except ConfigurationError:  # another check tells it
-        return "sqlite"
+        return Settings()
 
 
 def _kafka(home: Home) -> str:

@@ -95,8 +95,7 @@ def spread(
     workers = min(workers, len(loads))
     if workers == 1:
         return job(range(len(loads)), report, tick)
-    largest_first = sorted(range(len(loads)), key=lambda partition: -loads[partition])
-    parts = [[one] for one in largest_first] if apart else shares(loads, workers)
+    parts = [[one] for one in _largest_first(loads)] if apart else shares(loads, workers)
     context = multiprocessing.get_context("spawn")
     steps: Queue[Step] = context.Queue()
     stop = context.Event()
@@ -118,9 +117,13 @@ def shares(loads: Sequence[int], workers: int) -> list[list[int]]:
         [[0, 1], [2, 3]]
     """
     found: list[list[int]] = [[] for _ in range(workers)]
-    for partition in sorted(range(len(loads)), key=lambda p: -loads[p]):
+    for partition in _largest_first(loads):
         min(found, key=lambda share: sum(loads[p] for p in share)).append(partition)
     return found
+
+
+def _largest_first(loads: Sequence[int]) -> list[int]:
+    return sorted(range(len(loads)), key=lambda partition: -loads[partition])
 
 
 def drive(lives: Sequence[LivePartition], *, waiting: bool, report: Report, tick: Tick) -> None:

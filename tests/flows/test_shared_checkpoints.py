@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.configuration import load_settings
 from flows.home import Home
 from flows.ingest import append_history
 from flows.replay import audit, what_if
@@ -13,18 +14,10 @@ from flows.scorer import Scorer
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import START_US, Market
 from state.log import EVENTS, OffsetError
-from state.settings import settings_from
 from tests.flow_processes import Group, fill
 
 HOURS, MORE_HOURS = 1.0, 1.2
-TRAINING = {"trainer": "external", "wait": False, "every": "20m"}
 PARTITIONS = range(stream.partitions)
-
-
-def settings(uri):
-    """For the tables of a run and of what asks it later."""
-    checkpoints = {"every": "300ms", "store": uri}
-    return {"stream": "quotes", "training": TRAINING, "checkpoints": checkpoints}
 
 
 def toml(uri):
@@ -32,6 +25,11 @@ def toml(uri):
         '[training]\ntrainer = "external"\nwait = false\nevery = "20m"\n'
         f'[checkpoints]\nevery = "300ms"\nstore = "{uri}"\n'
     )
+
+
+def configure(home, uri):
+    """Give a home settings with this store."""
+    (home.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(uri)}')
 
 
 def run(root):
@@ -65,7 +63,7 @@ def elsewhere(first, tmp_path):
     other = Home(tmp_path / "other")
     shutil.copytree(home.root / "log", other.root / "log")
     uri = shutil.copytree(store, tmp_path / "store").as_uri()
-    (other.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(uri)}')
+    configure(other, uri)
     return other
 
 
@@ -79,7 +77,7 @@ def ends(home, topic=EVENTS):
 def test_a_flow_goes_on_from_the_store_and_writes_the_same(first, elsewhere, tmp_path):
     here = Home(tmp_path / "here")
     shutil.copytree(first[0].root, here.root)
-    (here.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml("")}')
+    configure(here, "")
     for home in (here, elsewhere):
         log = home.log()
         append_history(log, Market(seed=3, rate_per_s=1.2).events(MORE_HOURS), stream.peek())
@@ -100,7 +98,7 @@ def test_a_flow_goes_on_from_the_store_and_writes_the_same(first, elsewhere, tmp
 
 
 def test_without_the_store_it_is_told_what_is_missing(elsewhere):
-    (elsewhere.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml("")}')
+    configure(elsewhere, "")
     code, output = run(elsewhere.root)
     assert code == 2
     assert ", asked for 0: was it cut? (events/" in output.splitlines()[-1]
@@ -114,7 +112,7 @@ def test_without_the_store_it_is_told_what_is_missing(elsewhere):
     ],
 )
 def test_a_store_that_cannot_be_reached_ends_the_run_in_one_line(elsewhere, uri, told):
-    (elsewhere.root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(uri)}')
+    configure(elsewhere, uri)
     code, output = run(elsewhere.root)
     assert code == 2
     assert told in output.splitlines()[-1]
@@ -129,7 +127,7 @@ def test_what_a_river_classifier_learned_stays_in_the_home(tmp_path):
     assert code == 0
     assert "checkpoints stay in the home: of online.river they hold a pickle" in output
     assert not store.exists()
-    (root / "headwater.toml").write_text(f'stream = "quotes"\n{toml(store.as_uri())}')
+    configure(Home(root), store.as_uri())
     log = Home(root).log()
     append_history(log, Market(seed=3, rate_per_s=1.2).events(0.4), stream.peek())
     log.close()
@@ -142,17 +140,15 @@ def test_a_scorer_begins_where_the_flow_was(first, elsewhere):
     config = elsewhere.root / "headwater.toml"
     with Scorer.open(config, home=elsewhere.root, follow=False) as scorer:
         assert [scorer.as_of[p][1] for p in PARTITIONS] == ends(first[0])
-    config.write_text(f'stream = "quotes"\n{toml("")}')
+    configure(elsewhere, "")
     with pytest.raises(OffsetError):
         Scorer.open(config, home=elsewhere.root, follow=False)
 
 
-def test_history_is_replayed_from_the_store(elsewhere, tmp_path):
+def test_history_is_replayed_from_the_store(elsewhere):
     since = datetime.fromtimestamp(START_US / 1e6, UTC) + timedelta(minutes=45)
-    asked = {
-        "home": elsewhere.root,
-        "settings": settings_from(settings((tmp_path / "store").as_uri())),
-    }
+    settings = load_settings(elsewhere.root / "headwater.toml")
+    asked = {"home": elsewhere.root, "settings": settings}
     checked = audit(since, **asked)
     assert checked["identical"].sum() > 100
     assert checked["different"].sum() == 0
