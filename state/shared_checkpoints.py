@@ -37,7 +37,7 @@ class SharedCheckpoints:
         self._working = False
         self._error: OSError | None = None
         self._ends_at = 0.0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
     def names(self, partition: int) -> frozenset[str]:
         """The files of a partition.
@@ -71,17 +71,12 @@ class SharedCheckpoints:
             folder: The home's of this partition.
             saved: The file that was just written there; the store may have another of its name.
         """
-        with self._changed:
+        with self._lock:
             self._folders[partition] = folder
             if saved:
                 self._saved[partition].add(saved)
                 self._saved[partition] -= surplus(self._saved[partition])
         self._ask(partition)
-
-    def flush(self, within_s: float) -> bool:
-        """Wait until all is done that was asked for; whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._working, within_s)
 
     def tell(self, error: OSError | None) -> None:
         """Warn once that the store cannot be reached, and say once that it can again.
@@ -99,7 +94,7 @@ class SharedCheckpoints:
         return str(self._store)
 
     def _ask(self, partition: int) -> None:
-        with self._changed:
+        with self._lock:
             self._asked_at[partition] = time.monotonic()
             self._due.add(partition)
             if not self._working and self._goes_on():
@@ -125,13 +120,12 @@ class SharedCheckpoints:
             raise
 
     def _next(self) -> int | None:
-        with self._changed:
+        with self._lock:
             if self._due and self._goes_on():
                 return self._due.pop()
             if any(partition in self._folders for partition in self._due):
                 _log.warning("%s lacks the newest checkpoints: the next run copies them", self)
             self._working = False
-            self._changed.notify_all()
             return None
 
     def _rest(self) -> None:
@@ -158,7 +152,7 @@ class SharedCheckpoints:
         folder = self._folders.get(partition)
         if folder is None:
             return
-        with self._changed:
+        with self._lock:
             saved = self._saved.pop(partition, set())
         here = {path.name: path for path in folder.glob("*.ckpt") if is_checkpoint(path.name)}
         try:
@@ -168,7 +162,7 @@ class SharedCheckpoints:
                     return
                 self._write(partition, here[name], anew=name in saved)
         except OSError:
-            with self._changed:
+            with self._lock:
                 self._saved[partition] |= saved
             raise
         there = self._sizes[partition]
