@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import NoReturn
 
-from bytewax.errors import BytewaxRuntimeError
+from flows.loading import loading
 
-from flows.commands.branches import BRANCHES
-from flows.commands.clocks import CLOCKS
-from flows.commands.dead_letters import DEAD_LETTERS
-from flows.commands.doctor import DOCTOR
-from flows.commands.errors import TOLD, root_of
-from flows.commands.export import EXPORT
-from flows.commands.ingest import INGEST
-from flows.commands.models import MODELS
-from flows.commands.replay import REPLAY
-from flows.commands.rollback import ROLLBACK
-from flows.commands.run import RUN
-from flows.commands.serve import SERVE
-from flows.commands.status import STATUS
-from flows.commands.topics import TOPICS
-from flows.commands.trim import TRIM
+with loading():
+    from bytewax.errors import BytewaxRuntimeError
+
+    from flows.commands.branches import BRANCHES
+    from flows.commands.clocks import CLOCKS
+    from flows.commands.dead_letters import DEAD_LETTERS
+    from flows.commands.doctor import DOCTOR
+    from flows.commands.errors import TOLD, root_of
+    from flows.commands.export import EXPORT
+    from flows.commands.ingest import INGEST
+    from flows.commands.models import MODELS
+    from flows.commands.replay import REPLAY
+    from flows.commands.rollback import ROLLBACK
+    from flows.commands.run import RUN
+    from flows.commands.serve import SERVE
+    from flows.commands.status import STATUS
+    from flows.commands.topics import TOPICS
+    from flows.commands.trim import TRIM
+    from flows.terminal import plain_streams
 
 _VERBS = (
     RUN,
@@ -65,11 +69,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 from a check that found a problem, 2 for what cannot be done, 130 after
         Ctrl-C.
     """
-    arguments = _parser().parse_args(argv)
+    with plain_streams():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    stopped = "nothing was changed"
     try:
+        arguments = _parser().parse_args(argv)
+        stopped = arguments.stopped
         code: int = arguments.call(arguments)
     except KeyboardInterrupt:
-        return _end(130, f"stopped: {arguments.stopped}")
+        return _end(130, f"stopped: {stopped}")
     except (BytewaxRuntimeError, *TOLD) as error:
         root = root_of(error)
         if not isinstance(root, TOLD):

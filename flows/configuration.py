@@ -5,7 +5,10 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
+from models.river_model import check_river
+from models.search import check_algorithm
 from state.settings import Settings, settings_from
 from state.stream import Stream
 
@@ -13,6 +16,9 @@ BUILT_IN = {
     "flights": "flows.streams.flights:stream",
     "quotes": "flows.streams.quotes:stream",
 }
+
+
+_MOST_BYTES = 2**20
 
 
 class ConfigurationError(ValueError):
@@ -31,16 +37,57 @@ def load_settings(named: Path | str | None = None) -> Settings:
     where = "settings" if named else "HEADWATER_CONFIG"
     named = named or os.environ.get("HEADWATER_CONFIG")
     path = Path(named or "headwater.toml")
+    if path.is_dir() or (named and not path.exists()):
+        msg = f"{where if named else 'settings'} must name a file; got {path}"
+        raise ConfigurationError(msg)
     if not path.exists():
-        if named:
-            msg = f"{where} must name a file; got {named}"
-            raise ConfigurationError(msg)
         return Settings()
     try:
-        return settings_from(tomllib.loads(path.read_text("utf-8")))
+        settings = settings_from(parsed(path))
+        check_models(settings)
     except ValueError as error:
         msg = f"{error} in {path}"
         raise ConfigurationError(msg) from error
+    return settings
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """A TOML file as a document.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no TOML, not UTF-8 or very large.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        msg = f"settings must be at most {_MOST_BYTES:,} bytes; got more"
+        raise ValueError(msg)
+    return parsed_text(content.decode())
+
+
+def parsed_text(text: str) -> dict[str, Any]:
+    """A TOML text as a document.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        msg = "settings must not be nested so deeply"
+        raise ValueError(msg) from None
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse models that nothing can make: an unknown algorithm, no class of River.
+
+    Raises:
+        ValueError: The message names the setting.
+    """
+    check_algorithm(settings.training.algorithm)
+    if settings.online.river is not None:
+        check_river(settings.online.river)
 
 
 def find_stream(name: str) -> Stream:
@@ -49,15 +96,15 @@ def find_stream(name: str) -> Stream:
     Raises:
         ConfigurationError: There is no such stream.
     """
-    module, colon, attribute = BUILT_IN.get(name, name).partition(":")
-    if not colon:
+    module, _, attribute = BUILT_IN.get(name, name).partition(":")
+    if not all(map(str.isidentifier, (*module.split("."), attribute))):
         msg = f"stream must be one of {sorted(BUILT_IN)} or 'module:attribute'; got {name!r}"
         raise ConfigurationError(msg)
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         stream = getattr(importlib.import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         msg = f"stream must be importable; got {name!r}: {error}"
         raise ConfigurationError(msg) from error
     if not isinstance(stream, Stream):

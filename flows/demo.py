@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
 
 from flows.home import Home
 from flows.ingest import append_history
+from flows.terminal import Bar
 from state.atomic import write_atomically
 from state.events import HOUR_US
 from state.log import Log
@@ -116,7 +117,7 @@ def _append(log: Log, history: Iterator[bytes], stream: Stream, console: Console
         TextColumn("{task.completed:,}"),
     )
     hidden = not console.is_interactive
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Bar(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=None)
         done = append_history(
             log, history, stream.peek(), on_progress=lambda n: progress.update(task, completed=n)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.configuration import ConfigurationError
 from operators.decisions import ROLLBACKS
 from operators.shard import TOPICS
 from state.artifacts import ArtifactStore, Origin
@@ -117,5 +118,13 @@ def sharing(home: Home, settings: Settings) -> Home:
 
 
 def environment_home() -> Home:
-    """The home of this process."""
-    return Home.of(os.environ)
+    """The home of this process.
+
+    Raises:
+        ConfigurationError: It is a file.
+    """
+    home = Home.of(os.environ)
+    if home.root.exists() and not home.root.is_dir():
+        msg = f"HEADWATER_HOME must name a directory; got the file {home.root}"
+        raise ConfigurationError(msg)
+    return home

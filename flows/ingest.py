@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bytewax.dataflow import Dataflow
-from rich.console import Console
+from flows.loading import loading
 
-from flows.commands.ending import exiting
-from flows.configuration import load_settings
-from flows.foreign import foreign_flow
-from flows.home import environment_home
-from flows.lines import Line, read_lines
-from state.append_time import append_times
-from state.batches import batches
-from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
+with loading():
+    from bytewax.dataflow import Dataflow
+
+    from flows.commands.ending import exiting
+    from flows.configuration import load_settings
+    from flows.foreign import foreign_flow
+    from flows.home import environment_home
+    from flows.lines import Line, read_lines
+    from flows.terminal import TerminalConsole
+    from state.append_time import append_times
+    from state.batches import batches
+    from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 """Event time (microseconds UTC, None where the value is no event) and key of a value."""
@@ -32,7 +35,7 @@ _Timed = tuple[Entry, int]
 def flow() -> Dataflow:
     """The dataflow that bytewax runs: foreign topics, by the mapping of the settings."""
     with exiting() as stop:
-        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
+        say = partial(TerminalConsole(stderr=True).print, highlight=False, soft_wrap=True)
         return foreign_flow(load_settings(), environment_home(), say, stop)
 
 

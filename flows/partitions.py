@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from flows.artifacts import published_models, reaching
+from flows.configuration import ConfigurationError
 from flows.home import Home
 from models.mojo import Mojo, read_mojo
 from models.offline import Offline
@@ -20,7 +21,7 @@ from operators.shard import TOPICS, Shard
 from operators.snapshots import TOPIC as SNAPSHOTS
 from operators.snapshots import SnapshotWriter
 from state.log import EVENTS, Log, newest_append_time
-from state.settings import Settings, changed, deciding, nested
+from state.settings import Settings, deciding, recorded
 from state.stream import Stream
 
 _LOOK_EVERY_S = 1.0
@@ -59,7 +60,7 @@ class Partitions:
             decisions = Pinned(self.published, pinned) if pinned else self.published
         self._decisions = decisions
         self._is_original = settings_of is None
-        self.settings_of = settings_of or (lambda values: changed(settings, nested(values)))
+        self.settings_of = settings_of or partial(recorded, settings)
         self._newest = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S)
         self._mojos: dict[str, Mojo] = {}
 
@@ -125,12 +126,20 @@ class Partitions:
         return wanted
 
     def offline(self, model: str, shard: Shard) -> Offline:
-        """The offline model of an id, bound to a shard."""
-        if model not in self._mojos:
-            artifact = file_of(self.published.of(model), self._home.artifacts())
-            self._mojos[model] = read_mojo(artifact)
+        """The offline model of an id, bound to a shard.
+
+        Raises:
+            ConfigurationError: It is not one that this stream can use.
+        """
         names = [column.name for column in self._stream.columns]
-        return Offline(model, self._mojos[model], names, shard.levels)
+        try:
+            if model not in self._mojos:
+                artifact = file_of(self.published.of(model), self._home.artifacts())
+                self._mojos[model] = read_mojo(artifact)
+            return Offline(model, self._mojos[model], names, shard.levels)
+        except ValueError as error:
+            msg = f"model {model} must fit stream {self._stream.name!r}; got {error}"
+            raise ConfigurationError(msg) from error
 
 
 def _nothing() -> None:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from flows.moments import told
+from flows.terminal import Bar
 from state.outputs import Losses
 
 _LINE_EVERY_S = 3.0
@@ -32,11 +33,11 @@ class RunProgress:
         self._waiting = False
         self._shown = time.monotonic()
         self._shown_done = 0
-        self._bar = Progress(
-            TextColumn("{task.description}"),
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             transient=True,

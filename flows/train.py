@@ -2,24 +2,27 @@
 
 from functools import partial
 
-from bytewax.dataflow import Dataflow
-from rich.console import Console
+from flows.loading import loading
 
-from flows.artifacts import published_models, reaching
-from flows.commands.ending import exiting
-from flows.commands.errors import CommandError
-from flows.configuration import find_stream, load_settings
-from flows.fitting import Fitter
-from flows.home import environment_home
-from flows.logs import open_log
-from operators.dataflow import compose_training
-from operators.training import Trainer
+with loading():
+    from bytewax.dataflow import Dataflow
+
+    from flows.artifacts import published_models, reaching
+    from flows.commands.ending import exiting
+    from flows.commands.errors import CommandError
+    from flows.configuration import find_stream, load_settings
+    from flows.fitting import Fitter
+    from flows.home import environment_home
+    from flows.logs import open_log
+    from flows.terminal import TerminalConsole
+    from operators.dataflow import compose_training
+    from operators.training import Trainer
 
 
 def flow() -> Dataflow:
     """The dataflow that bytewax runs: it fits what becomes due until it is stopped."""
     with exiting() as stop:
-        settings, home, console = load_settings(), environment_home(), Console(stderr=True)
+        settings, home, console = load_settings(), environment_home(), TerminalConsole(stderr=True)
         if settings.training.pinned:
             got = repr(settings.training.pinned)
             msg = f"training.pinned must be empty where fits are made; got {got}"

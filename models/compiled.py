@@ -1,9 +1,13 @@
 """The models of a shard as one function from a vector to all probabilities.
 
 It says what `OnlineModels.predict`, `Offline.predict` and `Ensemble.blend` say, to the last bit (a
-test holds it to that), and changes nothing, so that any number of threads may ask at once.
+test holds it to that), and changes nothing, so that any number of threads may ask at once. Every
+probability is finite: where arithmetic on extreme numbers gives the offline model none, the answer
+is as if there were no offline model.
 """
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +19,18 @@ from models.offline import NO_TABLE, Offline
 from models.online import OnlineModels
 
 
+class NotFiniteError(ArithmeticError):
+    """The models would give a probability that is not finite: their state is damaged."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__(
+            f"probability must be finite; got {probability} from the models' state: "
+            "`headwater doctor` says whether the home is whole"
+        )
+
+
 class Blend(NamedTuple):
-    """P(label is 1) of the ensemble and of each model; None where there is no offline model."""
+    """P(label is 1) of the ensemble and of each model; None where no offline model gives one."""
 
     probability: float
     online: float
@@ -43,7 +57,16 @@ class CompiledBlend:
         Args:
             row: The vector, float64, C order, NaN where missing.
             offline: The offline model, if there is one.
+
+        Raises:
+            NotFiniteError: The models' state is damaged.
         """
+        blend = self._predict(row, offline)
+        if not blend.probability >= 0.0:
+            raise NotFiniteError(blend.probability)
+        return blend
+
+    def _predict(self, row: NDArray[np.float64], offline: Offline | None) -> Blend:
         if not self._compiled:
             return self._in_parts(row, offline)
         linear = self._linear.address
@@ -59,7 +82,9 @@ class CompiledBlend:
         if beyond:
             offline.learn_levels()
             if offline.table is not table:
-                return self.predict(row, offline)
+                return self._predict(row, offline)
+        if math.isnan(tree):
+            return Blend(p, online, None, None)
         return Blend(p, online, tree, residual)
 
     def predict_many(self, rows: NDArray[np.float64], offline: Offline | None) -> list[Blend]:
@@ -68,12 +93,17 @@ class CompiledBlend:
         Args:
             rows: float64[n, width], C order.
             offline: As for `predict`.
+
+        Raises:
+            NotFiniteError: As `predict`.
         """
         if offline is None or not self._compiled:
             return [self.predict(row, offline) for row in rows]
         given = offline.predict_many(rows)
         found = kernels.blend_many(rows, self._linear.address, given, self._ensemble.weights)
-        return [Blend(*one) for one in found.tolist()]
+        if np.isnan(found[:, 0]).any():
+            raise NotFiniteError(math.nan)
+        return list(map(_blend_of, found.tolist()))
 
     def warm(self, offline: Offline | None = None) -> None:
         """Compile, or load what was compiled before, so that no request has to wait for it."""
@@ -85,5 +115,12 @@ class CompiledBlend:
 
     def _in_parts(self, row: NDArray[np.float64], offline: Offline | None) -> Blend:
         tree = None if offline is None else offline.predict(row)
+        if tree is not None and not math.isfinite(tree):
+            tree = None
         online, residual = self._models.predict(row, tree)
         return Blend(self._ensemble.blend(online, tree, residual), online, tree, residual)
+
+
+def _blend_of(found: Iterable[float]) -> Blend:
+    p, online, tree, residual = found
+    return Blend(p, online, None, None) if math.isnan(tree) else Blend(p, online, tree, residual)

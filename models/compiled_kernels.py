@@ -142,6 +142,8 @@ def _blends_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]]
         if model.kind == NO_MODEL:
             return online, online, np.nan, np.nan, False
         p, beyond = (given, False) if model.kind == GIVEN else _offline(row, model)
+        if not np.isfinite(p):
+            return online, online, np.nan, np.nan, beyond
         residual = _sigmoid(_logit(p) + correction)
         weights = online_weight, offline_weight, residual_weight, constant
         return _blended(online, p, residual, weights), online, p, residual, beyond
@@ -153,6 +155,9 @@ def _blends_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]]
         for i in range(len(rows)):
             online_logit, correction = _linear(rows[i], linear)
             online = _sigmoid(online_logit)
+            if not np.isfinite(offline[i]):
+                found[i, 0], found[i, 1], found[i, 2], found[i, 3] = online, online, np.nan, np.nan
+                continue
             residual = _sigmoid(_logit(offline[i]) + correction)
             found[i, 0] = _blended(online, offline[i], residual, weights)
             found[i, 1], found[i, 2], found[i, 3] = online, offline[i], residual
@@ -184,8 +189,9 @@ Args:
     constant: Likewise.
 
 Returns:
-    Those of the ensemble, online, offline and residual model, NaN where there is none; and whether
-    a level had a number beyond those that the offline model's table knows.
+    Those of the ensemble, online, offline and residual model, NaN where there is none or the
+    offline model's is not finite; and whether a level had a number beyond those that the offline
+    model's table knows.
 
 `blend_many`: those of many vectors, float64[n, 4]; the offline probabilities are given, the weights
 are a tuple.

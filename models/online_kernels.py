@@ -14,6 +14,8 @@ import numpy as np
 IDENTITY, LOG1P, LOGIT, LEVEL = 0, 1, 2, 3
 COUNT, MEAN, VARIANCE = 0, 1, 2
 CLIP = 5.0
+BEYOND = 1e100
+"""A number further from 0 counts as this, so that the squares summed up of all stay finite."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -132,6 +134,9 @@ def sigmoid(logit: float) -> Any:
 
 @_jit
 def _transformed(x: float, kind: int) -> Any:
+    if np.isnan(x):
+        return x
+    x = min(max(x, -BEYOND), BEYOND)
     if kind == LOG1P:
         return np.log1p(max(x, 0.0))
     if kind == LOGIT:

@@ -8,7 +8,7 @@ from models.registry import Published
 from state.artifact_chunks import MODELS as TOPIC
 from state.artifact_chunks import chunks_of, is_chunk
 from state.artifacts import ArtifactError, ArtifactStore
-from state.log import Entry, Log, UnknownTopicError
+from state.log import Entry, Log, LogError, UnknownTopicError
 
 ROLLBACKS = "rollbacks"
 
@@ -25,6 +25,10 @@ class RolledBack(msgspec.Struct, frozen=True):
 
     model: str
     after: int
+
+
+class UnknownModelError(LogError):
+    """A model that something names is not in the topic `models`."""
 
 
 class PublishedModels:
@@ -130,21 +134,35 @@ class PublishedModels:
         """The newest record of a model that has a file.
 
         Raises:
-            KeyError: No record names it.
+            UnknownModelError: No record names it.
         """
         for record in reversed(self.records()):
             if record.model == model and record.sha256:
                 return record
-        msg = f"model must be in topic {TOPIC!r}; got {model!r}"
-        raise KeyError(msg)
+        have = ", ".join(dict.fromkeys(r.model for r in self.records() if r.sha256)) or "none"
+        msg = f"model must be in topic {TOPIC!r}; got {model!r}, it has {have}: was the log cut?"
+        raise UnknownModelError(msg)
 
     def publish(self, record: Published) -> None:
-        """Add a decision and the files it encloses; they are durable when this returns."""
+        """Add a decision and the files it encloses; they are durable when this returns.
+
+        Raises:
+            LogError: It would not be read as what it is; nothing was added.
+        """
+        value = msgspec.json.encode(record)
+        try:
+            read_back = msgspec.json.decode(value, type=Published)
+        except msgspec.DecodeError as error:
+            msg = f"decision must be readable; got '{error}' in {TOPIC} at {record.boundary}"
+            raise LogError(msg) from error
+        if read_back != record:
+            msg = f"decision must be read back as it is written; got {read_back} of {record}"
+            raise LogError(msg)
         entries = []
         if self._enclosed is not None:
             for name in record.files:
                 entries += chunks_of(name, self._enclosed.get(name), record.boundary)
-        entries.append(Entry(record.boundary, b"", msgspec.json.encode(record)))
+        entries.append(Entry(record.boundary, b"", value))
         with self._lock:
             self._read_on()
             self._log.append(TOPIC, 0, entries, sequence=self._next)

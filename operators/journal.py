@@ -109,9 +109,17 @@ class Journal:
         return None if newest is None else newest.settings
 
     def write(self, entry: Decision, append_time: int) -> None:
-        """Add an entry; it is durable when this returns."""
+        """Add an entry; it is durable when this returns.
+
+        Raises:
+            LogError: It would not be read as what it is; nothing was added.
+        """
         value = msgspec.json.encode(entry)
         number = len(self.entries)
+        read_back = self._read(number, value)
+        if read_back != entry:
+            msg = f"journal entry must be read back as it is written; got {read_back} of {entry}"
+            raise LogError(msg)
         self._log.append(TOPIC, self.partition, [Entry(append_time, b"", value)], sequence=number)
         self.entries.append(entry)
 

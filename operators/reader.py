@@ -194,9 +194,10 @@ class PartitionReader:
         return Boundary(boundary, number)
 
     def _take(self, decision: Decision, append_time: int) -> Message:
-        """Make a decision durable, then hand it on."""
+        """Make a decision durable, then hand it on; one that cannot be obeyed is not written."""
+        message = self._obey(decision)
         self._journal.write(decision, append_time)
-        return self._obey(decision)
+        return message
 
     def _obey(self, entry: Decision) -> Message:
         number, self._next = self._next, self._next + 1

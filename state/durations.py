@@ -1,16 +1,21 @@
 """Durations as people write them ("90s", "5m", "6h", "7d"), held as microseconds."""
 
 import re
+from fractions import Fraction
+from reprlib import repr as shortened
 from typing import Self
 
 from state.events import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 _UNIT_US = {"ms": 1_000, "s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
-_FORM = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_FORM = re.compile(r"(\d{1,100}(?:\.\d{1,100})?)(ms|s|m|h|d)", re.ASCII)
+_MOST_DAYS = 50_000
 
 
 class Duration(int):
     """A whole number of microseconds, made from and shown as text.
+
+    What is shown parses to the same duration again.
 
     Example:
         >>> Duration.parse("90m"), int(Duration.parse("1.5h"))
@@ -26,22 +31,48 @@ class Duration(int):
         """The duration that `text` names.
 
         Raises:
-            ValueError: `text` is not a number followed by ms, s, m, h or d.
+            ValueError: `text` is not a number followed by ms, s, m, h or d, or more than `MOST`.
         """
+        duration = cls._parsed(text)
+        if duration is None:
+            got = shortened(text)
+            msg = f"duration must be a number and a unit (ms, s, m, h, d); got {got}"
+            raise ValueError(msg)
+        if duration > _MOST_DAYS * DAY_US:
+            msg = f"duration must be at most {_MOST_DAYS}d; got {shortened(text)}"
+            raise ValueError(msg)
+        return duration
+
+    @classmethod
+    def bounded(cls, text: str) -> str:
+        """A text that names a longer duration than `MOST` as that of `MOST`, any other as it is.
+
+        Example:
+            >>> Duration.bounded("60000d"), Duration.bounded("90m"), Duration.bounded("gbm")
+            ('50000d', '90m', 'gbm')
+        """
+        duration = cls._parsed(text)
+        return text if duration is None or duration <= MOST else str(MOST)
+
+    @classmethod
+    def _parsed(cls, text: str) -> Self | None:
         match = _FORM.fullmatch(text)
         if match is None:
-            msg = f"duration must be a number and a unit (ms, s, m, h, d); got {text!r}"
-            raise ValueError(msg)
+            return None
         number, unit = match.groups()
-        return cls(round(float(number) * _UNIT_US[unit]))
+        return cls(round(Fraction(number) * _UNIT_US[unit]))
 
     def __str__(self) -> str:
         """The shortest exact text, in the largest unit that divides it."""
         for unit, size in reversed(_UNIT_US.items()):
             if self % size == 0 and self:
                 return f"{self // size}{unit}"
-        return f"{self / SECOND_US:g}s"
+        return f"{self // SECOND_US}.{self % SECOND_US:06d}".rstrip("0").rstrip(".") + "s"
 
     def __repr__(self) -> str:
         """The constructor's view of it."""
         return f"Duration({str(self)!r})"
+
+
+MOST = Duration(_MOST_DAYS * DAY_US)
+"""The longest: longer than from 1970 to 2100, so that no two event times lie further apart."""

@@ -134,12 +134,19 @@ def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: A
             if pool[address] == 0.0 or time - pool[address] > step.bucket:
                 pool[address + 1] = step.prior
             if not np.isnan(values[first]):
-                pool[address + 1] += step.rate * (values[first] - pool[address + 1])
+                pool[address + 1] = _stepped(pool[address + 1], values[first], step.rate)
         elif time >= pool[address]:
             for i in range(step.n):
                 pool[address + 1 + i] = values[first + i]
         pool[address] = max(pool[address], time)
     return -1
+
+
+@_jit
+def _stepped(mean: float, value: float, rate: float) -> Any:
+    """`mean + rate * (value - mean)`; where that overflows, as a weighted mean, which cannot."""
+    stepped = mean + rate * (value - mean)
+    return stepped if np.isfinite(stepped) else (1.0 - rate) * mean + rate * value
 
 
 @_jit
@@ -169,6 +176,8 @@ def read(
     row: Any,
 ) -> None:
     """Fill the rolling columns of `row` as of `now` (µs), and then the bins.
+
+    What is no finite number is missing: a sum that overflowed, or what a hook gave.
 
     Args:
         pool: All blocks.
@@ -202,6 +211,9 @@ def read(
             alive = address >= 0 and now - pool[address] <= block.forget
             for i in range(block.n):
                 row[block.column + i] = pool[address + 1 + i] if alive else np.nan
+    for j in range(len(row)):
+        if np.isinf(row[j]):
+            row[j] = np.nan
     for k in range(len(bins)):
         cut = bins[k]
         value = row[cut.of]

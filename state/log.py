@@ -11,6 +11,9 @@ EVENTS = "events"
 MAX_VALUE_BYTES = 16 * 2**20
 """The largest value that every backend takes."""
 
+MOST_PARTITIONS = 10_000
+"""A topic has no more: on the embedded log each is a file."""
+
 MAX_READ_BYTES = 16 * 2**20
 """How many bytes of values one read returns unless told otherwise."""
 

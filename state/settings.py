@@ -1,6 +1,12 @@
-"""The settings: one frozen struct, defaults and ranges in the types."""
+"""The settings: one frozen struct, defaults and ranges in the types.
 
+Every number is finite and bounded, and every text is one that can be shown, kept and read back.
+"""
+
+import math
+import re
 from collections.abc import Mapping
+from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -8,12 +14,20 @@ import msgspec
 from msgspec import Meta
 
 from state.durations import Duration
+from state.log import MOST_PARTITIONS, LogError
+from state.plain_text import is_plain_line
 
 _D = Duration.parse
-Positive = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(gt=0, le=1_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
-Whole = Annotated[int, Meta(ge=1)]
-Price = Annotated[float, Meta(ge=0)]
+Price = Annotated[float, Meta(ge=0, le=1e12)]
+_MOST_MARGIN = 50.0
+"""More than two mean log-losses, which are at most -log(1e-15), can lie apart."""
+_MOST_MODELS = 1_000
+_MOST_ROWS = 10**12
+_MOST_TEXT = 1_000
+_MOST_FREE_TEXT = 100_000
+_LONGEST_WAIT = _D("1d")
 _DECIDING = (
     "online.", "residual.", "ensemble.", "decision.threshold", "clock.", "metrics.", "training.",
 )  # fmt: skip
@@ -50,10 +64,10 @@ class Training(_Part, frozen=True):
     window: Duration = _D("90d")
     validation: Duration = _D("3d")
     algorithm: str = "gbm"
-    models: Whole = 1
-    seed: Annotated[int, Meta(ge=0)] = 1
-    min_rows: Whole = 2_000
-    margin: float = -0.002
+    models: Annotated[int, Meta(ge=1, le=_MOST_MODELS)] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
+    min_rows: Annotated[int, Meta(ge=1, le=_MOST_ROWS)] = 2_000
+    margin: Annotated[float, Meta(ge=-_MOST_MARGIN, le=_MOST_MARGIN)] = -0.002
     refit: bool = True
     pinned: str = ""
 
@@ -67,14 +81,14 @@ class Online(_Part, frozen=True):
             `{class = "tree.HoeffdingTreeClassifier", grace_period = 100}`.
     """
 
-    rate: Positive = 0.08
+    rate: Rate = 0.08
     river: dict[str, Any] | None = None
 
 
 class Residual(_Part, frozen=True):
     """The residual model: AdaGrad step."""
 
-    rate: Positive = 0.01
+    rate: Rate = 0.01
 
 
 class Blend(_Part, frozen=True):
@@ -85,7 +99,7 @@ class Blend(_Part, frozen=True):
         models: Which are blended; before the first offline model the answer is the online model's.
     """
 
-    rate: Positive = 0.005
+    rate: Rate = 0.005
     models: Annotated[
         tuple[Literal["online", "offline", "residual"], ...], Meta(min_length=1, max_length=3)
     ] = ("online", "offline", "residual")
@@ -155,6 +169,15 @@ class H2O(_Part, frozen=True):
     url: str = ""
     memory: str = "2g"
 
+    def __post_init__(self) -> None:
+        """Refuse what neither H2O's client nor Java could take."""
+        if self.url and not re.fullmatch(r"https?://[^\s/]+\S*", self.url):
+            msg = f"h2o.url must be like 'http://host:54321'; got {shortened(self.url)}"
+            raise ValueError(msg)
+        if not re.fullmatch(r"[1-9][0-9]{0,11}[kKmMgGtT]?", self.memory):
+            msg = f"h2o.memory must be like '512m' or '2g'; got {shortened(self.memory)}"
+            raise ValueError(msg)
+
 
 class Reading(_Part, frozen=True):
     """How the log is read.
@@ -164,12 +187,18 @@ class Reading(_Part, frozen=True):
         in_flight: Most bytes between reader and sinks, for each partition.
     """
 
-    batch: Whole = 1_000
-    in_flight: Whole = 64 * 2**20
+    batch: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    in_flight: Annotated[int, Meta(ge=1, le=2**40)] = 64 * 2**20
 
 
 _SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config")
 """How librdkafka's names of what nobody else may know end."""
+
+
+def _check_wait(name: str, wait: Duration) -> None:
+    if wait > _LONGEST_WAIT:
+        msg = f"{name} must be at most {_LONGEST_WAIT}; got {wait}"
+        raise ValueError(msg)
 
 
 def _check_secrets(where: str, options: dict[str, str | int | float | bool]) -> None:
@@ -191,7 +220,7 @@ class Scoring(_Part, frozen=True):
         staleness: Further behind the log it refuses to answer; none: it always answers.
     """
 
-    shadow: Annotated[int, Meta(ge=0)] = 0
+    shadow: Annotated[int, Meta(ge=0, le=10**9)] = 0
     staleness: Duration | None = None
 
 
@@ -210,11 +239,16 @@ class Serve(_Part, frozen=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
-    body: Whole = 2**20
-    batch: Whole = 1_000
-    concurrent: Whole = 64
+    body: Annotated[int, Meta(ge=1, le=2**30)] = 2**20
+    batch: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    concurrent: Annotated[int, Meta(ge=1, le=100_000)] = 64
     timeout: Duration = _D("10s")
     drain: Duration = _D("5s")
+
+    def __post_init__(self) -> None:
+        """Refuse to wait for days."""
+        _check_wait("serve.timeout", self.timeout)
+        _check_wait("serve.drain", self.drain)
 
 
 _ENDS = ("predictions", "metrics", "alerts")
@@ -240,14 +274,19 @@ class Kafka(_Part, frozen=True):
 
     bootstrap: str = "127.0.0.1:9092"
     prefix: str = "headwater."
-    replication: Whole = 1
+    replication: Annotated[int, Meta(ge=1, le=1_000)] = 1
     retention: dict[str, Duration] = {}
     format: Literal["json", "msgpack"] = "json"
     patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
-        """Refuse a password in the file, and to lose what is read again."""
+        """Refuse a password in the file, to lose what is read again, and to wait for days."""
+        _check_wait("kafka.patience", self.patience)
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.prefix):
+            rule = "must be of at most 200 letters, digits, dots, underscores and hyphens"
+            msg = f"kafka.prefix {rule}; got {shortened(self.prefix)}"
+            raise ValueError(msg)
         _check_secrets("kafka.options", self.options)
         for topic in self.retention.keys() - set(_ENDS):
             msg = (
@@ -287,7 +326,7 @@ class ForeignTopic(_Part, frozen=True):
         format: Of keys and values.
     """
 
-    topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
     event: str
     when: dict[str, Option] = {}
     id: Place = "offset"
@@ -333,7 +372,7 @@ class Settings(_Part, frozen=True):
     follow: bool = False
     log: Literal["sqlite", "kafka"] = "sqlite"
     artifacts: str = ""
-    partitions: Whole | None = None
+    partitions: Annotated[int, Meta(ge=1, le=MOST_PARTITIONS)] | None = None
     training: Training = Training()
     online: Online = Online()
     residual: Residual = Residual()
@@ -389,10 +428,59 @@ def settings_from(document: dict[str, Any]) -> Settings:
         Traceback (most recent call last):
         ValueError: Object contains unknown field `evry` - at `$.training`
     """
+    _check_values(document, "$")
     try:
         return msgspec.convert(document, Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
+
+
+_FREE = ("$.kafka.options.", "$.ingest.")
+"""Where a text may be long and have several lines: a certificate, or what a foreign record says."""
+
+
+def _check_values(value: Any, path: str) -> None:
+    """Refuse, whatever the key, what could not be kept, shown or read back.
+
+    Raises:
+        ValueError: A number is not finite or has more than 64 bits, or a text has control
+            characters or is very long; the message has its path.
+    """
+    match value:
+        case dict():
+            for key, one in value.items():
+                _check_text(str(key), path, free=False)
+                _check_values(one, f"{path}.{key}")
+        case list() | tuple():
+            for i, one in enumerate(value):
+                _check_values(one, f"{path}[{i}]")
+        case str():
+            _check_text(value, path, free=path.startswith(_FREE))
+        case float() if not math.isfinite(value):
+            msg = f"number must be finite; got {value} - at `{path}`"
+            raise ValueError(msg)
+        case int() if not -(2**63) <= value < 2**63:
+            msg = f"number must fit 64 bits; got one of {value.bit_length()} - at `{path}`"
+            raise ValueError(msg)
+        case bool() | int() | float() | None:
+            pass
+        case _:
+            kinds = "text, a number, true or false, a list or a table"
+            msg = f"value must be {kinds}; got {value!r} - at `{path}`"
+            raise ValueError(msg)
+
+
+def _check_text(text: str, path: str, *, free: bool) -> None:
+    most = _MOST_FREE_TEXT if free else _MOST_TEXT
+    if len(text) > most:
+        msg = f"text must be at most {most:,} characters; got {len(text):,} - at `{path}`"
+        raise ValueError(msg)
+    if not is_plain_line(text.translate(_LAYOUT) if free else text):
+        msg = f"text must have no control characters; got {shortened(text)} - at `{path}`"
+        raise ValueError(msg)
+
+
+_LAYOUT = str.maketrans("", "", "\t\r\n")
 
 
 def changed(settings: Settings, document: dict[str, Any]) -> Settings:
@@ -415,17 +503,64 @@ def changed(settings: Settings, document: dict[str, Any]) -> Settings:
 def deciding(settings: Settings) -> dict[str, Any]:
     """What decides what is written and fitted: values, as TOML has them, by dotted key.
 
-    Whole and not as differences, for a later version may have other defaults.
+    Whole and not as differences, for a later version may have other defaults. They have been read
+    back: `recorded` makes the same of them.
+
+    Raises:
+        ValueError: The settings were made with a value that would not be taken from a file.
 
     Example:
         >>> deciding(Settings())["decision.threshold"]
         0.5
     """
-    return {
+    values = {
         key: value
         for key, value in _flat(_document(settings)).items()
         if key.startswith(_DECIDING) and key not in _ELSEWHERE
     }
+    read_back = msgspec.json.decode(msgspec.json.encode(values))
+    if changed(settings, nested(read_back)) != settings:
+        msg = f"settings must be read back as they were written; got {read_back} of {values}"
+        raise ValueError(msg)
+    return values
+
+
+def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with what `deciding` once said instead, as a journal has it.
+
+    They pass the checks of a file. A value of an earlier version that lies beyond a bound of today
+    reads as that bound where both mean the same: longer than all of time, more than all models.
+
+    Raises:
+        LogError: A value cannot be used.
+
+    Example:
+        >>> recorded(Settings(), {"training.window": "99999d"}).training.window
+        Duration('50000d')
+    """
+    try:
+        return changed(settings, nested({key: _bounded(key, of) for key, of in values.items()}))
+    except ValueError as error:
+        msg = (
+            f"settings in the journal must be usable; got '{error}': "
+            "`headwater doctor --repair` mends a home"
+        )
+        raise LogError(msg) from error
+
+
+_SAME_BEYOND: dict[str, tuple[float, float]] = {
+    "training.margin": (-_MOST_MARGIN, _MOST_MARGIN),
+    "training.models": (1, _MOST_MODELS),
+    "training.min_rows": (1, _MOST_ROWS),
+}
+
+
+def _bounded(key: str, value: Any) -> Any:
+    """The value, or the bound that means the same."""
+    if key in _SAME_BEYOND and isinstance(value, int | float):
+        least, most = _SAME_BEYOND[key]
+        return min(max(value, least), most)
+    return Duration.bounded(value) if isinstance(value, str) else value
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

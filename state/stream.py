@@ -40,6 +40,8 @@ from state.field_kinds import (
     is_boundless,
     spoken,
 )
+from state.log import MOST_PARTITIONS
+from state.stream_numbers import Bound, bounds_of
 
 
 class StreamError(ValueError):
@@ -105,10 +107,17 @@ class Stream:
         """Check every name, and that what it names is of use."""
         self._check_events()
         for feature in self.features:
+            if not isinstance(feature, Custom) and not columns_of(feature):
+                msg = f"{type(feature).__name__} must have a column; got {feature} in {self.name!r}"
+                raise StreamError(msg)
             for event, name, need in _fields_named(feature, self.request):
                 _check_field(event, name, need, f"feature {_titled(feature)}")
             for text in _durations_of(feature):
                 _check_duration(text, f"feature {_titled(feature)}")
+            for bound in bounds_of(feature, Duration.parse(self.lateness)):
+                if bound.wrong:
+                    msg = f"{bound.wrong} in feature {_titled(feature)} of stream {self.name!r}"
+                    raise StreamError(msg)
             if isinstance(feature, Rolling):
                 _check_windows(feature)
         self._check_columns()
@@ -154,7 +163,8 @@ class Stream:
             for name, ahead in limits[kind].items():
                 if getattr(event, name) > event.time + ahead:
                     return f"{name} must be at most {Duration(ahead)} after time"
-            if kind is request and deadline(event) > event.time + delay:
+            # Said so that a NaN is refused too.
+            if kind is request and not deadline(event) <= event.time + delay:
                 return f"the label's deadline must be at most {delay} after time"
             return None
 
@@ -194,6 +204,13 @@ class Stream:
         _check_duration(self.label.delay, "label.delay")
         _check_duration(self.lateness, "lateness")
         _check_duration(self.dedup, "dedup")
+        bound = Bound("partitions", self.partitions, 1, MOST_PARTITIONS)
+        if bound.wrong or not isinstance(self.partitions, int):
+            msg = f"{bound.wrong or 'partitions must be a whole number'} in stream {self.name!r}"
+            raise StreamError(msg)
+        if self.refit_from is not None and self.refit_from.tzinfo is None:
+            msg = f"refit_from must have a time zone; got {self.refit_from} in stream {self.name!r}"
+            raise StreamError(msg)
         if self.key is not None:
             for event in self.events:
                 _check_field(event, self.key, PARTITION_KEY, "key")

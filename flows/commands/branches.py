@@ -4,13 +4,13 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 import msgspec
-from rich.console import Console
 
 from flows.commands.verb import Verb
 from flows.home import environment_home
 from flows.moments import told
 from flows.replay.branch import Branch, branches_of, home_of, remove, size_bytes
 from flows.replay.held import is_held
+from flows.terminal import TerminalConsole
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    home, console = environment_home(), Console(soft_wrap=True, highlight=False)
+    home, console = environment_home(), TerminalConsole(soft_wrap=True, highlight=False)
     for name in arguments.remove or ():
         remove(home, name)
         console.print(f"{name}: removed")

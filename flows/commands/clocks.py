@@ -4,9 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import partial
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from flows.clocks import SourceClock, clocks_of
 from flows.commands.verb import Verb, log_of, moment
@@ -14,9 +12,11 @@ from flows.configuration import load_settings
 from flows.foreign import microseconds_now
 from flows.home import environment_home
 from flows.logs import needing_kafka
+from flows.terminal import TerminalConsole
 from state.durations import Duration
 from state.events import DAY_US, SECOND_US
 from state.log import EVENTS, newest_append_time
+from state.plain_text import plain_line
 from state.settings import Settings
 
 
@@ -32,7 +32,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    settings, log, console = load_settings(), log_of(environment_home()), Console()
+    settings, log, console = load_settings(), log_of(environment_home()), TerminalConsole()
     newest = newest_append_time(log, EVENTS)
     since = newest - DAY_US if arguments.since is None else _us(arguments.since.timestamp())
     until = None if arguments.until is None else _us(arguments.until.timestamp())
@@ -74,7 +74,7 @@ def _table(clocks: list[SourceClock], notice: Duration) -> Table:
     for clock in clocks:
         ahead = -clock.least_lag_us
         table.add_row(
-            Text(clock.source or "-"),
+            plain_line(clock.source or "-"),
             f"{clock.records:,}",
             _seconds(clock.least_lag_us),
             _seconds(clock.last_lag_us),

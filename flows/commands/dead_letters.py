@@ -8,9 +8,7 @@ from heapq import nlargest
 from typing import NamedTuple, get_args
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of
@@ -19,9 +17,11 @@ from flows.dead_letters import AGAIN, Letter, append_again, letters_of
 from flows.foreign import mapper_of
 from flows.home import environment_home
 from flows.moments import told
+from flows.terminal import TerminalConsole
 from state.ingested import Intake
 from state.log import EVENTS, Log, Trimmable
 from state.outputs import Reason
+from state.plain_text import plain_line
 
 
 class _Count(NamedTuple):
@@ -71,7 +71,7 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
         mapper = mapper_of(settings, stream)
         intake = Intake(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)
-    Console().print(
+    TerminalConsole().print(
         f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "
         "again" + (f"; {gone:,} left out: their records are no longer there whole" if gone else ""),
         highlight=False,
@@ -97,7 +97,7 @@ def _list(log: Log, arguments: Namespace) -> None:
         listed = {"counts": counts, "letters": [letter._asdict() for letter in newest]}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
         return
-    console = Console()
+    console = TerminalConsole()
     if not total:
         console.print("No dead letters.")
         return
@@ -110,7 +110,7 @@ def _list(log: Log, arguments: Namespace) -> None:
         content = letter.content
         place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
         done = "" if letter.is_open else " (tried again)"
-        detail = Text(content.detail)
+        detail = plain_line(content.detail)
         letters_table.add_row(told(letter.append_time), place, content.reason + done, detail)
     console.print(letters_table)
 

@@ -21,6 +21,7 @@ from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
 from flows.logs import check_cluster, check_topics, find_log
+from flows.terminal import TerminalConsole
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from state.log import EVENTS
 from state.object_store import ObjectStore
@@ -54,7 +55,7 @@ def _run(arguments: Namespace) -> int:
     checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
     if not arguments.no_h2o:
         checks.append(_Check("H2O start", _h2o_start, "see the end of its log above"))
-    console = Console()
+    console = TerminalConsole()
     # All are looked at, whatever the first ones say.
     problems = [check for check in checks if not _passes(check, console)]
     console.print(f"{len(checks)} checks, {len(problems) or 'no'} problems", highlight=False)
@@ -149,7 +150,7 @@ def _store(uri: str) -> str:
 def _loaded() -> Settings:
     try:
         return load_settings()
-    except ConfigurationError:  # another check tells it
+    except (ConfigurationError, OSError):  # another check tells it
         return Settings()
 
 

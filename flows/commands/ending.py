@@ -19,6 +19,7 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main
 
 from flows.commands.errors import TOLD, refusing, root_of
 from flows.stopping import stop_on_signals
+from flows.terminal import make_plain
 
 # Untyped in bytewax's own stubs.
 _run_workers: Callable[..., None] = cluster_main
@@ -37,6 +38,7 @@ def exiting() -> Iterator[threading.Event]:
     Raises:
         CommandError: A ValueError was.
     """
+    make_plain()
     stop = stop_on_signals()
     _watch(stop)
     with refusing():

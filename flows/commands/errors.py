@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.configuration import ConfigurationError
+from models.compiled import NotFiniteError
 from models.h2o_server import H2OError
+from models.river_model import RiverError
 from state.artifacts import ArtifactError
 from state.stream import StreamError
 
@@ -15,7 +17,16 @@ class CommandError(Exception):
     """What was asked for cannot be done."""
 
 
-TOLD = (CommandError, ConfigurationError, StreamError, ArtifactError, H2OError, OSError)
+TOLD = (
+    CommandError,
+    ConfigurationError,
+    StreamError,
+    ArtifactError,
+    H2OError,
+    NotFiniteError,
+    RiverError,
+    OSError,
+)
 """Errors whose message is meant for the person at the terminal; the log's are OSErrors."""
 
 

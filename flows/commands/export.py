@@ -4,14 +4,14 @@ from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
 from flows.export import export
 from flows.home import ALL_TOPICS, environment_home
 from flows.reading import declared
+from flows.terminal import Bar, TerminalConsole
 from state.topic_rows import rows_of
 
 
@@ -43,16 +43,16 @@ def _run(arguments: Namespace) -> int:
     rows = rows_of(topic, declared(topic)) if out.suffix == ".parquet" else None
     log = log_of(environment_home())
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     hidden = not console.is_interactive
     with (
         refusing(),
-        Progress(*columns, console=console, transient=True, disable=hidden) as progress,
+        Bar(*columns, console=console, transient=True, disable=hidden) as progress,
     ):
         task = progress.add_task(topic, total=None)
         since, until = _us(arguments.since), _us(arguments.to)
@@ -62,7 +62,7 @@ def _run(arguments: Namespace) -> int:
 
         records = export(log, topic, out, since=since, until=until, rows=rows, on_progress=show)
     log.close()
-    Console().print(f"{out}: {records:,} records", highlight=False, soft_wrap=True)
+    TerminalConsole().print(f"{out}: {records:,} records", highlight=False, soft_wrap=True)
     return 0
 
 

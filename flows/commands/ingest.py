@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 from bytewax import run as bytewax_run
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
 from flows.commands.ending import hushed
 from flows.commands.errors import CommandError, refusing
@@ -23,6 +22,7 @@ from flows.home import environment_home
 from flows.ingest import Peek, ingest
 from flows.logs import open_log
 from flows.stopping import stop_on_signals
+from flows.terminal import Bar, TerminalConsole
 from state.log import Log
 
 _STDIN = "-"
@@ -53,7 +53,7 @@ def _run(arguments: Namespace) -> int:
             raise CommandError(msg)
     settings = load_settings()
     stream = find_stream(settings.stream)
-    console = Console()
+    console = TerminalConsole()
     total = 0
     with refusing():
         log = open_log(settings, stream, environment_home())
@@ -74,7 +74,7 @@ def _run_topics(*, follow: bool) -> int:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
     with refusing():
-        say = partial(Console().print, highlight=False, soft_wrap=True)
+        say = partial(TerminalConsole().print, highlight=False, soft_wrap=True)
         flow = foreign_flow(settings, environment_home(), say, stop)
     with hushed(stop):
         _run_flow(flow)
@@ -83,15 +83,15 @@ def _run_topics(*, follow: bool) -> int:
 
 def _ingest(log: Log, path: Path, name: str, peek: Peek) -> int:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TextColumn("{task.fields[records]:,} records"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     hidden = not console.is_interactive
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Bar(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(name, total=path.stat().st_size, records=0)
 
         def show(done: int, _: int, records: int) -> None:

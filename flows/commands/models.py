@@ -4,12 +4,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
 from flows.home import environment_home
 from flows.summary import print_fits
+from flows.terminal import TerminalConsole
 from models.registry import Published
 from operators.decisions import PublishedModels
 from operators.journal import Journal
@@ -40,7 +40,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(models)).decode() + "\n")
         return 0
-    console = Console()
+    console = TerminalConsole()
     print_fits(console, models.decisions)
     console.print(_uses_table(models.in_use))
     return 0

@@ -1,6 +1,5 @@
 """`headwater replay`: audits and what-ifs."""
 
-import tomllib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +13,13 @@ from flows.app import tune_collector
 from flows.commands.branches import changes_of
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of, moment
-from flows.configuration import load_settings
+from flows.configuration import load_settings, parsed, parsed_text
 from flows.home import Home, environment_home
 from flows.replay.audit import Audited, audited
 from flows.replay.checking import Checked
 from flows.replay.comparison import tables
 from flows.replay.what_if import branched
+from flows.terminal import TerminalConsole
 from operators.shard import TOPICS
 from state.atomic import replacing
 from state.settings import Settings, changed
@@ -64,8 +64,8 @@ def _setting(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     for written in (value, msgspec.json.encode(value).decode()):
         try:
-            document = tomllib.loads(f"{key} = {written}")
-        except tomllib.TOMLDecodeError:
+            document = parsed_text(f"{key} = {written}")
+        except ValueError:
             continue
         if equals and len(document) == 1:
             return document
@@ -74,7 +74,7 @@ def _setting(text: str) -> dict[str, Any]:
 
 
 def _run(arguments: Namespace) -> int:
-    home, console = environment_home(), Console(stderr=True)
+    home, console = environment_home(), TerminalConsole(stderr=True)
     log_of(home).close()
     settings = load_settings()
     if arguments.out is not None:
@@ -102,7 +102,7 @@ def _check_out(out: Path) -> None:
 def _audit(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
     since, until, workers = arguments.since, arguments.to, arguments.workers
     found = audited(home, settings, since, until, workers, console, _sayer(console))
-    _sayer(Console())(_audit_text(found))
+    _sayer(TerminalConsole())(_audit_text(found))
     return 1 if any(one.different for one in found.partitions) else 0
 
 
@@ -149,7 +149,7 @@ def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Cons
     changes = list(arguments.sets)
     if arguments.policy is not None:
         try:
-            policy = tomllib.loads(arguments.policy.read_text("utf-8"))
+            policy = parsed(arguments.policy)
             changed(settings, policy)
         except ValueError as error:
             msg = f"{error} in {arguments.policy}"
@@ -159,7 +159,7 @@ def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Cons
         home, settings, changes, arguments.since, arguments.to, arguments.workers, console,
         _sayer(console),
     )  # fmt: skip
-    say = _sayer(Console())
+    say = _sayer(TerminalConsole())
     say(f"what-if {found.branch.name}: {changes_of(found.branch.changes)}")
     say(tables(found.requests, found.settings.decision))
     if arguments.out is not None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import msgspec
 from bytewax import run as bytewax_run
-from rich.console import Console
 
 from flows.app import App, tune_collector
 from flows.commands.ending import hushed
@@ -14,6 +13,7 @@ from flows.commands.verb import Verb, count, moment
 from flows.configuration import load_settings
 from flows.home import environment_home
 from flows.stopping import stop_on_signals
+from flows.terminal import TerminalConsole
 
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
@@ -36,7 +36,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     settings = load_settings()
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)

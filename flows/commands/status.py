@@ -5,7 +5,6 @@ import time
 from argparse import ArgumentParser, Namespace
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
@@ -13,6 +12,7 @@ from flows.home import ALL_TOPICS, environment_home
 from flows.moments import told
 from flows.replay.branch import branches_of
 from flows.status import PartitionStatus, Status, status_of
+from flows.terminal import TerminalConsole
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = TerminalConsole(highlight=False, soft_wrap=True)
     console.print(_table(status.partitions))
     console.print(_sum(status))
     console.print("records: " + ", ".join(f"{topic} {n:,}" for topic, n in status.ends.items()))

@@ -2,13 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 
-from rich.console import Console
-
 from flows.commands.errors import CommandError
 from flows.commands.verb import Verb
 from flows.configuration import find_stream, load_settings
 from flows.home import wanted_topics
 from flows.logs import needing_kafka
+from flows.terminal import TerminalConsole
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -16,7 +15,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), TerminalConsole()
     if settings.log != "kafka":
         msg = f"topics must be Kafka's; got log = {settings.log!r} in the settings"
         raise CommandError(msg)

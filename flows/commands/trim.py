@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.commands.errors import refusing
@@ -12,6 +11,7 @@ from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
 from flows.replay.branch import needs
+from flows.terminal import TerminalConsole
 from operators.retention import first_kept
 from operators.shard import Shard
 from state.log import EVENTS, Log
@@ -42,7 +42,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    home, console = environment_home(), Console()
+    home, console = environment_home(), TerminalConsole()
     log = log_of(home)
     with refusing():
         kept = _kept(log, home, round(arguments.before.timestamp() * 1e6))

@@ -19,6 +19,7 @@ from flows.replay.held import held
 from flows.replay.recorded import stretches_of, told_settings
 from flows.replay.span import Moment, Span, span_of
 from flows.replay.unfinished import drop_old, folder_of
+from flows.terminal import TerminalConsole
 from operators.shard import Shard
 from state.log import Log
 from state.settings import Settings
@@ -58,7 +59,7 @@ def audit(
         ValueError: The range is not one of this log.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
-    quiet = Console(quiet=True)
+    quiet = TerminalConsole(quiet=True)
     checked = audited(where, settings or load_settings(), since, until, workers, quiet).partitions
     return pl.DataFrame(list(_rows(checked)), schema=_COLUMNS, orient="row")
 

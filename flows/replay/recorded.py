@@ -8,7 +8,7 @@ import msgspec
 from flows.replay.span import Span
 from operators.journal import Configured, Journal
 from state.log import Log
-from state.settings import Settings, changed, deciding, nested
+from state.settings import Settings, deciding, recorded
 
 
 class Stretch(NamedTuple):
@@ -68,7 +68,7 @@ def _stretches(entries: Iterable[object], end: int, today: Settings) -> list[Str
         if isinstance(entry, Configured) and entry.offset < end:
             # Of several at one offset the last one counts.
             found = [one for one in found if one.begin < entry.offset]
-            found.append(Stretch(entry.offset, changed(today, nested(entry.settings))))
+            found.append(Stretch(entry.offset, recorded(today, entry.settings)))
     return found
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from flows.artifacts import reaching
-from flows.configuration import find_stream, load_settings
+from flows.configuration import check_models, find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import Home, environment_home, sharing
 from flows.logs import find_log
@@ -27,7 +27,7 @@ from flows.replay.held import held
 from flows.replay.recorded import newest_of, stretches_of
 from flows.replay.requests import PLACE
 from flows.replay.span import Moment, Span, span_of
-from models.search import check_algorithm
+from flows.terminal import TerminalConsole
 from operators.decisions import Pinned, PublishedModels
 from operators.shard import Shard
 from operators.training import Trainer
@@ -84,7 +84,7 @@ def what_if(
         ValueError: A key, a value or the range is wrong.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
-    today, quiet = settings or load_settings(), Console(quiet=True)
+    today, quiet = settings or load_settings(), TerminalConsole(quiet=True)
     return branched(where, today, [nested(changes)], since, until, workers, quiet).requests
 
 
@@ -145,7 +145,7 @@ def _check(log: Log, old: Settings, new: Settings) -> None:
             raise ValueError(msg)
     if new.training.pinned:
         Pinned(PublishedModels(log), new.training.pinned)
-    check_algorithm(new.training.algorithm)
+    check_models(new)
     find_stream(new.stream)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.registry import Published
 from operators.boundaries import Boundaries
-from operators.decisions import PublishedModels
+from operators.decisions import PublishedModels, UnknownModelError
 from operators.journal import Activated, Configured, Crossed, Journal
 from operators.messages import Activation, Boundary, Configuration, Records
 from operators.reader import Configuring, JournalError, PartitionReader
@@ -347,7 +347,7 @@ def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
             (False, "c"),
         ]  # fmt: skip
         assert (other.champion(), other.of("a").boundary, other.of("b").boundary) == ("c", 10, 15)
-        with pytest.raises(KeyError, match="model must be in topic 'models'; got 'x'"):
+        with pytest.raises(UnknownModelError, match="model must be in topic 'models'; got 'x'"):
             other.of("x")
     finally:
         log.close()
