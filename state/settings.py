@@ -454,6 +454,8 @@ def _check_values(value: Any, path: str) -> None:
         case list() | tuple():
             for i, one in enumerate(value):
                 _check_values(one, f"{path}[{i}]")
+        case _Part():
+            _check_values(msgspec.structs.asdict(value), path)
         case str():
             _check_text(value, path, free=path.startswith(_FREE))
         case float() if not math.isfinite(value):

@@ -15,6 +15,7 @@ from state.settings import (
     Online,
     Settings,
     Training,
+    changed,
     deciding,
     nested,
     recorded,
@@ -82,21 +83,21 @@ def test_no_number_can_be_beyond_what_it_means(path, value):
     free = {"river", "options", "when", "fields"}
     if value == 1e308 and free & set(path):
         return  # whoever made it says what it means: a finite number is all that is known here
-    changed = document()
-    put(changed, path, value)
+    given = document()
+    put(given, path, value)
     with pytest.raises(ValueError, match=r"must|Expected|out of range"):
-        settings_from(changed)
+        settings_from(given)
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "\x1b[2J", "a\nb", "\u202eb", "\x9b31m", "x" * 10**6])
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: ".".join(map(str, path)))
 def test_no_text_has_control_characters_or_fills_the_memory(path, value):
-    changed = document()
-    put(changed, path, value)
+    given = document()
+    put(given, path, value)
     if value == "a\nb" and (path[:2] == ("kafka", "options") or path[0] == "ingest"):
         return  # a certificate has lines
     with pytest.raises(ValueError, match=r"text must|Expected|must be"):
-        settings_from(changed)
+        settings_from(given)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,12 @@ def test_what_has_no_meaning_is_refused_in_a_line(wrong):
         settings_from(wrong)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 300
+
+
+def test_settings_with_a_value_at_every_key_can_be_changed():
+    full = settings_from(FULL)
+    assert changed(full, {}) == full
+    assert changed(full, {"online": {"rate": 0.5}}).ingest == full.ingest
 
 
 def test_a_certificate_may_have_lines():
