@@ -5,8 +5,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from reprlib import repr as shortened
 
 from bytewax.dataflow import Dataflow
 from rich.console import Console
@@ -26,6 +27,8 @@ from operators.dataflow import EventsSource, compose
 from operators.live import LivePartition, Scored
 from operators.training import Trainer
 from state.settings import Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class App:
@@ -157,11 +160,19 @@ def parse_day(text: str) -> datetime:
     """A UTC date or time as people write it.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or before 1970.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        msg = f"date must be like 2013-04-01 or 2013-04-01T12:00; got {text!r}"
+        msg = f"date must be like 2013-04-01 or 2013-04-01T12:00; got {shortened(text)}"
         raise ValueError(msg) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:
+        in_utc = _EPOCH - timedelta(days=1)
+    if in_utc < _EPOCH:
+        msg = f"date must lie from 1970 to 9999, UTC; got {text!r}"
+        raise ValueError(msg)
+    return moment

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from models.h2o_automl import automl
 from models.h2o_build import STOPPING, build
 from models.h2o_frames import predict
-from models.h2o_server import H2OServer
+from models.h2o_server import H2OFailed, H2OServer
 from models.h2o_stack import stack
 from models.scorecard import Floats, log_losses
 from models.search import Parameters
@@ -47,6 +49,8 @@ def best_of(
 ) -> tuple[Candidate, list[Candidate]]:
     """Fit every candidate; the winner has the lowest log-loss, of equals the first.
 
+    One that gives no finite probability for some row, as of extreme numbers, is none.
+
     Args:
         server: Where the tables are.
         algorithm: H2O's name of it.
@@ -57,14 +61,24 @@ def best_of(
 
     Returns:
         The winner, and all.
+
+    Raises:
+        H2OFailed: There is none.
     """
     fitted = []
     for number, parameters in enumerate(tries):
         name = f"{tables.training}.{number}"
         model, trees = fit(server, algorithm, name, tables, parameters, seed)
         guess = predict(server, model, tables.validation)
+        if not np.isfinite(guess).all():
+            continue
         loss = float(log_losses(labels, guess).mean())
         fitted.append(Candidate(model, parameters, trees, guess, loss))
+    if not fitted:
+        msg = (
+            f"{algorithm} must give a finite probability for each row; got others: extreme numbers?"
+        )
+        raise H2OFailed(msg)
     return min(fitted, key=lambda candidate: candidate.log_loss), fitted
 
 

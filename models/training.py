@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from models.certificate import Certificate, altered, certify, kept_rows
@@ -202,6 +203,7 @@ def _judge(
         new = (validation["event_time"].dt.timestamp("us") >= champion.end).to_numpy()
         validation, labels, ours = validation.filter(new), labels[new], ours[new]
         theirs = champion.mojo.score_many(champion.mojo.encode(validation.to_dict()))
+        theirs = np.where(np.isfinite(theirs), theirs, 0.5)  # no answer is an even chance
     verdict = gate(labels, ours, theirs, task.margin)
     if not certificate.ok:
         reason = f"scored here {certificate.max_difference:g} away from H2O"

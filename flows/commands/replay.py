@@ -4,6 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from rich.console import Console
 from flows.app import tune_collector
 from flows.commands.branches import changes_of
 from flows.commands.errors import CommandError, refusing
-from flows.commands.verb import Verb, count, log_of, moment
+from flows.commands.verb import Verb, log_of, moment, workers
 from flows.configuration import load_settings, parsed, parsed_text
 from flows.home import Home, environment_home
 from flows.replay.audit import Audited, audited
@@ -50,7 +51,7 @@ def _arguments(parser: ArgumentParser) -> None:
         "--out", type=Path, metavar="X.parquet", help="of a what-if: one row for each request"
     )
     parser.add_argument(
-        "-w", "--workers", type=count, default=1, metavar="N", help="processes (default 1)"
+        "-w", "--workers", type=workers, default=1, metavar="N", help="processes (default 1)"
     )
 
 
@@ -69,7 +70,7 @@ def _setting(text: str) -> dict[str, Any]:
             continue
         if equals and len(document) == 1:
             return document
-    msg = f"must be KEY=VALUE; got {text!r}"
+    msg = f"must be KEY=VALUE; got {shortened(text)}"
     raise ArgumentTypeError(msg)
 
 

@@ -9,7 +9,7 @@ from bytewax import run as bytewax_run
 from flows.app import App, tune_collector
 from flows.commands.ending import hushed
 from flows.commands.errors import refusing
-from flows.commands.verb import Verb, count, moment
+from flows.commands.verb import Verb, moment, workers
 from flows.configuration import load_settings
 from flows.home import environment_home
 from flows.stopping import stop_on_signals
@@ -31,7 +31,7 @@ def _arguments(parser: ArgumentParser) -> None:
         "--follow", action="store_true", help="wait for new events at the end of the log"
     )
     parser.add_argument(
-        "-w", "--workers", type=count, default=1, metavar="N", help="worker threads (default 1)"
+        "-w", "--workers", type=workers, default=1, metavar="N", help="worker threads (default 1)"
     )
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from reprlib import repr as shortened
 
 import msgspec
 
@@ -25,8 +26,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        msg = f"must be a whole number up to 65535; got {text!r}"
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65_535:
+        msg = f"must be a whole number up to 65535; got {shortened(text)}"
         raise ArgumentTypeError(msg)
     return int(text)
 

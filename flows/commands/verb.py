@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from datetime import datetime
+from reprlib import repr as shortened
 from typing import NamedTuple
 
 from flows.app import parse_day
@@ -52,17 +53,34 @@ def moment(text: str) -> datetime:
 
 
 def count(text: str) -> int:
+    """A number of lines of an argument.
+
+    Raises:
+        ArgumentTypeError: It is no whole number from 1 to a million.
+
+    Example:
+        >>> count("20")
+        20
+    """
+    return _whole(text, 1_000_000)
+
+
+def workers(text: str) -> int:
     """A number of workers of an argument.
 
     Raises:
-        ArgumentTypeError: It is no whole number from 1.
+        ArgumentTypeError: It is no whole number from 1 to 256.
 
     Example:
-        >>> count("2")
+        >>> workers("2")
         2
     """
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"must be a whole number from 1; got {text!r}"
+    return _whole(text, 256)
+
+
+def _whole(text: str, most: int) -> int:
+    if not (text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        msg = f"must be a whole number from 1 to {most}; got {shortened(text)}"
         raise ArgumentTypeError(msg)
     return int(text)
 

@@ -13,6 +13,7 @@ import pytest
 from models.certificate import LIMIT, verify
 from models.h2o_server import H2OError, H2OLost, H2OServer
 from models.mojo import read_mojo
+from models.registry import Published
 from models.scorecard import scorecard
 from models.search import GRIDS
 from models.training import Champion, Task, failed, lacking, train
@@ -254,3 +255,24 @@ def _left(server: H2OServer) -> list[str]:
         *(frame["frame_id"]["name"] for frame in server.request("GET /3/Frames")["frames"]),
         *(model["model_id"]["name"] for model in server.request("GET /3/Models")["models"]),
     ]
+
+
+@pytest.mark.parametrize("algorithm", ["gbm", "glm"])
+def test_extreme_numbers_make_no_record_that_cannot_be_read_back(
+    h2o_server, outcomes, task, written, algorithm
+):
+    wild = pl.when(pl.int_range(pl.len()) % 7 == 0).then(1.7e308)
+    wild = wild.when(pl.int_range(pl.len()) % 7 == 1).then(-1.7e308)
+    files = written(
+        outcomes.with_columns(wild.otherwise(name).alias(name) for name in ("x0", "x1"))
+    )
+    previous = SMALL if algorithm == "gbm" else None
+    one = msgspec.structs.replace(task, files=files, algorithm=algorithm, previous=previous)
+    try:
+        record, artifact, _ = train(h2o_server, one, None)
+    except H2OError as error:
+        record = failed(one, error)
+    else:
+        again, *_ = train(h2o_server, one, Champion("before", read_mojo(artifact), START_US))
+        assert msgspec.json.decode(msgspec.json.encode(again), type=Published) == again
+    assert msgspec.json.decode(msgspec.json.encode(record), type=Published) == record

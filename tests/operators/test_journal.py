@@ -1,11 +1,13 @@
 """A journal holds what was durable when a crash came, and no more of it."""
 
+import math
 import shutil
+from datetime import date
 
 import pytest
 
 from operators.journal import Activated, Configured, Crossed, Journal
-from state.log import UnknownTopicError
+from state.log import LogError, UnknownTopicError
 from state.sqlite_log import SqliteLog
 
 ENTRIES = [
@@ -83,3 +85,24 @@ def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
     told = [journal(root).settings(number) for number in (4, 5, 6, 7)]
     assert told == [None, {"online.rate": 0.5}, {"online.rate": 0.5}, {"online.rate": 0.25}]
     assert journal(root).active == Activated(10, "m3", None)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Configured(9, {"training.margin": math.nan}, version=2),
+        Configured(9, {"online.rate": math.inf}, version=2),
+        Configured(9, {"online.river": {"x": date(2020, 1, 1)}}, version=2),
+        Configured(9, {}, version=3),
+        Activated(9, 5, None),
+        Crossed("9", 100),
+    ],
+)
+def test_what_could_not_be_read_as_it_is_is_not_written(root, entry):
+    log = SqliteLog(root)
+    found = Journal(log, 0)
+    with pytest.raises(LogError, match="journal entry must be"):
+        found.write(entry, 0)
+    assert found.entries == ENTRIES
+    log.close()
+    assert journal(root).entries == ENTRIES

@@ -1,11 +1,13 @@
 """One order of events, boundaries and activations, whoever reads it and however often."""
 
+import math
 import sqlite3
 
 import msgspec
 import pytest
 
 from models.registry import Published
+from models.scorecard import Scorecard
 from operators.boundaries import Boundaries
 from operators.decisions import PublishedModels, UnknownModelError
 from operators.journal import Activated, Configured, Crossed, Journal
@@ -418,3 +420,48 @@ def test_a_journal_that_is_ahead_of_its_events_is_told(log):
     Journal(log, 0).write(Activated(12, "m", None), 0)
     with pytest.raises(JournalError, match=r"offset 12 where events/0 ends at 9: was the log cut"):
         drained(reader(log, Decided()))
+
+
+def test_a_decision_that_cannot_be_read_back_is_not_published(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+    published = PublishedModels(log)
+    card = Scorecard(
+        rows=1, positives=1, log_loss=math.nan, auc=None, brier=0.0, f1=0.0, threshold=0.5
+    )
+    record = Published(boundary=5, status="promoted", reason="", algorithm="gbm", metrics=card)
+    with pytest.raises(LogError, match=r"decision must be readable; got .* in models at 5"):
+        published.publish(record)
+    assert log.end("models", 0) == 0
+    assert published.records() == []
+    log.close()
+
+
+def test_a_decision_that_cannot_be_obeyed_is_not_written(log):
+    def lacking(model):
+        msg = f"model {model} is lost"
+        raise LogError(msg)
+
+    reading = PartitionReader(
+        log,
+        Journal(log, 0),
+        Position(),
+        boundaries=WEEKLY,
+        decisions=Decided(*ALL),
+        load=lacking,
+        configuring=Configuring(lambda values: settings_from(nested(values)), lambda: None),
+        newest_append_time=lambda: newest_append_time(log, "events"),
+        wait=True,
+        batch=4,
+    )
+    with pytest.raises(LogError, match="model m1 is lost"):
+        drained(reading)
+    assert journal(log) == []
+    assert drained(reader(log, Decided(*ALL))) == READ
+
+
+@pytest.mark.parametrize("wrong", [{"online.rate": 1e9}, {"online.rate": None}, {"no.key": 1}])
+def test_settings_that_cannot_be_used_are_not_written(log, wrong):
+    with pytest.raises(ValueError, match=r"Expected|unknown field"):
+        drained(reader(log, Decided(*ALL), wanted=lambda: wrong))
+    assert journal(log) == []
