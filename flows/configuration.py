@@ -45,6 +45,9 @@ def load_settings(named: Path | str | None = None) -> Settings:
     try:
         settings = settings_from(parsed(path))
         check_models(settings)
+    except OSError as error:
+        msg = f"settings must be readable; got '{error.strerror}' in {path}"
+        raise ConfigurationError(msg) from error
     except ValueError as error:
         msg = f"{error} in {path}"
         raise ConfigurationError(msg) from error

@@ -403,7 +403,11 @@ class Settings(_Part, frozen=True):
 
 def _check_store(name: str, uri: str) -> None:
     """Refuse what names no store, and a password in the file."""
-    store = urlsplit(uri)
+    try:
+        store = urlsplit(uri)
+    except ValueError as error:
+        msg = f"{name} must be like 's3://bucket/prefix'; got {uri!r}: {error}"
+        raise ValueError(msg) from None
     if uri and not (store.scheme and store.path + store.netloc):
         msg = f"{name} must be like 's3://bucket/prefix'; got {uri!r}"
         raise ValueError(msg)

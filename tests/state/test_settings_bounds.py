@@ -110,6 +110,7 @@ def test_no_text_has_control_characters_or_fills_the_memory(path, value):
         {"h2o": {"memory": "-1g"}},
         {"h2o": {"memory": "2g -XX:OnOutOfMemoryError=reboot"}},
         {"h2o": {"url": "file:///etc"}},
+        {"artifacts": "http://[::1"},
         {"kafka": {"prefix": "a/b"}},
         {"kafka": {"patience": "2d"}},
         {"serve": {"timeout": "25h"}},
