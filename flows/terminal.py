@@ -88,10 +88,16 @@ def make_plain() -> None:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """`make_plain` for a while."""
+    """`make_plain` for a while; an error that ends the process is told in plain text too."""
     before = sys.stdout, sys.stderr
     make_plain()
+    ended = False
     try:
         yield
+        ended = True
+    except SystemExit:
+        ended = True
+        raise
     finally:
-        sys.stdout, sys.stderr = before
+        if ended:
+            sys.stdout, sys.stderr = before

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flows.app import tune_collector
 from flows.progress import RunProgress
+from flows.terminal import make_plain
 from operators.live import LivePartition
 from operators.messages import Finish
 from operators.shard import Shard
@@ -183,6 +184,7 @@ class _Worker:
 def _join(steps: "Queue[Step]", stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells when to stop
     tune_collector()
+    make_plain()
     _Worker.steps, _Worker.stop = steps, stop
 
 

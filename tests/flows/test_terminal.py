@@ -178,3 +178,22 @@ def in_terminal(home, words):
     process.wait(60)
     os.close(primary)
     return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize(
+    "raising", ["fail()", "t = threading.Thread(target=fail); t.start(); t.join()"]
+)
+def test_a_traceback_is_plain_too(raising):
+    program = (
+        "import threading\n"
+        "from flows.terminal import plain_streams\n"
+        "def fail(): raise RuntimeError('\\x1b[2J\\u202edlog')\n"
+        f"with plain_streams():\n    {raising}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.stderr.decode().splitlines()[-1] == r"RuntimeError: \u001b[2J\u202edlog"
