@@ -79,10 +79,14 @@ def workers(text: str) -> int:
 
 
 def _whole(text: str, most: int) -> int:
-    if not (text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        msg = f"must be a whole number from 1 to {most}; got {shortened(text)}"
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdecimal() and digits):
+        msg = f"must be a whole number from 1; got {shortened(text)}"
         raise ArgumentTypeError(msg)
-    return int(text)
+    if len(digits) > len(str(most)) or int(digits) > most:
+        msg = f"must be at most {most:,}; got {shortened(text)}"
+        raise ArgumentTypeError(msg)
+    return int(digits)
 
 
 def log_of(home: Home) -> Trimmable:
