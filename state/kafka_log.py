@@ -252,11 +252,12 @@ class KafkaLog:
         end, last_time = writer.ends[topic]
         if sequence is not None:
             check_gap(topic, partition, sequence, end)
-            check_offset(topic, partition, sequence, there.start(), end)
-            old = min(len(entries), end - sequence)
-            stored = self._stored(there, sequence, old) if old else []
-            check_same(topic, partition, stored, entries)
-            entries = entries[old:]
+            if sequence < end:  # else there is nothing to ask Kafka for
+                check_offset(topic, partition, sequence, there.start(), end)
+                old = min(len(entries), end - sequence)
+                stored = self._stored(topic, partition, sequence, old)
+                check_same(topic, partition, stored, entries)
+                entries = entries[old:]
         return Part(self._prefix + topic, end, _lifted(entries, last_time))
 
     def _let_go(self, topic: str, partition: int, end: int) -> None:
@@ -270,10 +271,16 @@ class KafkaLog:
             except LogError as error:
                 self._cluster.say(f"What is old in {topic}/{partition} stays for now: {error}")
 
-    @staticmethod
-    def _stored(there: KafkaPartition, sequence: int, count: int) -> list[Record]:
+    def _stored(self, topic: str, partition: int, sequence: int, count: int) -> list[Record]:
+        there = self._partition(topic, partition)
         there.end()  # waits until what this process wrote can be read
-        return there.read(sequence, count, sys.maxsize)
+        stored: list[Record] = []
+        while len(stored) < count:
+            new = there.read(sequence + len(stored), count - len(stored), sys.maxsize)
+            if not new:
+                check_offset(topic, partition, sequence + count, there.start(), there.end())
+            stored += new
+        return stored
 
 
 def _lifted(entries: Sequence[Entry], floor: int) -> list[Entry]:

@@ -58,7 +58,7 @@ class KafkaPartition:
         self._marks = _Marks(0, 0)
         self._first: tuple[int, Found | None] = (-1, None)
         self._last: tuple[int, Found | None] = (-1, None)
-        self._written = 0
+        self._written = self._read_to = 0
 
     def start(self) -> int:
         """See `Log.start`."""
@@ -69,10 +69,9 @@ class KafkaPartition:
         """See `Log.end`."""
         waiting = Waiting(self._cluster, f"see what was written to {self._name}")
         while True:
-            last = self.last()
-            end = 0 if last is None else last.record.offset + 1
-            if end >= self._written:
-                return end
+            self.last()
+            if self._seen_end() >= self._written:
+                return max(self._seen_end(), self._read_to)
             # A transaction is durable a little before its records can be read.
             time.sleep(_RECHECK_S)
             self.refresh()
@@ -87,14 +86,18 @@ class KafkaPartition:
 
     def read(self, offset: int, max_records: int, max_bytes: int) -> list[Record]:
         """See `Log.read`."""
-        if max_records == 1 and not any(cursor.next == offset for cursor in self._idle):
-            return self._read_one(offset)
+        if not any(cursor.next == offset for cursor in self._idle):
+            if offset == self.end():
+                return []
+            if max_records == 1:
+                return [self._read_one(offset)]
         cursor = self._cursor(offset)
         try:
             records = self._take(cursor, max_records, max_bytes)
         except BaseException:
             cursor.close()
             raise
+        self._read_to = max(self._read_to, cursor.next)
         self._put_back(cursor)
         return records
 
@@ -211,35 +214,43 @@ class KafkaPartition:
             surplus.close()
 
     def _take(self, cursor: Cursor, max_records: int, max_bytes: int) -> list[Record]:
-        records: list[Record] = []
-        waiting = Waiting(self._cluster, f"read {self._name}/{self._partition}")
-        while True:
-            new = cursor.take(max_records - len(records), max_bytes, first=not records)
-            max_bytes -= sum(len(record.value) for record in new)
-            records += new
-            if len(records) == max_records or cursor.holds_more() or self._all_came(cursor):
-                return records
-            if not cursor.wait():
+        """What has come, and what was there at the last look; nothing else is waited for."""
+        records = cursor.take(max_records, max_bytes, first=True)
+        there = max(self._written, self._seen_end())
+        if not records:
+            if self._all_came(cursor):
+                return []
+            there = max(there, cursor.next + 1)
+        waiting = None
+        while len(records) < max_records and cursor.next < there and not cursor.holds_more():
+            waiting = waiting or Waiting(self._cluster, f"read {self._name}/{self._partition}")
+            if cursor.wait():
+                waiting = None
+            else:
                 waiting.go_on()
+            room = max_bytes - sum(len(record.value) for record in records)
+            records += cursor.take(max_records - len(records), room, first=not records)
+        return records
+
+    def _seen_end(self) -> int:
+        last = self._last[1]
+        return 0 if last is None else last.record.offset + 1
 
     def _all_came(self, cursor: Cursor) -> bool:
-        if cursor.next < self._written:
-            return False
-        high = self._watermarks().high
-        if not cursor.has_ended(high):
-            return False
-        last = cursor.last
-        if last is not None and last.physical < high:
-            self._last = high, last
-        return True
+        if cursor.next >= self._written:
+            high = self._watermarks().high
+            if cursor.reached >= high:
+                last = cursor.last
+                if last is not None and last.physical < high:
+                    self._last = high, last
+                return True
+        return cursor.next >= self.end()
 
-    def _read_one(self, offset: int) -> list[Record]:
-        if offset == self.end():
-            return []
+    def _read_one(self, offset: int) -> Record:
         last = self.last()
         if last is not None and last.record.offset == offset:
-            return [last.record]
-        return [self._found(offset).record]
+            return last.record
+        return self._found(offset).record
 
     def _found(self, offset: int) -> Found:
         physical = self._physical(offset)

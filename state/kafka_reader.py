@@ -28,6 +28,7 @@ class Probe:
         self._lock = threading.Lock()
         # A fetch that is under way holds up the next one for as long as it may wait.
         self._consumer = cluster.consumer({"fetch.wait.max.ms": 1, "queued.min.messages": 1})
+        self._known: set[str] = set()
 
     def records(self, name: str, partition: int, physical: int, most: int) -> list[Found]:
         """At most so many committed records from a physical offset on.
@@ -61,11 +62,20 @@ class Probe:
 
     @contextmanager
     def _assigned(self, place: TopicPartition) -> Iterator[None]:
+        self._look_up(place.topic)
         self._consumer.assign([place])
         try:
             yield
         finally:
             self._consumer.unassign()
+
+    def _look_up(self, name: str) -> None:
+        """Learn who leads a topic: by itself librdkafka does so a second after its first use."""
+        if name not in self._known:
+            consumer, what = self._consumer, f"look for topic {name!r}"
+            with self._cluster.doing(what):
+                self._cluster.ask(what, lambda s: consumer.list_topics(name, s), consumer.poll)
+            self._known.add(name)
 
 
 class Cursor:
@@ -80,6 +90,7 @@ class Cursor:
 
     Attributes:
         next: The sequence of the record that the next `take` begins with.
+        reached: The physical offset before which everything has come.
     """
 
     def __init__(
@@ -89,7 +100,7 @@ class Cursor:
         self.next = sequence
         self._came = sequence
         self._held: deque[Record] = deque()
-        self._ended_at = -1
+        self.reached = physical
         self._newest: Message | None = None
         self._consumer: Consumer = cluster.consumer({"fetch.wait.max.ms": 100})
         self._consumer.assign([TopicPartition(name, partition, physical)])
@@ -118,15 +129,11 @@ class Cursor:
         """Whether a record has come that was not taken."""
         return bool(self._held)
 
-    def has_ended(self, high: int) -> bool:
-        """Whether all before this physical offset has come."""
-        return self._ended_at >= high
-
     def wait(self) -> bool:
         """Give what is on its way a little time; whether anything came."""
-        messages = self._consumer.consume(1, _BLOCK_S)
-        self._accept(messages)
-        return bool(messages)
+        before = self.reached
+        self._accept(self._consumer.consume(1, _BLOCK_S))
+        return self.reached > before
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -139,6 +146,7 @@ class Cursor:
                 self._on_error(error, message)
                 continue
             record = record_of(message)
+            self.reached = _offset(message) + 1
             if record.offset < self._came:
                 continue  # before the first wanted, or MirrorMaker's second copy
             if record.offset > self._came:
@@ -153,7 +161,7 @@ class Cursor:
 
     def _on_error(self, error: KafkaError, message: Message) -> None:
         if error.code() == _EOF:
-            self._ended_at = message.offset() or 0
+            self.reached = _offset(message)
         else:
             refuse(self._cluster, self._place, error)
 
@@ -161,6 +169,12 @@ class Cursor:
     def last(self) -> Found | None:
         """The last record that came, if one did."""
         return None if self._newest is None else found(self._newest)
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None
+    return offset
 
 
 def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:

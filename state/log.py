@@ -123,13 +123,18 @@ class Log(Protocol):
         max_records: int = 1000,
         max_bytes: int = MAX_READ_BYTES,
     ) -> list[Record]:
-        """The records from `offset` on, in order; none at the end of the log.
+        """The records from `offset` on, in order, as far as they are at hand.
+
+        An empty list says that the log ended at `offset`: what the same log object has appended is
+        never missed, what others append is seen within milliseconds. A list that is shorter than
+        the limits allow says nothing: whoever needs all records reads on until there are none, or
+        up to an `end`. A read never waits for records to be appended.
 
         Args:
             topic: A topic that was created.
             partition: From 0.
             offset: Of the first record.
-            max_records: At most so many.
+            max_records: At most so many, and at least one.
             max_bytes: Stop once the values exceed this; the first record is always returned.
 
         Raises:
@@ -141,7 +146,7 @@ class Log(Protocol):
         """The first offset left, 0 unless history was cut."""
 
     def end(self, topic: str, partition: int) -> int:
-        """The offset that the next entry gets."""
+        """The offset that the next entry gets; never below what the same log object has read."""
 
     def close(self) -> None:
         """Let go of files and connections."""

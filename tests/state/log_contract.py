@@ -242,6 +242,54 @@ class LogContract:
         sizes = [len(log.read("t", 0, 0, max_bytes=room)) for room in (1, 79, 80, 119, 120)]
         assert sizes == [1, 1, 2, 2, 3]
 
+    def test_a_read_gives_at_once_what_the_same_log_has_just_appended(self, log):
+        for i in range(40):
+            assert log.append("t", 0, entries(b"%d" % i)) == i + 1
+            assert values(log.read("t", 0, i, max_records=1 + i % 2)) == [b"%d" % i]
+            assert log.read("t", 0, i + 1) == []
+
+    def test_an_empty_read_means_that_the_log_ended_there(self, opening, log):
+        script = """
+        while log.end("t", 0) < 1500:
+            log.append("t", 0, [Entry(0, b"", b"x")] * 3)
+        """
+        read = 0
+        with child(opening, script):
+            while read < 1500:
+                end = log.end("t", 0)
+                records = log.read("t", 0, read)
+                assert records or read == end
+                assert [record.offset for record in records] == [*range(read, read + len(records))]
+                read += len(records)
+
+    def test_a_read_of_a_log_that_is_fed_all_the_time_does_not_wait_for_more(self, opening, log):
+        script = """
+        while True:
+            log.append("t", 0, [Entry(0, b"", b"x")])
+        """
+        offsets, reads = [], []
+
+        def follow():
+            while len(reads) < 20:
+                records = log.read("t", 0, len(offsets), max_records=10**6)
+                offsets.extend(record.offset for record in records)
+                reads.extend([len(records)] if records else [])
+
+        follower = threading.Thread(target=follow, daemon=True)
+        with child(opening, script):
+            follower.start()
+            follower.join(60)
+            assert not follower.is_alive()
+        assert offsets == list(range(sum(reads)))
+
+    def test_a_difference_beyond_what_one_read_gives_is_a_conflict(self, log, reopened):
+        stored = [b"%d" % i + bytes(2**20) for i in range(18)]
+        log.append("t", 0, entries(*stored), sequence=0)
+        again = reopened()
+        with pytest.raises(SequenceConflictError, match="t/0 at sequence 17, byte 0"):
+            again.append("t", 0, entries(*stored[:-1], b"x"), sequence=0)
+        assert again.append("t", 0, entries(*stored, b"y"), sequence=0) == 19
+
     def test_a_reopened_log_has_everything(self, log, reopened):
         log.append("t", 0, entries(b"a", b"b"))
         log.close()
