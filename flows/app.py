@@ -29,6 +29,7 @@ from operators.training import Trainer
 from state.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT_S = 1.0
 
 
 class App:
@@ -60,6 +61,8 @@ class App:
         self._opened = Partitions(settings, self._stream, self._log, home)
         self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
+        self._behind = set(self._partitions)
+        self._ends: dict[int, tuple[int, float]] = {}
         self._event_time = 0
         self._held = 0
         self._started = time.monotonic()
@@ -88,7 +91,7 @@ class App:
         live = self._opened.open(partition)
         self._offsets[partition] = live.shard.position.offset
         self._event_time = max(self._event_time, live.shard.event_time)
-        self._tell_waiting()
+        self._tell_waiting(partition)
         return live
 
     def _scored(self, live: LivePartition, scored: Scored) -> None:
@@ -100,7 +103,7 @@ class App:
         self._progress.advance(
             shard.partition, shard.position.offset - before, shard.event_time, shard.losses()
         )
-        self._tell_waiting()
+        self._tell_waiting(shard.partition)
         self._tell_held(live.reader.holding)
 
     def _tell_held(self, boundary: int) -> None:
@@ -114,11 +117,22 @@ class App:
                 f"Waiting for the fit at {told(boundary)}: by `flows.train`, or from a mirror."
             )
 
-    def _tell_waiting(self) -> None:
-        if self._settings.follow and all(
-            self._offsets.get(p) == self._log.end("events", p) for p in self._partitions
-        ):
-            self._progress.waiting()
+    def _tell_waiting(self, partition: int) -> None:
+        """Say so once each partition has read up to an end that was there a moment before.
+
+        Asking for the end takes milliseconds: a topic that is fed is not asked after each append.
+        """
+        if not self._settings.follow or partition not in self._behind:
+            return
+        now, offset = time.monotonic(), self._offsets[partition]
+        end, seen = self._ends.get(partition, (0, float("-inf")))
+        if offset >= end and now - seen > _MOMENT_S:
+            end = self._log.end("events", partition)
+            self._ends[partition] = end, now
+        if offset >= end:
+            self._behind.discard(partition)
+            if not self._behind:
+                self._progress.waiting()
 
     def _left(self) -> int:
         """Records that are left to read, by the newest checkpoints."""
