@@ -58,7 +58,7 @@ class KafkaPartition:
         self._marks = _Marks(0, 0)
         self._first: tuple[int, Found | None] = (-1, None)
         self._last: tuple[int, Found | None] = (-1, None)
-        self._written = self._read_to = 0
+        self._known_end = 0
 
     def start(self) -> int:
         """See `Log.start`."""
@@ -70,8 +70,8 @@ class KafkaPartition:
         waiting = Waiting(self._cluster, f"see what was written to {self._name}")
         while True:
             self.last()
-            if self._seen_end() >= self._written:
-                return max(self._seen_end(), self._read_to)
+            if self._seen_end() >= self._known_end:
+                return self._seen_end()
             # A transaction is durable a little before its records can be read.
             time.sleep(_RECHECK_S)
             self.refresh()
@@ -86,18 +86,19 @@ class KafkaPartition:
 
     def read(self, offset: int, max_records: int, max_bytes: int) -> list[Record]:
         """See `Log.read`."""
-        if not any(cursor.next == offset for cursor in self._idle):
-            if offset == self.end():
-                return []
-            if max_records == 1:
-                return [self._read_one(offset)]
-        cursor = self._cursor(offset)
+        cursor = self._idle_at(offset)
+        if cursor is None and max_records == 1:
+            return self._read_one(offset)
+        is_new = cursor is None
+        cursor = cursor or self._begun_at(offset)
         try:
+            if is_new:  # a transaction is durable a little before its records can be read
+                cursor.wait(_FRESH_S)
             records = self._take(cursor, max_records, max_bytes)
         except BaseException:
             cursor.close()
             raise
-        self._read_to = max(self._read_to, cursor.next)
+        self._known_end = max(self._known_end, cursor.next)
         self._put_back(cursor)
         return records
 
@@ -139,7 +140,7 @@ class KafkaPartition:
 
     def appended(self, end: int) -> None:
         """Take note that this process appended up to a sequence."""
-        self._written = end
+        self._known_end = max(self._known_end, end)
         self.refresh()
 
     def refresh(self) -> None:
@@ -178,7 +179,8 @@ class KafkaPartition:
         back = 2
         while high > low:
             first = max(low, high - back)
-            there = self._probe.records(self._name, self._partition, first, back)
+            place = self._name, self._partition
+            there = self._probe.records(*place, first, back, until=high)
             # Some may have been committed since: the end moves by whole appends only.
             before = [found for found in there if found.physical < high]
             if before:
@@ -197,12 +199,16 @@ class KafkaPartition:
             )
             raise LogError(msg)
 
-    def _cursor(self, offset: int) -> Cursor:
+    def _idle_at(self, offset: int) -> Cursor | None:
         with self._lock:
             for cursor in self._idle:
                 if cursor.next == offset:
                     self._idle.remove(cursor)
                     return cursor
+        return None
+
+    def _begun_at(self, offset: int) -> Cursor:
+        self.refresh()
         physical = self._physical(offset)
         return Cursor(self._cluster, self._name, self._partition, physical, offset)
 
@@ -216,7 +222,7 @@ class KafkaPartition:
     def _take(self, cursor: Cursor, max_records: int, max_bytes: int) -> list[Record]:
         """What has come, and what was there at the last look; nothing else is waited for."""
         records = cursor.take(max_records, max_bytes, first=True)
-        there = max(self._written, self._seen_end())
+        there = max(self._known_end, self._seen_end())
         if not records:
             if self._all_came(cursor):
                 return []
@@ -237,7 +243,7 @@ class KafkaPartition:
         return 0 if last is None else last.record.offset + 1
 
     def _all_came(self, cursor: Cursor) -> bool:
-        if cursor.next >= self._written:
+        if cursor.next >= self._known_end:
             high = self._watermarks().high
             if cursor.reached >= high:
                 last = cursor.last
@@ -246,11 +252,13 @@ class KafkaPartition:
                 return True
         return cursor.next >= self.end()
 
-    def _read_one(self, offset: int) -> Record:
+    def _read_one(self, offset: int) -> list[Record]:
+        if offset == self.end():
+            return []
         last = self.last()
         if last is not None and last.record.offset == offset:
-            return last.record
-        return self._found(offset).record
+            return [last.record]
+        return [self._found(offset).record]
 
     def _found(self, offset: int) -> Found:
         physical = self._physical(offset)

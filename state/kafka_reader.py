@@ -30,7 +30,9 @@ class Probe:
         self._consumer = cluster.consumer({"fetch.wait.max.ms": 1, "queued.min.messages": 1})
         self._known: set[str] = set()
 
-    def records(self, name: str, partition: int, physical: int, most: int) -> list[Found]:
+    def records(
+        self, name: str, partition: int, physical: int, most: int, *, until: int | None = None
+    ) -> list[Found]:
         """At most so many committed records from a physical offset on.
 
         Args:
@@ -38,13 +40,20 @@ class Probe:
             partition: Which.
             physical: From the low to the high watermark.
             most: So many; fewer at the end.
+            until: No more are waited for once all before this physical offset have come.
         """
         place = f"{name}/{partition}"
         records: list[Found] = []
-        with self._lock, self._assigned(TopicPartition(name, partition, physical)):
+        assigned = TopicPartition(name, partition, physical)
+        with self._lock, self._assigned(assigned):
             waiting = Waiting(self._cluster, f"read {place}")
             while len(records) < most:
-                for message in self._consumer.consume(1, _BLOCK_S):
+                messages = self._consumer.consume(most - len(records), 0)
+                if not messages:
+                    if until is not None and _position(self._consumer, assigned) >= until:
+                        break
+                    messages = self._consumer.consume(1, _BLOCK_S)
+                for message in messages:
                     error = message.error()
                     if error is None:
                         records.append(found(message))
@@ -90,7 +99,6 @@ class Cursor:
 
     Attributes:
         next: The sequence of the record that the next `take` begins with.
-        reached: The physical offset before which everything has come.
     """
 
     def __init__(
@@ -100,10 +108,11 @@ class Cursor:
         self.next = sequence
         self._came = sequence
         self._held: deque[Record] = deque()
-        self.reached = physical
         self._newest: Message | None = None
-        self._consumer: Consumer = cluster.consumer({"fetch.wait.max.ms": 100})
-        self._consumer.assign([TopicPartition(name, partition, physical)])
+        options = {"fetch.wait.max.ms": 100, "enable.partition.eof": False}
+        self._consumer: Consumer = cluster.consumer(options)
+        self._assigned = TopicPartition(name, partition, physical)
+        self._consumer.assign([self._assigned])
 
     def take(self, max_records: int, max_bytes: int, *, first: bool) -> list[Record]:
         """Records that have come already: as many as are asked for, or fewer.
@@ -129,10 +138,15 @@ class Cursor:
         """Whether a record has come that was not taken."""
         return bool(self._held)
 
-    def wait(self) -> bool:
+    @property
+    def reached(self) -> int:
+        """The physical offset before which all has come."""
+        return _position(self._consumer, self._assigned)
+
+    def wait(self, seconds: float = _BLOCK_S) -> bool:
         """Give what is on its way a little time; whether anything came."""
         before = self.reached
-        self._accept(self._consumer.consume(1, _BLOCK_S))
+        self._accept(self._consumer.consume(1, seconds))
         return self.reached > before
 
     def close(self) -> None:
@@ -143,10 +157,9 @@ class Cursor:
         for message in messages:
             error = message.error()
             if error is not None:
-                self._on_error(error, message)
+                refuse(self._cluster, self._place, error)
                 continue
             record = record_of(message)
-            self.reached = _offset(message) + 1
             if record.offset < self._came:
                 continue  # before the first wanted, or MirrorMaker's second copy
             if record.offset > self._came:
@@ -159,22 +172,19 @@ class Cursor:
             self._held.append(record)
             self._newest = message
 
-    def _on_error(self, error: KafkaError, message: Message) -> None:
-        if error.code() == _EOF:
-            self.reached = _offset(message)
-        else:
-            refuse(self._cluster, self._place, error)
-
     @property
     def last(self) -> Found | None:
         """The last record that came, if one did."""
         return None if self._newest is None else found(self._newest)
 
 
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None
-    return offset
+def _position(consumer: Consumer, assigned: TopicPartition) -> int:
+    """The physical offset before which all has come; Kafka's markers count, and what was aborted.
+
+    librdkafka knows it without asking anybody.
+    """
+    (place,) = consumer.position([assigned])
+    return max(assigned.offset, place.offset)
 
 
 def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
