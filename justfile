@@ -49,6 +49,10 @@ kafka-stop:
 bench-kafka *args: kafka
     python -m bench.bench_kafka {{ args }}
 
+# Measure how long a prediction takes through that broker
+bench-kafka-latency *args: kafka
+    python -m bench.bench_kafka_latency {{ args }}
+
 # Break a flow on Kafka in every way and compare what it wrote: some ten minutes
 kafka-matrix *args:
     python -m tests.kafka.matrix {{ args }}
