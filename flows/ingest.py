@@ -19,15 +19,17 @@ with loading():
     from flows.home import environment_home
     from flows.lines import Line, read_lines
     from flows.terminal import TerminalConsole
-    from state.append_time import append_times
+    from state.append_time import LOOKAHEAD, append_times
     from state.batches import batches
-    from state.log import EVENTS, Entry, Log, newest_append_time, partition_of
+    from state.log import EVENTS, MAX_VALUE_BYTES, Entry, Log, newest_append_time, partition_of
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 """Event time (microseconds UTC, None where the value is no event) and key of a value."""
 
 _BATCH = 10_000
 _BATCH_BYTES = 8 * 2**20
+# What a full lookahead takes if every event in it is as large as can be.
+_MAX_WAITING_BYTES = (LOOKAHEAD + 1) * MAX_VALUE_BYTES
 
 _Timed = tuple[Entry, int]
 
@@ -116,21 +118,28 @@ def _batches(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[list[_Ti
 
 
 def _size(timed: _Timed) -> int:
-    return len(timed[0].value)
+    return len(timed[0].value) + len(timed[0].key)
 
 
 def _timed(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[_Timed]:
     """Each line as an entry, with its position in the file."""
     waiting: deque[tuple[Line, bytes]] = deque()
+    size = 0
 
     def times() -> Iterator[int | None]:
+        nonlocal size
         for line in lines:
             event_time, key = peek(line.value)
             waiting.append((line, key))
+            size += len(line.value) + len(key)
             yield event_time if line.append_time is None else line.append_time
 
-    for reconstructed in append_times(times(), floor):
+    def is_full() -> bool:
+        return size > _MAX_WAITING_BYTES
+
+    for reconstructed in append_times(times(), floor, is_full):
         line, key = waiting.popleft()
+        size -= len(line.value) + len(key)
         append_time = reconstructed if line.append_time is None else line.append_time
         yield Entry(append_time, key, line.value), line.position
 

@@ -19,7 +19,7 @@ import polars as pl
 from models.mojo_archive import Archive, MojoError, open_archive
 from models.mojo_glm import read_glm, score_glm, score_glm_many
 from models.mojo_link import IDENTITY
-from models.mojo_tree_bytes import parse_tree
+from models.mojo_tree_bytes import NODE, parse_tree
 from models.mojo_tree_kernels import score_trees, score_trees_many
 from models.mojo_trees import read_trees
 
@@ -29,6 +29,13 @@ Column = pl.Series | npt.NDArray[Any] | Sequence[object]
 Floats = npt.NDArray[np.float64]
 
 _VERSIONS = {"gbm": "1.40", "drf": "1.40", "glm": "1.00"}
+
+# By this name, and not by `algo`, H2O decides what computes.
+_NAMES = {
+    "gbm": "Gradient Boosting Machine",
+    "drf": "Distributed Random Forest",
+    "glm": "Generalized Linear Modeling",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +183,8 @@ def read_mojo(source: Path | bytes) -> Mojo:
 def warm() -> None:
     """Compile what GBM, DRF and GLM need, or load it from the disk: so no model has to wait."""
     leaf = np.frombuffer(b"\0\xff\xff" + bytes(4), np.uint8)
-    nodes, bits = parse_tree(leaf, np.zeros(0, np.int64))
+    nodes, bits = np.zeros(1, NODE), np.zeros(3, np.uint32)
+    parse_tree(leaf, np.zeros(0, np.int64), nodes, 0, bits, 0)
     trees = nodes, np.zeros(1, np.int32), bits, 0.0, 1.0, IDENTITY, 1.0, 1.0
     glm = np.zeros((0, 3), np.int64), np.zeros(1), np.zeros(2), 0, IDENTITY
     rows = np.zeros((1, 1))
@@ -203,12 +211,14 @@ def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:
             f"got {version!r} in model.ini"
         )
         raise MojoError(msg)
-    if archive.info.get("offset_column", "null") != "null":
-        msg = f"offset_column must be null; got {archive.info['offset_column']!r}"
-        raise MojoError(msg)
-    if archive.text("supervised") != "true":
-        msg = "supervised must be true; got another in model.ini"
-        raise MojoError(msg)
+    archive.must_be(
+        offset_column="null",
+        supervised="true",
+        algorithm=_NAMES.get(algorithm, archive.info.get("algorithm", "")),
+        n_features=str(len(archive.columns) - 1),
+        n_classes="2" if category == "Binomial" else "1",
+    )
+    archive.text("supervised")
     if category == "Binomial" and len(archive.domains[-1] or ()) != 2:
         msg = f"response must have two levels; got {archive.domains[-1]}"
         raise MojoError(msg)
@@ -220,7 +230,7 @@ def _digest(meaning: object, args: tuple[Any, ...]) -> str:
     for part in (meaning, *args):
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.descr}{part.shape}".encode())
-            digest.update(part.tobytes())
+            digest.update(part.data if part.size else b"")
         else:
             digest.update(msgspec.json.encode(part) + b"\n")
     return digest.hexdigest()

@@ -8,8 +8,17 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28
+MAX_UNPACKED = 1 << 30
 MAX_MEMBERS = 100_000
+MAX_MEMORY = 448 << 20
+"""What the archive and all that is read out of it may take."""
+
+# Python needs up to some 150 bytes for a line and for a number, and 4 for a character.
+_MAX_INI, _MAX_DOMAINS, _MAX_LINES, _MAX_LEVELS, _MAX_NUMBERS = (
+    16 << 20, 32 << 20, 200_000, 1_000_000, 1_000_000,
+)  # fmt: skip
+_MAX_DIRECTORY = 8 << 20
 _ENCRYPTED = 1
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -61,11 +70,41 @@ class Archive:
         if not (text.startswith("[") and text.endswith("]")):
             msg = f"{key} must be a list; got {text[:40]!r} in model.ini"
             raise MojoError(msg)
+        if text.count(",") >= _MAX_NUMBERS:
+            msg = f"{key} must be at most {_MAX_NUMBERS} numbers; got more in model.ini"
+            raise MojoError(msg)
         return tuple(_number(part, key) for part in text[1:-1].split(",") if part.strip())
 
-    def member(self, name: str) -> bytes:
-        """The bytes of one file of the archive."""
-        return _member(self.zip, name)
+    def member(self, name: str, most: int = MAX_UNPACKED) -> bytes:
+        """The bytes of one file of the archive, at most so many."""
+        return _member(self.zip, name, most)
+
+    def unpacked(self, name: str) -> int:
+        """The size that a file is said to have, which it never exceeds when it is read."""
+        return self.zip.getinfo(name).file_size
+
+    def __len__(self) -> int:
+        """How many files."""
+        return len(self.zip.filelist)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.zip.NameToInfo
+
+    @property
+    def size(self) -> int:
+        """Of the archive itself, in bytes."""
+        return self.zip.start_dir
+
+    def must_be(self, **wanted: str) -> None:
+        """Refuse a model that says other than this of what changes its arithmetic.
+
+        A key that is missing is as H2O's own reader takes it: as if it said this.
+        """
+        for key, want in wanted.items():
+            found = self.info.get(key, want)
+            if found != want:
+                msg = f"{key} must be {want}; got {found[:40]!r} in model.ini"
+                raise MojoError(msg)
 
 
 def open_archive(source: Path | bytes) -> Archive:
@@ -81,7 +120,11 @@ def open_archive(source: Path | bytes) -> Archive:
         MojoError: The zip or its `model.ini` is malformed, or larger than the bounds.
     """
     opened = _open(source)
-    info, columns, files = _sections(_lines(opened, "model.ini"))
+    text = _member(opened, "model.ini", _MAX_INI)
+    if text.count(b"\n") > _MAX_LINES:
+        msg = f"model.ini must have at most {_MAX_LINES} lines; got more"
+        raise MojoError(msg)
+    info, columns, files = _sections(_lines(text, "model.ini"))
     for key, want in (("endianness", "LITTLE_ENDIAN"), ("escape_domain_values", "true")):
         if _value(info, key) != want:
             msg = f"{key} must be {want}; got {info[key]!r} in model.ini"
@@ -90,12 +133,22 @@ def open_archive(source: Path | bytes) -> Archive:
         msg = f"columns must be n_columns, 2 or more; got {len(columns)} in model.ini"
         raise MojoError(msg)
     if len(set(columns)) != len(columns):
-        msg = f"columns must be distinct; got {columns} in model.ini"
+        msg = f"columns must be distinct; got {str(columns)[:200]} in model.ini"
         raise MojoError(msg)
     domains: list[tuple[str, ...] | None] = [None] * len(columns)
+    room, n_levels = _MAX_DOMAINS, _MAX_LEVELS
     for line in files:
-        column, levels = _domain(opened, line, len(columns))
-        domains[column] = levels
+        column, size, file = _domain(line, len(columns))
+        if domains[column] is not None:
+            msg = f"domains must be one for a column; got {line[:200]!r} as another in model.ini"
+            raise MojoError(msg)
+        text = _member(opened, file, room)
+        room -= len(text)
+        n_levels -= size
+        if n_levels < 0:
+            msg = f"domains must have at most {_MAX_LEVELS} levels in all; got more in {file}"
+            raise MojoError(msg)
+        domains[column] = _levels(text, size, file)
     return Archive(opened, info, columns, tuple(domains))
 
 
@@ -104,30 +157,54 @@ def _open(source: Path | bytes) -> zipfile.ZipFile:
     if size > MAX_BYTES:
         msg = f"archive must be at most {MAX_BYTES} bytes; got {size}"
         raise MojoError(msg)
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    _check_directory(content)
     try:
-        opened = zipfile.ZipFile(
-            io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
-        )
+        opened = zipfile.ZipFile(io.BytesIO(content))
     except _UNREADABLE as error:
         msg = f"archive must be a zip file; got {size} bytes: {error}"
         raise MojoError(msg) from error
     members = opened.infolist()
     unpacked = sum(member.file_size for member in members)
-    if len(members) > MAX_MEMBERS or unpacked > MAX_BYTES:
+    if unpacked > MAX_UNPACKED:
         msg = (
-            f"archive must hold at most {MAX_MEMBERS} files of {MAX_BYTES} bytes in all; "
+            f"archive must hold at most {MAX_MEMBERS} files of {MAX_UNPACKED} bytes in all; "
             f"got {len(members)} files of {unpacked} bytes"
         )
+        raise MojoError(msg)
+    if len(opened.NameToInfo) != len(members):
+        msg = f"files of an archive must have names of their own; got {len(members)} files"
         raise MojoError(msg)
     return opened
 
 
-def _member(opened: zipfile.ZipFile, name: str) -> bytes:
+def _check_directory(content: bytes) -> None:
+    """Bound what `zipfile` makes of a directory, and let there be one way to find it.
+
+    Java writes the directory's end last, without a comment, and no zip64 below 65,536 files.
+    """
+    end = content[-22:]
+    if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
+        msg = f"archive must be a zip file; got {len(content)} bytes that end as none"
+        raise MojoError(msg)
+    files, size = struct.unpack("<HI", end[10:16])
+    if content[-42:-38] == b"PK\x06\x07" or size > _MAX_DIRECTORY:
+        msg = (
+            f"archive must have a directory of at most {_MAX_DIRECTORY} bytes, not zip64; "
+            f"got {size} bytes of {files} files"
+        )
+        raise MojoError(msg)
+
+
+def _member(opened: zipfile.ZipFile, name: str, most: int) -> bytes:
     try:
         member = opened.getinfo(name)
     except KeyError:
         msg = f"archive must hold {name}; got {len(opened.namelist())} others"
         raise MojoError(msg) from None
+    if member.file_size > most:
+        msg = f"member must be at most {most} bytes; got {member.file_size} in {name}"
+        raise MojoError(msg)
     plain = member.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
     if not plain or member.flag_bits & _ENCRYPTED:
         msg = f"member must be stored or deflated, unencrypted; got {name}"
@@ -145,9 +222,9 @@ def _member(opened: zipfile.ZipFile, name: str) -> bytes:
     return content
 
 
-def _lines(opened: zipfile.ZipFile, name: str) -> list[str]:
+def _lines(content: bytes, name: str) -> list[str]:
     try:
-        text = _member(opened, name).decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         msg = f"text must be UTF-8; got {error} in {name}"
         raise MojoError(msg) from error
@@ -168,21 +245,28 @@ def _sections(lines: list[str]) -> tuple[dict[str, str], tuple[str, ...], list[s
     return info, tuple(sections["[columns]"]), sections["[domains]"]
 
 
-def _domain(opened: zipfile.ZipFile, line: str, n_columns: int) -> tuple[int, tuple[str, ...]]:
+def _domain(line: str, n_columns: int) -> tuple[int, int, str]:
+    """Of which column, how many levels, in which file."""
     match line.replace(":", " ", 1).split():
         case [column, count, file]:
             index, size = _whole(column, "domain"), _whole(count, "domain")
         case _:
-            msg = f"domain must read 'column: count file'; got {line!r} in model.ini"
+            msg = f"domain must read 'column: count file'; got {line[:200]!r} in model.ini"
             raise MojoError(msg)
     if index >= n_columns:
-        msg = f"domain must be of a column below {n_columns}; got {line!r} in model.ini"
+        msg = f"domain must be of a column below {n_columns}; got {line[:200]!r} in model.ini"
         raise MojoError(msg)
-    levels = tuple(map(_unescaped, _lines(opened, f"domains/{file}")))
-    if len(levels) != size or len(set(levels)) != size:
-        msg = f"domain must be {size} distinct levels; got {len(levels)} in domains/{file}"
-        raise MojoError(msg)
-    return index, levels
+    return index, size, f"domains/{file}"
+
+
+def _levels(content: bytes, size: int, name: str) -> tuple[str, ...]:
+    n = content.removesuffix(b"\n").count(b"\n") + bool(content)
+    if n == size:
+        levels = tuple(map(_unescaped, _lines(content, name)))
+        if len(set(levels)) == size:
+            return levels
+    msg = f"domain must be {size} distinct levels; got {n} in {name}"
+    raise MojoError(msg)
 
 
 def _unescaped(level: str) -> str:

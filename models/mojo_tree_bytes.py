@@ -36,31 +36,36 @@ _REST = "tree must end where its bytes end; got bytes after it"
 _COLUMN = "column must be one of the model's; got a higher number"
 _DIRECTION = "direction of NA must be 1 to 5; got another"
 _SPLIT = "split must suit its column; got an equality or a set of numbers"
+_FINITE = "leaves must be finite numbers and splits numbers; got another"
 _SHORT = "tree must be complete; got its end within a node"
 _LEFT = "left child must be a leaf or a subtree; got neither"
-_SETS = "sets of a tree must fit 256 MiB; got more"
+_SETS = "sets of all trees must fit 256 MiB, and the model 448 MiB; got more"
 
 
 @compiled
-def parse_tree(tree, cardinalities):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The nodes of one tree in preorder and the bits that they point into.
+def parse_tree(tree, cardinalities, nodes, n, bits, used):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Puts one tree after those that are there: its nodes in preorder and the bits they point into.
 
     Args:
-        tree: uint8[n], the tree as H2O wrote it.
+        tree: uint8[size], the tree as H2O wrote it.
         cardinalities: int64[columns], the number of levels; 0 is numeric.
+        nodes: NODE, zeros from `n` on; room for a node per 4 bytes of the tree.
+        n: How many nodes are there.
+        bits: uint32, zeros from `used` on: the pool of sets.
+        used: How much of it is.
 
     Returns:
-        NODE[n] and uint32[m], the pool of sets that they point into.
+        The same two counts with this tree.
 
     Raises:
-        MojoError: The bytes are no such tree.
+        MojoError: The bytes are no such tree, or its sets have no room.
     """
-    nodes = np.zeros(tree.size // 4 + 1, NODE)
-    bits = np.zeros(256, np.uint32)
+    base = used
+    used = _room(bits, used, 3)  # the pool of a tree begins with the set of no codes
     # What is still to read: whose right child it is or -1, where it must begin or -1, a bare leaf?
     stack = np.empty((tree.size // 4 + 3, 3), np.int64)
     stack[0] = (-1, -1, 0)
-    depth, at, n, used = 1, 0, 0, 3  # the pool begins with the set of no codes
+    depth, at = 1, 0
     while depth > 0:
         depth -= 1
         parent, begin, is_leaf = stack[depth]
@@ -72,11 +77,14 @@ def parse_tree(tree, cardinalities):  # type: ignore[no-untyped-def]  # noqa: AN
         if not is_leaf:
             kind, column = _uint(tree, at, 1), _uint(tree, at + 1, 2)
             at += 3
+        nodes[n].bits = base
         if column == _BARE_LEAF:
             nodes[n].value = _float(tree, at)
+            if not np.isfinite(nodes[n].value):
+                raise MojoError(_FINITE)
             at += 4
         else:
-            at, bits, used = _split(tree, at, kind, column, cardinalities, nodes[n], bits, used)
+            at, used = _split(tree, at, kind, column, cardinalities, nodes[n], bits, used)
             at, begin, is_leaf = _left(tree, at, kind)
             stack[depth] = (n, begin, kind & _RIGHT_IS_LEAF)
             stack[depth + 1] = (-1, -1, is_leaf)
@@ -84,7 +92,7 @@ def parse_tree(tree, cardinalities):  # type: ignore[no-untyped-def]  # noqa: AN
         n += 1
     if at != tree.size:
         raise MojoError(_REST)
-    return nodes[:n].copy(), bits[:used].copy()
+    return n, used
 
 
 @compiled
@@ -105,10 +113,12 @@ def _split(tree, at, kind, column, cardinalities, node, bits, used):  # type: ig
     threshold = np.float32(np.nan)
     if not na_vs_rest and not by_set:
         threshold = _float(tree, at)
+        if np.isnan(threshold):
+            raise MojoError(_FINITE)
         at += 4
     if cardinalities[column] == 0:
         node.value = threshold
-        return at, bits, used
+        return at, used
     low, high = 0, cardinalities[column]
     if split == _BY_SET_OF_32:
         high = 32
@@ -121,14 +131,13 @@ def _split(tree, at, kind, column, cardinalities, node, bits, used):  # type: ig
         if at > tree.size:
             raise MojoError(_SHORT)
     span = max(0, min(high, cardinalities[column]) - low)
-    need = span // 32 + 3
-    bits = _room(bits, used + need)
+    end = _room(bits, used, span // 32 + 3)
     node.bits, node.value = used, np.float32(-np.inf if na_right else np.nan)
     bits[used], bits[used + 1] = low, span
     for k in range(span):
         goes_right = tree[begin + k // 8] >> k % 8 & 1 if by_set else low + k >= threshold
         bits[used + 2 + k // 32] |= np.uint32(goes_right) << np.uint32(k % 32)
-    return at, bits, used + need
+    return at, end
 
 
 @compiled
@@ -143,14 +152,11 @@ def _left(tree, at, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN2
 
 
 @compiled
-def _room(bits, need):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    if need <= bits.size:
-        return bits
-    if need > MAX_WORDS:
+def _room(bits, used, need):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """How much of the pool is used with so much more."""
+    if used + need > bits.size:
         raise MojoError(_SETS)
-    wider = np.zeros(2 * need, np.uint32)
-    wider[: bits.size] = bits
-    return wider
+    return used + need
 
 
 @compiled

@@ -6,7 +6,7 @@ against its append time while a quiet night, after which all later events follow
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 LOOKAHEAD = 8
 """How many events with a time are looked at after each."""
@@ -15,7 +15,9 @@ LOOKAHEAD = 8
 _MAX_PENDING = 1000
 
 
-def append_times(event_times: Iterable[int | None], floor: int) -> Iterator[int]:
+def append_times(
+    event_times: Iterable[int | None], floor: int, is_full: Callable[[], bool] = lambda: False
+) -> Iterator[int]:
     """Append times of events in the order of a file, one for each, never running backwards.
 
     What has no time gets the append time before it and does not count for its neighbours. The
@@ -24,6 +26,7 @@ def append_times(event_times: Iterable[int | None], floor: int) -> Iterator[int]
     Args:
         event_times: Microseconds UTC in file order; None for what is no event.
         floor: The last append time already in the log, 0 for an empty one.
+        is_full: Whether the caller can keep no more of what is looked at: then the lookahead ends.
 
     Yields:
         Microseconds UTC, at least `floor`, never above the highest of `floor` and event times.
@@ -39,7 +42,7 @@ def append_times(event_times: Iterable[int | None], floor: int) -> Iterator[int]
         pending.append(event_time)
         if event_time is not None:
             known.append(event_time)
-        while len(known) > LOOKAHEAD or len(pending) > _MAX_PENDING:
+        while pending and (len(known) > LOOKAHEAD or len(pending) > _MAX_PENDING or is_full()):
             last = _next(pending, known, last)
             yield last
     while pending:
