@@ -1,8 +1,11 @@
 """The `headwater` command: exit code 2 and one line for what its user can put right."""
 
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from textwrap import fill
 from typing import NoReturn
 
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 from a check that found a problem, 2 for what cannot be done, 130 after
-        Ctrl-C.
+        Ctrl-C, 143 after SIGTERM.
     """
     with plain_streams():
         return _main(argv)
@@ -78,7 +81,10 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         stopped = arguments.stopped
-        code: int = arguments.call(arguments)
+        with _terminated_like_stopped():
+            code: int = arguments.call(arguments)
+    except _Terminated:
+        return _end(143, f"stopped: {stopped}")
     except KeyboardInterrupt:
         return _end(130, f"stopped: {stopped}")
     except (BytewaxRuntimeError, *TOLD) as error:
@@ -87,6 +93,31 @@ def _main(argv: Sequence[str] | None) -> int:
             raise
         return _end(2, str(root))
     return code
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminated_like_stopped() -> Iterator[None]:
+    """Let SIGTERM end what is done as Ctrl-C does: so no part of a file stays.
+
+    Verbs that run a flow take the signal over, for a clean stop.
+    """
+
+    def terminate(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the tidying
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(code: int, line: str) -> int:

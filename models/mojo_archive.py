@@ -54,6 +54,14 @@ class Archive:
         """The value of a key that must be there."""
         return _value(self.info, key)
 
+    def flag(self, key: str) -> bool:
+        """A value that must be true or false."""
+        text = self.text(key)
+        if text not in {"true", "false"}:
+            msg = f"{key} must be true or false; got {text[:40]!r} in model.ini"
+            raise MojoError(msg)
+        return text == "true"
+
     def whole(self, key: str) -> int:
         """A value that must be a whole number, 0 or more."""
         return _whole(self.text(key), key)

@@ -11,6 +11,9 @@ _CATEGORY = {
     **dict.fromkeys(("gaussian", "poisson", "gamma", "tweedie", "negativebinomial"), "Regression"),
 }
 
+# As in H2O; no other would keep P(second level) between 0 and 1.
+_LINKS = {"Binomial": {"logit"}, "Regression": {"identity", "log"}}
+
 GlmArgs = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], int, int]
 """What `score_glm` takes after the row."""
 
@@ -29,16 +32,16 @@ def read_glm(archive: Archive, category: str) -> GlmArgs:
         MojoError: The model is malformed or of a kind that is not scored here.
     """
     family, link = archive.text("family"), archive.text("link")
-    if _CATEGORY.get(family) != category or link not in LINKS:
+    if _CATEGORY.get(family) != category or link not in _LINKS[category]:
         msg = (
             f"family must be one of {', '.join(_CATEGORY)} and link one of {', '.join(LINKS)}; "
-            f"got {category} {family!r} with {link!r} in model.ini"
+            f"got {category} {family[:40]!r} with {link[:40]!r} in model.ini"
         )
         raise MojoError(msg)
-    if archive.text("mean_imputation") != "true":
+    if not archive.flag("mean_imputation"):
         msg = "mean_imputation must be true; got a model that skips rows with NA"
         raise MojoError(msg)
-    skipped = 0 if archive.text("use_all_factor_levels") == "true" else 1
+    skipped = 0 if archive.flag("use_all_factor_levels") else 1
     means, beta = np.array(archive.numbers("num_means")), np.array(archive.numbers("beta"))
     factors = _factors(archive, archive.whole("cats"), skipped)
     n_levels = factors[-1, 2] if factors.size else 0

@@ -60,7 +60,12 @@ def read_trees(archive: Archive, algorithm: str, category: str) -> TreeArgs:
     else:
         init, divisor = 0.0, float(max(n_trees, 1))
         link = COMPLEMENT if category == "Binomial" else IDENTITY
-    return *_grove(archive, n_trees), init, divisor, link, *_class_weights(archive)
+    grove = _grove(archive, n_trees)
+    leaves = grove[0]["value"][grove[0]["split"] == 0]
+    if link == COMPLEMENT and leaves.size and not (leaves.min() >= 0 and leaves.max() <= 1):
+        msg = f"votes must lie between 0 and 1; got {leaves.min():g} to {leaves.max():g}"
+        raise MojoError(msg)
+    return *grove, init, divisor, link, *_class_weights(archive)
 
 
 def _gbm_link(archive: Archive, category: str) -> int:
@@ -112,7 +117,7 @@ def _grove(
 
 def _class_weights(archive: Archive) -> tuple[float, float]:
     """What H2O multiplies the classes with when it had balanced them for the fit."""
-    if archive.text("balance_classes") != "true":
+    if not archive.flag("balance_classes"):
         return 1.0, 1.0
     prior, model = archive.numbers("prior_class_distrib"), archive.numbers("model_class_distrib")
     if len(prior) != 2 or len(model) != 2 or not all(_LEAST < x <= 1 for x in prior + model):

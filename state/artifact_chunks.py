@@ -5,6 +5,7 @@ chunk of which file they are; the keys of all other records of the topic are emp
 """
 
 import threading
+from io import BytesIO
 
 from state.artifacts import MAX_ARTIFACT_BYTES, ArtifactError
 from state.log import Entry, Log, Record
@@ -62,18 +63,18 @@ class ArtifactChunks:
             place = self._places.get(sha256)
         if place is None:
             return None
-        content = bytearray()
+        content = BytesIO()  # gives its bytes away without a copy
         while place:
             for record in self._log.read(MODELS, 0, place.start, max_records=len(place)):
-                content += record.value
+                content.write(record.value)
                 place = place[1:]
-            if len(content) > MAX_ARTIFACT_BYTES:
+            if content.tell() > MAX_ARTIFACT_BYTES:
                 msg = (
                     f"artifact must be at most {MAX_ARTIFACT_BYTES} bytes; "
                     f"got more for {sha256} in {self}"
                 )
                 raise ArtifactError(msg)
-        return bytes(content)
+        return content.getvalue()
 
     def _look(self) -> None:
         while records := self._log.read(MODELS, 0, self._next):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from state.atomic import write_atomically
+from state.atomic import sweep, write_atomically
 
 MAX_ARTIFACT_BYTES = 2**28
-"""The largest file that is taken from elsewhere."""
+"""The largest file that is read, wherever it lies."""
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -38,6 +38,7 @@ class ArtifactStore:
 
     def __init__(self, root: Path, origins: Sequence[Origin] = ()) -> None:
         self._root, self._origins = root, origins
+        self._is_swept = False
 
     def put(self, content: bytes) -> str:
         """Keep bytes, durably, and return their sha256; the same bytes are kept once.
@@ -50,7 +51,7 @@ class ArtifactStore:
             b'trees'
         """
         name = hashlib.sha256(content).hexdigest()
-        write_atomically(self._root / name, content)
+        self._write(self._root / name, content)
         for origin in self._origins:
             origin.keep(name, content)
         return name
@@ -67,11 +68,21 @@ class ArtifactStore:
             raise ArtifactError(msg)
         path = self._root / sha256
         try:
-            content = path.read_bytes()
+            size = path.stat().st_size
         except FileNotFoundError:
             return self._fetched(path)
+        if size > MAX_ARTIFACT_BYTES:
+            msg = f"artifact must be at most {MAX_ARTIFACT_BYTES} bytes; got {size} in {path}"
+            raise ArtifactError(msg)
+        content = path.read_bytes()
         _check(sha256, content, path)
         return content
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if not self._is_swept:
+            sweep(self._root)
+            self._is_swept = True
+        write_atomically(path, content)
 
     def _fetched(self, path: Path) -> bytes:
         """A file brought here, so that it is there the next time."""
@@ -79,7 +90,7 @@ class ArtifactStore:
             content = origin.find(path.name)
             if content is not None:
                 _check(path.name, content, origin)
-                write_atomically(path, content)
+                self._write(path, content)
                 return content
         places = " nor in ".join(map(str, (self._root, *self._origins)))
         msg = f"artifact {path.name} must be in {places}; got nothing: was it copied along?"

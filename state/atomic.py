@@ -1,8 +1,10 @@
 """Files that are there whole or not at all."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 
@@ -10,8 +12,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Write to the path that this gives; when the block ends it takes the place of `path`, durably.
 
-    A crash leaves the old file or the new; an error, a full disk among them, the old one, and
-    nothing beside it.
+    A crash leaves the old file or the new, and a part that the next write or `sweep` removes; an
+    error, a full disk or a signal among them, the old one, and nothing beside it.
 
     Raises:
         OSError: The folder cannot be made or written.
@@ -27,13 +29,18 @@ def replacing(path: Path) -> Iterator[Path]:
         (False, 'whole')
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_parts(path.parent, escape(path.name))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with ExitStack() as stack:
+        stack.callback(part.unlink, missing_ok=True)
+        stack.enter_context(_held(part))
+        os.utime(part, (0, 0))
         yield part
+        if part.stat().st_mtime_ns == 0:
+            msg = f"file must be written before it takes its place; got nothing for {path}"
+            raise FileNotFoundError(msg)
         _sync(part)
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     _sync(path.parent)
 
 
@@ -44,9 +51,27 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the parts of files that crashes left in a folder; it has one writer, the caller."""
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    """Remove the parts of files that crashes left in a folder, not those that are being written."""
+    _remove_parts(folder, "*")
+
+
+def _remove_parts(folder: Path, name: str) -> None:
+    for part in folder.glob(f".{name}.*.part"):
+        with suppress(OSError), part.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """Make a file and keep others from removing it; the kernel ends that with the process."""
+    while True:
+        with part.open("ab") as file:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if part.exists() and part.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield
+                return
 
 
 def _sync(path: Path) -> None:

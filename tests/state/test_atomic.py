@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from state.atomic import replacing, write_atomically
+from state.atomic import replacing, sweep, write_atomically
 
 KILLED = """
 import os, signal, sys
@@ -16,6 +16,23 @@ from state.atomic import replacing
 with replacing(Path(sys.argv[1])) as part:
     part.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+SWEEPS = """
+import sys
+from pathlib import Path
+from state.atomic import sweep
+sweep(Path(sys.argv[1]))
+"""
+WRITES = """
+import sys
+from pathlib import Path
+from state.atomic import sweep, write_atomically
+path = Path(sys.argv[1])
+for k in range(150):
+    write_atomically(path, sys.argv[2].encode() * 1000)
+    assert len(set(path.read_bytes())) == 1
+    sweep(path.parent)
 """
 
 
@@ -70,3 +87,21 @@ def test_kill_9_leaves_the_old_content(tmp_path):
     assert path.read_bytes() == b"old"
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sweep_removes_what_a_kill_left_and_not_what_is_being_written(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead")], check=False)
+    with replacing(tmp_path / "alive") as part:
+        part.write_bytes(b"half")
+        subprocess.run([sys.executable, "-c", SWEEPS, str(tmp_path)], check=True)
+        assert list(tmp_path.iterdir()) == [part]
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "alive"]
+
+
+def test_two_that_write_one_file_write_it_one_after_the_other(tmp_path):
+    words = [sys.executable, "-c", WRITES, str(tmp_path / "file")]
+    writers = [subprocess.Popen([*words, str(n)]) for n in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
