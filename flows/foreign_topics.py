@@ -298,4 +298,5 @@ def _bytes(content: str | bytes | None) -> bytes:
 
 
 def _size(record: Foreign) -> int:
-    return len(record.value or b"") + len(record.key) + 100
+    headers = sum(len(name) + len(content) + 100 for name, content in record.headers.items())
+    return len(record.value or b"") + len(record.key) + headers + 100

@@ -6,10 +6,12 @@ and one serves them all. It has nothing to do with the H2O that fits.
 
 import atexit
 import hashlib
+import io
 import os
 import re
 import threading
 import time
+import zipfile
 from importlib.metadata import distribution
 from typing import Any, Literal
 
@@ -26,12 +28,36 @@ Floats = npt.NDArray[np.float64]
 # -Xrs leaves the signals to Python; a young generation of 16 MB is collected in under 1 ms. JPype
 # asks for a full collection whenever Python's memory grows: it is not wanted.
 _JVM = (
-    "-Xrs", "-Xmx1g", "-Xmn16m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+DisableExplicitGC",
+    "-Xrs", "-Xmx384m", "-Xmn16m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+DisableExplicitGC",
 )  # fmt: skip
+_MOST_SUBMODELS = 1000
 _NAMES_A_FIT = re.compile(rb"^(uuid|timestamp) = .*\n", re.MULTILINE)
 _starting = threading.Lock()
 _thread = threading.local()
 _ending: list[bool] = []
+
+
+MAX_UNPACKED = 96 * 2**20
+"""What a model may take that Java reads: it keeps it as it came, and unpacked."""
+
+
+def repacked(archive: Archive) -> bytes:
+    """An archive of what this program has seen of another, without what no scoring needs.
+
+    Java reads an archive from its front and `zipfile` from its end: they may see two.
+
+    Raises:
+        MojoError: It takes more than `MAX_UNPACKED`.
+    """
+    target = io.BytesIO()
+    left = MAX_UNPACKED
+    with zipfile.ZipFile(target, "w") as file:
+        for name in archive.zip.namelist():
+            if "experimental/" not in name:
+                content = archive.member(name, left)
+                left -= len(content)
+                file.writestr(zipfile.ZipInfo(name), content)
+    return target.getvalue()
 
 
 class JavaScorer:
@@ -104,6 +130,9 @@ def fingerprint(archive: Archive) -> str:
 def _submodels(archive: Archive) -> list[bytes]:
     """Names of an ensemble's models; one without weight is a column of its metalearner only."""
     keys = {k: v for k, v in archive.info.items() if k.startswith("submodel_key_")}
+    if len(keys) > _MOST_SUBMODELS:
+        msg = f"ensemble must have at most {_MOST_SUBMODELS} models; got {len(keys)} in model.ini"
+        raise MojoError(msg)
     names = [name.encode() for name in keys.values()]
     for key, name in keys.items():
         if name == archive.info.get("metalearner"):

@@ -162,11 +162,11 @@ def read_mojo(source: Path | bytes) -> Mojo:
         args = read_trees(archive, algorithm, category)
         kernel, many = score_trees, score_trees_many
     else:
-        from models.genmodel import JavaScorer, fingerprint  # noqa: PLC0415 - JPype takes 0.1 s
+        from models import genmodel  # noqa: PLC0415 - JPype takes 0.1 s
 
-        java = JavaScorer(source if isinstance(source, bytes) else source.read_bytes(), category)
+        java = genmodel.JavaScorer(genmodel.repacked(archive), category)
         kernel, many = java.score, java.score_many
-        meaning = (*meaning, fingerprint(archive))
+        meaning = (*meaning, genmodel.fingerprint(archive))
     return Mojo(
         algorithm=algorithm,
         category=category,

@@ -36,6 +36,9 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 }
 # Beyond so many, whether a decoder gives up depends on the depth of its caller.
 _MOST_BRACKETS = 200
+# An object may take 70 bytes of memory for one of MessagePack.
+_MOST_BYTES = {"json": MAX_VALUE_BYTES, "msgpack": MAX_VALUE_BYTES // 4}
+_MOST_DIGITS = 100
 
 
 class Foreign(NamedTuple):
@@ -261,6 +264,9 @@ def _at(value: Any, steps: list[str]) -> Any:
 
 
 def _decoded(content: bytes, form: str) -> Any:
+    if len(content) > _MOST_BYTES[form]:
+        msg = f"more than {_MOST_BYTES[form]} bytes"
+        raise ValueError(msg)
     if content[:1] == _MAGIC and len(content) > _FRAME_BYTES:
         content = content[_FRAME_BYTES:]
     if form == "json" and content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
@@ -284,6 +290,9 @@ def _microseconds(value: Any, unit: str, name: str) -> int:
         >>> _microseconds(1.5, "s", "time"), _microseconds("1970-01-01T01:00:00+01:00", "s", "time")
         (1500000, 0)
     """
+    if isinstance(value, str) and len(value) > _MOST_DIGITS:
+        msg = f"{name} must be at most {_MOST_DIGITS} characters; got {len(value)}"
+        raise ValueError(msg)
     if isinstance(value, str) and not _is_number(value):
         moment = datetime.fromisoformat(value)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

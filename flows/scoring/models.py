@@ -4,9 +4,12 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
+from flows.parquet_rows import parquet_rows
 from flows.scoring.turns import taking_turns
 from models.certificate import LIMIT, verify
 from models.mojo import Mojo, MojoError, needs_java, read_mojo
@@ -19,6 +22,7 @@ from state.artifacts import ArtifactStore
 from state.stream import Stream
 
 _AGAIN_S = 30.0
+_MOST_KEPT_BYTES = 32 * 2**20
 _KEPT = 4
 """Models in memory: the one in use, the one before for a rollback, and one to come or two."""
 
@@ -132,9 +136,23 @@ class Models:
     def _verified(self, record: Published) -> Mojo:
         mojo = read_mojo(file_of(record, self._artifacts))
         if record.rows_sha256:
-            away = verify(mojo, self._artifacts.get(record.rows_sha256))
+            away = verify(mojo, _bounded(self._artifacts.get(record.rows_sha256)))
             if away > LIMIT:
                 msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
                 raise MojoError(msg)
         self.records[record.model] = record
         return mojo
+
+
+def _bounded(kept: bytes) -> bytes:
+    """Rows kept with a model, once another process has seen that they are small.
+
+    Raises:
+        OSError: They are not, or cannot be read.
+    """
+    with NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(kept)
+        file.flush()
+        for _ in parquet_rows(Path(file.name), _MOST_KEPT_BYTES, _MOST_KEPT_BYTES):
+            pass
+    return kept

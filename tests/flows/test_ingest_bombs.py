@@ -1,6 +1,7 @@
 """Small files that stand for gigabytes: `ingest` stays within its memory, whatever they hold."""
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from flows import lines, parquet_rows
 from flows.lines import read_lines
+from flows.scoring import models
 from state.log import MAX_VALUE_BYTES
 
 MIB = 2**20
@@ -26,6 +28,7 @@ import resource, sys
 from pathlib import Path
 from flows.ingest import ingest
 from flows.lines import read_lines
+from flows.scoring import models
 from state.sqlite_log import SqliteLog
 
 def peak(who):
@@ -242,3 +245,11 @@ def test_the_decoder_ends_with_its_reader(tmp_path):
     assert next(rows)[0] == b'{"a":0}'
     rows.close()  # the child has been waited for, or this would warn of it
     assert threading.active_count() == before
+
+
+def test_rows_kept_with_a_model_are_measured_before_they_are_read():
+    file = io.BytesIO()
+    pq.write_table(pa.table({"x": ["y" * 500_000] * 100}), file, compression="zstd")
+    assert len(file.getvalue()) < 5000
+    with pytest.raises(OSError, match="at most 33554432 bytes"):
+        models._bounded(file.getvalue())

@@ -288,3 +288,50 @@ def test_a_model_that_is_dropped_is_gone_from_java_too():
     for _ in range(40):
         jpype.JDouble[500_000]
     assert left.get() is None
+
+
+LOAD = """
+import resource, sys
+from pathlib import Path
+from models.mojo import MojoError, read_mojo
+honest, bomb = (Path(name).read_bytes() for name in sys.argv[2:])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+idle = peak()
+try:
+    read_mojo(bomb)
+except MojoError as error:
+    print(peak() - idle, str(error)[:60].replace(" ", "_"))
+print(len(read_mojo(honest).columns))
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [(5_000_000, "archive_must_be_a_model"), (9_000_000, "member_must_be_at_most")],
+)
+def test_a_model_that_floods_java_is_refused_and_others_are_loaded_after_it(tmp_path, lines, why):
+    flood = b"".join(b"k%d = 1\n" % k for k in range(lines))
+
+    def flooded(name, content):
+        ends = name.startswith("models/GLM/") and name.endswith("model.ini")
+        return name, content.replace(b"[columns]", flood + b"[columns]") if ends else content
+
+    bomb = tmp_path / "bomb.zip"
+    bomb.write_bytes(rewritten(content("stackedensemble.zip"), flooded))
+    words = [sys.executable, "-c", LOAD, "", str(FOLDER / "xgboost.zip"), str(bomb)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    memory, came, columns = done.stdout.split()
+    assert int(memory) < 512
+    assert came.startswith(why)
+    assert columns == "6"
+
+
+def test_java_sees_the_files_that_were_checked_and_no_others():
+    whole = content("xgboost.zip")
+    # A local file that the directory does not name comes first for whoever reads from the front.
+    hidden = io.BytesIO()
+    with zipfile.ZipFile(hidden, "w") as file:
+        file.writestr("model.ini", "[info]\nalgorithm = Isolation Forest\n")
+    front = hidden.getvalue()[: hidden.getvalue().index(b"PK\x01\x02")]
+    mojo = read_mojo(front + whole)
+    assert verify(mojo, content("xgboost.parquet")) <= LIMIT

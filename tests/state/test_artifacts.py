@@ -25,6 +25,21 @@ def test_a_missing_artifact_is_named(tmp_path):
         ArtifactStore(tmp_path).get("0" * 64)
 
 
+def test_a_file_larger_than_any_model_is_not_read(tmp_path):
+    store = ArtifactStore(tmp_path)
+    with (tmp_path / ("0" * 64)).open("wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(ArtifactError, match="artifact must be at most 268435456 bytes; got"):
+        store.get("0" * 64)
+
+
+def test_parts_that_a_kill_left_are_swept_at_the_first_write(tmp_path):
+    part = tmp_path / f".{'0' * 64}.4711.part"
+    part.write_bytes(b"half")
+    ArtifactStore(tmp_path).put(b"abc")
+    assert not part.exists()
+
+
 def test_a_changed_artifact_is_refused(tmp_path):
     store = ArtifactStore(tmp_path)
     name = store.put(b"abc")

@@ -231,3 +231,17 @@ def test_any_value_becomes_an_event_or_a_reason(mapper, after, key):
 def test_any_bytes_become_an_event_or_a_reason(mapper, value, key, host):
     record = RECORD._replace(value=value, key=key, headers={"host": host})
     is_event_or_refused(mapper, record)
+
+
+def test_values_too_large_to_decode_are_refused_before():
+    for form, least in (("json", 2**24), ("msgpack", 2**22)):
+        topic = {"topic": "weather.gauges", "event": "rain", "format": form}
+        value = {"json": b" " * least + b"{}", "msgpack": b"\xdd" + bytes(4) + bytes(least)}[form]
+        refused = mapper(topic).map(RECORD._replace(value=value))
+        assert refused == Refused("malformed", f"no {form}: more than {least} bytes")
+
+
+def test_a_time_of_a_million_digits_is_refused_without_reckoning():
+    value = {"payload": {"after": BODY["payload"]["after"] | {"ts": "9" * 10_000_000}}}
+    refused = mapper(CONNECT).map(body(value))
+    assert refused == Refused("invalid", "time must be at most 100 characters; got 10000000")
