@@ -12,7 +12,8 @@ def token_for(host: str, environment: Mapping[str, str]) -> str | None:
     """The token that who asks must bear; None: anyone on this machine may ask.
 
     Raises:
-        ValueError: Others can reach the address and there is no token, or it is short.
+        ValueError: Others can reach the address and there is no token, or it is short or cannot
+            stand in a header.
 
     Example:
         >>> token_for("127.0.0.1", {})
@@ -21,13 +22,16 @@ def token_for(host: str, environment: Mapping[str, str]) -> str | None:
         ValueError: HEADWATER_TOKEN must be set where others can ask; got none for host 0.0.0.0
     """
     token = environment.get(TOKEN)
-    if not token:
+    if token is None:
         if is_loopback(host):
             return None
         msg = f"{TOKEN} must be set where others can ask; got none for host {host}"
         raise ValueError(msg)
     if len(token) < _LEAST_TOKEN or not token.isascii():
         msg = f"{TOKEN} must have {_LEAST_TOKEN} ASCII characters or more; got {len(token)}"
+        raise ValueError(msg)
+    if not all("!" <= character <= "~" for character in token):
+        msg = f"{TOKEN} must be without spaces, line ends and control characters; got some"
         raise ValueError(msg)
     return token
 

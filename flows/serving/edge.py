@@ -1,8 +1,11 @@
 """Round every request: its id, who may ask, how large its head is, how long it took."""
 
+import asyncio
 import logging
 import re
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from hmac import compare_digest
 from itertools import count
 from secrets import token_hex
@@ -10,13 +13,16 @@ from secrets import token_hex
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.serving.problems import ProblemError
+from flows.serving.problems import ProblemError, headers_of
 from flows.serving.service import Service
 
 MOST_HEAD_BYTES = 16_384
+LINGER_S = 1.0
+"""A body that nobody reads is taken for so long, that its sender may read why."""
 CLIENT_GONE = 499
 """Not of HTTP, but of nginx: who asked did not wait for the answer."""
 _PROBES = frozenset({"/healthz", "/readyz"})
+_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"content-length")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 _access = logging.getLogger("headwater.access")
@@ -36,7 +42,7 @@ class Edge:
         self, app: ASGIApp, service: Service, paths: frozenset[str], token: str | None
     ) -> None:
         self._app, self._service, self._paths = app, service, paths
-        self._wanted = None if token is None else b"Bearer " + token.encode()
+        self._token = None if token is None else token.encode()
         self._numbers, self._run = count(1), token_hex(4)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,18 +50,27 @@ class Edge:
         started, status = time.perf_counter(), CLIENT_GONE
         headers = dict(scope["headers"])
         own = scope["state"]["request_id"] = self._id(headers.get(b"x-request-id", b""))
+        unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+        async def receiving() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += self._added(own)
+                message["headers"] += self._added(own, last=unread)
+            elif unread:
+                message["more_body"] = True
             await send(message)
 
         refused = self._refusal(scope, headers)
         try:
             if refused is None:
-                await self._app(scope, receive, sending)
+                await self._app(scope, receiving, sending)
             else:
                 await send_problem(refused, own, sending)
         finally:
@@ -63,26 +78,42 @@ class Edge:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._service.metrics.answered(path, status, seconds)
             _access.info("%s %s %d %.2f ms %s", scope["method"], path, status, seconds * 1e3, own)
+            if unread:
+                await _linger(receive)
+                await send({"type": "http.response.body"})
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> ProblemError | None:
+    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ProblemError | None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size + len(scope["raw_path"]) + len(scope["query_string"]) > MOST_HEAD_BYTES:
             msg = f"head must have at most {MOST_HEAD_BYTES} bytes"
-            return ProblemError(431, msg, headers={"connection": "close"})
-        if self._wanted is None or scope["path"] in _PROBES:
-            return None
-        if compare_digest(headers.get(b"authorization", b""), self._wanted):
-            return None
-        msg = "authorization must be `Bearer TOKEN` with the service's token"
-        return ProblemError(401, msg, headers={"www-authenticate": "Bearer"})
+            return ProblemError(431, msg)
+        if len(headers) < len(scope["headers"]):
+            names = [name for name, _ in scope["headers"]]
+            twice = next((name.decode() for name in _ONCE if names.count(name) > 1), None)
+            if twice is not None:
+                return ProblemError(400, f"{twice} must be given once; got more")
+        if scope["path"] not in _PROBES:
+            if not self._may_ask(headers.get(b"authorization", b"")):
+                msg = "authorization must be `Bearer TOKEN` with the service's token"
+                return ProblemError(401, msg, headers={"www-authenticate": "Bearer"})
+            scope["state"]["let_in"]()
+        if scope["path"] not in self._paths:
+            return ProblemError(404, "Not Found: see /docs")
+        return None
 
-    def _added(self, request_id: str) -> list[tuple[bytes, bytes]]:
+    def _may_ask(self, authorization: bytes) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, token = authorization.partition(b" ")
+        return compare_digest(token.lstrip(), self._token) and scheme.lower() == b"bearer"
+
+    def _added(self, request_id: str, *, last: bool) -> list[tuple[bytes, bytes]]:
         added = [
             (b"x-request-id", request_id.encode()),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
         ]
-        if self._service.draining:
+        if last or self._service.draining:
             added.append((b"connection", b"close"))
         return added
 
@@ -95,11 +126,15 @@ class Edge:
 async def send_problem(problem: ProblemError, request_id: str, send: Send) -> None:
     """Send it as `application/problem+json`."""
     body = _encode(problem.told(request_id))
-    headers = {
-        "content-type": "application/problem+json",
-        "content-length": str(len(body)),
-        **(problem.headers or {}),
-    }
+    headers = headers_of(problem, body)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _linger(receive: Receive) -> None:
+    """Take what still comes: closed with bytes unread, a connection loses its answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body", False):
+                pass

@@ -3,9 +3,10 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +15,7 @@ _MOST_SHOWN = 200
 _MOST_SEARCHED_BYTES = 65_536
 _AT = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `([^`]*)`")
+_encode = msgspec.json.Encoder().encode
 _INVALID = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -62,6 +64,29 @@ class ProblemError(Exception):
         return Problem(title, self.status, self.detail, self.field, request_id)
 
 
+def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:
+    """Of the response that it is sent as."""
+    return {
+        "content-type": "application/problem+json",
+        "content-length": str(len(body)),
+        **(problem.headers or {}),
+    }
+
+
+def as_http(problem: ProblemError, request_id: str) -> bytes:
+    r"""The whole response, the last of its connection.
+
+    Example:
+        >>> as_http(ProblemError(400, "no"), "a-1").partition(b"\r\n")[0]
+        b'HTTP/1.1 400 Bad Request'
+    """
+    told = problem.told(request_id)
+    body = _encode(told)
+    headers = headers_of(problem, body) | {"x-request-id": request_id, "connection": "close"}
+    lines = [f"HTTP/1.1 {told.status} {told.title}", *map(": ".join, headers.items())]
+    return "\r\n".join([*lines, "\r\n"]).encode() + body
+
+
 def shown(text: str) -> str:
     """As much of a text as an answer repeats.
 
@@ -76,19 +101,26 @@ def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """What a body holds.
 
     Raises:
-        ProblemError: It is no JSON (400), or not what is wanted (422).
+        ProblemError: It is no JSON (400), or not what is wanted (422): a name given twice, of
+            which other readers would take the first, is neither of the two.
     """
     try:
-        return decoder.decode(body)
+        wanted = decoder.decode(body)
+        _decode_once(body.decode())
+    except _TwiceError as error:
+        field = _path_of(body, lambda value: value is _TWICE)
+        msg = f"names in an object must differ; got one more than once at `{field or '$'}`"
+        raise ProblemError(422, msg, field) from error
     except msgspec.ValidationError as error:
         raise ProblemError(422, str(error), field_of(str(error))) from error
     except _INVALID as error:
-        field = _not_finite(body)
+        field = _path_of(body, _is_not_finite)
         if field is None:
             msg = f"body must be JSON in UTF-8; got {error}"
             raise ProblemError(400, msg) from error
         msg = f"numbers must be finite; got one that is not at `{field}`"
         raise ProblemError(422, msg, field) from error
+    return wanted
 
 
 def field_of(message: str) -> str | None:
@@ -106,20 +138,49 @@ def field_of(message: str) -> str | None:
     return f"${at[1] if at else ''}{f'.{named[1]}' if named else ''}"
 
 
-def _not_finite(body: bytes) -> str | None:
-    """Path of the first NaN or infinity, which JSON lacks but many writers send."""
+class _TwiceError(ValueError):
+    """An object of the body has a name more than once."""
+
+
+_TWICE = object()
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found
+
+
+def _mark_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        found[name] = _TWICE
+    return found
+
+
+_decode_once = json.JSONDecoder(object_pairs_hook=_refuse_twice).decode
+
+
+def _path_of(body: bytes, is_wanted: Callable[[Any], bool]) -> str | None:
+    """Path of the first value that is wanted; None: none, or too much to search."""
     if len(body) > _MOST_SEARCHED_BYTES:
         return None
     try:
-        left = [("$", json.loads(body))]
+        left = [("$", json.loads(body, object_pairs_hook=_mark_twice))]
     except (ValueError, RecursionError):
         return None
     while left:
         path, value = left.pop()
+        if is_wanted(value):
+            return path
         if isinstance(value, dict):
             left += ((f"{path}.{name}", one) for name, one in reversed(value.items()))
         elif isinstance(value, list):
             left += ((f"{path}[{i}]", value[i]) for i in reversed(range(len(value))))
-        elif isinstance(value, float) and not math.isfinite(value):
-            return path
     return None
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,6 +1,7 @@
 """The endpoints: bodies in, answers out, never more in work than the limits allow."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ T = TypeVar("T")
 MOST_REASONS = 100
 _READY = Duration.parse("1m")
 _SOON = {"retry-after": "1"}
-_LAST = {"connection": "close"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -111,6 +111,9 @@ class Service:
         return _encode([self._scored(answer, 0) for answer in answers])
 
     def _scored(self, answer: Answer, most_reasons: int) -> Scored:
+        if not math.isfinite(sum(_probabilities(answer))):
+            msg = f"probabilities must be finite; got {_probabilities(answer)}"
+            raise ProblemError(503, msg, headers=_SOON)
         self.metrics.scored.inc()
         self.metrics.unseen(answer.unseen)
         return scored(answer, most_reasons)
@@ -165,9 +168,7 @@ class Service:
             raise ProblemError(503, msg, headers=_SOON) from error
 
     async def _body(self, request: Request) -> bytes:
-        kind = request.headers.get("content-type", "")
-        if kind.partition(";")[0].strip().lower() != "application/json":
-            raise ProblemError(415, f"content-type must be application/json; got {kind!r}")
+        _check_kind(request.headers)
         length = request.headers.get("content-length", "0")
         if len(length) > 18 or int(length) > self.settings.body:
             raise self._too_large(int(length[:18]))
@@ -180,12 +181,24 @@ class Service:
                         raise self._too_large(len(body))
         except TimeoutError as error:
             msg = f"body must arrive within {self.settings.timeout}; got {len(body)} bytes"
-            raise ProblemError(408, msg, headers=_LAST) from error
+            raise ProblemError(408, msg) from error
         return bytes(body)
 
     def _too_large(self, got: int) -> ProblemError:
         msg = f"body must have at most {self.settings.body} bytes; got {got} or more"
-        return ProblemError(413, msg, headers=_LAST)
+        return ProblemError(413, msg)
+
+
+def _check_kind(headers: Mapping[str, str]) -> None:
+    kind = headers.get("content-type", "")
+    media, _, parameters = kind.lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").partition("charset=")[2]
+    if media.strip() != "application/json" or charset.partition(";")[0] not in {"", "utf-8"}:
+        raise ProblemError(415, f"content-type must be application/json in UTF-8; got {kind!r}")
+    coding = headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        msg = f"content-encoding must be identity; got {coding!r}"
+        raise ProblemError(415, msg, headers={"accept-encoding": "identity"})
 
 
 def _reasons(query: Mapping[str, Any]) -> int:
@@ -194,6 +207,11 @@ def _reasons(query: Mapping[str, Any]) -> int:
         msg = f"reasons must be a whole number up to {MOST_REASONS}; got {text!r} in the query"
         raise ProblemError(422, msg)
     return int(text)
+
+
+def _probabilities(answer: Answer) -> list[float]:
+    parts = answer.probability, answer.online, answer.offline, answer.residual
+    return [one for one in parts if one is not None]
 
 
 def _json(body: bytes, status: int = 200) -> Response:

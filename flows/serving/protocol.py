@@ -1,0 +1,173 @@
+"""HTTP/1.1 on one connection: each stage has a deadline, and all that has no length a bound."""
+
+import asyncio
+from enum import Enum, auto
+from secrets import token_hex
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from flows.serving.connections import Connections
+from flows.serving.edge import LINGER_S, MOST_HEAD_BYTES
+from flows.serving.problems import ProblemError, as_http
+
+MOST_HEADERS = 100
+_MOST_WAITING = 8
+"""Requests that may be sent before the one before them is answered."""
+_GRACE_S = LINGER_S + 1
+"""The app's own limits come first: they give an answer."""
+
+
+class Stage(Enum):
+    """What a connection waits for."""
+
+    HEAD = auto()
+    BODY = auto()
+    ANSWER = auto()
+    REST = auto()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which alone would wait for ever, and take any number of requests in advance.
+
+    Bytes are parsed in slices, so that what is counted between two of them is exact enough. Bytes
+    that are of no body are those of a head, but also of trailers and of chunks' extensions.
+
+    Args:
+        connections: All of the server.
+        timeout_s: For each stage.
+        arguments: For uvicorn's own.
+    """
+
+    def __init__(
+        self, connections: Connections, timeout_s: float, *arguments: Any, **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._connections, self._timeout_s = connections, timeout_s
+        self._of_no_body, self._deaf = 0, False
+        self._refusal: ProblemError | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._enter(Stage.HEAD)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it."""
+        super().connection_made(transport)
+        self._connections.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all that wait for it."""
+        self._connections.forget(self)
+        self._disconnect()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse it, as far as the bounds allow."""
+        if self._stage is Stage.REST:
+            self._enter(Stage.HEAD)
+        for start in range(0, len(data), MOST_HEAD_BYTES):
+            if self._deaf:
+                return
+            part = data[start : start + MOST_HEAD_BYTES]
+            super().data_received(part)
+            self._of_no_body += len(part)
+            if self._of_no_body > 2 * MOST_HEAD_BYTES:
+                self._refusal = _too_large(f"at most {MOST_HEAD_BYTES} bytes")
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A head begins, be it in the segment that ended the request before."""
+        if len(self.pipeline) >= _MOST_WAITING:
+            msg = f"requests must wait for the answers before; got {_MOST_WAITING} waiting"
+            raise ValueError(msg)
+        self._of_no_body = 0
+        self._enter(Stage.HEAD)
+        super().on_message_begin()
+        self.scope["state"]["let_in"] = self._let_in
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep it, unless it is a trailer, which must not be taken for a header."""
+        if self._stage is not Stage.HEAD:
+            return
+        if len(self.headers) >= MOST_HEADERS:
+            self._refusal = _too_large(f"at most {MOST_HEADERS} headers")
+            raise self._refusal
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request on."""
+        super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
+        self._enter(Stage.BODY)
+
+    def on_body(self, body: bytes) -> None:
+        """Hand it on."""
+        self._of_no_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Wait for the answer."""
+        self._enter(Stage.ANSWER)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or rest."""
+        if self.pipeline:
+            self._answering = self.pipeline[-1][0]
+        super().on_response_complete()
+        if self._stage is Stage.ANSWER:
+            self._enter(Stage.REST if self.cycle.response_complete else Stage.ANSWER)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP: after what was asked before it, and as the last."""
+        del msg
+        self._deaf = True
+        newest = self.cycle
+        answered = newest is None or newest.response_complete
+        if not answered and not newest.more_body:
+            newest.keep_alive = False
+            return
+        if answered or (newest is self._answering and not newest.response_started):
+            refusal = self._refusal or ProblemError(400, "request must be HTTP/1.1")
+            self.transport.write(as_http(refusal, token_hex(8)))
+        self._disconnect()
+        self.transport.close()
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether its stage has lasted too long; at rest uvicorn's keep-alive says so."""
+        return now >= self._deadline and not self.is_resting()
+
+    def is_resting(self) -> bool:
+        """Whether it waits for a next request, with nothing to be sent."""
+        transport = self.transport
+        resting = self._stage is Stage.REST and not transport.is_closing()
+        return resting and transport.get_write_buffer_size() == 0
+
+    def cut(self) -> None:
+        """Close it at once; what is still to be sent is not."""
+        self.transport.abort()
+
+    def _let_in(self) -> None:
+        if not self.transport.is_closing():
+            self._connections.let_in(self)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Stay with HTTP/1.1, for this one answer: what follows may be of another protocol."""
+        self._deaf = True
+        self.cycle.keep_alive = False
+
+    def _disconnect(self) -> None:
+        # uvicorn tells only the newest, and one that is not told writes to what is closed.
+        cycle = self._answering
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        grace_s = _GRACE_S if stage in {Stage.BODY, Stage.ANSWER} else 0.0
+        self._deadline = self.loop.time() + self._timeout_s + grace_s
+
+
+def _too_large(rule: str) -> ProblemError:
+    return ProblemError(431, f"head must have {rule}", headers={"connection": "close"})
