@@ -21,8 +21,10 @@ LINGER_S = 1.0
 """A body that nobody reads is taken for so long, that its sender may read why."""
 CLIENT_GONE = 499
 """Not of HTTP, but of nginx: who asked did not wait for the answer."""
+_UNKNOWN = 401
+"""The last answer of its connection too: who has no token has to begin anew for each."""
 _PROBES = frozenset({"/healthz", "/readyz"})
-_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"content-length")
+_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"transfer-encoding")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 _access = logging.getLogger("headwater.access")
@@ -50,7 +52,7 @@ class Edge:
         started, status = time.perf_counter(), CLIENT_GONE
         headers = dict(scope["headers"])
         own = scope["state"]["request_id"] = self._id(headers.get(b"x-request-id", b""))
-        unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        unread = _has_body(headers)
 
         async def receiving() -> Message:
             nonlocal unread
@@ -62,7 +64,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += self._added(own, last=unread)
+                message["headers"] += self._added(own, last=unread or status == _UNKNOWN)
             elif unread:
                 message["more_body"] = True
             await send(message)
@@ -92,10 +94,16 @@ class Edge:
             twice = next((name.decode() for name in _ONCE if names.count(name) > 1), None)
             if twice is not None:
                 return ProblemError(400, f"{twice} must be given once; got more")
+        if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            return ProblemError(400, "transfer-encoding must be chunked; got another")
+        if b"upgrade" in headers and _has_body(headers):
+            return ProblemError(
+                400, "request with a body must not ask for an upgrade: use HTTP/1.1"
+            )
         if scope["path"] not in _PROBES:
             if not self._may_ask(headers.get(b"authorization", b"")):
                 msg = "authorization must be `Bearer TOKEN` with the service's token"
-                return ProblemError(401, msg, headers={"www-authenticate": "Bearer"})
+                return ProblemError(_UNKNOWN, msg, headers={"www-authenticate": "Bearer"})
             scope["state"]["let_in"]()
         if scope["path"] not in self._paths:
             return ProblemError(404, "Not Found: see /docs")
@@ -121,6 +129,10 @@ class Edge:
         if _GIVEN_ID.fullmatch(given):
             return given.decode()
         return f"{self._run}-{next(self._numbers)}"
+
+
+def _has_body(headers: Mapping[bytes, bytes]) -> bool:
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
 async def send_problem(problem: ProblemError, request_id: str, send: Send) -> None:

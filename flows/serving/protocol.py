@@ -12,7 +12,7 @@ from flows.serving.edge import LINGER_S, MOST_HEAD_BYTES
 from flows.serving.problems import ProblemError, as_http
 
 MOST_HEADERS = 100
-_MOST_WAITING = 8
+_MOST_WAITING = 2
 """Requests that may be sent before the one before them is answered."""
 _GRACE_S = LINGER_S + 1
 """The app's own limits come first: they give an answer."""
@@ -122,13 +122,15 @@ class Protocol(HttpToolsProtocol):
         """Answer what is no HTTP: after what was asked before it, and as the last."""
         del msg
         self._deaf = True
-        newest = self.cycle
-        answered = newest is None or newest.response_complete
-        if not answered and not newest.more_body:
+        newest: RequestResponseCycle | None = self.cycle
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()
+            newest = self.pipeline[0][0] if self.pipeline else self._answering
+        if newest is not None and not (newest.response_complete or newest.more_body):
             newest.keep_alive = False
             return
-        if answered or (newest is self._answering and not newest.response_started):
-            refusal = self._refusal or ProblemError(400, "request must be HTTP/1.1")
+        if newest is None or newest.response_complete or not newest.response_started:
+            refusal = self._refusal or ProblemError(400, "request must be well-formed HTTP/1.1")
             self.transport.write(as_http(refusal, token_hex(8)))
         self._disconnect()
         self.transport.close()

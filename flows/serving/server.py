@@ -1,6 +1,7 @@
 """uvicorn with an end that fails nobody, and with few connections that all end."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -35,7 +36,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Edge, service: Service, started: Callable[[], object]) -> None:
         self._timeout_s = service.settings.timeout / 1e6
-        self._connections = Connections(min(MOST, _descriptors() // 2))
+        self._connections = Connections(min(MOST, _free_descriptors() // 2))
         super().__init__(
             uvicorn.Config(
                 app,
@@ -89,6 +90,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _descriptors() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+def _free_descriptors() -> int:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(sys.stderr.fileno())
+    os.close(lowest)
+    return (2**20 if most == resource.RLIM_INFINITY else most) - lowest

@@ -1,10 +1,13 @@
 """`headwater serve`: what it answers, what it refuses, and that bad input is never its failure."""
 
+import gzip
 import json
+import re
 import shutil
 import socket
 from contextlib import suppress
 
+import msgspec
 import pytest
 import requests
 import schemathesis.openapi
@@ -16,7 +19,7 @@ from flows.__main__ import main
 from flows.home import Home
 from flows.scorer import Scorer
 from flows.serving.address import token_for
-from flows.serving.problems import ProblemError, shown
+from flows.serving.problems import ProblemError, decoded, shown
 from state.log import EVENTS, Entry
 from tests.serving import SETTINGS, TOKEN, Serving, make_home, quotes
 
@@ -237,6 +240,167 @@ def test_a_body_of_unknown_length_is_cut_off_at_the_limit(strict):
     assert many.status_code == 413
 
 
+def test_the_scheme_of_the_token_may_be_written_in_any_case(strict):
+    for scheme in ("bearer", "BEARER", "Bearer ", "bEaReR"):
+        assert strict.get("/model", {"authorization": f"{scheme} {TOKEN}"})[0].status == 200
+    for wrong in (f"basic {TOKEN}", f"bearer{TOKEN}", f"bearer {TOKEN} x", f"Bearer\t{TOKEN}"):
+        response, content = strict.get("/model", {"authorization": wrong})
+        assert problem(response, content)["status"] == 401
+        assert response.headers["connection"] == "close"
+
+
+def raw(serving, request):
+    """Statuses of all answers to some bytes on one connection, and the last one's content."""
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as connection:
+        connection.sendall(request)
+        answers = b""
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                answers += part
+    statuses = re.findall(rb"HTTP/1\.1 (\d+) ", answers)
+    return list(map(int, statuses)), answers.rpartition(b"\r\n\r\n")[2]
+
+
+POST = b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+LAST = b"connection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        POST + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
+        POST + b"content-length: 2\r\ncontent-length: 2\r\n\r\n",
+        POST + b"content-length: 2, 2\r\n\r\n",
+        POST + b"content-length: +2\r\n\r\n",
+        POST + b"content-length: 99999999999999999999999\r\n\r\n",
+        POST + b"transfer-encoding: xchunked\r\n\r\n",
+        POST + b"transfer-encoding: gzip, chunked\r\n\r\n2\r\n",
+        POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        POST + b"transfer-encoding : chunked\r\n\r\n2\r\n",
+        POST + LAST + b"host: y\r\ncontent-length: 2\r\n\r\n",
+        POST + LAST + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n",
+        POST + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n",
+        b"GET /readyz HTTP/1.1\nhost: x\n\n",
+        b"GET /readyz HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n",
+        b"GET /readyz HTTP/1.1\r\nhost: x\r\nx: a\0b\r\n\r\n",
+        b"GET readyz HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET http://elsewhere.test HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /\xc3\xa9 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"FORGED /readyz HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"CONNECT elsewhere.test:80 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_two_readers_could_take_for_two_requests_is_refused_and_the_last(service, head):
+    statuses, content = raw(service, head + b"{}")
+    assert statuses == [400]
+    assert json.loads(content)["status"] == 400
+
+
+def test_a_field_after_the_body_is_no_header(service, asked):
+    body = json.dumps(asked[0]).encode()
+    head = b"POST /score HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
+    whole = head + b"\r\n%x\r\n%s\r\n0\r\ncontent-type: application/json\r\n\r\n" % (
+        len(body),
+        body,
+    )
+    assert raw(service, whole)[0] == [415]
+
+
+def test_some_requests_may_be_sent_in_advance_and_the_rest_is_for_another_connection(service):
+    ready = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"
+    assert raw(service, ready * 2 + ready.replace(b"host", LAST + b"host"))[0] == [200] * 3
+    assert raw(service, ready * 5_000)[0] == [200] * 3
+
+
+def test_what_was_asked_before_a_broken_request_is_answered(service, asked):
+    body = json.dumps(asked[0]).encode()
+    whole = POST + b"content-length: %d\r\n\r\n%s" % (len(body), body)
+    assert raw(service, whole + b"\0")[0] == [200]
+    assert raw(service, whole + POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n")[0] == [200]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/%72eadyz", 200),
+        ("http://elsewhere.test/readyz", 200),
+        ("/readyz%0a", 404),
+        ("/readyz%00", 404),
+        ("/model%0d%0aforged", 404),
+        ("/%zz", 404),
+        ("/%ff%fe", 404),
+        ("/x/../readyz", 404),
+        ("//readyz", 404),
+        ("/readyz/", 404),
+    ],
+)
+def test_only_a_path_that_is_spelled_out_is_one(service, path, status):
+    request = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    assert raw(service, request.encode())[0] == [status]
+
+
+def test_a_name_twice_in_an_object_is_refused_however_it_is_written(service, asked):
+    good = json.dumps(asked[0])
+    for again in ('"spread": 1', '"spread":"x"', '"\\u0073pread" : 1'):
+        twice = f"{good[:-1]}, {again}}}"
+        told = problem(*service.ask("POST", "/score", twice))
+        assert (told["status"], told["field"]) == (422, "$.spread")
+        told = problem(*service.ask("POST", "/score/batch", f"[{good}, {twice}]"))
+        assert (told["status"], told["field"]) == (422, "$[1].spread")
+    colons = json.dumps(asked[0] | {"id": '"spread": 1, "spread": 2'})
+    assert service.ask("POST", "/score", colons)[0].status == 200
+
+
+def test_a_name_twice_in_a_nested_object_is_found_too():
+    body = b'{"a": [1, {"b": {"c": 1, "d": 2, "c": 3}}]}'
+    with pytest.raises(ProblemError) as caught:
+        decoded(body, msgspec.json.Decoder(dict))
+    assert (caught.value.status, caught.value.field) == (422, "$.a[1].b.c")
+    long = b'{"a": "%s", "a": 1}' % (b"x" * 100_000)
+    with pytest.raises(ProblemError, match="more than once") as caught:
+        decoded(long, msgspec.json.Decoder(dict))
+    assert (caught.value.status, caught.value.field) == (422, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"content-encoding": "gzip"}, gzip.compress(b"{}")),
+        ({"content-encoding": "br"}, b"{}"),
+        ({"content-type": "application/json; charset=latin-1"}, b"{}"),
+        ({"content-type": 'application/json; x=y; charset="UTF-16"'}, b"{}"),
+        ({"content-type": "application/jsonx"}, b"{}"),
+    ],
+)
+def test_only_plain_json_in_utf8_is_read(service, headers, body):
+    assert problem(*service.ask("POST", "/score", body, headers))["status"] == 415
+    for kind in ("Application/JSON", 'application/json; charset="UTF-8"', "application/json;x=y"):
+        response, _ = service.ask("POST", "/score", b"{}", {"content-type": kind})
+        assert response.status == 422
+
+
+def test_neither_log_nor_metrics_hold_what_strangers_make_up(home):
+    with Serving(home, "--access-log") as serving:
+        for path in ("/model%0d%0a2026-01-01 00:00:00 forged", "/a%1b[2J", "/b", "/c"):
+            request = f"GET {path.replace(' ', '%20')} HTTP/1.1\r\nx-request-id: forged 200\r\n"
+            raw(serving, f"{request}{LAST.decode()}\r\n".encode())
+        for method in ("PROPFIND", "TRACE", "M-SEARCH"):
+            raw(serving, f"{method} /d HTTP/1.1\r\n{LAST.decode()}\r\n".encode())
+        metrics = serving.get("/metrics")[1].decode()
+        assert set(re.findall(r'headwater_http_seconds_count\{path="([^"]*)"', metrics)) == {
+            "other"
+        }
+        serving.end()
+        _, said = serving.ended()
+    *lines, last = said.splitlines()
+    assert last == "Stopped."
+    assert len(lines) == 8
+    line = re.compile(r"\S+ \S+ [A-Z-]+ (other|/metrics) \d+ \d+\.\d\d ms [0-9a-f]{8}-\d+")
+    assert [one for one in lines if not line.fullmatch(one)] == []
+
+
 def half(serving, body):
     """A connection with a request that is not whole yet, known to be in work."""
     connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
@@ -324,7 +488,15 @@ def test_a_home_without_a_log_is_one_line(here, capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err.startswith("headwater: home must hold a log")
 
 
-@pytest.mark.parametrize("token", ["short", "ü" * 20])
+@pytest.mark.parametrize(
+    "token", ["a token with blanks in it", "a-token-of-some-length\n", "\t" * 20]
+)
+def test_a_token_that_no_header_can_hold_is_refused(token):
+    with pytest.raises(ValueError, match="must be without spaces"):
+        token_for("127.0.0.1", {"HEADWATER_TOKEN": token})
+
+
+@pytest.mark.parametrize("token", ["", "short", "ü" * 20])
 def test_a_token_that_can_be_guessed_is_refused(token):
     with pytest.raises(ValueError, match="16 ASCII characters or more"):
         token_for("127.0.0.1", {"HEADWATER_TOKEN": token})

@@ -73,6 +73,20 @@ def test_a_batch_is_refused_by_the_row_and_field_that_is_wrong(world, serve):
     assert caught.value.detail.endswith("in row 2")
 
 
+@pytest.mark.parametrize("part", ["probability", "online", "offline", "residual"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_answer_holds_what_is_not_finite(world, serve, part, value):
+    world.go(0)
+    with world.scorer(partitions=[0]) as scorer:
+        service = serve(scorer)
+        answer = msgspec.structs.replace(scorer.score(ask(zone_of(0))), **{part: value})
+        with pytest.raises(ProblemError) as caught:
+            service._scored(answer, 0)
+    assert caught.value.status == 503
+    assert caught.value.detail.startswith("probabilities must be finite; got [")
+    assert b"headwater_http_scored_total 0.0" in service.metrics.text()
+
+
 def test_which_models_answer_is_told_while_the_log_is_away(world, serve):
     world.go(0)
     with world.scorer() as scorer:
