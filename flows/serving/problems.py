@@ -106,7 +106,7 @@ def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """
     try:
         wanted = decoder.decode(body)
-        _decode_once(body.decode())
+        _check_names(body)
     except _TwiceError as error:
         field = _path_of(body, lambda value: value is _TWICE)
         msg = f"names in an object must differ; got one more than once at `{field or '$'}`"
@@ -161,6 +161,16 @@ def _mark_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode_once = json.JSONDecoder(object_pairs_hook=_refuse_twice).decode
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]]).decode
+
+
+def _check_names(body: bytes) -> None:
+    """Refuse an object, or objects in an array, where a name is given twice at any depth."""
+    found = _decode_names(body)
+    names = len(found) if isinstance(found, dict) else sum(map(len, found))
+    # Each name has a colon. So many and no more: none twice, no nested one, none within a text.
+    if body.count(b":") > names:
+        _decode_once(body.decode())
 
 
 def _path_of(body: bytes, is_wanted: Callable[[Any], bool]) -> str | None:
