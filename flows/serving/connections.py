@@ -28,9 +28,9 @@ class Connections:
     """Makes room for each new connection, and cuts those that are overdue.
 
     A connection is a stranger until a request of its own was let in. Strangers take what room
-    there is, but make way for the next one, the oldest first; they keep a quarter for themselves,
-    so that a probe always gets in. Where there are fewer of them, the one makes way that has been
-    idle for longest.
+    there is, but make way for the next one, the oldest first. A quarter of the room is theirs, so
+    that a probe always gets in: up to there a known one makes way, the one longest unheard of,
+    one at rest if there is any.
 
     Args:
         most: How many may be open.
@@ -74,10 +74,10 @@ class Connections:
         self._last = last
 
     def _spare(self) -> Connection:
-        stranger = next(iter(self._strangers))
         if len(self._strangers) > self._most // 4:
-            return stranger
-        return next((one for one in self._known if one.is_resting()), stranger)
+            return next(iter(self._strangers))
+        resting = (one for one in self._known if one.is_resting())
+        return next(resting, next(iter(self._known)))
 
     def _cut(self, connection: Connection) -> None:
         self.forget(connection)

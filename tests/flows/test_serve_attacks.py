@@ -200,6 +200,19 @@ def test_one_with_the_token_is_not_displaced_by_those_without(service, asked):
         assert one.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_where_nobody_needs_a_token_they_do_not_stop_probes_either(home):
+    with Serving(home) as serving, contextlib.ExitStack() as stack:
+        for first in (
+            READY + b"GET /m",
+            b"GET /model HTTP/1.1\r\n\r\nGET /m",
+            KINDS["never reads"][0],
+        ):
+            for _ in range(MANY):
+                connected(stack, serving.port, first)
+            status, seconds = probed(serving)
+            assert (status, seconds < PROMPT_S) == (200, True)
+
+
 def test_an_answer_before_the_body_is_read_whole_and_is_the_last(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=KEPT_S) as one:
         one.sendall(b"POST /score HTTP/1.1\r\n" + JSON + b"Content-Length: 9000000\r\n\r\n")

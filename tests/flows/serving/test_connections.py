@@ -37,23 +37,33 @@ def test_the_oldest_stranger_makes_way():
     assert len(connections) == 4
 
 
-def test_strangers_never_displace_one_that_is_known_and_in_work():
-    connections = Connections(4)
-    known = admitted(connections, 4)
+def test_three_quarters_are_never_taken_from_known_ones():
+    connections = Connections(8)
+    known = admitted(connections, 6)
     for one in known:
         connections.let_in(one)
-    strangers = admitted(connections, 3)
+    strangers = admitted(connections, 5)
     assert all(one.open for one in known)
-    assert [one.open for one in strangers] == [False, False, False]
+    assert [one.open for one in strangers] == [False, False, False, True, True]
 
 
-def test_a_stranger_gets_in_where_known_ones_rest_the_one_unheard_of_for_longest_making_way():
+def test_a_stranger_gets_in_even_where_no_known_one_rests():
     connections = Connections(8)
-    known = admitted(connections, 8, resting=True)
+    known = admitted(connections, 8)
     for one in [*known, known[0]]:
         connections.let_in(one)
     strangers = admitted(connections, 2)
     assert [one.open for one in known] == [True, False, False, *[True] * 5]
+    assert all(one.open for one in strangers)
+
+
+def test_a_stranger_gets_in_where_known_ones_rest_the_one_unheard_of_for_longest_making_way():
+    connections = Connections(8)
+    known = [*admitted(connections, 4), *admitted(connections, 4, resting=True)]
+    for one in [*known, known[4]]:
+        connections.let_in(one)
+    strangers = admitted(connections, 2)
+    assert [one.open for one in known] == [*[True] * 5, False, False, True]
     assert all(one.open for one in strangers)
     (third,) = admitted(connections, 1)
     assert (strangers[0].open, third.open) == (False, True)  # a quarter is theirs, no more
