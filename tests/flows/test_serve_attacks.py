@@ -17,7 +17,7 @@ MANY = 1_000
 TIMEOUT_S, KEPT_S = 2, 20
 """`serve.timeout` here, and within what a connection must be gone: CI is slow."""
 PROMPT_S = 5
-AUTHORIZATION = {"authorization": f"bearer {TOKEN}"}
+AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
 JSON = b"Host: x\r\nContent-Type: application/json\r\n"
 CHUNKED = b"POST /score HTTP/1.1\r\n" + JSON + b"Transfer-Encoding: chunked\r\n\r\n"
 READY = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
