@@ -16,7 +16,7 @@ from tests.serving import SETTINGS, TOKEN, Serving, make_home, quotes
 MANY = 1_000
 TIMEOUT_S, KEPT_S = 2, 20
 """`serve.timeout` here, and within what a connection must be gone: CI is slow."""
-PROMPT_S = 5
+PROMPT_S = 10
 AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
 JSON = b"Host: x\r\nContent-Type: application/json\r\n"
 CHUNKED = b"POST /score HTTP/1.1\r\n" + JSON + b"Transfer-Encoding: chunked\r\n\r\n"
