@@ -6,11 +6,12 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,6 +30,7 @@ from state.log import (
 )
 
 _FORMAT = 1
+_TOPIC_FILE = "topic.json"
 _BUSY_S = 60.0
 # A step of a trim must end long before a writer that waits for it gives up.
 _TRIM_RECORDS = 50_000
@@ -42,8 +44,24 @@ CREATE TABLE records (
     offset INTEGER PRIMARY KEY, append_time INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL
 );
 """
+# SQLite keeps whatever type somebody has put there by hand.
+_RECORD = "offset, CAST(append_time AS INTEGER), CAST(key AS BLOB), CAST(value AS BLOB)"
 # Record._make is a Python call per record; this makes the same in C.
 _record = partial(tuple.__new__, Record)
+
+
+class _Database(NamedTuple):
+    """A connection to the file of a partition.
+
+    Attributes:
+        connection: Open.
+        marks: What `_marks` said of the file when it was opened.
+        guarded: Whether SQLite itself keeps writers and this reader apart.
+    """
+
+    connection: sqlite3.Connection
+    marks: tuple[object, ...]
+    guarded: bool
 
 
 class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +80,9 @@ class SqliteLog:
     to `events` at once, each append staying whole. What must have a single writer numbers its
     entries, and a second writer then meets a `SequenceConflictError`.
 
-    Every thread opens its own connections; they stay open until `close`.
+    Every thread opens its own connections; they stay open until `close`. Who may not write to the
+    directory can read, beside a writer and also what one that was killed has left; a file that is
+    moved, removed or replaced while it is in use is an error, and not a file that nobody sees.
 
     Args:
         root: The directory.
@@ -85,7 +105,7 @@ class SqliteLog:
         self._synchronous = "FULL" if durable else "NORMAL"
         # By the system's thread and not `threading.local`: in a thread that bytewax made, each call
         # into Python begins with new thread locals, and would open its files once more.
-        self._databases: dict[tuple[int, str, int], sqlite3.Connection] = {}
+        self._databases: dict[tuple[int, str, int], _Database] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """See `Log.create`."""
@@ -104,7 +124,7 @@ class SqliteLog:
 
     def partitions(self, topic: str) -> int:
         """See `Log.partitions`."""
-        path = self._folder(topic) / "topic.json"
+        path = self._folder(topic) / _TOPIC_FILE
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -156,6 +176,11 @@ class SqliteLog:
             records = _select(database, offset, max_records, max_bytes)
             if not records or records[0].offset != offset:
                 check_offset(topic, partition, offset, _first(database), _tail(database)[0])
+        # Who goes on by the number of records would else read some twice.
+        held = range(offset, offset + len(records))
+        if [record[0] for record in records] != list(held):
+            lost = next(n for n, record in zip(held, records, strict=True) if record[0] != n)
+            raise self._lacking(topic, partition, lost)
         return records
 
     def start(self, topic: str, partition: int) -> int:
@@ -190,7 +215,7 @@ class SqliteLog:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             held = range(_first(database), _tail(database)[0])
             records = database.execute("SELECT count(*) FROM records").fetchone()[0]
-        place = self._folder(topic) / f"{partition}.db"
+        place = self._path(topic, partition)
         if found != "ok":
             message = f"log file must be whole; got '{found}' in {place}"
             raise LogError(message)
@@ -199,13 +224,51 @@ class SqliteLog:
             raise LogError(message)
         return held
 
+    def remake(self, topic: str, partitions: int) -> list[int]:
+        """Make the files that a topic has lost anew, empty; those that are there stay.
+
+        It is for topics whose records can be made again.
+
+        Args:
+            topic: Its folder is there.
+            partitions: As it was made.
+
+        Returns:
+            The partitions whose file was lost.
+        """
+        folder = self._folder(topic)
+        lost = [p for p in range(partitions) if _is_lost(self._path(topic, p))]
+        with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
+            for partition in lost:
+                path = self._path(topic, partition)
+                made = Path(aside) / path.name
+                _make_file(made)
+                for left in ("", "-wal", "-shm"):  # of the file that was there
+                    path.with_name(path.name + left).unlink(missing_ok=True)
+                with suppress(FileExistsError):  # another process was faster
+                    path.hardlink_to(made)
+            if not (folder / _TOPIC_FILE).exists():
+                _describe(Path(aside), partitions)
+                (Path(aside) / _TOPIC_FILE).rename(folder / _TOPIC_FILE)
+        _sync(folder)
+        return lost
+
     def close(self) -> None:
         """See `Log.close`; the log must not be used afterwards."""
         while self._databases:
-            self._databases.popitem()[1].close()
+            self._databases.popitem()[1].connection.close()
 
     def _folder(self, topic: str) -> Path:
         return self._root / topic
+
+    def _path(self, topic: str, partition: int) -> Path:
+        return self._folder(topic) / f"{partition}.db"
+
+    def _lacking(self, topic: str, partition: int, offset: int) -> LogError:
+        return LogError(
+            f"log must have every offset; got none of {offset} in {topic}/{partition}: a record "
+            f"was lost from {self._path(topic, partition)}"
+        )
 
     def _make(self, topic: str, partitions: int) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -214,40 +277,92 @@ class SqliteLog:
             folder = Path(aside) / topic
             folder.mkdir()
             for partition in range(partitions):
-                path = folder / f"{partition}.db"
-                with _named(path), closing(sqlite3.connect(path)) as database:
-                    database.executescript(_SCHEMA)
-            made = msgspec.json.encode(_Topic(_FORMAT, partitions))
-            (folder / "topic.json").write_bytes(made)
-            _sync(folder / "topic.json")
+                _make_file(folder / f"{partition}.db")
+            _describe(folder, partitions)
             _sync(folder)
             _rename(folder, self._folder(topic))
             _sync(self._root)
 
     @contextmanager
     def _database(self, topic: str, partition: int) -> Iterator[sqlite3.Connection]:
-        path = self._folder(topic) / f"{partition}.db"
+        path = self._path(topic, partition)
         with _named(path):
             place = threading.get_ident(), topic, partition
             database = self._databases.get(place)
+            if database is not None and not database.guarded and database.marks != _marks(path):
+                self._databases.pop(place).connection.close()  # a writer has come meanwhile
+                database = None
             if database is None:
                 database = self._databases[place] = self._open(topic, partition, path)
-            yield database
+            _check_in_place(database, path)
+            yield database.connection
+            _check_in_place(database, path)
 
-    def _open(self, topic: str, partition: int, path: Path) -> sqlite3.Connection:
+    def _open(self, topic: str, partition: int, path: Path) -> _Database:
         partitions = self.partitions(topic)
         if not 0 <= partition < partitions:
             message = f"partition must be in 0 to {partitions - 1}; got {partition} in {topic!r}"
             raise UnknownTopicError(message)
-        database = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=_BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,  # one thread uses it, another may close it
-        )
-        database.execute(f"PRAGMA synchronous = {self._synchronous}")
-        return database
+        address = path.absolute().as_uri()
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            connection, guarded = _connect(f"{address}?mode=rw"), True
+        else:
+            connection, guarded = _connect_to_read(address, path)
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        return _Database(connection, _marks(path, guarded=guarded), guarded)
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address,
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,  # one thread uses it, another may close it
+    )
+
+
+def _connect_to_read(address: str, path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection of one who may not write beside the file, and whether it is guarded.
+
+    SQLite keeps readers and a writer apart by the file `-shm`, which a writer makes. Where there is
+    none nobody writes: what was left in `-wal` is read through an index in memory, and without that
+    the file is all there is.
+    """
+    wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if wal.exists() and shm.exists():
+        return _connect(f"{address}?mode=ro"), True
+    if wal.exists() and wal.stat().st_size:
+        connection = _connect(f"{address}?mode=ro&vfs=unix-none")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return connection, False
+    return _connect(f"{address}?mode=ro&immutable=1"), False
+
+
+def _marks(path: Path, *, guarded: bool = False) -> tuple[object, ...]:
+    """By what a file is known; of one that no lock guards also by what a writer changes."""
+    at = path.stat()
+    if guarded:
+        return at.st_dev, at.st_ino
+    beside = (path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-shm"))
+    return at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, *beside
+
+
+def _check_in_place(database: _Database, path: Path) -> None:
+    """Refuse a file that is not the one that was opened, for nobody else would see it.
+
+    Raises:
+        LogError: It was moved, removed or replaced; or written to while it was read unguarded.
+    """
+    try:
+        found = _marks(path, guarded=database.guarded)
+    except OSError as error:
+        message = f"log file must stay where it is while it is in use; got '{error}'"
+        raise LogError(message) from error
+    if found != database.marks:
+        what = "another file there" if database.guarded else "a writer that has just come: again"
+        message = f"log file must stay as it is while it is in use; got {what} in {path}"
+        raise LogError(message)
 
 
 @contextmanager
@@ -255,8 +370,41 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        message = f"log file must be readable and writable; got '{error}' in {path}"
+        message = f"log file must be readable and writable; got '{error}' in {path}{_trouble(path)}"
         raise LogError(message) from error
+
+
+def _trouble(path: Path) -> str:
+    """What the system says of a file that SQLite cannot use; empty if nothing."""
+    if path.is_dir():
+        return ": it is a folder"
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        if not path.stat().st_size:
+            return ": it is empty"
+        for suffix in ("", "-wal", "-shm"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                os.close(os.open(beside, os.O_RDWR))
+    except OSError as error:
+        return f": {error.strerror} ({Path(error.filename).name})"
+    return ""
+
+
+def _is_lost(path: Path) -> bool:
+    """Whether a file is missing or has nothing in it, as after a copy that failed."""
+    return not path.exists() or (path.is_file() and not path.stat().st_size)
+
+
+def _make_file(path: Path) -> None:
+    with _named(path), closing(sqlite3.connect(path)) as database:
+        database.executescript(_SCHEMA)
+
+
+def _describe(folder: Path, partitions: int) -> None:
+    """Write what a topic's file says."""
+    (folder / _TOPIC_FILE).write_bytes(msgspec.json.encode(_Topic(_FORMAT, partitions)))
+    _sync(folder / _TOPIC_FILE)
 
 
 def _first(database: sqlite3.Connection) -> int:
@@ -266,7 +414,9 @@ def _first(database: sqlite3.Connection) -> int:
 
 def _tail(database: sqlite3.Connection) -> tuple[int, int]:
     """The next offset and the last append time."""
-    last = "SELECT offset + 1, append_time FROM records ORDER BY offset DESC LIMIT 1"
+    last = (
+        "SELECT offset + 1, CAST(append_time AS INTEGER) FROM records ORDER BY offset DESC LIMIT 1"
+    )
     return database.execute(last).fetchone() or (0, 0)
 
 
@@ -288,7 +438,7 @@ def _give_back(database: sqlite3.Connection) -> None:
 def _select(
     database: sqlite3.Connection, offset: int, max_records: int, max_bytes: int
 ) -> list[Record]:
-    query = "SELECT * FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
+    query = f"SELECT {_RECORD} FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"  # noqa: S608
     records: list[Record] = []
     room = max_bytes
     with closing(database.execute(query, (offset, max_records))) as rows:

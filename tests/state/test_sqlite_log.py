@@ -3,11 +3,13 @@ import subprocess
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from state.log import Entry, LogError, OffsetError
 from state.sqlite_log import SqliteLog
+from tests.other_user import AS_OTHER, let_all_read, run_as_other
 from tests.state.log_contract import LogContract, TrimContract, child, entries, values
 
 
@@ -177,4 +179,175 @@ def test_a_log_may_lie_at_a_relative_path_with_odd_letters(tmp_path, monkeypatch
     log = SqliteLog(Path("a b?#%é"))
     log.create("t", 1)
     assert log.append("t", 0, [Entry(0, b"", b"a")]) == 1
+    log.close()
+
+
+def delete(root, rows):
+    with closing(sqlite3.connect(root / "t" / "0.db")) as database, database:
+        database.execute(f"DELETE FROM records WHERE {rows}")
+
+
+@pytest.mark.parametrize("lost", [1, 3, 4])
+def test_a_record_that_was_lost_in_the_middle_is_named_and_nothing_is_read_twice(root, log, lost):
+    log.append("t", 0, entries(b"a", b"b", b"c", b"d", b"e", b"f"))
+    delete(root, f"offset = {lost}")
+    for first in (0, lost):
+        with pytest.raises(LogError, match=rf"got none of {lost} in t/0: a record was lost"):
+            log.read("t", 0, first)
+    assert [record.offset for record in log.read("t", 0, 0, max_records=1)] == [0]
+    assert [record.offset for record in log.read("t", 0, 5)] == [5]
+
+
+def test_what_was_written_by_hand_as_text_is_read_as_bytes(root, log):
+    log.append("t", 0, entries(b"a", b"b"))
+    with closing(sqlite3.connect(root / "t" / "0.db")) as database, database:
+        database.execute("UPDATE records SET value = 'x', key = 7, append_time = 'soon'")
+    assert [record[1:] for record in log.read("t", 0, 0)] == [(0, b"7", b"x")] * 2
+    assert log.append("t", 0, entries(b"c")) == 3
+
+
+@pytest.mark.parametrize("done", ["moved", "removed", "replaced"])
+def test_a_file_that_is_no_longer_in_its_place_is_an_error_for_readers_and_writers(root, log, done):
+    path = root / "t" / "0.db"
+    log.append("t", 0, entries(b"a"))
+    path.rename(path.with_name("elsewhere"))
+    if done == "removed":
+        path.with_name("elsewhere").unlink()
+    if done == "replaced":
+        path.write_bytes(b"")
+    with pytest.raises(LogError, match=rf"while it is in use; got .*{path}"):
+        log.append("t", 0, entries(b"b"))
+    with pytest.raises(LogError, match=rf"while it is in use; got .*{path}"):
+        log.end("t", 0)
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_lost_files_are_made_anew_where_that_is_asked_for_and_others_stay(root, log, content):
+    log.create("u", 3)
+    for partition in range(3):
+        log.append("u", partition, entries(b"a"))
+    log.close()
+    path = root / "u" / "1.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        # What a writer that was killed has left must not become the new file's.
+        database.execute("UPDATE records SET value = 'b'")
+        left = path.with_name("1.db-wal").read_bytes()
+    path.unlink()
+    path.with_name("1.db-wal").write_bytes(left)
+    if content is not None:
+        path.write_bytes(content)
+    (root / "u" / "topic.json").unlink()
+    assert log.remake("u", 3) == [1]
+    assert [log.end("u", partition) for partition in range(3)] == [1, 0, 1]
+    assert log.append("u", 1, entries(b"c")) == 1
+    assert log.remake("u", 3) == []
+    assert sorted(p.name for p in root.iterdir()) == ["t", "u"]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"), [("nothing", "No such file"), ("folder", "a folder"), ("empty", "is empty")]
+)
+def test_what_is_there_in_place_of_a_file_is_said(root, log, made, said):
+    path = root / "t" / "0.db"
+    path.unlink()
+    if made == "folder":
+        path.mkdir()
+    if made == "empty":
+        path.touch()
+    with pytest.raises(LogError, match=rf"0\.db: .*{said}"):
+        log.end("t", 0)
+
+
+@pytest.fixture
+def public():
+    """A folder that other users may enter."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def written_and_killed(root):
+    """A log whose writer has left its newest record in the WAL."""
+    code = f"""
+import os
+from pathlib import Path
+from state.log import Entry
+from state.sqlite_log import SqliteLog
+log = SqliteLog(Path({str(root)!r}))
+log.create("t", 1)
+log.append("t", 0, [Entry(0, b"", b"a")])
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (root / "t" / "0.db-wal").stat().st_size > 0
+
+
+READ = """
+import sys
+from pathlib import Path
+from state.log import Entry
+from state.sqlite_log import SqliteLog
+log = SqliteLog(Path(sys.argv[1]))
+print(log.start("t", 0), log.end("t", 0), [r.value for r in log.read("t", 0, 0)], log.check("t", 0))
+try:
+    log.append("t", 0, [Entry(0, b"", b"b")])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("left", ["closed", "killed", "killed, index lost", "at work"])
+def test_who_may_not_write_reads_all_that_there_is_and_cannot_append(public, left):
+    root = public / "log"
+    written_and_killed(root)
+    writer = SqliteLog(root)
+    if left in {"closed", "at work"}:
+        writer.end("t", 0)
+    if left == "closed":
+        writer.close()
+        assert not (root / "t" / "0.db-wal").exists()
+    if left == "killed, index lost":
+        (root / "t" / "0.db-shm").unlink()
+    let_all_read(root)
+    before = sorted(path.name for path in (root / "t").iterdir())
+    done = run_as_other(["-c", READ, str(root)], public)
+    writer.close()
+    said, refused = done.stdout.splitlines()
+    assert (said, done.stderr) == ("0 1 [b'a'] range(0, 1)", "")
+    assert refused.startswith("log file must be readable and writable; got 'attempt to write a rea")
+    assert f"in {root}/t/0.db" in refused
+    if left != "at work":
+        assert sorted(path.name for path in (root / "t").iterdir()) == before
+
+
+def test_who_may_not_write_sees_what_a_writer_adds_that_comes_later(public):
+    root = public / "log"
+    log = SqliteLog(root)
+    log.create("t", 1)
+    log.append("t", 0, entries(b"a"))
+    log.close()
+    read = """
+import sys
+from pathlib import Path
+from state.sqlite_log import SqliteLog
+log = SqliteLog(Path(sys.argv[1]))
+for _ in sys.argv:
+    print(log.end("t", 0), flush=True)
+    sys.stdin.readline()
+"""
+    let_all_read(root)
+    with subprocess.Popen(
+        [*AS_OTHER, sys.executable, "-c", read, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout.readline() == "1\n"
+        (root / "t").chmod(0o755)
+        (root / "t" / "0.db").chmod(0o644)
+        assert log.append("t", 0, entries(b"b")) == 2
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == "2\n"
+        reader.kill()
     log.close()
