@@ -8,17 +8,23 @@ from pathlib import Path
 
 from flows.configuration import ConfigurationError
 from operators.decisions import ROLLBACKS
+from operators.journal import TOPIC as JOURNAL
 from operators.shard import TOPICS
 from state.artifacts import ArtifactStore, Origin
 from state.checkpoints import CheckpointStore
 from state.ingested import INGESTED, LETTERS
-from state.log import Log, UnknownTopicError
+from state.log import EVENTS, Log, LogError, UnknownTopicError
 from state.object_store import ObjectStore
 from state.settings import Settings
 from state.shared_checkpoints import SharedCheckpoints
 from state.sqlite_log import SqliteLog
 
 _log = logging.getLogger("headwater")
+
+DERIVED = ("snapshots", *TOPICS)
+"""The topics that follow from the others: a run makes again what is lost of them."""
+
+_FACTS = (EVENTS, JOURNAL, "models")
 
 ALL_TOPICS = ("events", INGESTED, "activations", "snapshots", *TOPICS, "models", ROLLBACKS)
 """The topics of a home, inputs first."""
@@ -69,11 +75,32 @@ class Home:
 def create_topics(log: Log, partitions: int) -> None:
     """Make every topic; where they exist, check that they fit.
 
+    Files that were lost of a topic that follows from others are made anew, for the run to fill. Of
+    any other topic they are missed when they are read.
+
     Raises:
+        LogError: A topic that cannot be made again was lost.
         ValueError: The log was made with another number of partitions.
     """
+    if isinstance(log, SqliteLog):
+        _check_facts(log)
     for topic, wanted in fitting_topics(log, partitions).items():
+        if topic in DERIVED and isinstance(log, SqliteLog) and log.has(topic):
+            for partition in log.remake(topic, wanted):
+                place = log.place(topic, partition)
+                _log.warning("%s was lost: the run makes again what was in it", place)
         log.create(topic, wanted)
+
+
+def _check_facts(log: SqliteLog) -> None:
+    """Refuse to make anew what a log must have had, for topics are made one after the other."""
+    for i, topic in enumerate(ALL_TOPICS):
+        if topic in _FACTS and not log.has(topic) and any(map(log.has, ALL_TOPICS[i + 1 :])):
+            msg = (
+                f"topic must be there, for it cannot be made again; got no {topic!r} in "
+                f"{Path(log.place(topic, 0)).parent}: it was lost, restore it from a copy"
+            )
+            raise LogError(msg)
 
 
 def fitting_topics(log: Log, partitions: int) -> dict[str, int]:

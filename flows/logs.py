@@ -5,9 +5,14 @@ from contextlib import contextmanager
 
 from flows.configuration import ConfigurationError
 from flows.home import Home, create_topics, fitting_topics
+from operators.log_check import check_log
+from state.checkpoints import CheckpointStore
 from state.log import Log, Trimmable, UnknownTopicError
 from state.settings import Settings
 from state.stream import Stream
+
+_COMPARED = {"sqlite": 100_000, "kafka": 1000}
+"""How many of the newest records are compared with what was read of them at each start."""
 
 
 def find_log(settings: Settings, home: Home) -> Trimmable:
@@ -89,3 +94,28 @@ def check_topics(log: Log, partitions: int) -> None:
         if found != wanted:
             msg = f"partitions must be {wanted}; got {found} in topic {topic!r} of Kafka"
             raise ValueError(msg)
+
+
+def check_kept(
+    settings: Settings,
+    log: Log,
+    checkpoints: CheckpointStore,
+    partition: int,
+    *,
+    compare: bool = True,
+) -> None:
+    """Refuse a log that does not hold any more what was read of it.
+
+    Args:
+        settings: Say where it is.
+        log: Which.
+        checkpoints: Of those that read it.
+        partition: Of `events`.
+        compare: Read the newest records too, and not only where the log ends.
+
+    Raises:
+        LogError: The end was lost, or a record is another.
+    """
+    most = _COMPARED[settings.log] if compare else 0
+    # In Kafka a mirror may have the outputs before the events.
+    check_log(log, checkpoints, partition, most=most, outputs=settings.log == "sqlite")

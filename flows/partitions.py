@@ -8,6 +8,7 @@ from typing import Any
 from flows.artifacts import published_models, reaching
 from flows.configuration import ConfigurationError
 from flows.home import Home
+from flows.logs import check_kept
 from models.mojo import Mojo, read_mojo
 from models.offline import Offline
 from operators.boundaries import Boundaries
@@ -70,6 +71,7 @@ class Partitions:
         checkpoints = home.checkpoints()
         # Ends the writer before, where the log can, before what it may still add to is read.
         log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
+        check_kept(settings, log, checkpoints, partition)
         shard = recover(
             lambda values: self.shard(partition, values), partition, checkpoints, log, self.offline
         )

@@ -22,7 +22,7 @@ from msgspec.structs import astuple
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
-from flows.logs import check_cluster, find_log
+from flows.logs import check_cluster, check_kept, find_log
 from flows.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
 from flows.scoring.followed import EndedError, Followed
@@ -390,6 +390,7 @@ class Scorer:
         """A replica from the newest checkpoint on, as far as the flow has come."""
         shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
+        check_kept(self.settings, self._log, store, partition, compare=False)
         left = recover(lambda of: shards.shard(partition, of), partition, store, self._log, load)
         left.is_silent = True
         batch = min(self.settings.reading.batch, _MOST_READ)

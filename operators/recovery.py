@@ -9,9 +9,11 @@ from models.offline import Offline
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.shard import Shard
+from operators.snapshots import TOPIC as SNAPSHOTS
 from state.chain import chain_of
 from state.checkpoints import Checkpoint, CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log
+from state.running_hash import Hashed
 
 _log = logging.getLogger("headwater")
 
@@ -49,6 +51,7 @@ def recover(
             if checkpoint.foreign and found.settings.online.river is not None:
                 continue  # see `reached`; a branch has settings of its own
             found.restore(checkpoint.shard, partial(_loaded, load, found))
+            found.hashed = checkpoint.hashed or Hashed.at(checkpoint.offset)
             return found
     return shard
 
@@ -67,6 +70,8 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.position.boundary,
         at_boundary,
         shard.chain,
+        hashed=shard.hashed,
+        cuts=shard.cuts,
         shard=shard.snapshot(),
     )
 
@@ -74,14 +79,15 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
 def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
 
-    That is: its output, of which the newest prediction must be the one that it knows, what the
-    journal had said, and the record that comes next. One that came from a store and might hold the
-    pickle of a River classifier is of no log.
+    That is: its output, of which the newest prediction must be the one that it knows, its cuts,
+    what the journal had said, and the record that comes next. One that came from a store and might
+    hold the pickle of a River classifier is of no log.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
     if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
         return False
-    if any(log.end(topic, partition) < counter for topic, counter in counters.items()):
+    written = counters | ({SNAPSHOTS: checkpoint.cuts} if checkpoint.cuts else {})
+    if any(log.end(topic, partition) < counter for topic, counter in written.items()):
         return False
     newest = counters.get("predictions", 0) - 1
     if checkpoint.chain and newest >= log.start("predictions", partition):

@@ -42,6 +42,7 @@ from state.outputs import (
 )
 from state.pending import Pending, Waiting
 from state.recent_ids import RecentIds
+from state.running_hash import Hashed
 from state.settings import Settings
 from state.stream import Stream
 from state.vector import FeatureState
@@ -113,6 +114,7 @@ class Shard:
         settings: How it learns and guards now.
         threshold: Of theirs, the probability from which on `decision` is true.
         offline: The offline model in use.
+        hashed: What it has read, which no checkpoint's `shard` holds; unless it is silent.
         is_silent: It learns and can be asked, but writes neither predictions nor outcomes nor
             metrics, for another has written them: a fifth of the time. Its snapshots are of use to
             its like only.
@@ -123,6 +125,7 @@ class Shard:
         self.stream = stream
         self.partition = partition
         self.position = Position()
+        self.hashed = Hashed.at(0)
         self._decode = stream.decoder().decode
         self._check = stream.check()
         self._key = stream.key_of()
@@ -182,6 +185,11 @@ class Shard:
         return self._counts.chain
 
     @property
+    def cuts(self) -> int:
+        """How many cuts it has made."""
+        return self._counts.cuts
+
+    @property
     def counters(self) -> dict[str, int]:
         """How many records this shard has emitted to each topic."""
         return dict(self._counts.sequences)
@@ -221,6 +229,8 @@ class Shard:
                         raise GapError(msg)
                     self._record(offset, append_time, key, value)
                     self.position.offset = offset + 1
+                if not self.is_silent:
+                    self.hashed = self.hashed.after(records)
             case Boundary(time, number):
                 cut = self._cut(time)
                 if number is not None:

@@ -10,6 +10,7 @@ from state.log import (
     LogError,
     OffsetError,
     Parts,
+    Placed,
     Record,
     append_each,
     check_offset,
@@ -112,6 +113,11 @@ class BranchLog:
         """See `Log.end`."""
         fork = self._fork(topic, partition)
         return fork if topic == EVENTS else fork + self._own.end(topic, partition)
+
+    def place(self, topic: str, partition: int) -> str:
+        """See `Placed.place`."""
+        log = self._base if topic == EVENTS else self._own
+        return log.place(topic, partition) if isinstance(log, Placed) else f"{topic}/{partition}"
 
     def close(self) -> None:
         """See `Log.close`."""

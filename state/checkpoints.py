@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from state.atomic import sweep, write_atomically
 from state.checkpoint_names import is_at_boundary, name_of, offset_of, surplus
+from state.running_hash import Hashed
 from state.shared_checkpoints import SharedCheckpoints
 
 _MAGIC = b"headwater checkpoint 1\n"
@@ -33,6 +34,8 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
         chain: Of the newest prediction emitted, by which a log tells its own checkpoints; empty
             where there was none, or nobody noted it.
         foreign: It came from a store, and not from this home.
+        hashed: What had been read of the partition; None: an earlier version wrote it.
+        cuts: How many cuts of the partition had been committed.
     """
 
     shape: str
@@ -43,6 +46,8 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
     at_boundary: bool
     chain: str = ""
     foreign: bool = False
+    hashed: Hashed | None = None
+    cuts: int = 0
 
 
 class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
@@ -84,7 +89,7 @@ class CheckpointStore:
         state = msgspec.msgpack.encode(checkpoint)
         packed = pa.compress(state, codec="zstd", asbytes=True)
         body = len(state).to_bytes(8, "little") + packed
-        folder = self._folder(checkpoint.partition)
+        folder = self.folder(checkpoint.partition)
         at_boundary = checkpoint.at_boundary
         path = folder / name_of(checkpoint.offset, checkpoint.boundary, at_boundary=at_boundary)
         write_atomically(path, _MAGIC + hashlib.sha256(body).digest() + body)
@@ -127,17 +132,21 @@ class CheckpointStore:
             offset: Where it goes on.
             shape: Of its state; what other code wrote stays.
         """
-        for path in self._folder(partition).glob("*.ckpt"):
+        for path in self.folder(partition).glob("*.ckpt"):
             if offset_of(path.name) > offset:
                 head = _read(path, CheckpointHead)
                 if head is not None and head.shape == shape:
                     _log.warning("checkpoint %s is of another log, or its output is lost", path)
                     path.unlink(missing_ok=True)
 
+    def folder(self, partition: int) -> Path:
+        """Where the checkpoints of a partition are."""
+        return self._root / str(partition)
+
     def share(self, partition: int) -> None:
         """Have copied what is not in the store yet, if there is one."""
         if self._shared is not None:
-            self._shared.copy(partition, self._folder(partition))
+            self._shared.copy(partition, self.folder(partition))
 
     def newest_offset(self, partition: int) -> int:
         """Of the newest checkpoint, whatever is in it; 0 if there is none."""
@@ -147,7 +156,7 @@ class CheckpointStore:
     def written(self, partition: int) -> list[Written]:
         """The checkpoints of a partition by time, unread, beside whoever writes them."""
         found = []
-        for path in self._folder(partition).glob("*.ckpt"):
+        for path in self.folder(partition).glob("*.ckpt"):
             with suppress(FileNotFoundError):  # it has just been dropped
                 found.append(Written(offset_of(path.name), path.stat().st_mtime))
         return sorted(found, key=lambda one: one.at)
@@ -161,11 +170,8 @@ class CheckpointStore:
                 if found is not None:
                     yield found
 
-    def _folder(self, partition: int) -> Path:
-        return self._root / str(partition)
-
     def _names(self, partition: int) -> frozenset[str]:
-        here = (path.name for path in self._folder(partition).glob("*.ckpt"))
+        here = (path.name for path in self.folder(partition).glob("*.ckpt"))
         return self._copies(partition).union(here)
 
     def _copies(self, partition: int) -> frozenset[str]:
@@ -175,14 +181,14 @@ class CheckpointStore:
         try:
             return self._shared.names(partition)
         except OSError as error:
-            if not any(self._folder(partition).glob("*.ckpt")):
+            if not any(self.folder(partition).glob("*.ckpt")):
                 raise
             self._shared.tell(error)
             return frozenset()
 
     def _read(self, partition: int, name: str, part: type[Part]) -> Part | None:
         """A checkpoint from the first place that has it whole; None: from nowhere."""
-        found = _read(self._folder(partition) / name, part)
+        found = _read(self.folder(partition) / name, part)
         if found is None and self._shared is not None and name in self._copies(partition):
             content = self._shared.read(partition, name)
             if content is not None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 from zlib import crc32
 
 EVENTS = "events"
@@ -174,6 +174,26 @@ class Trimmable(Log, Protocol):
             OffsetError: `before` is beyond the end.
             UnknownTopicError: No such topic or partition.
         """
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A log that can say where on this machine it keeps a partition."""
+
+    def place(self, topic: str, partition: int) -> str:
+        """Where, for a message."""
+
+
+def place_of(log: Log, topic: str, partition: int) -> str:
+    """A partition, for a message, and where it is kept as far as the log can say.
+
+    Args:
+        log: Whose.
+        topic: Which.
+        partition: Which of its.
+    """
+    place = f"{topic}/{partition}"
+    return f"{place} ({log.place(topic, partition)})" if isinstance(log, Placed) else place
 
 
 def append_each(log: Log, partition: int, parts: Parts) -> dict[str, int]:

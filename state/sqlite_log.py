@@ -115,7 +115,7 @@ class SqliteLog:
         if partitions < 1:
             message = f"partitions must be positive; got {partitions} for topic {topic!r}"
             raise ValueError(message)
-        if not self._folder(topic).exists():
+        if not self.has(topic):
             self._make(topic, partitions)
         found = self.partitions(topic)
         if found != partitions:
@@ -204,6 +204,14 @@ class SqliteLog:
                 database.execute("DELETE FROM records WHERE offset < ?", (start,))
             _give_back(database)
         return start
+
+    def has(self, topic: str) -> bool:
+        """Whether a topic was created, whatever is left of it."""
+        return self._folder(topic).is_dir()
+
+    def place(self, topic: str, partition: int) -> str:
+        """See `Placed.place`."""
+        return str(self._path(topic, partition))
 
     def check(self, topic: str, partition: int) -> range:
         """Read the whole file of a partition and return the offsets that it holds.

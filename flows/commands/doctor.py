@@ -20,9 +20,10 @@ from rich.text import Text
 from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
-from flows.logs import check_cluster, check_topics, find_log
+from flows.logs import check_cluster, check_kept, check_topics, find_log
 from flows.terminal import TerminalConsole
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from operators.log_check import verify
 from state.log import EVENTS
 from state.object_store import ObjectStore
 from state.settings import Settings
@@ -107,6 +108,7 @@ def _of_log(home: Home) -> Iterator[_Check]:
         return
     for topic in ALL_TOPICS:
         yield _Check(f"log {topic}", partial(_topic, root, topic), hint)
+    yield _Check("log as read", partial(_as_read, home), "restore events from a copy")
 
 
 def _h2o_release() -> str:
@@ -179,6 +181,18 @@ def _topic(root: Path, topic: str) -> str:
         log.close()
     spans = ", ".join(f"{span.start:,} to {span.stop:,}" for span in held)
     return f"{len(held)} partition{'s' * (len(held) > 1)}, offsets {spans}"
+
+
+def _as_read(home: Home) -> str:
+    """Compare the log with what the checkpoints know of it."""
+    settings, store = _loaded(), home.checkpoints()
+    with closing(home.log()) as log:
+        found = []
+        for partition in range(log.partitions(EVENTS)):
+            check_kept(settings, log, store, partition, compare=False)
+            found.append(verify(log, store, partition))
+    spans = ", ".join(f"{span.start:,} to {span.stop:,}" for span in found)
+    return f"events are as they were read, offsets {spans}"
 
 
 def _h2o_start() -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
-from flows.logs import find_log
+from flows.logs import check_kept, find_log
 from flows.replay.audit_job import AuditJob
 from flows.replay.checking import Checked
 from flows.replay.engine import progress_of, spread
@@ -21,7 +21,7 @@ from flows.replay.span import Moment, Span, span_of
 from flows.replay.unfinished import drop_old, folder_of
 from flows.terminal import TerminalConsole
 from operators.shard import Shard
-from state.log import Log
+from state.log import EVENTS, Log
 from state.settings import Settings
 
 
@@ -86,6 +86,8 @@ def audited(
     """
     home = sharing(home, settings)
     with closing(find_log(settings, home)) as log:
+        for partition in range(log.partitions(EVENTS)):
+            check_kept(settings, log, home.checkpoints(), partition, compare=False)
         return _audited(home, log, settings, span_of(log, since, until), workers, console, say)
 
 

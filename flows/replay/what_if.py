@@ -15,7 +15,7 @@ from flows.artifacts import reaching
 from flows.configuration import check_models, find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import Home, environment_home, sharing
-from flows.logs import find_log
+from flows.logs import check_kept, find_log
 from flows.moments import told
 from flows.progress import RunProgress
 from flows.replay import branch as branches
@@ -116,6 +116,8 @@ def branched(
     """
     home = sharing(home, settings)
     with closing(find_log(settings, home)) as log:
+        for partition in range(log.partitions(EVENTS)):
+            check_kept(settings, log, home.checkpoints(), partition, compare=False)
         span = span_of(log, since, until)
         old = newest_of(stretches_of(log, span, settings))
         new = old
