@@ -1,7 +1,15 @@
 """The flows, and the commands that run them."""
 
+import os
 import sys
+import tempfile
+from pathlib import Path
+
+from flows.kernel_cache import find_kernel_cache
 
 if sys.flags.optimize > 1:  # H2O's client and bytewax read docstrings, of which there are none then
     sys.stderr.write("headwater: PYTHONOPTIMIZE must be below 2; got 2 (or -OO): not supported\n")
     raise SystemExit(2)
+
+# The one import with an effect: numba looks for this while kernels are imported, and not later.
+find_kernel_cache(os.environ, Path(__file__).parents[1], Path(tempfile.gettempdir()))

@@ -96,7 +96,7 @@ def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> 
         partition,
         end,
         position,
-        end - position,
+        max(end - position, 0),
         _lag_s(log, partition, position, end),
         rate(written, now),
         active.model if active else None,

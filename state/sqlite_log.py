@@ -246,6 +246,8 @@ class SqliteLog:
         """
         folder = self._folder(topic)
         lost = [p for p in range(partitions) if _is_lost(self._path(topic, p))]
+        if not lost and (folder / _TOPIC_FILE).exists():
+            return []
         with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
             for partition in lost:
                 path = self._path(topic, partition)
@@ -386,6 +388,8 @@ def _trouble(path: Path) -> str:
     """What the system says of a file that SQLite cannot use; empty if nothing."""
     if path.is_dir():
         return ": it is a folder"
+    if not path.exists():
+        return ": it is lost, restore it from a copy"
     try:
         os.close(os.open(path, os.O_RDONLY))
         if not path.stat().st_size:

@@ -8,11 +8,15 @@ import msgspec
 from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
-from flows.home import ALL_TOPICS, environment_home
+from flows.configuration import load_settings
+from flows.home import ALL_TOPICS, Home, environment_home
+from flows.logs import check_kept
 from flows.moments import told
 from flows.replay.branch import branches_of
 from flows.status import PartitionStatus, Status, status_of
 from flows.terminal import TerminalConsole
+from operators.log_check import LogCutError
+from state.log import EVENTS, Log
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -23,10 +27,11 @@ def _run(arguments: Namespace) -> int:
     home = environment_home()
     log = log_of(home)
     status = status_of(log, home.checkpoints(), ALL_TOPICS, time.time())
+    lost = _lost(log, home)
     log.close()
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
-        return 0
+        return _tell(lost)
     console = TerminalConsole(highlight=False, soft_wrap=True)
     console.print(_table(status.partitions))
     console.print(_sum(status))
@@ -35,7 +40,24 @@ def _run(arguments: Namespace) -> int:
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
         console.print(f"branches: {', '.join(one.name for one in branches)}")
-    return 0
+    return _tell(lost)
+
+
+def _lost(log: Log, home: Home) -> list[str]:
+    """What the log lacks that was read of it."""
+    settings, found = load_settings(), []
+    for partition in range(log.partitions(EVENTS)):
+        try:
+            check_kept(settings, log, home.checkpoints(), partition, compare=False)
+        except LogCutError as error:
+            found.append(str(error))
+    return found
+
+
+def _tell(lost: list[str]) -> int:
+    for line in lost:
+        sys.stderr.write(f"headwater: {line}\n")
+    return 1 if lost else 0
 
 
 def _table(partitions: list[PartitionStatus]) -> Table:
@@ -73,7 +95,7 @@ STATUS = Verb(
         "left in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
         "the records of the other topics, and the fits that are due. It only reads, beside a "
-        "running flow or without one."
+        "running flow or without one. The exit code is 1 if the end of the log was lost."
     ),
     examples="""\
   headwater status

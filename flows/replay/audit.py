@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import polars as pl
@@ -18,7 +20,7 @@ from flows.replay.engine import progress_of, spread
 from flows.replay.held import held
 from flows.replay.recorded import stretches_of, told_settings
 from flows.replay.span import Moment, Span, span_of
-from flows.replay.unfinished import drop_old, folder_of
+from flows.replay.unfinished import can_keep, drop_old, folder_of
 from flows.terminal import TerminalConsole
 from operators.shard import Shard
 from state.log import EVENTS, Log
@@ -100,8 +102,8 @@ def _audited(
     console: Console,
     say: Callable[[str], None],
 ) -> Audited:
-    job, stretches = job_of(home, log, settings, span), stretches_of(log, span, settings)
-    with held(job.folder, "audit"):
+    stretches = stretches_of(log, span, settings)
+    with _kept_in(home, job_of(home, log, settings, span)) as job, held(job.folder, "audit"):
         drop_old(home, job.folder)
         begins = [job.begin(home, log, p) for p in range(len(span.ends))]
         offsets = [0 if begin is None else begin.offset for begin in begins]
@@ -115,6 +117,16 @@ def _audited(
             )
         shutil.rmtree(job.folder)
     return Audited(span, sorted(checked, key=lambda one: one.partition))
+
+
+@contextmanager
+def _kept_in(home: Home, job: AuditJob) -> Iterator[AuditJob]:
+    """The work, with a folder that can be written; of a home that cannot be, one that will go."""
+    if can_keep(home):
+        yield job
+        return
+    with TemporaryDirectory() as aside:
+        yield replace(job, folder=Path(aside) / job.folder.name)
 
 
 def job_of(home: Home, log: Log, settings: Settings, span: Span) -> AuditJob:

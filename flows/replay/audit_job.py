@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from msgspec.structs import astuple
 
@@ -27,6 +28,7 @@ from state.artifacts import ArtifactError
 from state.branch_log import BranchLog
 from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log, Record
+from state.running_hash import Hashed
 from state.settings import Settings, changed
 from state.sqlite_log import SqliteLog
 
@@ -86,6 +88,13 @@ class AuditJob:
         return any(kept(self.folder, partition) for partition in range(len(self.span.ends)))
 
 
+class _Recorded(NamedTuple):
+    """Hashes of the state and of the events in a checkpoint."""
+
+    state: bytes
+    hashed: Hashed | None
+
+
 class _Work:
     """An audit job in one process."""
 
@@ -114,6 +123,7 @@ class _Work:
                 obeyed = Journal(self._log, partition).settings(begin.counters[JOURNAL])
                 shard = parts.shard(partition, obeyed)
                 shard.restore(begin.shard, lambda model: parts.offline(model, shard))
+                shard.hashed = begin.hashed or Hashed.at(begin.offset)
             self._replay(shard, checked, checking)
         except ArtifactError as error:
             checking.broken(error)
@@ -133,16 +143,19 @@ class _Work:
             for piece in _pieces(message, end, {offset for offset, *_ in states}):
                 checking.take(shard.apply(piece), shard.position.offset)
                 if (recorded := states.get(astuple(shard.position))) is not None:
-                    checking.state(shard, recorded)
+                    checking.state(shard, recorded.state)
+                    checking.events(shard.hashed, recorded.hashed)
             self._report(step(shard, before))
             if self._due():
                 keep(self._job.folder, shard, checked)
             self._tick()
 
-    def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], bytes]:
-        """Hashes of the states in the flow's checkpoints of the range, by `Position`."""
+    def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _Recorded]:
+        """What the flow's checkpoints of the range say, by `Position`."""
         found = {
-            (one.offset, one.boundary, one.counters[JOURNAL]): sha256(one.shard).digest()
+            (one.offset, one.boundary, one.counters[JOURNAL]): _Recorded(
+                sha256(one.shard).digest(), one.hashed
+            )
             for one in self._home.checkpoints().newest_first(shard.partition, before=end)
             if one.shape == shard.shape
         }

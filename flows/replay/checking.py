@@ -12,6 +12,7 @@ from state.artifacts import ArtifactError
 from state.checkpoints import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, Record
 from state.outputs import Prediction
+from state.running_hash import Hashed
 
 
 class Checked(msgspec.Struct):
@@ -112,6 +113,21 @@ class Checking:
         place = "checkpoints", shard.partition, None, shard.position.offset, None
         cause = "the state in the checkpoint is another: it was altered, or what led to it was"
         self._checked.first = self._checked.first or Difference(*place, [], cause)
+
+    def events(self, read: Hashed, recorded: Hashed | None) -> None:
+        """Compare the events read with those of the flow, where nothing else tells a difference.
+
+        Args:
+            read: What was read here.
+            recorded: What the flow's checkpoint of the same place says of it.
+        """
+        if recorded is None or read.first != recorded.first or read.hash == recorded.hash:
+            return
+        if self._checked.first is None:
+            self._count(EVENTS, 1)
+            place = EVENTS, self._checked.partition, None, recorded.end, None
+            cause = "events before this offset were altered since the flow read them"
+            self._checked.first = Difference(*place, [], cause)
 
     def at_end(self, shard: Shard, end: int, checkpoints: CheckpointStore) -> None:
         """All is replayed: no more may be recorded than the events give, nor less than once was.

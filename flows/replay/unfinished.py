@@ -1,6 +1,7 @@
 """Audits that were stopped: what they had found, kept in the home until they are done."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,6 +41,12 @@ def folder_of(
     settings = [[(one.begin, deciding(one.settings)) for one in of] for of in stretches]
     question = msgspec.json.encode((span, shape, settings, newest), order="sorted")
     return _root(home) / hashlib.sha256(question).hexdigest()[:10]
+
+
+def can_keep(home: Home) -> bool:
+    """Whether this user may write down in the home how far an audit is."""
+    root = _root(home)
+    return os.access(root if root.exists() else home.root, os.W_OK)
 
 
 def drop_old(home: Home, at: Path) -> None:

@@ -245,7 +245,7 @@ def test_lost_files_are_made_anew_where_that_is_asked_for_and_others_stay(root, 
 
 
 @pytest.mark.parametrize(
-    ("made", "said"), [("nothing", "No such file"), ("folder", "a folder"), ("empty", "is empty")]
+    ("made", "said"), [("nothing", "it is lost"), ("folder", "a folder"), ("empty", "is empty")]
 )
 def test_what_is_there_in_place_of_a_file_is_said(root, log, made, said):
     path = root / "t" / "0.db"

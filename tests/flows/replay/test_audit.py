@@ -159,6 +159,30 @@ def test_an_altered_event_shows_from_there_on(rides, rides_settings, log):
     assert "altered events" in found["cause"]
 
 
+def rename_key(home, offset, topic="events"):
+    database = sqlite3.connect(home.root / "log" / topic / "0.db")
+    with database:
+        database.execute("UPDATE records SET key = x'3f' WHERE offset = ?", (offset,))
+    database.close()
+
+
+def test_an_altered_event_that_nothing_follows_from_is_found_too(rides, rides_settings, log):
+    kinds = [msgspec.json.decode(value).get("type") for value in stored(log, "events")[:400]]
+    place = max(i for i, kind in enumerate(kinds) if kind not in {None, "asked"})
+    rename_key(rides, place)
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert (found["topic"], found["different"]) == ("events", 1)
+    assert found["offset"] > place
+    assert "altered since the flow read them" in found["cause"]
+
+
+def test_an_altered_key_is_told(rides, rides_settings, log):
+    rename_key(rides, 5, "predictions")
+    (found,) = first(audit(home=rides.root, settings=rides_settings))
+    assert (found["topic"], found["sequence"], found["field"]) == ("predictions", 5, "(key)")
+    assert "altered after it was written" in found["cause"]
+
+
 def test_the_settings_of_today_do_not_change_the_past(market, quotes_settings):
     said = []
     other = changed(quotes_settings, {"online": {"rate": 0.01}, "decision": {"threshold": 0.3}})
