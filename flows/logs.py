@@ -11,16 +11,33 @@ from state.log import Log, Trimmable, UnknownTopicError
 from state.settings import Settings
 from state.stream import Stream
 
-_COMPARED = {"sqlite": 100_000, "kafka": 1000}
-"""How many of the newest records are compared with what was read of them at each start."""
+_COMPARED = {"sqlite": 100_000, "kafka": 0}
+"""How many of the newest records are compared with what was read of them at each start; Kafka
+keeps its own checksums."""
+
+
+def check_home(home: Home) -> None:
+    """Refuse a home that is there and is no folder.
+
+    Raises:
+        ConfigurationError: It is a file, or a link that leads nowhere.
+    """
+    root = home.root
+    if root.is_symlink() and not root.exists():
+        msg = f"home must be a folder; got a link to nothing, {root.readlink()}, in {root}"
+        raise ConfigurationError(msg)
+    if root.exists() and not root.is_dir():
+        msg = f"home must be a folder; got a file in {root}"
+        raise ConfigurationError(msg)
 
 
 def find_log(settings: Settings, home: Home) -> Trimmable:
     """The log, whatever topics it has.
 
     Raises:
-        ConfigurationError: Kafka is wanted and cannot be set up.
+        ConfigurationError: The home is no folder, or Kafka is wanted and cannot be set up.
     """
+    check_home(home)
     if settings.log == "sqlite":
         return home.log()
     with needing_kafka():

@@ -69,8 +69,9 @@ def check_log(
     _check_end(log, store, EVENTS, partition, read)
     if newest is not None:
         _check_end(log, store, JOURNAL, partition, newest.counters.get(JOURNAL, 0))
-        if most and newest.hashed is not None:
-            _check_near(log, store, newest.hashed, partition, most)
+        hashed = _hashed(newest)
+        if most and hashed is not None:
+            _check_near(log, store, hashed, partition, most)
 
 
 def verify(log: Log, store: CheckpointStore, partition: int) -> range:
@@ -88,13 +89,11 @@ def verify(log: Log, store: CheckpointStore, partition: int) -> range:
         LogAlteredError: Some are not; the message names the span.
         LogError: A record is missing.
     """
-    heads = [one for one in _own(store, partition) if one.hashed is not None]
+    known = [hashed for one in _own(store, partition) if (hashed := _hashed(one)) is not None]
     start = log.start(EVENTS, partition)
     mark: _Mark | None = None
     first = end = 0
-    for head in reversed(heads):
-        hashed = head.hashed
-        assert hashed is not None
+    for hashed in reversed(known):
         if hashed.end < start:
             continue
         if mark is None or mark.first != hashed.first:
@@ -109,6 +108,14 @@ def verify(log: Log, store: CheckpointStore, partition: int) -> range:
 
 def _own(store: CheckpointStore, partition: int) -> Iterator[CheckpointHead]:
     return (head for head in store.heads(partition) if not head.foreign)
+
+
+def _hashed(head: CheckpointHead) -> Hashed | None:
+    """What a head knows of the records before it; nothing where it contradicts itself."""
+    hashed = head.hashed
+    if hashed is None or hashed.end != head.offset:
+        return None
+    return hashed if 0 <= hashed.first <= hashed.near <= hashed.end else None
 
 
 def _followed(log: Log, topic: str, partition: int) -> int:
@@ -155,8 +162,8 @@ def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) ->
     between = [one.offset for one in store.written(partition) if low <= one.offset < newest.near]
     if between:
         for head in store.heads(partition, before=min(between)):
-            found = head.hashed
-            if not head.foreign and found is not None and found.first == newest.first:
+            found = None if head.foreign else _hashed(head)
+            if found is not None and found.first == newest.first:
                 if found.end >= low:
                     return _Mark(found.first, found.end, found.hash)
                 break

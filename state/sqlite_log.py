@@ -1,12 +1,13 @@
 """The log embedded: one SQLite database per topic partition, `<root>/<topic>/<partition>.db`."""
 
+import fcntl
 import os
 import re
 import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
@@ -245,22 +246,23 @@ class SqliteLog:
             The partitions whose file was lost.
         """
         folder = self._folder(topic)
-        lost = [p for p in range(partitions) if _is_lost(self._path(topic, p))]
-        if not lost and (folder / _TOPIC_FILE).exists():
-            return []
-        with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
-            for partition in lost:
-                path = self._path(topic, partition)
-                made = Path(aside) / path.name
-                _make_file(made)
-                for left in ("", "-wal", "-shm"):  # of the file that was there
-                    path.with_name(path.name + left).unlink(missing_ok=True)
-                with suppress(FileExistsError):  # another process was faster
-                    path.hardlink_to(made)
-            if not (folder / _TOPIC_FILE).exists():
-                _describe(Path(aside), partitions)
-                (Path(aside) / _TOPIC_FILE).rename(folder / _TOPIC_FILE)
-        _sync(folder)
+        with _alone(folder):
+            lost = [p for p in range(partitions) if _is_lost(self._path(topic, p))]
+            described = (folder / _TOPIC_FILE).exists()
+            if described and not lost:
+                return []
+            with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
+                for partition in lost:
+                    path = self._path(topic, partition)
+                    made = Path(aside) / path.name
+                    _make_file(made)
+                    for left in ("-wal", "-shm"):  # of the file that was there
+                        path.with_name(path.name + left).unlink(missing_ok=True)
+                    made.rename(path)
+                if not described:
+                    _describe(Path(aside), partitions)
+                    (Path(aside) / _TOPIC_FILE).rename(folder / _TOPIC_FILE)
+            _sync(folder)
         return lost
 
     def close(self) -> None:
@@ -401,6 +403,17 @@ def _trouble(path: Path) -> str:
     except OSError as error:
         return f": {error.strerror} ({Path(error.filename).name})"
     return ""
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process in at a time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_lost(path: Path) -> bool:

@@ -20,7 +20,7 @@ from rich.text import Text
 from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
-from flows.logs import check_cluster, check_kept, check_topics, find_log
+from flows.logs import check_cluster, check_home, check_kept, check_topics, find_log
 from flows.terminal import TerminalConsole
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from operators.log_check import verify
@@ -136,6 +136,7 @@ def _stream() -> str:
 
 
 def _disk(root: Path) -> str:
+    check_home(Home(root))
     there = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < _LEAST_FREE_BYTES:

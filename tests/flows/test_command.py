@@ -310,3 +310,12 @@ def test_models_as_json_holds_the_records(filled, capsys):
         {"partition": 1, "model": "m", "offset": 1234},
     ]
     assert [one["status"] for one in told["decisions"]] == ["promoted", "skipped"]
+
+
+@pytest.mark.parametrize("verb", [["run"], ["ingest", "events.jsonl"], ["status"], ["replay"]])
+def test_a_home_that_is_no_folder_is_refused(home, capsys, verb):
+    home.root.symlink_to("nowhere")
+    assert f"got a link to nothing, nowhere, in {home.root}" in refused(capsys, *verb)
+    home.root.unlink()
+    home.root.touch()
+    assert f"got a file in {home.root}" in refused(capsys, *verb)

@@ -194,6 +194,17 @@ def test_checkpoints_of_an_earlier_version_tell_nothing_and_later_ones_begin_the
     assert verify(log, store, 0) == range(40, 90)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"end": 10**12}, {"near": -5}, {"near": 10**12}, {"first": -1}, {"first": 111}]
+)
+def test_a_hash_that_contradicts_its_checkpoint_tells_nothing(run, log, store, odd):
+    (newest, *_) = store.newest_first(0)
+    hashed = msgspec.structs.replace(newest.hashed, **odd)
+    store.save(msgspec.structs.replace(newest, hashed=hashed))
+    check(log, store)
+    assert verify(log, store, 0) == range(80)
+
+
 def test_where_messages_were_cut_and_where_it_went_on_means_nothing(store, log):
     whole = feed(Run(rides_shard()), RECORDS)
     parts = feed(Run(rides_shard()), RECORDS[:50], cut_at=(1, 2, 17))

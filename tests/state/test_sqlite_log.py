@@ -351,3 +351,13 @@ for _ in sys.argv:
         assert reader.stdout.readline() == "2\n"
         reader.kill()
     log.close()
+
+
+def test_many_processes_may_make_lost_files_anew_at_once(opening, root, log):
+    log.create("u", 4)
+    for partition in range(4):
+        (root / "u" / f"{partition}.db").unlink()
+    script = "log.remake('u', 4); [log.append('u', p, [Entry(0, b'', b'a')]) for p in range(4)]"
+    with child(opening, script) as one, child(opening, script) as two, child(opening, script) as it:
+        assert [process.wait() for process in (one, two, it)] == [0, 0, 0]
+    assert [log.end("u", partition) for partition in range(4)] == [3] * 4
