@@ -129,6 +129,9 @@ class SqliteLog:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
+            if self.has(topic):
+                message = f"topic file must be there; got none in {path}: restore it from a copy"
+                raise LogError(message) from None
             message = f"topic must be created first; got {topic!r} in {self._root}"
             raise UnknownTopicError(message) from None
         try:

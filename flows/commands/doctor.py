@@ -20,10 +20,10 @@ from rich.text import Text
 from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
-from flows.logs import check_cluster, check_home, check_kept, check_topics, find_log
+from flows.logs import check_cluster, check_home, check_topics, find_log
 from flows.terminal import TerminalConsole
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
-from operators.log_check import verify
+from operators.log_check import check_log, verify
 from state.log import EVENTS
 from state.object_store import ObjectStore
 from state.settings import Settings
@@ -107,8 +107,8 @@ def _of_log(home: Home) -> Iterator[_Check]:
         yield _Check("log", lambda: f"none yet in {root}", hint)
         return
     for topic in ALL_TOPICS:
-        yield _Check(f"log {topic}", partial(_topic, root, topic), hint)
-    yield _Check("log as read", partial(_as_read, home), "restore events from a copy")
+        look = partial(_events, home) if topic == EVENTS else partial(_topic, root, topic)
+        yield _Check(f"log {topic}", look, hint)
 
 
 def _h2o_release() -> str:
@@ -184,16 +184,16 @@ def _topic(root: Path, topic: str) -> str:
     return f"{len(held)} partition{'s' * (len(held) > 1)}, offsets {spans}"
 
 
-def _as_read(home: Home) -> str:
-    """Compare the log with what the checkpoints know of it."""
-    settings, store = _loaded(), home.checkpoints()
+def _events(home: Home) -> str:
+    """Also compare them, and where the journal ends, with what the checkpoints know."""
+    found, store = _topic(home.root / "log", EVENTS), home.checkpoints()
     with closing(home.log()) as log:
-        found = []
-        for partition in range(log.partitions(EVENTS)):
-            check_kept(settings, log, store, partition, compare=False)
-            found.append(verify(log, store, partition))
-    spans = ", ".join(f"{span.start:,} to {span.stop:,}" for span in found)
-    return f"events are as they were read, offsets {spans}"
+        partitions = range(log.partitions(EVENTS))
+        for partition in partitions:
+            check_log(log, store, partition, most=0, outputs=False)
+        known = [verify(log, store, partition) for partition in partitions]
+    spans = ", ".join(f"{span.start:,} to {span.stop:,}" for span in known)
+    return f"{found}, as they were read {spans}" if any(known) else found
 
 
 def _h2o_start() -> str:

@@ -45,6 +45,14 @@ def headwater(home, *words):
     return code, said.splitlines()[-1]
 
 
+def problems(home):
+    """What `headwater doctor` finds wrong."""
+    group = Group(home, ALONE, ("-m", "flows", "doctor", "--no-h2o"))
+    group.wait(120)
+    lines = group.output().splitlines()
+    return [line[8:25].strip() for line in lines if line.startswith("problem")]
+
+
 def file_of(home, topic, partition):
     return home / "log" / topic / f"{partition}.db"
 
@@ -58,9 +66,11 @@ def test_a_lost_end_of_the_events_stops_every_verb_that_goes_on_from_it(home, wh
         assert code == (1 if verb == "status" else 2)
         assert f"before offset {wanted}, for it was read so far; got an end of {wanted - 8}" in line
         assert f"events/3 ({file_of(home, 'events', 3)}): it was cut" in line
+    assert problems(home) == ["log events"]
     assert sorted(path.name for path in (home / "checkpoints" / "3").iterdir()) == files
     shutil.copy(file_of(whole, "events", 3), file_of(home, "events", 3))
     assert headwater(home, "run")[0] == 0
+    assert problems(home) == []
     compare(whole, home)
 
 

@@ -206,6 +206,12 @@ def test_what_was_written_by_hand_as_text_is_read_as_bytes(root, log):
     assert log.append("t", 0, entries(b"c")) == 3
 
 
+def test_a_lost_topic_file_is_named(root, log):
+    (root / "t" / "topic.json").unlink()
+    with pytest.raises(LogError, match=r"got none in .*topic\.json: restore it"):
+        log.partitions("t")
+
+
 @pytest.mark.parametrize("done", ["moved", "removed", "replaced"])
 def test_a_file_that_is_no_longer_in_its_place_is_an_error_for_readers_and_writers(root, log, done):
     path = root / "t" / "0.db"
