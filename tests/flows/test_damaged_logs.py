@@ -17,7 +17,7 @@ def whole(tmp_path_factory):
     """A home that was run to its end, with two boundaries."""
     home = tmp_path_factory.mktemp("damaged") / "whole"
     fill(home, WITHOUT_H2O, hours=1.5)
-    assert Group(home).wait(120) == [0]
+    assert Group(home).wait(300) == [0]
     return home
 
 
@@ -39,7 +39,7 @@ def end(home, topic, partition):
 def headwater(home, *words):
     """Exit code and the last line."""
     group = Group(home, ALONE, ("-m", "flows", *words))
-    (code,) = group.wait(120)
+    (code,) = group.wait(300)
     said = group.output()
     assert "Traceback" not in said
     return code, said.splitlines()[-1]
@@ -48,7 +48,7 @@ def headwater(home, *words):
 def problems(home):
     """What `headwater doctor` finds wrong."""
     group = Group(home, ALONE, ("-m", "flows", "doctor", "--no-h2o"))
-    group.wait(120)
+    group.wait(300)
     lines = group.output().splitlines()
     return [line[8:25].strip() for line in lines if line.startswith("problem")]
 

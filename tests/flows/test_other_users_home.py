@@ -53,7 +53,7 @@ def public():
         root = Path(folder)
         root.chmod(0o755)
         fill(root / "home", WITHOUT_H2O, hours=0.5)
-        assert Group(root / "home").wait(120) == [0]
+        assert Group(root / "home").wait(300) == [0]
         yield root
 
 
