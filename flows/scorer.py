@@ -183,6 +183,8 @@ class Scorer:
             log = find_log(settings, where)
             on_error.callback(log.close)
             check_cluster(settings, where)
+            for partition in range(log.partitions(EVENTS)):
+                check_kept(settings, log, where.checkpoints(), partition, compare=False)
             scorer = cls(
                 settings,
                 stream,
@@ -390,7 +392,6 @@ class Scorer:
         """A replica from the newest checkpoint on, as far as the flow has come."""
         shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
-        check_kept(self.settings, self._log, store, partition, compare=False)
         left = recover(lambda of: shards.shard(partition, of), partition, store, self._log, load)
         left.is_silent = True
         batch = min(self.settings.reading.batch, _MOST_READ)

@@ -61,7 +61,7 @@ def test_a_lost_end_of_the_events_stops_every_verb_that_goes_on_from_it(home, wh
     wanted = end(home, "events", 3)
     change(home, "events", 3, f"DELETE FROM records WHERE offset >= {wanted - 8}")
     files = sorted(path.name for path in (home / "checkpoints" / "3").iterdir())
-    for verb in ("run", "replay", "status"):
+    for verb in ("run", "replay", "status", "serve"):
         code, line = headwater(home, verb)
         assert code == (1 if verb == "status" else 2)
         assert f"before offset {wanted}, for it was read so far; got an end of {wanted - 8}" in line
