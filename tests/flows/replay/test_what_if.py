@@ -274,17 +274,21 @@ def test_a_wrong_change_is_refused_before_anything_is_made(
 
 
 def test_a_live_flow_uses_the_pinned_model_from_the_first_boundary_on_and_fits_nothing(
-    rides, rides_settings
+    rides, rides_settings, tmp_path
 ):
     log = rides.log()
     published = PublishedModels(log).records()
-    log.close()
     pinned = [m.model for m in published if m.status == "promoted"][1]
-    for name in (
-        "checkpoints",
-        *(f"log/{topic}" for topic in (*TOPICS, "activations", "snapshots")),
-    ):
-        shutil.rmtree(rides.root / name)
+    anew = Home(tmp_path / "anew")
+    shutil.copytree(rides.root / "artifacts", anew.root / "artifacts")
+    other = anew.log()
+    create_topics(other, log.partitions(EVENTS))
+    for topic in (EVENTS, "models"):
+        records = log.read(topic, 0, 0, max_records=10**6)
+        other.append(topic, 0, [Entry(r.append_time, r.key, r.value) for r in records])
+    log.close()
+    other.close()
+    rides = anew
     run(changed(rides_settings, {"training": {"pinned": pinned}}), rides)
     log = rides.log()
     assert PublishedModels(log).records() == published
