@@ -11,6 +11,7 @@ from operators.decisions import ROLLBACKS
 from operators.journal import TOPIC as JOURNAL
 from operators.shard import TOPICS
 from state.artifacts import ArtifactStore, Origin
+from state.checkpoint_keys import VARIABLE, CheckpointKeys
 from state.checkpoints import CheckpointStore
 from state.ingested import INGESTED, LETTERS
 from state.log import EVENTS, Log, LogError, UnknownTopicError
@@ -133,7 +134,11 @@ def sharing(home: Home, settings: Settings) -> Home:
     """The home; its checkpoints are in `checkpoints.store` too, if that is set.
 
     Those of a River classifier are not: what it has learned is a pickle, which is read back from
-    the home alone that wrote it.
+    the home alone that wrote it. The others are signed there, with the keys in
+    `HEADWATER_CHECKPOINT_KEY`.
+
+    Raises:
+        ConfigurationError: There is no key, and `checkpoints.trusted` is not set; or one is short.
     """
     uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
     if not uri:
@@ -141,7 +146,31 @@ def sharing(home: Home, settings: Settings) -> Home:
     if settings.online.river is not None:
         _log.warning("checkpoints stay in the home: of online.river they hold a pickle")
         return home
-    return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s))
+    keys = checkpoint_keys(settings)
+    return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s, keys))
+
+
+def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
+    """What signs the checkpoints in `checkpoints.store`; None: it is trusted as it is.
+
+    Raises:
+        ConfigurationError: As for `sharing`.
+    """
+    text = os.environ.get(VARIABLE, "")
+    if text:
+        try:
+            return CheckpointKeys.parse(text)
+        except ValueError as error:
+            msg = f"{error} in the environment"
+            raise ConfigurationError(msg) from None
+    if settings.checkpoints.trusted:
+        return None
+    msg = (
+        f"checkpoints.store must be signed or trusted; got no {VARIABLE} in the environment for "
+        f"{ObjectStore(settings.checkpoints.store)}: `openssl rand -hex 32` makes a key for all "
+        "machines, or checkpoints.trusted = true says that nobody else can write there"
+    )
+    raise ConfigurationError(msg)
 
 
 def environment_home() -> Home:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from models.logits import logit, sigmoid
+from models.logits import MOST_WEIGHT, logit, sigmoid
 
 BLENDED = ("online", "offline", "residual")
 """The models that can be blended, in the order of the weights."""
@@ -73,8 +73,18 @@ class Ensemble:
         return msgspec.msgpack.encode((self._weights, self._squares))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`; weights of a blend of other models mean nothing here."""
+        """Take the state from `snapshot`; weights of a blend of other models mean nothing here.
+
+        Raises:
+            ValueError: They are not as many, or not finite.
+            msgspec.DecodeError: It is of another form.
+        """
         weights, squares = msgspec.msgpack.decode(state, type=tuple[list[float], list[float]])
+        small = all(abs(of) <= MOST_WEIGHT for of in (*weights, *squares))
+        as_many = len(weights) == len(squares) == len(self._weights)
+        if not (as_many and small and min(squares) >= 0.0):
+            msg = f"weights must be {len(self._weights)} numbers of some size; got {state[:99]!r}"
+            raise ValueError(msg)
         if _used(weights, squares) == _used(self._weights, self._squares):
             self._weights, self._squares = weights, squares
 

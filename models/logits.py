@@ -5,6 +5,9 @@ import math
 LEAST = 1e-6
 """How near to 0 and 1 a probability may come."""
 
+MOST_WEIGHT = 1e100
+"""No weight that was learned is as large: a sum of products with weights is a finite number."""
+
 
 def logit(probability: float) -> float:
     """Natural log odds, of a probability kept at least 1e-6 away from 0 and 1.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 _LEAST = 1e-15
+_MOST = 2.0**53
 
 
 class RunningLosses:
@@ -23,6 +24,19 @@ class RunningLosses:
 
     def __init__(self, models: int) -> None:
         self.sums: list[list[float]] = [[0.0, 0.0, 0.0] for _ in range(models)]
+
+    def restore(self, sums: list[list[float]]) -> None:
+        """Take the sums of as many models.
+
+        Raises:
+            ValueError: They are of others, or no sums.
+        """
+        form = [len(own) for own in self.sums]
+        counted = all(0.0 <= of <= _MOST for own in sums for of in own)
+        if [len(own) for own in sums] != form or not counted:
+            msg = f"losses must be counts and sums of {len(form)} models; got {repr(sums)[:200]}"
+            raise ValueError(msg)
+        self.sums = sums
 
     def add(self, probabilities: Sequence[float | None], label: int) -> None:
         """Count one label; a model without a probability is left out."""

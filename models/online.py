@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models import online_kernels as kernels
 from models.addresses import LINEAR, Table
-from models.logits import logit, sigmoid
+from models.logits import MOST_WEIGHT, logit, sigmoid
 from models.river_model import RiverModel
 
 Row = NDArray[np.float64]
@@ -134,13 +134,58 @@ class OnlineModels:
         Args:
             state: The bytes.
             river: Whether they are of the same River classifier; else it begins anew.
+
+        Raises:
+            ValueError: A length, a place or a number is not one of such models.
+            msgspec.DecodeError: It is of another form.
         """
-        scale, *vectors, pickled = msgspec.msgpack.decode(state, type=list[bytes])
-        self._scale[:] = np.frombuffer(scale).reshape(self._scale.shape)
+        scale, *vectors, pickled = msgspec.msgpack.decode(
+            state, type=tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+        )
+        self._scale[:] = _scale_of(scale, len(self._scale))
         for weights, used, values in zip(
             (self._online, self._residual), vectors[::2], vectors[1::2], strict=True
         ):
+            places, known = _weights_of(used, values, len(weights))
             weights[:] = 0.0
-            weights[np.frombuffer(used, np.int64)] = np.frombuffer(values).reshape(-1, 2)
+            weights[places] = known
         if self._river is not None and river:
             self._river.restore(pickled)
+
+
+def _scale_of(content: bytes, width: int) -> NDArray[np.float64]:
+    """Counts, means and variances, of which `design` makes finite values only.
+
+    A variance that is no number is that of a column with a number too large to square: it is not
+    used any more, whatever its mean is.
+    """
+    if len(content) != 3 * 8 * width:
+        msg = f"scale must be of {width} columns; got {len(content)} bytes"
+        raise ValueError(msg)
+    scale = np.frombuffer(content).reshape(width, 3)
+    counts, means, variances = scale.T
+    counted = np.isfinite(counts) & (counts >= 0.0)
+    usable = np.isfinite(means) & (variances >= 0.0)
+    if not (counted & (usable | np.isnan(variances))).all():
+        msg = f"scale must hold counts, finite means and variances; got {content[:48]!r}"
+        raise ValueError(msg)
+    return scale
+
+
+def _weights_of(
+    used: bytes, values: bytes, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Places, and the weight and the sum of squares of each."""
+    if len(used) % 8 or len(values) != 2 * len(used):
+        msg = f"weights must be two for each place; got {len(values)} bytes for {len(used)}"
+        raise ValueError(msg)
+    places, weights = np.frombuffer(used, np.int64), np.frombuffer(values).reshape(-1, 2)
+    inside = not len(places) or (places[0] >= 0 and places[-1] < size)
+    if not inside or (np.diff(places) <= 0).any():
+        msg = f"places of weights must ascend below {size}; got {places.tolist()[:6]}"
+        raise ValueError(msg)
+    small = np.abs(weights) <= MOST_WEIGHT
+    if not small.all() or (weights[:, 1] < 0.0).any():
+        msg = "weights must be numbers of some size, sums of squares none below 0; got others"
+        raise ValueError(msg)
+    return places, weights

@@ -94,8 +94,21 @@ class RiverModel:
         return pickle.dumps(self._model)
 
     def restore(self, state: bytes) -> None:
-        """Take the model from `snapshot`."""
-        self._model = pickle.loads(state)  # noqa: S301 - from our own checkpoint, see snapshot
+        """Take the model from `snapshot`.
+
+        Raises:
+            ValueError: It is no such model.
+        """
+        try:
+            model = pickle.loads(state)  # noqa: S301 - from our own checkpoint, see snapshot
+        except Exception as error:  # a damaged pickle may raise anything
+            msg = f"the River classifier must be readable; got {error!r}"
+            raise ValueError(msg) from error
+        if type(model) is not type(self._model):
+            wanted, got = type(self._model).__name__, type(model).__name__
+            msg = f"the River classifier must be a {wanted}; got a {got}"
+            raise ValueError(msg)
+        self._model = model
 
 
 def check_river(description: Mapping[str, Any]) -> None:

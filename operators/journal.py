@@ -102,6 +102,12 @@ class Journal:
         """The activation in effect after all entries."""
         return next(self._activated(), None)
 
+    def model(self, number: int) -> str | None:
+        """The offline model in effect after so many entries; None: none yet."""
+        activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
+        newest = next(activated, None)
+        return None if newest is None else newest.model
+
     def settings(self, number: int) -> dict[str, Any] | None:
         """The settings in effect after so many entries; None: nobody noted them."""
         configured = (one for one in reversed(self.entries[:number]) if isinstance(one, Configured))

@@ -2,20 +2,24 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from models.offline import Offline
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
-from operators.shard import Shard
+from operators.shard import TOPICS, DamagedStateError, Shard
 from operators.snapshots import TOPIC as SNAPSHOTS
 from state.chain import chain_of
-from state.checkpoints import Checkpoint, CheckpointHead, CheckpointStore
+from state.checkpoint_names import name_of
+from state.checkpoints import Checkpoint, CheckpointHead, CheckpointStore, pass_over
 from state.log import EVENTS, Log
 from state.running_hash import Hashed
 
 _log = logging.getLogger("headwater")
+
+
+def _unloaded(model: str, shard: Shard) -> None:
+    del model, shard
 
 
 def recover(
@@ -44,20 +48,66 @@ def recover(
     for checkpoint in store.newest_first(partition):
         if checkpoint.shape != shard.shape:
             at = f"events/{checkpoint.partition} at offset {checkpoint.offset}"
-            message = "checkpoint must be of shape %r; got %r in %s: taking the one before"
-            _log.warning(message, shard.shape, checkpoint.shape, at)
+            message = "checkpoint must be of shape %r; got %r in %s: taking the one before (%s)"
+            place = store.place_of(checkpoint)
+            _log.warning(message, shard.shape, checkpoint.shape[:100], at, place)
         elif reached(checkpoint, log):
-            found = fresh(journal.settings(checkpoint.counters[JOURNAL]))
-            if checkpoint.foreign and found.settings.online.river is not None:
-                continue  # see `reached`; a branch has settings of its own
-            found.restore(checkpoint.shard, partial(_loaded, load, found))
-            found.hashed = checkpoint.hashed or Hashed.at(checkpoint.offset)
-            return found
+            found = restored(fresh, checkpoint, store, journal, load)
+            if found is not None:
+                return found
     return shard
 
 
-def _loaded(load: Callable[[str, Shard], Offline], shard: Shard, model: str) -> Offline:
-    return load(model, shard)
+def restored(
+    fresh: Callable[[dict[str, Any] | None], Shard],
+    checkpoint: Checkpoint,
+    store: CheckpointStore,
+    journal: Journal,
+    load: Callable[[str, Shard], Offline | None] = _unloaded,
+) -> Shard | None:
+    """The shard that a checkpoint holds; None, with a warning that names it, if it is damaged.
+
+    It must be what the checkpoint's head says of it, and use the model that the journal tells.
+
+    Args:
+        fresh: As for `recover`.
+        checkpoint: One that its log has reached.
+        store: Where it comes from.
+        journal: Of its partition.
+        load: As for `recover`; unless it is given, the shard is good for nothing but to be there.
+    """
+    obeyed = checkpoint.counters.get(JOURNAL, 0)
+    shard = fresh(journal.settings(obeyed))
+    if checkpoint.foreign and shard.settings.online.river is not None:
+        return None  # see `reached`; a branch has settings of its own
+    used = journal.model(obeyed)
+    try:
+        shard.restore(checkpoint.shard, lambda model: load(model, shard) if model == used else None)
+        _check(shard, checkpoint, used)
+    except DamagedStateError as error:
+        pass_over(store.place_of(checkpoint), error)
+        return None
+    shard.hashed = checkpoint.hashed or Hashed.at(checkpoint.offset)
+    return shard
+
+
+def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:
+    """Refuse a state that is not what is said of it elsewhere.
+
+    Raises:
+        DamagedStateError: It is not.
+    """
+    if shard.model != model:
+        msg = f"model must be the journal's, {model!r}; got {(shard.model or '')[:100]!r}"
+        raise DamagedStateError(msg)
+    position, made, said = shard.position, _counters(shard), {JOURNAL: 0} | head.counters
+    same = (position.offset, position.boundary) == (head.offset, head.boundary)
+    if not (same and said.items() <= made.items()):
+        msg = "position and counters of the state must be its head's; they are others"
+        raise DamagedStateError(msg)
+    if head.chain not in {"", shard.chain}:
+        msg = f"chain of the state must be its head's, {head.chain[:16]!r}; got {shard.chain!r}"
+        raise DamagedStateError(msg)
 
 
 def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
@@ -66,7 +116,7 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.shape,
         shard.partition,
         shard.position.offset,
-        shard.counters | {JOURNAL: shard.position.activations},
+        _counters(shard),
         shard.position.boundary,
         at_boundary,
         shard.chain,
@@ -74,6 +124,10 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         cuts=shard.cuts,
         shard=shard.snapshot(),
     )
+
+
+def _counters(shard: Shard) -> dict[str, int]:
+    return shard.counters | {JOURNAL: shard.position.activations}
 
 
 def reached(checkpoint: CheckpointHead, log: Log) -> bool:
@@ -84,6 +138,11 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     hold the pickle of a River classifier is of no log.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
+    if not {*TOPICS} <= counters.keys() <= {*TOPICS, JOURNAL}:
+        name = name_of(checkpoint.offset, checkpoint.boundary, at_boundary=checkpoint.at_boundary)
+        got = sorted(counters)
+        pass_over(f"{partition}/{name}", f"its counters must be those of a shard; got {got}")
+        return False
     if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
         return False
     written = counters | ({SNAPSHOTS: checkpoint.cuts} if checkpoint.cuts else {})
@@ -94,7 +153,7 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
         (prediction,) = log.read("predictions", partition, newest, max_records=1)
         if chain_of(prediction.value) != checkpoint.chain:
             return False
-    return not (checkpoint.foreign and _had_river(log, partition, counters[JOURNAL]))
+    return not (checkpoint.foreign and _had_river(log, partition, counters.get(JOURNAL, 0)))
 
 
 def _had_river(log: Log, partition: int, entries: int) -> bool:

@@ -1,7 +1,7 @@
 """Retention: how much of the log recovery and replay can do without."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from operators.journal import TOPIC as JOURNAL
@@ -14,7 +14,13 @@ _SPARE = 3
 """How many checkpoints recovery must be able to choose from, should the newest be damaged."""
 
 
-def first_kept(log: Log, store: CheckpointStore, shape: str, before: int) -> list[dict[str, int]]:
+def first_kept(
+    log: Log,
+    store: CheckpointStore,
+    shape: str,
+    before: int,
+    is_restorable: Callable[[CheckpointHead], bool] = lambda _: True,
+) -> list[dict[str, int]]:
     """The first offset of `events` and of each output topic that must stay, by partition.
 
     What was appended at or after `before` stays, and what recovery reads or emits again from any of
@@ -28,19 +34,28 @@ def first_kept(log: Log, store: CheckpointStore, shape: str, before: int) -> lis
         store: Its shards' checkpoints.
         shape: Of these shards, see `Shard.shape`.
         before: Append time, microseconds UTC.
+        is_restorable: Whether the state of a checkpoint is one; asked of no more than must be, for
+            each is read whole.
     """
     partitions = range(log.partitions(EVENTS))
-    newest = [list(islice(_usable(log, store, shape, p), _SPARE)) for p in partitions]
+    newest = [
+        list(islice(filter(is_restorable, _usable(log, store, shape, p)), _SPARE))
+        for p in partitions
+    ]
     limits = [
         min([offset_at(log, EVENTS, p, before), *(c.offset for c in newest[p])]) for p in partitions
     ]
     at_boundary = [
         list(_usable(log, store, shape, p, before=limits[p], at_boundary=True)) for p in partitions
     ]
-    common = min(max((c.boundary for c in of), default=0) for of in at_boundary)
+    found = [next(filter(is_restorable, of), None) for of in at_boundary]
+    common = min(0 if fork is None else fork.boundary for fork in found)
     kept: list[dict[str, int]] = []
     for p in partitions:
-        fork = next((c for c in at_boundary[p] if c.boundary <= common), None)
+        usable = (c for c in at_boundary[p] if c.boundary <= common)
+        fork = found[p]
+        if fork is None or fork.boundary > common:
+            fork = next(filter(is_restorable, usable), None)
         if not newest[p]:
             kept.append({})
         elif fork is None:

@@ -5,8 +5,9 @@ clock, no random source and no file, so the same log gives the same bytes wherev
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -28,7 +29,7 @@ from operators.predictor import Predictor, Row
 from state.chain import START, link
 from state.clock_guard import ClockGuard
 from state.durations import Duration
-from state.events import HOUR_US, SECOND_US, Event
+from state.events import HOUR_US, SECOND_US, Event, TimeUs
 from state.features import Labelled
 from state.log import Entry
 from state.outputs import (
@@ -42,6 +43,7 @@ from state.outputs import (
 )
 from state.pending import Pending, Waiting
 from state.recent_ids import RecentIds
+from state.restored import Count, check
 from state.running_hash import Hashed
 from state.settings import Settings
 from state.stream import Stream
@@ -60,11 +62,16 @@ _RAW_BYTES = 64 * 2**10
 _MOST_BRACKETS = 200
 _FORGET_EVERY_US = HOUR_US
 _SILENT_SOURCE_US = 24 * HOUR_US
+_Chain = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 _encode = msgspec.json.Encoder().encode
 
 
 class GapError(ValueError):
     """A shard was given a record that is not the next one."""
+
+
+class DamagedStateError(ValueError):
+    """Bytes are no state of such a shard; the message names the part and the rule."""
 
 
 class RefusedError(ValueError):
@@ -80,26 +87,26 @@ class Position(msgspec.Struct):
         activations: How many entries of the journal are in effect.
     """
 
-    offset: int = 0
-    boundary: int = 0
-    activations: int = 0
+    offset: Count = 0
+    boundary: Count = 0
+    activations: Count = 0
 
 
 class _Counts(msgspec.Struct):
     """Counters of a shard; `sequences` is the next number in each output topic."""
 
-    sequences: dict[str, int]
-    dead_letters: dict[str, int]
-    requests: int = 0
-    labels: int = 0
-    high_us: int = 0
-    tick_us: int = 0
-    forgot_us: int = 0
-    cuts: int = 0
-    cut_end: int = 0
+    sequences: dict[str, Count]
+    dead_letters: dict[str, Count]
+    requests: Count = 0
+    labels: Count = 0
+    high_us: TimeUs = 0
+    tick_us: TimeUs = 0
+    forgot_us: TimeUs = 0
+    cuts: Count = 0
+    cut_end: Count = 0
     last_cut: Cut | None = None
     model: str | None = None
-    chain: str = START
+    chain: _Chain = START
 
 
 class Shard:
@@ -277,45 +284,68 @@ class Shard:
     def snapshot(self) -> bytes:
         """The whole state, offline model left out but for its id; starts with the version."""
         assert not any(self._out.values())
-        parts = [part.snapshot() for part in self._parts()]
+        parts = [part.snapshot() for part in self._parts().values()]
         sums = (self._total.sums, self._lately.sums)
         return msgspec.msgpack.encode((VERSION, self.position, self._counts, sums, parts))
 
-    def restore(self, state: bytes, offline: Callable[[str], Offline]) -> None:
+    def restore(self, state: bytes, offline: Callable[[str], Offline | None]) -> None:
         """Take the state from `snapshot` of a shard of the same stream and settings.
 
         Args:
-            state: The bytes.
+            state: The bytes; all that compiled code will follow is checked.
             offline: Gives the offline model of an id, bound to this shard.
 
         Raises:
-            ValueError: Another version wrote the bytes.
+            DamagedStateError: They are no such state; this shard is of no use any more.
         """
-        version = msgspec.msgpack.decode(state, type=tuple[int, Any, Any, Any, Any])[0]
-        if version != VERSION:
-            msg = f"shard state must be of version {VERSION}; got {version}"
-            raise ValueError(msg)
-        _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
-            state,
-            type=tuple[
-                int, Position, _Counts, tuple[list[list[float]], list[list[float]]], list[bytes]
-            ],
-        )
-        self._total.sums, self._lately.sums = sums
-        for part, of in zip(self._parts(), parts, strict=True):
-            part.restore(of)
+        with _part("its head"):
+            version, *_ = msgspec.msgpack.decode(state, type=tuple[int, _Raw, _Raw, _Raw, _Raw])
+            check(version == VERSION, f"shard state must be of version {VERSION}", version)
+            _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
+                state, type=tuple[int, Position, _Counts, _Sums, _Parts]
+            )
+            self._check_counts()
+        for losses, of in zip((self._total, self._lately), sums, strict=True):
+            with _part("losses"):
+                losses.restore(of)
+        for (name, part), content in zip(self._parts().items(), parts, strict=True):
+            with _part(name):
+                part.restore(content)
+        with _part("pending requests"):
+            levels = {place: len(names) for place, names in self._levels}
+            self._pending.check(self.partition, self.position.offset, levels)
         model = self._counts.model
         self.offline = None if model is None else offline(model)
 
-    def _parts(self) -> tuple[Any, ...]:
-        return (
-            self._features,
-            self._pending,
-            self._seen,
-            self._guard,
-            self._models,
-            self._ensemble,
-        )
+    def _check_counts(self) -> None:
+        """See that the counters go together.
+
+        Raises:
+            ValueError: They do not.
+        """
+        counts, cut = self._counts, self._counts.last_cut
+        topics = sorted(counts.sequences)
+        check(topics == sorted(TOPICS), f"topics must be {TOPICS}", topics)
+        reasons = sorted(counts.dead_letters)
+        check({*reasons} <= {*get_args(Reason)}, f"reasons must be of {Reason}", reasons)
+        written = counts.sequences["outcomes"]
+        check(counts.cut_end <= written, f"cuts must end by {written} outcomes", counts.cut_end)
+        if cut is None:
+            none = counts.cuts == counts.cut_end == self.position.boundary == 0
+            check(none, "cuts must be none before the first", counts.cuts)
+        else:
+            last = Cut(counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end)
+            check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "features": self._features,
+            "pending requests": self._pending,
+            "recent ids": self._seen,
+            "clock guard": self._guard,
+            "online models": self._models,
+            "ensemble": self._ensemble,
+        }
 
     def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
         try:
@@ -479,6 +509,25 @@ class Shard:
                 sequences[topic] += len(out)
                 self._out[topic] = []
         return Emitted(self.partition, entries, cut)
+
+
+_Raw = msgspec.Raw
+_Sums = tuple[list[list[float]], list[list[float]]]
+_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+
+
+@contextmanager
+def _part(name: str) -> Iterator[None]:
+    """Make what is wrong in a part of a state a DamagedStateError that names it.
+
+    Raises:
+        DamagedStateError: There was something.
+    """
+    try:
+        yield
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        msg = f"{error} in {name} of a shard's state"
+        raise DamagedStateError(msg) from error
 
 
 def _no_event(value: bytes, error: Exception) -> tuple[Reason, str]:

@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from state.restored import MOST_US, Count, check, floats
+
 NOWHERE = -1
 """The address of a key that has no block, and the place of one that has none in any table."""
 
@@ -76,18 +78,50 @@ class Arena:
         return msgspec.msgpack.encode((self.pool[: self._end].tobytes(), tables))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of an arena with the same tables."""
+        """Take the state from `snapshot` of an arena with the same tables.
+
+        Raises:
+            ValueError: Kernels could not follow it: a block is not where one of its table can be.
+            msgspec.DecodeError: It is of another form.
+        """
         pool, tables = msgspec.msgpack.decode(
-            state, type=tuple[bytes, list[tuple[list[tuple[_Key, int]], list[int]]]]
+            state, type=tuple[bytes, list[tuple[list[tuple[_Key, Count]], list[Count]]]]
         )
-        self.pool = np.frombuffer(pool).copy()
+        check(len(tables) == len(self.tables), f"tables must be {len(self.tables)}", len(tables))
+        self.pool = floats(pool, "pool").copy()
         self._end = len(self.pool)
         for table in self.tables:
             table.clear()
         for table, (blocks, free) in zip(self.tables, tables, strict=True):
             for key, address in blocks:
                 table.put(_hashable(key), address)
+            check(len(table.blocks) == len(blocks), "keys must be unique", len(blocks))
             table.free[:] = free
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        """See that the blocks fill the pool, in use or free, and none lies on another.
+
+        That is how `take` makes them: so all are inside, aligned, and nobody's twice.
+
+        Raises:
+            ValueError: They do not, or the time of one is none.
+        """
+        own = [np.append(t.addresses(), np.array(t.free, np.int64)) for t in self.tables]
+        sizes = [np.full(len(of), t.size) for of, t in zip(own, self.tables, strict=True)]
+        begins = np.concatenate([np.empty(0, np.int64), *own])
+        order = np.argsort(begins)
+        begins = begins[order]
+        ends = begins + np.concatenate([np.empty(0, np.int64), *sizes])[order]
+        fill = np.array_equal(np.append(begins, self._end), np.insert(ends, 0, 0))
+        check(fill, f"blocks must fill the pool of {self._end} cells side by side", len(begins))
+        for table in self.tables:
+            touched = self.pool[table.addresses()]
+            check(
+                ((touched >= 0.0) & (touched <= MOST_US)).all(),
+                "blocks must begin with the time of their last touch",
+                touched.min(initial=0.0),
+            )
 
 
 _Part = str | int | float | bool | None
@@ -140,13 +174,14 @@ class Table:
         blocks: Address by key, in order of creation.
         free: Addresses to use again, last freed first.
         directory: Where the keys are looked up.
+        size: Cells of a block.
         slot: Which slot of a key is this table's.
     """
 
-    __slots__ = ("_arena", "_forget_us", "_size", "blocks", "directory", "free", "slot")
+    __slots__ = ("_arena", "_forget_us", "blocks", "directory", "free", "size", "slot")
 
     def __init__(self, arena: Arena, size: int, forget_us: int, directory: Directory) -> None:
-        self._arena, self._size, self._forget_us = arena, size, forget_us
+        self._arena, self.size, self._forget_us = arena, size, forget_us
         self.blocks: dict[Hashable, int] = {}
         self.free: list[int] = []
         self.directory, self.slot = directory, directory.join()
@@ -155,9 +190,9 @@ class Table:
         """The address of a new block of zeros for `key`."""
         if self.free:
             address = self.free.pop()
-            self._arena.pool[address : address + self._size] = 0.0
+            self._arena.pool[address : address + self.size] = 0.0
         else:
-            address = self._arena.take(self._size)
+            address = self._arena.take(self.size)
         self.put(key, address)
         return address
 
@@ -165,6 +200,10 @@ class Table:
         """Enter the block of a key."""
         self.blocks[key] = address
         self.directory.put(key, self.slot, address)
+
+    def addresses(self) -> NDArray[np.int64]:
+        """Of the blocks in use, in order of creation."""
+        return np.fromiter(self.blocks.values(), np.int64, len(self.blocks))
 
     def clear(self) -> None:
         """Forget every key."""
@@ -175,7 +214,7 @@ class Table:
         """Free the blocks last touched before `now` less what this table remembers."""
         if not self.blocks:
             return
-        touched = self._arena.pool[np.fromiter(self.blocks.values(), np.int64, len(self.blocks))]
+        touched = self._arena.pool[self.addresses()]
         old = (touched < now - self._forget_us).nonzero()[0]
         if len(old) == 0:
             return

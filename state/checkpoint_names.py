@@ -6,7 +6,8 @@ from collections.abc import Iterable
 PERIODIC_KEPT = 3
 """How many periodic ones of a partition stay, in a home as in a store."""
 
-_NAME = re.compile(r"\d{15}-\d{16}-(boundary|periodic)\.ckpt")
+_NAME = re.compile(r"\d{15}-\d{16}-(boundary|periodic)\.ckpt", re.ASCII)
+_EARLIER = re.compile(r"\d{1,18}-(boundary|periodic)\.ckpt", re.ASCII)
 
 
 def name_of(offset: int, boundary: int, *, at_boundary: bool) -> str:
@@ -23,6 +24,11 @@ def name_of(offset: int, boundary: int, *, at_boundary: bool) -> str:
 def is_checkpoint(name: str) -> bool:
     """Whether a file's name is that of a checkpoint."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_earlier(name: str) -> bool:
+    """Whether a file's name is one that earlier versions gave: without the boundary."""
+    return _EARLIER.fullmatch(name) is not None
 
 
 def is_at_boundary(name: str) -> bool:

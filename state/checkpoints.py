@@ -6,17 +6,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
 
 from state.atomic import sweep, write_atomically
-from state.checkpoint_names import is_at_boundary, name_of, offset_of, surplus
+from state.checkpoint_keys import SignatureError
+from state.checkpoint_names import (
+    is_at_boundary,
+    is_checkpoint,
+    is_earlier,
+    name_of,
+    offset_of,
+    surplus,
+)
 from state.running_hash import Hashed
 from state.shared_checkpoints import SharedCheckpoints
 
 _MAGIC = b"headwater checkpoint 1\n"
+# What unpacks to more than this is refused, unless it is no more than so many times the file.
+_MOST_BYTES, _MOST_TIMES = 2**27, 1000
+_PADDING = b"\x50\x2a\x4d\x18"  # zstd passes over such a frame (RFC 8878, 3.1.2)
+_MOST_COUNTED = 2**62
 _log = logging.getLogger("headwater")
 
 
@@ -63,6 +75,10 @@ class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
 Part = TypeVar("Part", CheckpointHead, Checkpoint)
 
 
+class DamagedCheckpointError(ValueError):
+    """A file is no checkpoint, or not the one that its place says; the message names the rule."""
+
+
 class Written(NamedTuple):
     """That a checkpoint was written, as its file's name and time tell: offset, and Unix time."""
 
@@ -87,13 +103,12 @@ class CheckpointStore:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write one; it is durable when this returns."""
         state = msgspec.msgpack.encode(checkpoint)
-        packed = pa.compress(state, codec="zstd", asbytes=True)
-        body = len(state).to_bytes(8, "little") + packed
+        body = len(state).to_bytes(8, "little") + _packed(state)
         folder = self.folder(checkpoint.partition)
         at_boundary = checkpoint.at_boundary
         path = folder / name_of(checkpoint.offset, checkpoint.boundary, at_boundary=at_boundary)
         write_atomically(path, _MAGIC + hashlib.sha256(body).digest() + body)
-        for name in surplus(path.name for path in folder.glob("*.ckpt")):
+        for name in surplus(self._here(checkpoint.partition)):
             (folder / name).unlink(missing_ok=True)
         sweep(folder)
         if self._shared is not None:
@@ -103,7 +118,10 @@ class CheckpointStore:
     def newest_first(
         self, partition: int, *, before: int = sys.maxsize, at_boundary: bool = False
     ) -> Iterator[Checkpoint]:
-        """The readable checkpoints of a partition; a damaged one is skipped with a warning.
+        """The readable checkpoints of a partition; a damaged one is passed over with a warning.
+
+        What comes is well-formed and what its file's name says; whether its `shard` is a state that
+        can be restored, only a shard can tell.
 
         Args:
             partition: Of `events`.
@@ -124,6 +142,11 @@ class CheckpointStore:
         """
         yield from self._newest_first(CheckpointHead, partition, before, at_boundary=at_boundary)
 
+    def whole(self, head: CheckpointHead) -> Checkpoint | None:
+        """The checkpoint of a head; None if it has gone, or been damaged, meanwhile."""
+        name = name_of(head.offset, head.boundary, at_boundary=head.at_boundary)
+        return self._read(head.partition, name, Checkpoint)
+
     def drop_beyond(self, partition: int, offset: int, shape: str) -> None:
         """Drop what a shard that goes on from an offset has no use for, nor will write again so.
 
@@ -132,9 +155,10 @@ class CheckpointStore:
             offset: Where it goes on.
             shape: Of its state; what other code wrote stays.
         """
-        for path in self.folder(partition).glob("*.ckpt"):
-            if offset_of(path.name) > offset:
-                head = _read(path, CheckpointHead)
+        for name in self._here(partition):
+            if offset_of(name) > offset:
+                path = self.folder(partition) / name
+                head = _read(path, partition, CheckpointHead)
                 if head is not None and head.shape == shape:
                     _log.warning("checkpoint %s is of another log, or its output is lost", path)
                     path.unlink(missing_ok=True)
@@ -150,15 +174,26 @@ class CheckpointStore:
 
     def newest_offset(self, partition: int) -> int:
         """Of the newest checkpoint, whatever is in it; 0 if there is none."""
-        names = self._names(partition)
-        return offset_of(max(names)) if names else 0
+        return max(map(offset_of, self._names(partition)), default=0)
+
+    def place_of(self, head: CheckpointHead) -> str:
+        """Where a checkpoint was found, for people."""
+        name = name_of(head.offset, head.boundary, at_boundary=head.at_boundary)
+        if head.foreign and self._shared is not None:
+            return f"{self._shared}/{head.partition}/{name}"
+        return str(self.folder(head.partition) / name)
+
+    def count(self, partition: int) -> int:
+        """How many files a partition has, readable or not, here and in the store."""
+        return len(self._names(partition))
 
     def written(self, partition: int) -> list[Written]:
         """The checkpoints of a partition by time, unread, beside whoever writes them."""
         found = []
-        for path in self.folder(partition).glob("*.ckpt"):
+        for name in self._here(partition):
             with suppress(FileNotFoundError):  # it has just been dropped
-                found.append(Written(offset_of(path.name), path.stat().st_mtime))
+                at = (self.folder(partition) / name).stat().st_mtime
+                found.append(Written(offset_of(name), at))
         return sorted(found, key=lambda one: one.at)
 
     def _newest_first(
@@ -170,9 +205,13 @@ class CheckpointStore:
                 if found is not None:
                     yield found
 
+    def _here(self, partition: int) -> list[str]:
+        """The names of the files in the home; what has another name is none of them."""
+        names = (path.name for path in self.folder(partition).glob("*.ckpt"))
+        return [name for name in names if is_checkpoint(name) or is_earlier(name)]
+
     def _names(self, partition: int) -> frozenset[str]:
-        here = (path.name for path in self.folder(partition).glob("*.ckpt"))
-        return self._copies(partition).union(here)
+        return self._copies(partition).union(self._here(partition))
 
     def _copies(self, partition: int) -> frozenset[str]:
         """What the store has; a home with checkpoints of its own does without it."""
@@ -181,38 +220,118 @@ class CheckpointStore:
         try:
             return self._shared.names(partition)
         except OSError as error:
-            if not any(self.folder(partition).glob("*.ckpt")):
+            if not self._here(partition):
                 raise
             self._shared.tell(error)
             return frozenset()
 
     def _read(self, partition: int, name: str, part: type[Part]) -> Part | None:
         """A checkpoint from the first place that has it whole; None: from nowhere."""
-        found = _read(self.folder(partition) / name, part)
+        found = _read(self.folder(partition) / name, partition, part)
         if found is None and self._shared is not None and name in self._copies(partition):
-            content = self._shared.read(partition, name)
+            place = f"{self._shared}/{partition}/{name}"
+            try:
+                content = self._shared.read(partition, name)
+            except SignatureError as error:
+                pass_over(place, error)
+                return None
             if content is not None:
-                found = _decoded(content, f"{self._shared}/{partition}/{name}", part)
+                found = _decoded(content, place, partition, name, part)
             if found is not None:
                 found = msgspec.structs.replace(found, foreign=True)
         return found
 
 
-def _read(path: Path, part: type[Part]) -> Part | None:
+def pass_over(place: object, why: object) -> None:
+    """Warn, in one line, that a checkpoint is not used.
+
+    Args:
+        place: Names the file.
+        why: Whatever it quotes of the file is cut and escaped.
+    """
+    reason = repr(str(why)[:300])[1:-1]
+    message = "checkpoint %s is damaged or of another version: passed over (%s)"
+    _log.warning(message, place, reason)
+
+
+def _read(path: Path, partition: int, part: type[Part]) -> Part | None:
     try:
-        return _decoded(path.read_bytes(), path, part)
+        content = path.read_bytes()
     except FileNotFoundError:  # the flow drops old ones while others read
         return None
+    except OSError as error:
+        pass_over(path, error)
+        return None
+    return _decoded(memoryview(content), path, partition, path.name, part)
 
 
-def _decoded(content: bytes, place: object, part: type[Part]) -> Part | None:
-    """What is in a file; None, with a warning, if it is damaged."""
+def _decoded(
+    content: memoryview, place: object, partition: int, name: str, part: type[Part]
+) -> Part | None:
+    """What is in a file; None, with a warning, if it is not what the file says."""
+    try:
+        found = msgspec.msgpack.decode(_unpacked(content), type=part)
+        _check(found, partition, name)
+    except (DamagedCheckpointError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+        pass_over(place, e)
+        return None
+    return found
+
+
+def _packed(state: bytes) -> bytes:
+    """Compressed, and never to less than `_unpacked` takes."""
+    packed: bytes = pa.compress(state, codec="zstd", asbytes=True)
+    lacking = _least(len(state)) - len(packed)
+    if lacking > 0:
+        packed += _PADDING + lacking.to_bytes(4, "little") + bytes(lacking)
+    return packed
+
+
+def _unpacked(content: memoryview) -> Any:
     start = len(_MAGIC) + 32
     # Nothing is copied: a thread that copies megabytes keeps those that score waiting.
-    digest, body = content[len(_MAGIC) : start], memoryview(content)[start:]
+    digest, body = content[len(_MAGIC) : start], content[start:]
     if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != digest:
-        _log.warning("checkpoint %s is damaged or of another version: passed over", place)
-        return None
+        msg = "its digest must be that of what it holds"
+        raise DamagedCheckpointError(msg)
     size = int.from_bytes(body[:8], "little")
-    packed = pa.decompress(body[8:], decompressed_size=size, codec="zstd")
-    return msgspec.msgpack.decode(packed, type=part)
+    if len(body) - 8 < _least(size):
+        msg = f"what it holds must not grow beyond measure; got {size} bytes in {len(body) - 8}"
+        raise DamagedCheckpointError(msg)
+    try:
+        return pa.decompress(body[8:], decompressed_size=size, codec="zstd")
+    except (pa.ArrowException, OSError) as error:
+        msg = f"what it holds must unpack to {size} bytes; got '{error}'"
+        raise DamagedCheckpointError(msg) from error
+
+
+def _least(size: int) -> int:
+    """How long what unpacks to a size must be at least."""
+    return 1 if size <= _MOST_BYTES else -(-size // _MOST_TIMES)
+
+
+def _check(head: CheckpointHead, partition: int, name: str) -> None:
+    """Refuse a head that says otherwise than its file's place.
+
+    Raises:
+        DamagedCheckpointError: It does.
+    """
+    if head.partition != partition:
+        msg = f"partition must be its folder's, {partition}; got {head.partition}"
+        raise DamagedCheckpointError(msg)
+    numbers = {"offset": head.offset, "boundary": head.boundary, **head.counters}
+    numbers["cuts"] = head.cuts
+    if head.hashed is not None:
+        of = head.hashed
+        ordered = 0 <= of.first <= of.near <= of.end <= _MOST_COUNTED
+        if not ordered or {len(of.hash), len(of.near_hash)} != {16}:
+            msg = f"its running hash must be of offsets in order; got {of.first} to {of.end}"
+            raise DamagedCheckpointError(msg)
+    for what, number in numbers.items():
+        if not 0 <= number <= _MOST_COUNTED:
+            msg = f"{what!r} must be a count; got {number}"
+            raise DamagedCheckpointError(msg)
+    said = name_of(head.offset, head.boundary, at_boundary=head.at_boundary)
+    if said != name and not is_earlier(name):
+        msg = f"its name must say what it holds, {said}"
+        raise DamagedCheckpointError(msg)

@@ -1,6 +1,10 @@
 """The guard against sources whose clock is wrong, by comparing event time with append time."""
 
+from typing import Annotated
+
 import msgspec
+
+_Time = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 
 
 class Lag(msgspec.Struct):
@@ -12,9 +16,9 @@ class Lag(msgspec.Struct):
         before: The least of the span before; None if it saw no event.
     """
 
-    since: int
-    least: int
-    before: int | None = None
+    since: _Time
+    least: _Time
+    before: _Time | None = None
 
 
 class ClockGuard:
@@ -70,5 +74,9 @@ class ClockGuard:
         return msgspec.msgpack.encode(self._lags)
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`."""
+        """Take the state from `snapshot`.
+
+        Raises:
+            msgspec.DecodeError: It is of another form, or a number is no time.
+        """
         self._lags = msgspec.msgpack.decode(state, type=dict[str, Lag])

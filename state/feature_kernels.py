@@ -77,6 +77,7 @@ BIN = np.dtype([("column", "i8"), ("of", "i8"), ("edges", "i8"), ("edges_end", "
 """One column that says between which of its edges another one lies."""
 
 _LENGTHS = 3
+_MOST_BUCKETS = 2.0**53
 _READ_WORDS, _STAT_WORDS, _BIN_WORDS = (of.itemsize // 8 for of in (READ, STAT, BIN))
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -251,9 +252,32 @@ def _read_windows(
             )
 
 
+@_jit
+def misplaced(pool: Any, addresses: Any, ring: int, width: int) -> int:
+    """The first rolling block with a bucket that is none or not in its place; -1: none.
+
+    Args:
+        pool: All blocks.
+        addresses: Of the blocks.
+        ring: Buckets of each.
+        width: Cells of a bucket.
+    """
+    for k in range(len(addresses)):
+        for place in range(ring):
+            number = pool[addresses[k] + 1 + place * width] - 1.0
+            if number == -1.0:
+                continue
+            if not 0.0 <= number < _MOST_BUCKETS or np.int64(number) % ring != place:
+                return k
+            if number != np.floor(number):
+                return k
+    return -1
+
+
 def warm() -> None:
     """Compile the kernels, or load what was compiled before, so that no event has to wait."""
     none, nowhere = np.zeros(0), np.zeros(0, np.int64)
     observe(none, nowhere, np.zeros(0, UPDATE).view(np.int64), nowhere, nowhere, none)
     plan = plan_of(np.zeros(0, READ), np.zeros(0, STAT), np.zeros(0, BIN), none)
     read(none, nowhere, nowhere, plan, 0, none)
+    misplaced(none, nowhere, 1, 1)

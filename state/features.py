@@ -269,7 +269,10 @@ class Hook(Protocol):
         """The whole state."""
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`."""
+        """Take the state from `snapshot`; what is none is refused with any error.
+
+        The bytes may come from a store: never unpickle them.
+        """
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from state.restored import check
+
 MOST_LEVELS = 4096
 """A column takes no more levels than this; what comes later reads as missing."""
 
@@ -54,9 +56,15 @@ class Levels:
         return peek
 
     def restore(self, names: list[str]) -> None:
-        """Take these levels instead."""
+        """Take these levels instead.
+
+        Raises:
+            ValueError: They are too many, or one comes twice.
+        """
+        check(len(names) <= MOST_LEVELS, f"levels must be at most {MOST_LEVELS}", len(names))
         self.names[:] = names
         self._numbers = {name: float(i) for i, name in enumerate(names)}
+        check(len(self._numbers) == len(names), "levels must be unique", names)
 
     def _add(self, name: str) -> float:
         if len(self.names) == MOST_LEVELS:

@@ -42,8 +42,12 @@ class ObjectStore:
         with _told(), store.open_output_stream(path) as file:
             file.write(content)
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, most: int = MAX_ARTIFACT_BYTES) -> bytes | None:
         """A file as it came, not verified; None if the store has none of this name.
+
+        Args:
+            name: Below the prefix.
+            most: Bytes; of a larger file what is beyond is left out.
 
         Raises:
             OSError: The store cannot be reached.
@@ -51,7 +55,7 @@ class ObjectStore:
         store, root = self._place
         try:
             with _told(), store.open_input_file(f"{root}/{name}") as file:
-                return bytes(file.read())
+                return bytes(file.read(min(file.size(), most)))
         except OSError:
             if self._size(name) is None:
                 return None

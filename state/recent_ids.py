@@ -2,6 +2,8 @@
 
 import msgspec
 
+from state.restored import MOST_US, check
+
 
 class RecentIds:
     """Ids of the last `span_us` to twice that of event time, in two generations.
@@ -40,6 +42,14 @@ class RecentIds:
         return msgspec.msgpack.encode((self._turn, list(self._old), list(self._new)))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`."""
+        """Take the state from `snapshot`.
+
+        Raises:
+            ValueError: An id comes twice, or the time is none.
+            msgspec.DecodeError: It is of another form.
+        """
         self._turn, old, new = msgspec.msgpack.decode(state, type=tuple[int, list[str], list[str]])
+        check(0 < self._turn <= MOST_US, "the next generation must begin after 1970", self._turn)
         self._old, self._new = dict.fromkeys(old), dict.fromkeys(new)
+        unique = len(self._old) == len(old) and len(self._new) == len(new)
+        check(unique, "recent ids must be unique", len(old) + len(new))

@@ -152,10 +152,12 @@ class Checkpoints(_Part, frozen=True):
         every: Wall time between two of a partition.
         store: Where they are copied to, for machines without the home, as pyarrow names it, such
             as `s3://bucket/checkpoints`; of one log only. Empty: they stay in the home.
+        trusted: Copies there need no signature: nobody else can write to it.
     """
 
     every: Duration = _D("5s")
     store: str = ""
+    trusted: bool = False
 
 
 class H2O(_Part, frozen=True):

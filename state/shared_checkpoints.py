@@ -6,10 +6,12 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from state.checkpoint_keys import ADDED_BYTES, CheckpointKeys, unsigned
 from state.checkpoint_names import is_checkpoint, surplus
 from state.object_store import ObjectStore
 
 _RETRY_S, _LOOK_S = 5.0, 0.05
+_MOST_BYTES = 2**30
 _AFTER_S = 2.0
 """For how long what is left is copied once the process has come to its end."""
 _log = logging.getLogger("headwater")
@@ -25,10 +27,14 @@ class SharedCheckpoints:
     Args:
         store: Holds a folder for each partition.
         look_every_s: How old what `names` says may be.
+        keys: Sign what is copied there, and verify what comes from there; None: the store is
+            trusted, and takes and gives files as they are.
     """
 
-    def __init__(self, store: ObjectStore, look_every_s: float) -> None:
-        self._store, self._look_every_s = store, look_every_s
+    def __init__(
+        self, store: ObjectStore, look_every_s: float, keys: CheckpointKeys | None = None
+    ) -> None:
+        self._store, self._look_every_s, self._keys = store, look_every_s, keys
         self._folders: dict[int, Path] = {}
         self._saved: dict[int, set[str]] = defaultdict(set)
         self._sizes: dict[int, dict[str, int]] = {}
@@ -55,13 +61,18 @@ class SharedCheckpoints:
             raise error
         return frozenset(self._sizes[partition])
 
-    def read(self, partition: int, name: str) -> bytes | None:
-        """A file as it came, not verified; None: it is not there any more.
+    def read(self, partition: int, name: str) -> memoryview | None:
+        """What a file holds; None: it is not there any more.
 
         Raises:
+            SignatureError: It is not signed by one of the keys, for this place.
             OSError: The store cannot be reached.
         """
-        return self._store.read(f"{partition}/{name}")
+        place = f"{partition}/{name}"
+        file = self._store.read(place, _MOST_BYTES)
+        if file is None:
+            return None
+        return unsigned(file) if self._keys is None else self._keys.verified(place, file)
 
     def copy(self, partition: int, folder: Path, saved: str = "") -> None:
         """Have copied what a home has and the store lacks.
@@ -181,10 +192,14 @@ class SharedCheckpoints:
         """
         there = self._sizes[partition]
         try:
-            if not anew and there.get(path.name) == path.stat().st_size:
+            size = path.stat().st_size + (0 if self._keys is None else ADDED_BYTES)
+            if not anew and there.get(path.name) == size:
                 return
             content = path.read_bytes()
         except FileNotFoundError:
             return
-        self._store.write(f"{partition}/{path.name}", content)
+        place = f"{partition}/{path.name}"
+        if self._keys is not None:
+            content = self._keys.signed(place, content)
+        self._store.write(place, content)
         self._sizes[partition] = {**there, path.name: len(content)}

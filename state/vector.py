@@ -38,6 +38,7 @@ from state.features import (
 )
 from state.field_kinds import nullable
 from state.levels import Levels
+from state.restored import check
 from state.stream import Stream
 from state.vector_keys import reading
 from state.vector_observer import Observe, Step, observer
@@ -63,6 +64,7 @@ class FeatureState:
         self._blocks: list[Block] = []
         self._given: list[Given] = []
         self._bins: list[Cut] = []
+        self._fixed: dict[int, tuple[str, ...]] = {}
         self.levels: dict[int, Levels] = {
             i: Levels() for i, column in enumerate(stream.columns) if column.categorical
         }
@@ -104,15 +106,35 @@ class FeatureState:
         )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of the same stream."""
+        """Take the state from `snapshot` of the same stream.
+
+        Raises:
+            ValueError: A part is not what a kernel can follow, or a hook does not take its own.
+            msgspec.DecodeError: It is of another form.
+        """
         arena, names, hooks = msgspec.msgpack.decode(
             state, type=tuple[bytes, list[list[str]], list[bytes]]
         )
         self._arena.restore(arena)
-        for levels, known in zip(self.levels.values(), names, strict=True):
+        for block in self._blocks:
+            if block.fixed["kind"] == kernels.ROLLING:
+                self._check_rings(block)
+        for (place, levels), known in zip(self.levels.items(), names, strict=True):
             levels.restore(known)
+            fixed = self._fixed.get(place, tuple(known))
+            check(fixed == tuple(known), f"levels of column {place} must be {fixed}", known)
         for (hook, _), part in zip(self._hooks, hooks, strict=True):
-            hook.restore(part)
+            try:
+                hook.restore(part)
+            except Exception as error:  # it is the user's, and may raise anything
+                msg = f"hook {type(hook).__name__} must take its state; got {error!r}"
+                raise ValueError(msg) from error
+
+    def _check_rings(self, block: Block) -> None:
+        ring, width = int(block.fixed["ring"]), 1 + int(block.fixed["n"])
+        addresses = block.table.addresses()
+        odd = kernels.misplaced(self._arena.pool, addresses, ring, width)
+        check(odd < 0, f"buckets must be in their places in the ring of {ring}", odd)
 
     def _declare(self, feature: Feature, place: int) -> None:
         match feature:
@@ -134,6 +156,7 @@ class FeatureState:
                 self._declare_last(feature, place)
             case Bins(of=of, edges=edges):
                 self.levels[place].restore(list(feature.levels))
+                self._fixed[place] = feature.levels
                 names = [column.name for column in self._stream.columns]
                 self._bins.append(Cut(place, names.index(of), edges))
             case Custom(make, forget):

@@ -19,11 +19,15 @@ from rich.text import Text
 
 from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
-from flows.home import ALL_TOPICS, Home, environment_home
+from flows.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
 from flows.logs import check_cluster, check_home, check_topics, find_log
+from flows.restorable import is_restorable
 from flows.terminal import TerminalConsole
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from operators.log_check import check_log, verify
+from operators.recovery import reached
+from operators.shard import Shard
+from state.checkpoint_keys import VARIABLE
 from state.log import EVENTS
 from state.object_store import ObjectStore
 from state.settings import Settings
@@ -54,6 +58,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     home = environment_home()
     checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
+    checks += _of_checkpoints(home)
     if not arguments.no_h2o:
         checks.append(_Check("H2O start", _h2o_start, "see the end of its log above"))
     console = TerminalConsole()
@@ -94,6 +99,16 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
         if uri:
             hint = "correct it in the settings, or who may enter"
             yield _Check(name, partial(_store, uri), hint)
+    if settings.checkpoints.store:
+        yield _Check("checkpoint keys", _checkpoint_keys, "set it, the same on all machines")
+
+
+def _of_checkpoints(home: Home) -> Iterator[_Check]:
+    settings = _loaded()
+    has_log = settings.log == "kafka" or (home.root / "log").is_dir()
+    if has_log and ((home.root / "checkpoints").is_dir() or settings.checkpoints.store):
+        hint = "remove what is damaged; recovery takes the ones before, or begins at the head"
+        yield _Check("checkpoints", partial(_checkpoints, home), hint)
 
 
 def _of_log(home: Home) -> Iterator[_Check]:
@@ -148,6 +163,37 @@ def _disk(root: Path) -> str:
 def _store(uri: str) -> str:
     ObjectStore(uri).check()
     return f"{uri} is there"
+
+
+def _checkpoint_keys() -> str:
+    keys = checkpoint_keys(load_settings())
+    if keys is None:
+        return "none: checkpoints.trusted, copies are neither signed nor verified"
+    return f"{len(keys)} in {VARIABLE}, the first signs" if len(keys) > 1 else f"one in {VARIABLE}"
+
+
+def _checkpoints(home: Home) -> str:
+    """Read all of them, and restore the newest of each partition that this stream would take."""
+    settings = load_settings()
+    stream, store = find_stream(settings.stream), sharing(home, settings).checkpoints()
+    shape = Shard(stream, settings, 0).shape
+    files = readable = restored = 0
+    with closing(find_log(settings, home)) as log:
+        partitions = range(log.partitions(EVENTS))
+        for partition in partitions:
+            files += store.count(partition)
+            heads = list(store.heads(partition))
+            readable += len(heads)
+            usable = [one for one in heads if one.shape == shape and reached(one, log)][:1]
+            if not all(is_restorable(one, store, log, settings) for one in usable):
+                readable -= 1
+            restored += len(usable)
+    if readable < files:
+        msg = (
+            f"all {files} must be readable; got {files - readable} that are passed over, see above"
+        )
+        raise ValueError(msg)
+    return f"{files}, {restored} of {len(partitions)} partitions can go on from theirs"
 
 
 def _loaded() -> Settings:

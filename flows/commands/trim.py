@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from rich.table import Table
@@ -11,6 +12,7 @@ from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
 from flows.replay.branch import needs
+from flows.restorable import is_restorable
 from flows.terminal import TerminalConsole
 from operators.retention import first_kept
 from operators.shard import Shard
@@ -74,7 +76,9 @@ def _run(arguments: Namespace) -> int:
 def _kept(log: Log, home: Home, before: int) -> list[dict[str, int]]:
     settings = load_settings()
     shape = Shard(find_stream(settings.stream), settings, 0).shape
-    return first_kept(log, sharing(home, settings).checkpoints(), shape, before)
+    store = sharing(home, settings).checkpoints()
+    whole = partial(is_restorable, store=store, log=log, settings=settings)
+    return first_kept(log, store, shape, before, whole)
 
 
 def _keep_for_branches(home: Home, kept: list[dict[str, int]]) -> bool:

@@ -106,10 +106,11 @@ def _audited(
     with _kept_in(home, job_of(home, log, settings, span)) as job, held(job.folder, "audit"):
         drop_old(home, job.folder)
         begins = [job.begin(home, log, p) for p in range(len(span.ends))]
-        offsets = [0 if begin is None else begin.offset for begin in begins]
+        offsets = [0 if begin is None else begin.offset for begin, _ in begins]
+        going_on = any(checked is not None for _, checked in begins)
         loads = [end - offset for end, offset in zip(span.ends, offsets, strict=True)]
         with progress_of(console, sum(loads), say) as progress:
-            say(f"Audit of {span}: {_told(span, offsets, going_on=job.going_on())}.")
+            say(f"Audit of {span}: {_told(span, offsets, going_on=going_on)}.")
             if other := told_settings(stretches, span, settings):
                 say(other)
             checked = spread(

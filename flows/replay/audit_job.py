@@ -18,6 +18,7 @@ from flows.replay.engine import Report, Tick, step
 from flows.replay.fork import forks_of
 from flows.replay.span import Span, headless
 from flows.replay.unfinished import keep, kept
+from flows.restorable import is_restorable
 from operators.decisions import Undecided
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
@@ -26,7 +27,7 @@ from operators.recovery import reached
 from operators.shard import Shard
 from state.artifacts import ArtifactError
 from state.branch_log import BranchLog
-from state.checkpoints import Checkpoint
+from state.checkpoints import Checkpoint, CheckpointStore
 from state.log import EVENTS, Log, Record
 from state.running_hash import Hashed
 from state.settings import Settings, changed
@@ -66,26 +67,33 @@ class AuditJob:
             view.close()
         return checked
 
-    def begin(self, home: Home, log: Log, partition: int) -> Checkpoint | None:
+    def begin(
+        self, home: Home, log: Log, partition: int
+    ) -> tuple[Checkpoint | None, Checked | None]:
         """Where it was stopped, or the newest checkpoint before the range; None: the head.
+
+        With it comes what had been found before it was stopped; None: it was not.
 
         Raises:
             ValueError: There is none, and the head is gone.
         """
-        before = kept(self.folder, partition)
+        before = kept(self.folder, partition, log, self.today)
         if before is not None:
-            return before[0]
+            return before
         start = log.start(EVENTS, partition)
-        for one in home.checkpoints().newest_first(partition, before=self.span.firsts[partition]):
-            if one.shape == self.shape and (one.offset or not start) and reached(one, log):
-                return one
+        store = home.checkpoints()
+        for one in store.newest_first(partition, before=self.span.firsts[partition]):
+            fits = one.shape == self.shape and (one.offset or not start) and reached(one, log)
+            if fits and is_restorable(one, store, log, self.today):
+                return one, None
         if start:
             raise headless(log, partition)
-        return None
+        return None, None
 
     def going_on(self) -> bool:
         """Whether it was stopped before."""
-        return any(kept(self.folder, partition) for partition in range(len(self.span.ends)))
+        partitions = range(len(self.span.ends))
+        return any(CheckpointStore(self.folder).count(partition) for partition in partitions)
 
 
 class _Recorded(NamedTuple):
@@ -111,16 +119,16 @@ class _Work:
     def check(self, partition: int) -> Checked:
         """Take a partition from where it begins to the end of the span."""
         job, parts = self._job, self._parts
-        begin = job.begin(self._home, self._log, partition)
-        before = kept(job.folder, partition)
-        offset = 0 if begin is None else begin.offset
-        checked = Checked.nothing(partition, offset) if before is None else before[1]
+        begin, checked = job.begin(self._home, self._log, partition)
+        if checked is None:
+            checked = Checked.nothing(partition, 0 if begin is None else begin.offset)
         checking = Checking(self._log, checked, job.span.since or 0)
         try:
             if begin is None:
                 shard = parts.shard(partition)
             else:
-                obeyed = Journal(self._log, partition).settings(begin.counters[JOURNAL])
+                journal = Journal(self._log, partition)
+                obeyed = journal.settings(begin.counters.get(JOURNAL, 0))
                 shard = parts.shard(partition, obeyed)
                 shard.restore(begin.shard, lambda model: parts.offline(model, shard))
                 shard.hashed = begin.hashed or Hashed.at(begin.offset)
@@ -153,7 +161,7 @@ class _Work:
     def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _Recorded]:
         """What the flow's checkpoints of the range say, by `Position`."""
         found = {
-            (one.offset, one.boundary, one.counters[JOURNAL]): _Recorded(
+            (one.offset, one.boundary, one.counters.get(JOURNAL, 0)): _Recorded(
                 sha256(one.shard).digest(), one.hashed
             )
             for one in self._home.checkpoints().newest_first(shard.partition, before=end)

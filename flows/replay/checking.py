@@ -155,7 +155,7 @@ class Checking:
         """What a checkpoint counted was in the log before it was written."""
         checked = self._checked
         for topic in TOPICS:
-            held, counted = self._held[topic], checkpoint.counters[topic]
+            held, counted = self._held[topic], checkpoint.counters.get(topic, 0)
             if held < counted:
                 self._count(topic, counted - held)
                 place = topic, checked.partition, held, None, None

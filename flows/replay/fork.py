@@ -6,6 +6,7 @@ from typing import Literal
 
 from flows.home import ALL_TOPICS, Home
 from flows.replay.span import Span, headless
+from flows.restorable import is_restorable
 from operators.decisions import ROLLBACKS, PublishedModels
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Activated, Journal
@@ -15,19 +16,29 @@ from operators.snapshots import cuts_of
 from state.branch_log import Forks
 from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log
+from state.settings import Settings
 
 Models = Literal["reused", "refitted", "pinned"]
 """Where a branch has its offline models from."""
 
 
-def checkpoints_at(home: Home, log: Log, span: Span, shape: str) -> list[Checkpoint]:
+def checkpoints_at(
+    home: Home, log: Log, span: Span, shape: str, settings: Settings
+) -> list[Checkpoint]:
     """One of each partition, of the newest boundary that lies before the span; none: the head.
+
+    Args:
+        home: Has them.
+        log: Of their shards.
+        span: They lie before it.
+        shape: Of their shards.
+        settings: What the journal leaves open.
 
     Raises:
         ValueError: There is none, and the head of the log is gone.
     """
     if span.since is not None:
-        found = _common(home, log, span, shape)
+        found = _common(home, log, span, shape, settings)
         if found:
             return found
     for partition in range(len(span.ends)):
@@ -36,14 +47,15 @@ def checkpoints_at(home: Home, log: Log, span: Span, shape: str) -> list[Checkpo
     return []
 
 
-def _common(home: Home, log: Log, span: Span, shape: str) -> list[Checkpoint]:
+def _common(home: Home, log: Log, span: Span, shape: str, settings: Settings) -> list[Checkpoint]:
     store = home.checkpoints()
 
     def usable(partition: int) -> Iterator[Checkpoint]:
         before = span.firsts[partition]
         for one in store.newest_first(partition, before=before, at_boundary=True):
             whole = one.shape == shape and reached(one, log)
-            if whole and one.boundary <= (span.since or 0):
+            before_span = one.boundary <= (span.since or 0)
+            if whole and before_span and is_restorable(one, store, log, settings):
                 yield one
 
     candidates = [usable(partition) for partition in range(len(span.ends))]

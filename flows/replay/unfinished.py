@@ -14,11 +14,12 @@ from flows.replay.checking import Checked
 from flows.replay.held import InUseError, held
 from flows.replay.recorded import Stretch
 from flows.replay.span import Span
+from flows.restorable import is_restorable
 from operators.journal import TOPIC as JOURNAL
 from operators.shard import Shard
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import Checkpoint, CheckpointStore, pass_over
 from state.log import Log, offset_at
-from state.settings import deciding
+from state.settings import Settings, deciding
 
 _KEPT = 3
 
@@ -71,11 +72,27 @@ def keep(folder: Path, shard: Shard, checked: Checked) -> None:
     CheckpointStore(folder).save(Checkpoint(*place, obeyed, position.boundary, False, shard=state))
 
 
-def kept(folder: Path, partition: int) -> tuple[Checkpoint, Checked] | None:
-    """How far a partition is, as a checkpoint of its shard and what had been found."""
-    for one in CheckpointStore(folder).newest_first(partition):
-        found = msgspec.msgpack.decode(one.shard, type=_Unfinished)
-        return msgspec.structs.replace(one, shard=found.shard), found.checked
+def kept(
+    folder: Path, partition: int, log: Log, settings: Settings
+) -> tuple[Checkpoint, Checked] | None:
+    """How far a partition is, as a checkpoint of its shard and what had been found.
+
+    Args:
+        folder: Where an audit keeps it.
+        partition: Of `events`.
+        log: What is audited.
+        settings: What its journal leaves open.
+    """
+    store = CheckpointStore(folder)
+    for one in store.newest_first(partition):
+        try:
+            found = msgspec.msgpack.decode(one.shard, type=_Unfinished)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            pass_over(store.place_of(one), error)
+            continue
+        checkpoint = msgspec.structs.replace(one, shard=found.shard)
+        if is_restorable(checkpoint, store, log, settings):
+            return checkpoint, found.checked
     return None
 
 

@@ -174,7 +174,7 @@ def _begun(
     models = _models(changes, settings)
     anew = {"stream", "online.river"} & set(changes)
     span_or_head = span._replace(since=None) if anew else span
-    checkpoints = checkpoints_at(home, log, span_or_head, shape)
+    checkpoints = checkpoints_at(home, log, span_or_head, shape, settings)
     if not checkpoints and _shape_changed(home, shape):
         models = "refitted" if models == "reused" else models
     forks = forks_of(log, span, checkpoints, models)

@@ -1,17 +1,23 @@
 """The aircraft's previous leg: a late machine makes the next departure late."""
 
 import math
+from typing import Annotated
 
 import msgspec
 
 from flows.streams.flights_events import Arrived, Departed, Scheduled
 from state.events import HOUR_US, MINUTE_US
+from state.restored import MOST_US
 
 FORGET_US = 36 * HOUR_US
 """Age of a leg at which it says nothing any more."""
 
 _CANCELLED_US = 6 * HOUR_US
 """A departure overdue by more will not happen."""
+
+
+_Us = Annotated[int, msgspec.Meta(ge=-MOST_US, le=MOST_US)]
+_Minutes = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class Leg(msgspec.Struct):
@@ -28,12 +34,12 @@ class Leg(msgspec.Struct):
     """
 
     of: str
-    planned: int
-    block_us: int
-    touched: int
-    due: int
-    delay_out: float | None = None
-    delay_in: float | None = None
+    planned: _Us
+    block_us: _Us
+    touched: _Us
+    due: _Us
+    delay_out: _Minutes | None = None
+    delay_in: _Minutes | None = None
 
 
 class Turnaround:

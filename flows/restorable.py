@@ -1,0 +1,32 @@
+"""Whether a shard could go on from a checkpoint: asked before something is begun that needs it."""
+
+from typing import Any
+
+from flows.configuration import find_stream
+from operators.journal import Journal
+from operators.recovery import restored
+from operators.shard import Shard
+from state.checkpoints import Checkpoint, CheckpointHead, CheckpointStore
+from state.log import Log
+from state.settings import Settings, changed, nested
+
+
+def is_restorable(
+    checkpoint: CheckpointHead, store: CheckpointStore, log: Log, settings: Settings
+) -> bool:
+    """Whether its state is one; if it is not, a warning names its file.
+
+    Args:
+        checkpoint: One that its log has reached; of a head, the state is read.
+        store: Where it comes from.
+        log: Of the shard.
+        settings: What the journal leaves open.
+    """
+    whole = checkpoint if isinstance(checkpoint, Checkpoint) else store.whole(checkpoint)
+
+    def fresh(values: dict[str, Any] | None) -> Shard:
+        own = settings if values is None else changed(settings, nested(values))
+        return Shard(find_stream(own.stream), own, checkpoint.partition)
+
+    journal = Journal(log, checkpoint.partition)
+    return whole is not None and restored(fresh, whole, store, journal) is not None

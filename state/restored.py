@@ -1,0 +1,45 @@
+"""What is checked of state that comes from bytes, before compiled code follows it."""
+
+import reprlib
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""A number of things, an offset or an address."""
+
+MOST_US = 2**60
+"""No time, nor a deadline, lies farther from 1970."""
+
+
+def check(holds: object, rule: str, got: object) -> None:
+    """Refuse state that breaks a rule.
+
+    Args:
+        holds: Whether it keeps it.
+        rule: `<what> must be <rule>`.
+        got: What is shown of it.
+
+    Raises:
+        ValueError: It does not.
+
+    Example:
+        >>> check(len("ab") == 3, "names must be of 3 letters", "ab")
+        Traceback (most recent call last):
+        ValueError: names must be of 3 letters; got 'ab'
+    """
+    if not holds:
+        msg = f"{rule}; got {reprlib.repr(got)}"
+        raise ValueError(msg)
+
+
+def floats(content: bytes, what: str) -> NDArray[np.float64]:
+    """Bytes as numbers, not copied.
+
+    Raises:
+        ValueError: They end within a number.
+    """
+    check(len(content) % 8 == 0, f"{what} must be whole numbers of 8 bytes", len(content))
+    return np.frombuffer(content)
