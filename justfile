@@ -29,6 +29,10 @@ check: lint test
 torture *args:
     python -m tests.torture {{ args }}
 
+# Restore ten thousand checkpoints with anything inside: refused or used, never a crash
+fuzz *args:
+    python -m tests.fuzz.checkpoints {{ args }}
+
 # Take the log through the models; on an empty home the demo
 run *args:
     headwater run {{ args }}
