@@ -18,11 +18,13 @@ from flows.configuration import find_stream
 from flows.demo import fill
 from flows.fitting import Fitter
 from flows.home import Home, sharing
+from flows.journaled import check_journals
 from flows.logs import open_log
 from flows.moments import told
 from flows.partitions import Partitions
 from flows.progress import RunProgress
 from flows.summary import print_summary
+from flows.wall_clock import check_append_times
 from operators.dataflow import EventsSource, compose
 from operators.live import LivePartition, Scored
 from operators.training import Trainer
@@ -57,6 +59,9 @@ class App:
         self._log = open_log(settings, self._stream, home)
         if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
             fill(home, self._log, self._stream, until, console, stop)
+        if settings.log == "sqlite":  # in Kafka it takes long, and Kafka refuses such times itself
+            check_append_times(self._log, home)
+            check_journals(self._log, settings)
         self._partitions = range(self._log.partitions("events"))
         self._opened = Partitions(settings, self._stream, self._log, home)
         self._claimed: list[int] = []

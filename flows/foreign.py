@@ -1,5 +1,6 @@
 """Foreign topics into the log: read, mapped, and appended exactly once."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +12,11 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.alone import hold
 from flows.configuration import ConfigurationError, find_stream
 from flows.home import Home
 from flows.logs import needing_kafka, open_log
+from flows.wall_clock import check_append_times, microseconds_now
 from operators.dataflow import AtEnd
 from state.ingested import Intake, Sourced
 from state.log import Trimmable
@@ -161,11 +164,6 @@ class ForeignIngest:
         return Sourced(source, record.offset, append_time, event_or_letter(self._mapper, record))
 
 
-def microseconds_now() -> int:
-    """The time of this machine, microseconds UTC."""
-    return time.time_ns() // 1000
-
-
 class _Partition(StatefulSourcePartition[int, None]):
     def __init__(self, ingest: ForeignIngest, stop: threading.Event) -> None:
         self._ingest, self._stop = ingest, stop
@@ -227,11 +225,20 @@ def foreign_flow(
         raise ConfigurationError(msg)
     stream = find_stream(settings.stream)
     mapper, log = mapper_of(settings, stream), open_log(settings, stream, home)
+    held: list[int] = []
+    if settings.log == "sqlite":
+        check_append_times(log, home)
 
     def opened() -> ForeignIngest:
+        if settings.log == "sqlite":
+            held.append(hold(home.root))
         return ForeignIngest(settings, mapper, log, say)
+
+    def ended() -> None:
+        while held:
+            os.close(held.pop())
 
     flow = Dataflow("headwater_ingest")
     taken: Any = op.input("foreign", flow, _Source(opened, stop))
-    op.output("end", taken, AtEnd(lambda: None))
+    op.output("end", taken, AtEnd(ended))
     return flow

@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 
 from flows.broker_clocks import BrokerClocks
-from state.append_time import LOOKAHEAD, append_time
+from state.append_time import LOOKAHEAD, NEVER, append_time, append_times
 from state.kafka_cluster import Cluster, Waiting, passes
 from state.kafka_topics import Topics
 from state.log import OffsetError
@@ -60,7 +60,11 @@ class _Partition:
     def first_time(self, now: int) -> int:
         """The append time of its first record."""
         near = [record.timestamp for record in islice(self.fetched, LOOKAHEAD + 1)]
-        return min(append_time(near, self.time), now)
+        if max(near) <= now:
+            return min(append_time(near, self.time), now)
+        if min(near) > now:
+            return now  # it has come, whatever they say
+        return min(next(append_times(near, self.time, now)), now)
 
 
 class ForeignTopics:
@@ -286,7 +290,7 @@ def _foreign(message: Message, now: int) -> Foreign:
         message.topic() or "",
         message.partition() or 0,
         offset,
-        now if kind == TIMESTAMP_NOT_AVAILABLE else max(0, timestamp_ms) * 1000,
+        now if kind == TIMESTAMP_NOT_AVAILABLE else min(max(0, timestamp_ms) * 1000, NEVER),
         _bytes(message.key()),
         {str(header[0]): _bytes(header[1]) for header in message.headers() or ()},
         message.value(),

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.loading import loading
 
@@ -19,7 +20,8 @@ with loading():
     from flows.home import environment_home
     from flows.lines import Line, read_lines
     from flows.terminal import TerminalConsole
-    from state.append_time import LOOKAHEAD, append_times
+    from flows.wall_clock import microseconds_now
+    from state.append_time import LOOKAHEAD, NEVER, append_times
     from state.batches import batches
     from state.log import EVENTS, MAX_VALUE_BYTES, Entry, Log, newest_append_time, partition_of
 
@@ -47,12 +49,18 @@ def ingest(
     peek: Peek,
     *,
     topic: str = EVENTS,
+    now: int | None = None,
+    tolerance: int = 0,
+    on_ahead: Callable[[bytes, int], None] | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
 ) -> int:
     """Append every line of a file, whether it is an event or not: the shard will judge.
 
     Append times are those that an export wrote, else reconstructed from the order of the file
-    (see `state.append_time`). What was appended before an error or an interrupt stays; taking
+    (see `state.append_time`). None lies beyond the clock, which is `now`, or the newest append
+    time of the log where this machine's clock was set back: what claims to be from further ahead
+    than the tolerance says nothing of when it was appended, and the shard quarantines an event so
+    far ahead of its append time. What was appended before an error or an interrupt stays; taking
     the file again appends it again, and the shard drops the duplicates.
 
     Args:
@@ -60,6 +68,9 @@ def ingest(
         path: See `flows.lines.read_lines`.
         peek: Event time and key of a value; the key decides the partition.
         topic: Where to.
+        now: What the clock shows, microseconds UTC; None: this machine's.
+        tolerance: A time up to this (µs) ahead of the clock stands for the clock's.
+        on_ahead: Called with each value that claims to be from further ahead, and its time.
         on_progress: Called after each batch with bytes done, bytes in all and records appended.
 
     Returns:
@@ -71,7 +82,9 @@ def ingest(
     """
     size = path.stat().st_size
     records = 0
-    for batch in _batches(read_lines(path), peek, newest_append_time(log, topic)):
+    floor = newest_append_time(log, topic)
+    clock = _Clock(max(floor, microseconds_now() if now is None else now), tolerance, on_ahead)
+    for batch in _batches(read_lines(path), peek, floor, clock):
         _append(log, topic, [entry for entry, _ in batch], None)
         records += len(batch)
         if on_progress:
@@ -104,7 +117,7 @@ def append_history(
     """
     events_done = 0
     next_offsets = [0] * log.partitions(topic)
-    for batch in _batches((Line(event, None, 0) for event in events), peek, floor=0):
+    for batch in _batches((Line(event, None, 0) for event in events), peek, 0, _NO_CLOCK):
         _append(log, topic, [entry for entry, _ in batch], next_offsets)
         events_done += len(batch)
         if on_progress:
@@ -112,8 +125,33 @@ def append_history(
     return events_done
 
 
-def _batches(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[list[_Timed]]:
-    timed = _timed(lines, peek, floor)
+class _Clock(NamedTuple):
+    """What a time that is told may be at most."""
+
+    now: int
+    tolerance: int
+    on_ahead: Callable[[bytes, int], None] | None
+
+    def believed(self, time: int | None) -> int | None:
+        """The time, at most now; None: it is none, or from too far ahead."""
+        if time is None or time > self.now + self.tolerance:
+            return None
+        return min(time, self.now)
+
+    def tell(self, value: bytes, times: Iterable[int | None]) -> None:
+        """Tell of a value that claims to be from too far ahead."""
+        ahead = max((time for time in times if time is not None), default=0)
+        if self.on_ahead is not None and ahead > self.now + self.tolerance:
+            self.on_ahead(value, ahead)
+
+
+_NO_CLOCK = _Clock(NEVER, 0, None)
+
+
+def _batches(
+    lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock
+) -> Iterator[list[_Timed]]:
+    timed = _timed(lines, peek, floor, clock)
     return batches(timed, _size, max_items=_BATCH, max_bytes=_BATCH_BYTES)
 
 
@@ -121,26 +159,31 @@ def _size(timed: _Timed) -> int:
     return len(timed[0].value) + len(timed[0].key)
 
 
-def _timed(lines: Iterable[Line], peek: Peek, floor: int) -> Iterator[_Timed]:
+def _timed(lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock) -> Iterator[_Timed]:
     """Each line as an entry, with its position in the file."""
-    waiting: deque[tuple[Line, bytes]] = deque()
+    waiting: deque[tuple[Line, bytes, int | None]] = deque()
     size = 0
 
     def times() -> Iterator[int | None]:
         nonlocal size
         for line in lines:
             event_time, key = peek(line.value)
-            waiting.append((line, key))
+            written, happened = clock.believed(line.append_time), clock.believed(event_time)
+            clock.tell(line.value, (line.append_time, event_time))
+            waiting.append((line, key, written))
             size += len(line.value) + len(key)
-            yield event_time if line.append_time is None else line.append_time
+            if written is not None:
+                yield written
+            else:
+                yield event_time if happened is None else happened
 
     def is_full() -> bool:
         return size > _MAX_WAITING_BYTES
 
-    for reconstructed in append_times(times(), floor, is_full):
-        line, key = waiting.popleft()
+    for reconstructed in append_times(times(), floor, clock.now, is_full):
+        line, key, written = waiting.popleft()
         size -= len(line.value) + len(key)
-        append_time = reconstructed if line.append_time is None else line.append_time
+        append_time = reconstructed if written is None else written
         yield Entry(append_time, key, line.value), line.position
 
 

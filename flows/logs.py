@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from flows.configuration import ConfigurationError
 from flows.home import Home, create_topics, fitting_topics
+from flows.repair.new_home import is_broken_off
 from operators.log_check import check_log
 from state.checkpoints import CheckpointStore
 from state.log import Log, Trimmable, UnknownTopicError
@@ -35,10 +36,17 @@ def find_log(settings: Settings, home: Home) -> Trimmable:
     """The log, whatever topics it has.
 
     Raises:
-        ConfigurationError: The home is no folder, or Kafka is wanted and cannot be set up.
+        ConfigurationError: The home is no folder or its repair was broken off, or Kafka is wanted
+            and cannot be set up.
     """
     check_home(home)
     if settings.log == "sqlite":
+        if is_broken_off(home.root):
+            msg = (
+                f"home must be whole; got one whose repair was broken off in {home.root}: "
+                "`headwater doctor --repair` goes on"
+            )
+            raise ConfigurationError(msg)
         return home.log()
     with needing_kafka():
         from flows.kafka import kafka_log  # noqa: PLC0415 - needs an extra

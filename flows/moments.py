@@ -1,13 +1,23 @@
 """Times in µs UTC as people read them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def told(us: int | None) -> str:
-    """A time as people read it.
+    """A time as people read it; one outside the years 1 to 9999 as the number that it is.
 
     Example:
         >>> told(1_364_774_400_000_000), told(None)
         ('2013-04-01 00:00', '')
+        >>> told(2**63 - 1)
+        '9223372036854775807 µs'
     """
-    return "" if us is None else f"{datetime.fromtimestamp(us / 1e6, UTC):%Y-%m-%d %H:%M}"
+    if us is None:
+        return ""
+    try:
+        moment = _EPOCH + timedelta(microseconds=us)
+    except OverflowError:
+        return f"{us} µs"
+    return moment.isoformat(" ", "minutes").removesuffix("+00:00")

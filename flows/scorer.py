@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 from msgspec.structs import astuple
 
+from flows.alone import hold
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
@@ -30,6 +31,7 @@ from flows.scoring.models import Models
 from flows.scoring.requests import Asked, RequestError, Requests
 from flows.scoring.telling import Telling
 from flows.scoring.turns import Turns
+from flows.wall_clock import check_append_times, microseconds_now
 from models.registry import Published
 from operators.following import Follower
 from operators.journal import Activated, Journal
@@ -144,6 +146,7 @@ class Scorer:
         self._looked_for_models = 0.0
         self._lost: BaseException | None = None
         self._pid = os.getpid()
+        self._held: int | None = None
         self._follows = follow
         self._thread = threading.Thread(target=self._follow, name="follow the log", daemon=True)
         if follow:
@@ -183,6 +186,11 @@ class Scorer:
             log = find_log(settings, where)
             on_error.callback(log.close)
             check_cluster(settings, where)
+            held = None
+            if settings.log == "sqlite" and where.root.is_dir():
+                held = hold(where.root)
+                on_error.callback(os.close, held)
+                check_append_times(log, where)
             for partition in range(log.partitions(EVENTS)):
                 check_kept(settings, log, where.checkpoints(), partition, compare=False)
             scorer = cls(
@@ -195,6 +203,7 @@ class Scorer:
                 follow=follow,
                 on_trouble=on_trouble,
             )
+            scorer._held = held
             on_error.pop_all()
         return scorer
 
@@ -215,7 +224,7 @@ class Scorer:
         replica = self._followed[asked.partition].replica
         self._check_fresh(replica, asked.partition)
         try:
-            score = replica.score(asked.event, _now_us)
+            score = replica.score(asked.event, microseconds_now)
         except RefusedError as error:
             raise RequestError(str(error)) from None
         return _answer(asked, score, replica)
@@ -334,6 +343,9 @@ class Scorer:
         followed = all(one.ended(_END_S) for one in self._followed.values())
         if not self._thread.is_alive() and followed and self._models.ended(_END_S):
             self._log.close()
+            if self._held is not None:
+                os.close(self._held)
+                self._held = None
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -362,7 +374,7 @@ class Scorer:
             replica = self._followed[partition].replica
             self._check_fresh(replica, partition)
             try:
-                scores = replica.score_many([asked[i].event for i in of], _now_us)
+                scores = replica.score_many([asked[i].event for i in of], microseconds_now)
             except RowError as error:
                 raise RequestError(str(error), first + of[error.row]) from None
             for i, score in zip(of, scores, strict=True):
@@ -505,10 +517,6 @@ def _answer(asked: Asked, score: Score, replica: Replica) -> Answer:
         unseen,
         replica.reasons,
     )
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000
 
 
 def _bound(message: Message, shard: Shard, load: Load) -> Message:

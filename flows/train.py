@@ -7,6 +7,7 @@ from flows.loading import loading
 with loading():
     from bytewax.dataflow import Dataflow
 
+    from flows.alone import hold
     from flows.artifacts import published_models, reaching
     from flows.commands.ending import exiting
     from flows.commands.errors import CommandError
@@ -29,6 +30,8 @@ def flow() -> Dataflow:
             raise CommandError(msg)
         stream = find_stream(settings.stream)
         log = open_log(settings, stream, home)
+        if settings.log == "sqlite":
+            hold(home.root)  # until the process ends
         home = reaching(home, settings, log)
         say = partial(console.print, highlight=False)
         fitter = Fitter(settings, stream, log, home, say)

@@ -62,6 +62,37 @@ Decision = Activated | Crossed | Configured
 _decode: Callable[[bytes], Decision] = msgspec.json.Decoder(Decision).decode
 
 
+class LaterVersionError(LogError):
+    """A later version wrote an entry of the journal."""
+
+
+def read_entry(partition: int, offset: int, value: bytes) -> Decision:
+    """An entry of the journal from its bytes.
+
+    Args:
+        partition: Of the journal.
+        offset: There.
+        value: The bytes.
+
+    Raises:
+        LogError: It is damaged.
+        LaterVersionError: A later version wrote it.
+    """
+    at = f"{TOPIC}/{partition} at offset {offset}"
+    try:
+        version = msgspec.json.decode(value, type=_Versioned).version
+        if version <= VERSION:
+            return _decode(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        msg = (
+            f"journal entry must be readable; got '{error}' in {at}: "
+            "see `headwater doctor --repair`"
+        )
+        raise LogError(msg) from error
+    msg = f"journal entry must be of version {VERSION} or older; got {version} in {at}"
+    raise LaterVersionError(msg)
+
+
 class Journal:
     """All entries of one partition, and the way of its only writer to add one.
 
@@ -85,7 +116,7 @@ class Journal:
     def refresh(self) -> None:
         """Read what another process has written since."""
         while records := self._log.read(TOPIC, self.partition, len(self.entries)):
-            self.entries += (self._read(record.offset, record.value) for record in records)
+            self.entries += (read_entry(self.partition, r.offset, r.value) for r in records)
 
     @property
     def boundary(self) -> int:
@@ -122,7 +153,7 @@ class Journal:
         """
         value = msgspec.json.encode(entry)
         number = len(self.entries)
-        read_back = self._read(number, value)
+        read_back = read_entry(self.partition, number, value)
         if read_back != entry:
             msg = f"journal entry must be read back as it is written; got {read_back} of {entry}"
             raise LogError(msg)
@@ -131,15 +162,3 @@ class Journal:
 
     def _activated(self) -> Iterator[Activated]:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
-
-    def _read(self, offset: int, value: bytes) -> Decision:
-        at = f"{TOPIC}/{self.partition} at offset {offset}"
-        try:
-            version = msgspec.json.decode(value, type=_Versioned).version
-            if version <= VERSION:
-                return _decode(value)
-        except msgspec.DecodeError as error:
-            msg = f"journal entry must be readable; got '{error}' in {at}"
-            raise LogError(msg) from error
-        msg = f"journal entry must be of version {VERSION} or older; got {version} in {at}"
-        raise LogError(msg)

@@ -45,6 +45,8 @@ class ClockGuard:
         """
         lag = append_time - event_time
         accepted = lag >= -self._tolerance_us
+        if not accepted:
+            lag = max(lag, -(2**63))  # a snapshot holds no longer number
         watched = self._lags.get(source)
         if watched is None:
             self._lags[source] = Lag(append_time, lag)

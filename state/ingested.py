@@ -22,6 +22,7 @@ from state.log import (
     Record,
     SequenceConflictError,
     Trimmable,
+    newest_append_time,
     partition_of,
 )
 from state.outputs import DeadLetter
@@ -265,6 +266,28 @@ def _alone(place: str) -> Iterator[None]:
 def positions_of(log: Log) -> dict[str, int]:
     """From which offset on each source is still to be ingested, in some partition at least."""
     return _least(_Lane(log, p).positions for p in range(log.partitions(EVENTS)))
+
+
+def carry_over(log: Log, to: Log) -> None:
+    """Write to a log made anew what another knows of its sources: how far each is.
+
+    Dead letters of the shards are made anew too, so theirs are open to another try again.
+
+    Args:
+        log: Of which the dead letters of ingest were copied.
+        to: Has the events by now.
+    """
+    shards = tuple(f"{LETTERS}/{partition}/" for partition in range(log.partitions(EVENTS)))
+    for partition in range(log.partitions(INGESTED)):
+        lane = _Lane(log, partition)
+        if not lane.sequence:
+            continue
+        kept = {s: n for s, n in lane.positions.items() if not s.startswith(shards)}
+        entry = Ingested(
+            kept, to.end(EVENTS, partition), 0, _digest([]), lane.letters, mapping=lane.mapping
+        )
+        time = newest_append_time(to, EVENTS)
+        to.append(INGESTED, partition, [Entry(time, b"", _encode(entry))], sequence=0)
 
 
 def _least(positions: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -89,6 +89,16 @@ class SharedCheckpoints:
                 self._saved[partition] -= surplus(self._saved[partition])
         self._ask(partition)
 
+    def clear(self, partition: int) -> None:
+        """Remove all of a partition: its log is to be made anew, and none fits that.
+
+        Raises:
+            OSError: The store cannot be reached.
+        """
+        for name in self._store.sizes(str(partition)):
+            if is_checkpoint(name):
+                self._store.remove(f"{partition}/{name}")
+
     def tell(self, error: OSError | None) -> None:
         """Warn once that the store cannot be reached, and say once that it can again.
 

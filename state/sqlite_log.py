@@ -217,6 +217,35 @@ class SqliteLog:
         """See `Placed.place`."""
         return str(self._path(topic, partition))
 
+    def amend(self, topic: str, partition: int, offset: int, value: bytes) -> None:
+        """Put another value in the place of a stored one: for a repair, when nobody reads.
+
+        Raises:
+            LogError: There is no such record.
+        """
+        with self._database(topic, partition) as database:
+            change = "UPDATE records SET value = ? WHERE offset = ?"
+            if not database.execute(change, (value, offset)).rowcount:
+                msg = f"record must be there to be amended; got none at {offset} in {topic}"
+                raise LogError(msg)
+
+    def copy(self, topic: str, partition: int, to: "SqliteLog", latest: int) -> None:
+        """Copy a partition with its offsets; durable when this returns.
+
+        Args:
+            topic: It was created in both.
+            partition: Which; the other's is empty.
+            to: The other.
+            latest: Append times beyond it become it.
+        """
+        offset = self.start(topic, partition)
+        while records := self.read(topic, partition, offset):
+            entries = [Entry(min(time, latest), key, value) for _, time, key, value in records]
+            with to._database(topic, partition) as target, target:  # noqa: SLF001 - its like
+                target.execute("BEGIN IMMEDIATE")
+                _insert(target, offset, 0, entries)
+            offset += len(records)
+
     def check(self, topic: str, partition: int) -> range:
         """Read the whole file of a partition and return the offsets that it holds.
 

@@ -163,9 +163,12 @@ class Stream:
             for name, ahead in limits[kind].items():
                 if getattr(event, name) > event.time + ahead:
                     return f"{name} must be at most {Duration(ahead)} after time"
-            # Said so that a NaN is refused too.
-            if kind is request and not deadline(event) <= event.time + delay:
-                return f"the label's deadline must be at most {delay} after time"
+            if kind is request:
+                ends = deadline(event)
+                if not ends <= event.time + delay:  # said so that a NaN is refused too
+                    return f"the label's deadline must be at most {delay} after time"
+                if ends < 0:
+                    return "the label's deadline must not be before 1970"
             return None
 
         return check

@@ -9,10 +9,10 @@ from rich.table import Table
 from flows.clocks import SourceClock, clocks_of
 from flows.commands.verb import Verb, log_of, moment
 from flows.configuration import load_settings
-from flows.foreign import microseconds_now
 from flows.home import environment_home
 from flows.logs import needing_kafka
 from flows.terminal import TerminalConsole
+from flows.wall_clock import microseconds_now
 from state.durations import Duration
 from state.events import DAY_US, SECOND_US
 from state.log import EVENTS, newest_append_time

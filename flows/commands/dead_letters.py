@@ -4,12 +4,14 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from heapq import nlargest
 from typing import NamedTuple, get_args
 
 import msgspec
 from rich.table import Table
 
+from flows.alone import holding
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of
 from flows.configuration import find_stream, load_settings
@@ -18,6 +20,7 @@ from flows.foreign import mapper_of
 from flows.home import environment_home
 from flows.moments import told
 from flows.terminal import TerminalConsole
+from flows.wall_clock import check_append_times
 from state.ingested import Intake
 from state.log import EVENTS, Log, Trimmable
 from state.outputs import Reason
@@ -66,8 +69,9 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
         msg = f"reason must be one of {', '.join(AGAIN)} for --again; got {vain[0]!r}: it stays so"
         raise CommandError(msg)
     settings = load_settings()
-    stream = find_stream(settings.stream)
-    with refusing():
+    stream, home = find_stream(settings.stream), environment_home()
+    check_append_times(log, home)
+    with refusing(), holding(home.root) if settings.log == "sqlite" else nullcontext():
         mapper = mapper_of(settings, stream)
         intake = Intake(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)

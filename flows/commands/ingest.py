@@ -4,7 +4,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,20 +12,26 @@ from tempfile import TemporaryDirectory
 import msgspec
 from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from flows.alone import holding
 from flows.commands.ending import hushed
 from flows.commands.errors import CommandError, refusing
-from flows.commands.verb import Verb
+from flows.commands.verb import Verb, moment
 from flows.configuration import find_stream, load_settings
 from flows.foreign import foreign_flow
-from flows.home import environment_home
+from flows.home import Home, environment_home
 from flows.ingest import Peek, ingest
 from flows.logs import open_log
+from flows.moments import told
 from flows.stopping import stop_on_signals
 from flows.terminal import Bar, TerminalConsole
+from flows.wall_clock import check_append_times, declare_time, microseconds_now
 from state.log import Log
+from state.settings import Settings
 
 _STDIN = "-"
+_SHOWN_BYTES = 100
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
 
@@ -42,26 +48,43 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--follow", action="store_true", help="wait for more at the end of the foreign topics"
     )
+    parser.add_argument(
+        "--now",
+        type=moment,
+        metavar="TIME",
+        help="what the clock shows for these files, UTC: for a history that is made up and goes "
+        "beyond this machine's clock",
+    )
 
 
 def _run(arguments: Namespace) -> int:
     if not arguments.files:
+        if arguments.now is not None:
+            msg = "--now must go with a FILE; foreign topics tell when their records came"
+            raise CommandError(msg)
         return _run_topics(follow=arguments.follow)
+    now = None if arguments.now is None else round(arguments.now.timestamp() * 1e6)
     for name in arguments.files:
         if name != _STDIN and not Path(name).is_file():
             msg = f"FILE must be a file that is there; got {name}"
             raise CommandError(msg)
     settings = load_settings()
-    stream = find_stream(settings.stream)
+    stream, home = find_stream(settings.stream), environment_home()
     console = TerminalConsole()
     total = 0
     with refusing():
-        log = open_log(settings, stream, environment_home())
-        for name in arguments.files:
-            with _path(name) as path:
-                records = _ingest(log, path, name, stream.peek())
-            total += records
-            console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
+        log = open_log(settings, stream, home)
+        if now is not None:
+            declare_time(home, now)
+        check_append_times(log, home)
+        with _holding(settings, home):
+            for name in arguments.files:
+                ahead = _Ahead()
+                with _path(name) as path:
+                    records = _ingest(log, path, name, stream.peek(), settings, now, ahead)
+                total += records
+                console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
+                ahead.tell(name, now)
     if len(arguments.files) > 1:
         console.print(f"{total:,} records in all", highlight=False)
     log.close()
@@ -81,7 +104,45 @@ def _run_topics(*, follow: bool) -> int:
     return 0
 
 
-def _ingest(log: Log, path: Path, name: str, peek: Peek) -> int:
+class _Ahead:
+    """Counts what claims to be from beyond the clock, and keeps the first of it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = b"", 0
+
+    def __call__(self, value: bytes, time: int) -> None:
+        self._first = self._first if self._count else (value, time)
+        self._count += 1
+
+    def tell(self, name: str, now: int | None) -> None:
+        """Say it, if there was any."""
+        if not self._count:
+            return
+        value, time = self._first
+        clock = told(microseconds_now() if now is None else now)
+        first = repr(value[:_SHOWN_BYTES])[2:-1] + "…" * (len(value) > _SHOWN_BYTES)
+        records = f"{self._count:,} record{'s' * (self._count > 1)}"
+        TerminalConsole(stderr=True).print(
+            Text(
+                f"{name}: {records} with a time after {clock}, first {told(time)} in {first}\n"
+                "The run quarantines events from so far ahead as clock_skew; append times from "
+                "there are not believed. Is the history made up? Then ingest it with --now TIME, "
+                "no earlier than its end."
+            ),
+            soft_wrap=True,
+        )
+
+
+def _ingest(
+    log: Log,
+    path: Path,
+    name: str,
+    peek: Peek,
+    settings: Settings,
+    now: int | None,
+    on_ahead: _Ahead,
+) -> int:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -97,7 +158,19 @@ def _ingest(log: Log, path: Path, name: str, peek: Peek) -> int:
         def show(done: int, _: int, records: int) -> None:
             progress.update(task, completed=done, records=records)
 
-        return ingest(log, path, peek, on_progress=show)
+        return ingest(
+            log,
+            path,
+            peek,
+            now=now,
+            tolerance=settings.clock.tolerance,
+            on_ahead=on_ahead,
+            on_progress=show,
+        )
+
+
+def _holding(settings: Settings, home: Home) -> AbstractContextManager[None]:
+    return holding(home.root) if settings.log == "sqlite" else nullcontext()
 
 
 @contextmanager
@@ -119,7 +192,8 @@ INGEST = Verb(
     description=(
         "Appends every line or row to the topic `events`, whether it is an event or not: the run "
         "that reads it puts what is wrong into `dead_letters`. Append times are taken from an "
-        "export, else told from the order of the file. An empty home is set up first. Without a "
+        "export, else told from the order of the file, and none lies beyond this machine's clock. "
+        "An empty home is set up first. Without a "
         "FILE it takes the foreign topics that the settings map, each record once however often it "
         "is stopped; the same as `python -m bytewax.run flows.ingest`."
     ),
@@ -127,6 +201,7 @@ INGEST = Verb(
   headwater ingest january.jsonl.gz february.parquet
   headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
   zcat *.gz | headwater ingest -      standard input
+  headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",
     arguments=_arguments,
     call=_run,

@@ -25,10 +25,10 @@ from flows.__main__ import main
 from flows.broker_clocks import BrokerClocks
 from flows.configuration import find_stream, load_settings
 from flows.foreign import event_or_letter, mapper_of, size_of
-from flows.foreign import microseconds_now as now
 from flows.foreign_topics import ForeignTopics
 from flows.home import create_topics, environment_home
 from flows.logs import find_log, open_log
+from flows.wall_clock import microseconds_now as now
 from state.durations import Duration
 from state.ingested import Intake, Sourced
 from state.kafka_cluster import Cluster

@@ -8,15 +8,41 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from flows import foreign_topics
 from flows.broker_clocks import BrokerClocks
-from flows.foreign import microseconds_now
 from flows.foreign_topics import ForeignTopics
+from flows.wall_clock import microseconds_now
 from state.durations import Duration
 from state.kafka_cluster import Cluster
 from state.log import LogError
+from state.mapping import Foreign
 from tests.kafka.matrix import pair
 
 MINUTE, HOUR = Duration.parse("1m"), Duration.parse("1h")
+
+
+NOW, FUTURE = 1_000, 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "before", "first"),
+    [
+        ([5], 0, 5),
+        ([FUTURE], 0, NOW),  # it has come, whatever it says
+        ([FUTURE], 7, NOW),
+        ([FUTURE, 6, 7, 8], 0, 7),  # as early as those after it
+        ([FUTURE, 6, 7, 8], 9, 9),
+        ([5, FUTURE, FUTURE, FUTURE], 0, 5),
+        ([NOW + 1, NOW + 2], 0, NOW),  # a broker's clock that is ahead
+        ([900, 6, 7], 0, 7),  # a jump up to now
+    ],
+)
+def test_no_record_was_appended_later_than_now(timestamps, before, first):
+    partition = foreign_topics._Partition(("crm", 0), 0)
+    partition.time = before
+    for offset, timestamp in enumerate(timestamps):
+        partition.fetched.append(Foreign("crm", 0, offset, timestamp, b"", {}, b""))
+    assert partition.first_time(NOW) == first
 
 
 class Topic:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.ingest import append_history, ingest
+from flows.streams.quotes import stream as quotes
 from state.log import MAX_VALUE_BYTES, SequenceConflictError
 from state.sqlite_log import SqliteLog
 
@@ -214,3 +215,102 @@ def test_another_history_is_refused(log):
     with pytest.raises(SequenceConflictError, match="at sequence 3"):
         append_history(log, [*LINES[:3], *LINES[4:]], peek)
     assert values(log) == LINES
+
+
+NOW = 1_000_000
+BEYOND = 2**63 - 1
+
+
+def poisoned(at, lines):
+    future = event(NOW + 1, key="late")
+    return {"first": [future, *lines], "last": [*lines, future], "only": [future]}[at]
+
+
+@pytest.mark.parametrize("at", ["first", "last", "only"])
+def test_one_event_from_the_future_leaves_the_append_times_of_all_others_as_they_are(
+    log, tmp_path, at
+):
+    path, ahead = tmp_path / "a.jsonl", []
+    path.write_bytes(b"\n".join(poisoned(at, LINES)))
+    ingest(log, path, peek, now=NOW, on_ahead=lambda *told: ahead.append(told))
+    path.write_bytes(b"\n".join(event(time) for time in range(100, 120)))
+    ingest(log, path, peek, now=NOW)
+    others = [r.append_time for r in stored(log) if r.key != b"late"]
+    (own,) = (r.append_time for r in stored(log) if r.key == b"late")
+    assert own <= 59
+    if at != "first":
+        assert others == [*(range(10, 60) if at == "last" else ()), *range(100, 120)]
+    assert max(others) == 119
+    assert ahead == [(event(NOW + 1, key="late"), NOW + 1)]
+
+
+def test_an_event_a_little_ahead_of_the_clock_was_appended_now(log, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n".join(map(event, (NOW - 9, NOW + 3, NOW + 4))))
+    ingest(log, path, peek, now=NOW, tolerance=3)
+    assert [r.append_time for r in stored(log)] == [NOW - 9, NOW, NOW]
+
+
+@pytest.mark.parametrize("told", [NOW + 1, BEYOND])
+def test_an_append_time_beyond_the_clock_is_not_believed(log, tmp_path, told):
+    path, ahead = tmp_path / "a.jsonl", []
+    lines = [b'{"append_time":%d,"event":%s}' % (told, event(time)) for time in (12, 14)]
+    path.write_bytes(b"\n".join([event(11), lines[0], event(13), lines[1]]))
+    ingest(log, path, peek, now=NOW, on_ahead=lambda *told: ahead.append(told))
+    assert [record[1:] for record in stored(log)] == [
+        (11, b"k", event(11)),
+        (12, b"k", event(12)),
+        (13, b"k", event(13)),
+        (14, b"k", event(14)),
+    ]
+    assert ahead == [(event(12), told), (event(14), told)]
+
+
+@pytest.mark.parametrize(
+    "told", ["-1", "true", "1.5", "1e300", "null", '"5"', str(2**63), str(2**64)]
+)
+def test_what_is_no_append_time_makes_its_line_a_value_without_time(log, tmp_path, told):
+    line = b'{"append_time":%s,"event":{"time":7,"key":"k"}}' % told.encode()
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(event(5) + b"\n" + line + b"\n" + event(6))
+    ingest(log, path, peek, now=NOW)
+    assert [(r.append_time, r.value) for r in stored(log)] == [
+        (5, event(5)),
+        (5, line),
+        (6, event(6)),
+    ]
+
+
+def test_a_file_from_the_future_leaves_other_partitions_alone(log, tmp_path):
+    log.create("two", 2)
+    for key, time in (("a", NOW + 5), ("", 100)):  # partitions 1 and 0
+        (tmp_path / "file").write_bytes(event(time, key))
+        ingest(log, tmp_path / "file", peek, topic="two", now=NOW)
+    assert [log.read("two", p, 0)[0].append_time for p in (0, 1)] == [100, 0]
+
+
+def test_append_times_go_on_where_the_clock_was_set_back(log, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(event(NOW))
+    ingest(log, path, peek, now=NOW)
+    path.write_bytes(b"\n".join(map(event, (NOW - 50, NOW - 10, NOW + 1))))
+    ingest(log, path, peek, now=NOW - 100)
+    assert [r.append_time for r in stored(log)] == [NOW] * 4
+
+
+def test_without_a_word_it_is_this_machine_s_clock(log, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n".join(map(event, (7, 4_070_908_800_000_000))))
+    ingest(log, path, peek)
+    assert [r.append_time for r in stored(log)] == [7, 7]
+
+
+@pytest.mark.parametrize("time", [-1, -(2**63), 2**63, 10**30])
+def test_a_time_that_no_event_can_have_lifts_nothing(tmp_path, time):
+    log = SqliteLog(tmp_path / "log")
+    log.create("events", 1)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"type":"trade","symbol":"S","time":%d}' % time)
+    ingest(log, path, quotes.peek())
+    assert [r.append_time for r in stored(log)] == [0]
+    log.close()

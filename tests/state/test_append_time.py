@@ -90,3 +90,45 @@ def test_endless_garbage_is_not_hoarded():
     stamps = append_times((t for part in ([5], endless) for t in part), 0)
     assert next(stamps) == 5
     assert len(read) == 1000
+
+
+@settings(deadline=None)
+@given(histories, times, times)
+def test_what_lies_beyond_now_lifts_no_append_time_and_counts_for_no_neighbour(history, floor, now):
+    stamps = list(append_times(history, floor, now))
+    assert len(stamps) == len(history)
+    assert all(a <= b for a, b in pairwise([floor, *stamps]))
+    assert max(stamps, default=0) <= max(floor, now)
+    others = [(i, t) for i, t in enumerate(history) if t is None or t <= now]
+    without = append_times([t for _, t in others], floor)
+    assert all(stamps[i] >= stamp for (i, _), stamp in zip(others, without, strict=True))
+
+
+@settings(deadline=None)
+@given(st.lists(times, min_size=1, max_size=40).map(sorted), st.data())
+def test_history_in_order_was_appended_as_it_happened_whatever_future_is_mixed_in(history, data):
+    future = 10**7
+    places = data.draw(st.lists(st.integers(0, len(history)), max_size=20))
+    mixed = list(history)
+    for place in sorted(places, reverse=True):
+        mixed.insert(place, future)
+    stamps = list(append_times(mixed, 0, now=10**6))
+    before_first = [stamp for stamp, t in zip(stamps, mixed, strict=True) if t != future]
+    if mixed[0] != future:
+        assert before_first[0] == history[0]
+    assert max(stamps) <= history[-1]
+
+
+@pytest.mark.parametrize("at", ["first", "last", "only", "all"])
+def test_an_event_of_2099_stands_out_wherever_it_is(at):
+    future, history = 4_070_908_800_000_000, [i * MINUTE_US for i in range(20)]
+    mixed = {
+        "first": [future, *history],
+        "last": [*history, future],
+        "only": [future],
+        "all": [future] * 30,
+    }[at]
+    stamps = list(append_times(mixed, floor=0, now=HOUR_US))
+    assert max(stamps) <= history[-1]
+    if at == "last":
+        assert stamps == [*history, history[-1]]

@@ -95,3 +95,12 @@ def test_a_restored_guard_goes_on_as_the_one_before(guard):
     assert other.snapshot() == guard.snapshot()
     assert watch(other, 1, 3 * HOUR_US) == (False, 0)
     assert watch(other, SPAN_US, 0) == (True, 3 * HOUR_US)
+
+
+@pytest.mark.parametrize("append_time", [-(2**63), 2**63 - 1])
+def test_whatever_append_time_a_log_holds_the_guard_can_be_kept(guard, append_time):
+    guard.watch("app", NOW, append_time)
+    guard.watch("app", NOW, append_time)
+    other = ClockGuard(5 * MINUTE_US, SPAN_US, SECOND_US)
+    other.restore(guard.snapshot())
+    assert other.least_lag_us() == {"app": max(append_time - NOW, -(2**63))}

@@ -213,6 +213,9 @@ def test_what_an_event_says_of_the_future_lies_within_what_was_declared():
     assert check(change(good, arrive=limit + 1)) == (
         "the label's deadline must be at most 2h after time"
     )
+    label = replace(stream.label, deadline=lambda asked: -(2**63) - asked.time)
+    early = replace(stream, label=label).check()
+    assert early(good) == "the label's deadline must not be before 1970"
 
 
 def test_every_event_of_the_history_passes_and_comes_back_the_same():

@@ -1,0 +1,17 @@
+"""Whether the settings that the journal tells can be used."""
+
+from operators.journal import TOPIC, Configured, Journal
+from state.log import Log
+from state.settings import Settings, recorded
+
+
+def check_journals(log: Log, today: Settings) -> None:
+    """Refuse a log whose journal cannot be read back, before anything is begun.
+
+    Raises:
+        LogError: It cannot.
+    """
+    for partition in range(log.partitions(TOPIC)):
+        for entry in Journal(log, partition).entries:
+            if isinstance(entry, Configured):
+                recorded(today, entry.settings)

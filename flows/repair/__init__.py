@@ -1,0 +1,1 @@
+"""Healing homes that an earlier version let be broken: `headwater doctor --repair`."""

@@ -1,0 +1,142 @@
+"""Entries of the journal that cannot be read back, and what helps."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from operators.boundaries import Boundaries
+from operators.journal import TOPIC, Configured, LaterVersionError, read_entry
+from state.durations import MOST
+from state.log import EVENTS, Log, LogError, newest_append_time
+from state.settings import Settings, deciding, recorded
+from state.sqlite_log import SqliteLog
+from state.stream import Stream
+
+_FITS = "training."
+"""Settings that only say how fits are made: what became of a fit is recorded by itself."""
+
+_EXPONENT = re.compile(r"(\d(?:\.\d+)?e\+\d+)s")
+
+
+class Broken(NamedTuple):
+    """An entry that cannot be read back.
+
+    Attributes:
+        partition: Of the journal.
+        offset: There.
+        key: The setting that is wrong; empty: the entry as a whole.
+        got: What it says.
+        instead: What may stand there without a change to anything that was written or decided;
+            None: nothing.
+    """
+
+    partition: int
+    offset: int
+    key: str
+    got: str
+    instead: Any
+
+    def __str__(self) -> str:
+        """As people read it."""
+        place = f"{TOPIC}/{self.partition} at offset {self.offset}"
+        return f"{place}: {self.key} = {self.got}" if self.key else f"{place}: {self.got}"
+
+
+def broken_entries(log: Log, stream: Stream, today: Settings) -> list[Broken]:
+    """All entries of a log's journal that cannot be read back.
+
+    Args:
+        log: Which.
+        stream: Its own.
+        today: Settings that can be read.
+
+    Raises:
+        LaterVersionError: A later version wrote the journal.
+    """
+    until = newest_append_time(log, EVENTS)
+    return [
+        one
+        for partition in range(log.partitions(TOPIC))
+        for offset, value in _entries(log, partition)
+        for one in _look(partition, offset, value, today, (stream.refit_from_us, until))
+    ]
+
+
+def mend(log: SqliteLog, broken: list[Broken]) -> None:
+    """Put in place what may stand there instead; each entry is replaced whole or not at all."""
+    places = {(one.partition, one.offset): one for one in broken}
+    for partition, offset in places:
+        (record,) = log.read(TOPIC, partition, offset, max_records=1)
+        entry = read_entry(partition, offset, record.value)
+        assert isinstance(entry, Configured)
+        settings = entry.settings | {
+            one.key: one.instead for one in broken if one[:2] == (partition, offset)
+        }
+        mended = msgspec.structs.replace(entry, settings=settings)
+        log.amend(TOPIC, partition, offset, msgspec.json.encode(mended))
+
+
+def _entries(log: Log, partition: int) -> Iterator[tuple[int, bytes]]:
+    offset = log.start(TOPIC, partition)
+    while records := log.read(TOPIC, partition, offset):
+        yield from ((record.offset, record.value) for record in records)
+        offset = records[-1].offset + 1
+
+
+def _look(
+    partition: int, offset: int, value: bytes, today: Settings, seen: tuple[int, int]
+) -> Iterator[Broken]:
+    try:
+        entry = read_entry(partition, offset, value)
+    except LaterVersionError:
+        raise
+    except LogError as error:
+        yield Broken(partition, offset, "", str(error), None)
+        return
+    if not isinstance(entry, Configured) or _wrong(today, entry.settings) is None:
+        return
+    apart = {key: of for key, of in entry.settings.items() if _wrong(today, {key: of})}
+    instead = {key: _instead(key, of, today, *seen) for key, of in apart.items()}
+    whole = _wrong(today, entry.settings | instead)
+    if not apart or (whole and None not in instead.values()):
+        yield Broken(partition, offset, "", whole or "settings that do not fit together", None)
+        return
+    for key, of in apart.items():
+        yield Broken(partition, offset, key, msgspec.json.encode(of).decode(), instead[key])
+
+
+def _wrong(today: Settings, values: dict[str, Any]) -> str | None:
+    try:
+        recorded(today, values)
+    except LogError as error:
+        return str(error)
+    return None
+
+
+def _instead(key: str, got: Any, today: Settings, first: int, until: int) -> Any:
+    """What may stand there instead.
+
+    Args:
+        key: Of the setting.
+        got: Its value.
+        today: Settings that can be read.
+        first: The first boundary.
+        until: The newest append time.
+    """
+    if key == "training.every":
+        return _as_long(got, first, until)
+    return deciding(today).get(key) if key.startswith(_FITS) else None
+
+
+def _as_long(got: Any, first: int, until: int) -> str | None:
+    """A time between boundaries that can be read, with the same boundaries as one that cannot."""
+    match = _EXPONENT.fullmatch(got) if isinstance(got, str) else None
+    if match is None:
+        return None
+    was = Boundaries(first, round(float(match[1]) * 1e6)).newest(until)
+    # None but the first has been crossed, and so no other.
+    if was == Boundaries(first, MOST).newest(until) and was in {0, first}:
+        return str(MOST)
+    return None

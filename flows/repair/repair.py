@@ -1,0 +1,199 @@
+"""The repair of a home: what is wrong with it, and what is done about it."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from flows.alone import alone
+from flows.commands.errors import CommandError
+from flows.home import Home, sharing
+from flows.moments import told
+from flows.repair.journals import Broken, broken_entries, mend
+from flows.repair.new_home import Made, is_broken_off, make, take_place
+from flows.repair.poisoned import Poisoned, Wrong, poisoned
+from flows.wall_clock import latest_time
+from state.events import DAY_US
+from state.log import EVENTS, Log
+from state.settings import Settings
+from state.sqlite_log import SqliteLog
+from state.stream import Stream
+
+_MOST_NAMED = 100
+
+
+class Findings(NamedTuple):
+    """What is wrong with a log.
+
+    Attributes:
+        broken: Entries of the journal.
+        poisoned: Append times beyond the clock.
+        beyond: How many records of `events` have one.
+    """
+
+    broken: list[Broken]
+    poisoned: Poisoned
+    beyond: int
+
+    @property
+    def needs_new_home(self) -> bool:
+        """Whether no change in place can heal it."""
+        return bool(self.beyond) or any(one.instead is None for one in self.broken)
+
+
+def examine(log: Log, home: Home, stream: Stream, today: Settings) -> Findings:
+    """Look for what `repair` heals; nothing is changed."""
+    latest = latest_time(home) + today.clock.tolerance
+    found = poisoned(log, stream.peek(), latest)
+    beyond = sum(log.end(EVENTS, p) - first for p, first in enumerate(found.firsts))
+    return Findings(broken_entries(log, stream, today), found, beyond)
+
+
+def repair(
+    home: Home, stream: Stream, settings: Settings, say: Callable[[str], None], *, dry_run: bool
+) -> None:
+    """Heal a home on the embedded log, or say that it is healthy.
+
+    Args:
+        home: Which.
+        stream: Its own.
+        settings: Of today.
+        say: Told in a line what is found and done.
+        dry_run: Only say what would be done.
+
+    Raises:
+        CommandError: The log is not in the home, or there is none, or the clock is wrong.
+        ConfigurationError: Someone is at work on the home.
+        LogError: The log cannot be read.
+    """
+    if settings.log == "kafka":
+        msg = (
+            "doctor --repair must have the log in the home; got log = 'kafka', whose records stay: "
+            "`headwater export events --out events.jsonl`, name another kafka.prefix and "
+            "HEADWATER_HOME, `headwater topics --apply`, `headwater ingest events.jsonl`, which "
+            "believes no append time beyond the clock"
+        )
+        raise CommandError(msg)
+    root = home.root
+    if is_broken_off(root):
+        locks = len(list((root / "running").glob("*.lock")))
+        if dry_run:
+            say("A repair was broken off; it would be gone on with.")
+            return
+        with alone(root, locks):
+            aside = take_place(root)
+        say(f"A repair was broken off; the new home is in its place, the old one is in {aside}.")
+        return
+    if not (root / "log" / EVENTS).is_dir():
+        msg = f"home must hold a log to be repaired; got none in {root}"
+        raise CommandError(msg)
+    log = home.log()
+    try:
+        found = examine(log, home, stream, settings)
+        if not found.broken and not found.beyond:
+            say(f"The home in {root} is healthy: nothing was changed.")
+        elif dry_run:
+            _describe(found, say)
+            what = "a new home would be started" if found.needs_new_home else "it would be mended"
+            say(f"Nothing was changed: without --dry-run {what}.")
+        else:
+            if found.beyond:
+                _check_clock(home)
+            with alone(root, log.partitions(EVENTS)):
+                # Anew, for before it was alone something may have come.
+                _heal(log, home, stream, settings, examine(log, home, stream, settings), say)
+    finally:
+        log.close()
+
+
+def _check_clock(home: Home) -> None:
+    """Refuse to go by a clock that is behind the home: it would leave out what is right.
+
+    Raises:
+        CommandError: It is.
+    """
+    made = round((home.root / "log" / EVENTS / "topic.json").stat().st_mtime * 1e6)
+    if made > latest_time(home) + DAY_US:
+        msg = (
+            f"this machine's clock must be right for a repair; got {told(latest_time(home))}, "
+            f"before the home was made, {told(made)}"
+        )
+        raise CommandError(msg)
+
+
+def _heal(
+    log: SqliteLog,
+    home: Home,
+    stream: Stream,
+    settings: Settings,
+    found: Findings,
+    say: Callable[[str], None],
+) -> None:
+    _describe(found, say)
+    if found.needs_new_home:
+        _start_anew(log, home, stream, settings, found, say)
+    else:
+        mend(log, found.broken)
+        say("The journal is mended: nothing that was written or decided depends on it.")
+
+
+def _start_anew(
+    log: SqliteLog,
+    home: Home,
+    stream: Stream,
+    settings: Settings,
+    found: Findings,
+    say: Callable[[str], None],
+) -> None:
+    partitions = range(log.partitions(EVENTS))
+    if trimmed := sum(log.start(EVENTS, partition) for partition in partitions):
+        say(f"{trimmed:,} events were trimmed long since: what was learned from them is lost.")
+    shared = sharing(home, settings).shared
+    if shared is not None:
+        for partition in partitions:
+            shared.clear(partition)
+    made = make(home, log, stream.peek(), found.poisoned, latest_time(home))
+    log.close()
+    take_place(home.root)
+    for line in _told(made, home):
+        say(line)
+
+
+def _told(made: Made, home: Home) -> Iterator[str]:
+    yield (
+        f"New home in {home.root}: {made.events:,} events, {made.repaired:,} of them with a "
+        "repaired append time; ingest goes on where it was."
+    )
+    if made.left_out is not None:
+        yield f"What was left out is in {made.left_out}."
+    yield (
+        f"The old home is whole in {made.aside}. The next `headwater run` makes everything else "
+        "anew; rollbacks and branches are in the old home only."
+    )
+
+
+def _describe(found: Findings, say: Callable[[str], None]) -> None:
+    for line in _described(found):
+        say(line)
+
+
+def _described(found: Findings) -> Iterator[str]:
+    for one in found.broken:
+        if one.instead is None:
+            yield f"{one}: what it did cannot be repeated, all is made anew"
+        elif found.needs_new_home:
+            yield f"{one}: it goes with the old journal"
+        else:
+            yield f"{one}, which decides no output: {one.instead!r} takes its place"
+    if found.beyond:
+        yield f"{found.beyond:,} records of {EVENTS} have append times beyond this machine's clock"
+    wrong = found.poisoned.wrong
+    yield from map(_named, wrong[:_MOST_NAMED])
+    if len(wrong) > _MOST_NAMED:
+        yield f"and {len(wrong) - _MOST_NAMED:,} more"
+
+
+def _named(one: Wrong) -> str:
+    event = "no event" if one.event_time is None else f"event time {told(one.event_time)}"
+    return (
+        f"{EVENTS}/{one.partition} at offset {one.offset}: id {one.id!r}, appended "
+        f"{told(one.append_time)}, {event}: left out"
+    )
