@@ -91,7 +91,7 @@ def _run(arguments: Namespace) -> int:
 
 def _repair(home: Home, *, dry_run: bool) -> int:
     settings = load_settings()
-    say = partial(Console().print, highlight=False, soft_wrap=True, markup=False)
+    say = partial(TerminalConsole().print, highlight=False, soft_wrap=True, markup=False)
     repair(home, find_stream(settings.stream), settings, say, dry_run=dry_run)
     return 0
 
