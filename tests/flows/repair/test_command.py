@@ -369,7 +369,9 @@ def test_a_machine_whose_clock_is_behind_the_home_leaves_nothing_out(home, capsy
 
 def test_checkpoints_of_the_old_home_leave_the_store(home, capsys, tmp_path):
     store = tmp_path / "store"
-    (tmp_path / "headwater.toml").write_text(SETTINGS + f'store = "{store.as_uri()}"\n')
+    (tmp_path / "headwater.toml").write_text(
+        SETTINGS + f'store = "{store.as_uri()}"\ntrusted = true\n'
+    )
     append(
         [trade(f"seen{i}", START_US + i) for i in range(20)]
     )  # observations: no prediction tells
