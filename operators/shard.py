@@ -137,6 +137,7 @@ class Shard:
         self._check = stream.check()
         self._key = stream.key_of()
         self._features = FeatureState(stream)
+        self._turn_at = 0
         self._pending = Pending(len(columns), stream.request)
         self._seen = RecentIds(Duration.parse(stream.dedup))
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
@@ -314,6 +315,7 @@ class Shard:
         with _part("pending requests"):
             levels = {place: len(names) for place, names in self._levels}
             self._pending.check(self.partition, self.position.offset, levels)
+        self._turn_at = self._next_turn()
         model = self._counts.model
         self.offline = None if model is None else offline(model)
 
@@ -408,10 +410,19 @@ class Shard:
             if counts.tick_us and not self.is_silent:
                 self._tick(tick, append_time)
             counts.tick_us = tick
+        if counts.high_us >= self._turn_at:
+            since = self._turn_at - self._features.turn_us
+            self._features.forget_in_turn(since, counts.high_us, counts.high_us - self._too_late)
+            self._turn_at = self._next_turn()
         if watermark >= counts.forgot_us + _FORGET_EVERY_US:
             self._features.forget(counts.high_us - self._too_late)
             self._guard.forget(append_time - _SILENT_SOURCE_US)
             counts.forgot_us = watermark
+
+    def _next_turn(self) -> int:
+        """The event time (µs) at which rolling features have their next turn to forget."""
+        every = self._features.turn_us
+        return self._counts.high_us // every * every + every
 
     def _request(self, event: Event, append_time: int, key: bytes) -> None:
         place = self._pending.place()

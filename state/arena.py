@@ -11,10 +11,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from state.events import HOUR_US, MINUTE_US
 from state.restored import MOST_US, Count, check, floats
 
 NOWHERE = -1
 """The address of a key that has no block, and the place of one that has none in any table."""
+
+LARGE = 2**16
+"""From so many blocks on a table forgets more often than once an hour."""
 
 
 class Arena:
@@ -53,6 +57,24 @@ class Arena:
         """Free every block that was last touched longer ago than its table remembers."""
         for table in self.tables:
             table.forget(now)
+
+    @property
+    def turn_us(self) -> int:
+        """How often some table has its turn to forget (µs)."""
+        return min((table.turn_us for table in self.tables), default=HOUR_US)
+
+    def forget_in_turn(self, since: int, until: int, now: int) -> None:
+        """Do as `forget` in large tables that have their turn between two event times.
+
+        Args:
+            since: Event time (µs) up to which all had theirs.
+            until: Event time (µs).
+            now: As for `forget`.
+        """
+        for table in self.tables:
+            has_turn = since // table.turn_us < until // table.turn_us
+            if has_turn and len(table.blocks) >= LARGE:
+                table.forget(now)
 
     def take(self, size: int) -> int:
         """The address of `size` fresh zeros at the end of the pool."""
@@ -159,12 +181,11 @@ class Directory:
 
     def drop(self, keys: Iterable[Hashable], slot: int) -> None:
         """Take blocks out, and the keys that have no other."""
-        slots = self._arena.slots
-        for key in keys:
-            place = self.places[key]
-            slots[place + slot] = NOWHERE
-            if (slots[place : place + self.width] == NOWHERE).all():
-                self._free.append(self.places.pop(key))
+        slots, keys = self._arena.slots, list(keys)
+        places = np.fromiter((self.places[key] for key in keys), np.int64, len(keys))
+        slots[places + slot] = NOWHERE
+        empty = (slots[places[:, None] + np.arange(self.width)] == NOWHERE).all(axis=1)
+        self._free.extend(self.places.pop(key) for key, one in zip(keys, empty, strict=True) if one)
 
 
 class Table:
@@ -173,17 +194,28 @@ class Table:
     Attributes:
         blocks: Address by key, in order of creation.
         free: Addresses to use again, last freed first.
+        turn_us: How often to forget (µs): a key stays a quarter longer than it must, or a minute.
         directory: Where the keys are looked up.
         size: Cells of a block.
         slot: Which slot of a key is this table's.
     """
 
-    __slots__ = ("_arena", "_forget_us", "blocks", "directory", "free", "size", "slot")
+    __slots__ = (
+        "_arena",
+        "_forget_us",
+        "blocks",
+        "directory",
+        "free",
+        "size",
+        "slot",
+        "turn_us",
+    )
 
     def __init__(self, arena: Arena, size: int, forget_us: int, directory: Directory) -> None:
         self._arena, self.size, self._forget_us = arena, size, forget_us
         self.blocks: dict[Hashable, int] = {}
         self.free: list[int] = []
+        self.turn_us = min(max(forget_us // 4, MINUTE_US), HOUR_US)
         self.directory, self.slot = directory, directory.join()
 
     def add(self, key: Hashable) -> int:

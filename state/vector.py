@@ -95,6 +95,23 @@ class FeatureState:
         for hook, age in self._hooks:
             hook.forget(now - age)
 
+    @property
+    def turn_us(self) -> int:
+        """How often `forget_in_turn` has something to do (µs of event time)."""
+        return self._arena.turn_us
+
+    def forget_in_turn(self, since: int, until: int, now: int) -> None:
+        """Free what no feature with many keys can see any more, the short-lived more often.
+
+        No value depends on when that is done.
+
+        Args:
+            since: Event time (µs) up to which it was done.
+            until: Event time (µs).
+            now: As for `forget`.
+        """
+        self._arena.forget_in_turn(since, until, now)
+
     def snapshot(self) -> bytes:
         """The whole state."""
         return msgspec.msgpack.encode(

@@ -249,6 +249,17 @@ def test_keys_that_are_seen_no_more_are_forgotten():
     assert max(blocks) <= 40 + 125 + 60 + 1
 
 
+def test_many_keys_are_forgotten_soon_after_their_windows(monkeypatch):
+    monkeypatch.setattr("state.arena.LARGE", 10)
+    run, blocks = Run(rides_shard()), []
+    events = [msgspec.structs.replace(rain(n), city=f"c{n}") for n in range(600)]
+    for until in range(200, 601, 7):
+        feed(run, log(*events[:until]))
+        blocks.append(sum(len(t.blocks) for t in run.shard._features._arena.tables))
+    # They expire after 40 minutes; 125 more may be late; their turn is every ten minutes.
+    assert 40 + 125 + 2 < max(blocks) <= 40 + 125 + 10 + 1
+
+
 def test_what_a_shard_keeps_is_bounded_by_its_windows_not_by_its_history():
     run = Run(rides_shard())
     some, sizes = records(2_000), []

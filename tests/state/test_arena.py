@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from state.arena import Arena
+from state.arena import LARGE, Arena
+from state.events import HOUR_US, MINUTE_US
 
 
 def test_blocks_do_not_overlap_however_the_pool_grows():
@@ -44,6 +45,40 @@ def test_freed_room_is_used_again_and_empty():
         arena.forget((turn + 1) * 100)
     assert not table.blocks
     assert arena._end == 40
+
+
+@pytest.mark.parametrize(
+    ("remembers_us", "turn_us"),
+    [(10 * MINUTE_US, 150_000_000), (MINUTE_US, MINUTE_US), (7 * 24 * HOUR_US, HOUR_US)],
+)
+def test_a_large_table_forgets_in_each_of_its_turns_and_a_small_one_waits(remembers_us, turn_us):
+    for count, left in ((LARGE, 0), (LARGE - 1, LARGE - 1)):
+        arena = Arena()
+        table = arena.table(1, remembers_us)
+        for key in range(count):
+            address = table.add(key)
+            arena.pool[address] = 1
+        now = 2 + remembers_us
+        arena.forget_in_turn(5 * turn_us, 6 * turn_us - 1, now)
+        assert len(table.blocks) == count
+        arena.forget_in_turn(6 * turn_us - 1, 6 * turn_us, now)
+        assert len(table.blocks) == left
+
+
+def test_keys_of_one_directory_leave_it_with_their_last_block():
+    arena = Arena()
+    directory = arena.directory()
+    young, old = (arena.table(1, age, directory) for age in (5, 10))
+    for key in range(6):
+        arena.pool[young.add(key)] = 90
+        if key % 2:
+            arena.pool[old.add(key)] = 90
+    arena.forget(96)
+    assert list(directory.places) == [1, 3, 5]
+    assert all(arena.slots[place + young.slot] == -1 for place in directory.places.values())
+    arena.forget(101)
+    assert not directory.places
+    assert sorted(directory._free) == [0, 2, 4, 6, 8, 10]
 
 
 KEYS = ["a", 7, ("a", 7), (), None, ("a", None), 1.5, True, ("b", False)]
