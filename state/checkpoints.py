@@ -167,6 +167,17 @@ class CheckpointStore:
         """Where the checkpoints of a partition are."""
         return self._root / str(partition)
 
+    def drop_before(self, partition: int, offset: int) -> None:
+        """Drop those of this home that go on before an offset; copies in a store stay.
+
+        Args:
+            partition: Of `events`.
+            offset: The first that the log still holds.
+        """
+        for path in self.folder(partition).glob("*.ckpt"):
+            if offset_of(path.name) < offset:
+                path.unlink(missing_ok=True)
+
     def share(self, partition: int) -> None:
         """Have copied what is not in the store yet, if there is one."""
         if self._shared is not None:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -53,7 +54,9 @@ def _run(arguments: Namespace) -> int:
     size = _size(home)
     if not arguments.dry_run:
         for span in spans:
-            log.trim(span.topic, span.partition, span.keep)
+            first = log.trim(span.topic, span.partition, span.keep)
+            if span.topic == EVENTS:  # nothing can go on from before the first one left
+                home.checkpoints().drop_before(span.partition, first)
     log.close()
     console.print(_table(spans))
     if held:
@@ -99,7 +102,11 @@ def _spans(log: Log, kept: list[dict[str, int]]) -> Iterator[_Span]:
 
 
 def _size(home: Home) -> int:
-    return sum(path.stat().st_size for path in (home.root / "log").glob("*/*.db*"))
+    size = 0
+    for path in (*home.root.glob("log/*/*.db*"), *home.root.glob("checkpoints/*/*.ckpt")):
+        with suppress(FileNotFoundError):  # the run has just dropped it
+            size += path.stat().st_size
+    return size
 
 
 def _table(spans: list[_Span]) -> Table:
@@ -118,8 +125,9 @@ TRIM = Verb(
     description=(
         "Drops events that were appended before a time, but nothing that recovery or a branch "
         "needs, and nothing since the last boundary before that time, so that what is left can be "
-        "replayed. A partition without a checkpoint keeps all. The space goes back to the disk. A "
-        "run, an ingest or a reader may be at work meanwhile."
+        "replayed. Checkpoints from before what is left go with it. A partition without a "
+        "checkpoint keeps all. The space goes back to the disk. A run, an ingest "
+        "or a reader may be at work meanwhile."
     ),
     examples="""\
   headwater trim --before 2013-06-01 --dry-run

@@ -84,6 +84,18 @@ def test_events_go_up_to_the_boundary_before_the_time(home, log, capsys):
         assert after["events", partition][0] in offsets
 
 
+def test_checkpoints_from_before_what_is_left_go_too(home, log):
+    held = {p: [c.offset for c in home.checkpoints().newest_first(p)] for p in (0, 1)}
+    assert main(["trim", "--before", at(0.8), "--dry-run"]) == 0
+    assert {p: [c.offset for c in home.checkpoints().newest_first(p)] for p in (0, 1)} == held
+    assert main(["trim", "--before", at(0.8)]) == 0
+    for partition in (0, 1):
+        start = log.start("events", partition)
+        left = [c.offset for c in home.checkpoints().newest_first(partition)]
+        assert left == [offset for offset in held[partition] if offset >= start]
+        assert len(left) < len(held[partition])
+
+
 def test_outputs_go_too_if_asked_and_the_run_goes_on(home, log, tmp_path):
     assert main(["trim", "--before", at(0.8), "--all"]) == 0
     after = held(log)
