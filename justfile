@@ -33,6 +33,10 @@ torture *args:
 fuzz *args:
     python -m tests.fuzz.checkpoints {{ args }}
 
+# Run a whole system for an hour and tell whether memory, descriptors, threads or disk grow
+soak *args:
+    python -m tests.soak {{ args }}
+
 # Take the log through the models; on an empty home the demo
 run *args:
     headwater run {{ args }}

@@ -1,0 +1,50 @@
+"""How steeply a series grows, robustly, and whether that is growth or noise."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import theilslopes
+
+_BLOCKS = 60
+_CONFIDENCE = 0.95
+_ALLOWED_SHARE = 0.02
+"""Of the level: so much more at the end than at the beginning is no growth."""
+
+
+class Slope(NamedTuple):
+    """What became of a quantity after the warm-up.
+
+    Attributes:
+        level: Its median.
+        per_hour: The Theil-Sen estimate.
+        low: Of the 95 % confidence interval, per hour.
+        high: Likewise.
+        grows: Whether it has grown by more than is allowed, even at the interval's low end.
+    """
+
+    level: float
+    per_hour: float
+    low: float
+    high: float
+    grows: bool
+
+
+def slope_of(hours: Sequence[float], values: Sequence[float], allowed: float) -> Slope:
+    """The slope of a series.
+
+    Samples that follow each other are not independent: the interval is that of medians of blocks,
+    sixty at most.
+
+    Args:
+        hours: When each value was taken, ascending; three at least.
+        values: As many.
+        allowed: Growth over the whole series that is none; 2 % of the level if that is more.
+    """
+    count = min(_BLOCKS, len(values))
+    at = [float(np.median(block)) for block in np.array_split(np.array(hours), count)]
+    medians = [float(np.median(block)) for block in np.array_split(np.array(values), count)]
+    per_hour, _, low, high = theilslopes(medians, at, alpha=_CONFIDENCE)
+    level = float(np.median(values))
+    grown = low * (hours[-1] - hours[0])
+    return Slope(level, per_hour, low, high, grown > max(allowed, _ALLOWED_SHARE * level))
