@@ -59,7 +59,7 @@ def _processes(processes: dict[str, int]) -> Iterator[tuple[Quantity, float]]:
     for name, pid in processes.items():
         process = psutil.Process(pid)
         yield from _process(name, process)
-        for child in process.children() if name == FLOW else ():
+        for child in process.children(recursive=True) if name == FLOW else ():
             with suppress(psutil.NoSuchProcess):  # H2O may end between two fits
                 if child.name() == "java":
                     yield from _process(H2O, child)
