@@ -43,15 +43,26 @@ def kafka_log(settings: Kafka) -> KafkaLog:
             prefix=settings.prefix,
             replication=settings.replication,
             writer=f"{socket.gethostname()} pid {os.getpid()} since {started:%Y-%m-%dT%H:%M:%SZ}",
-            role_of=lambda topic, partition: _role(log, topic, partition),
+            role_of=lambda topic, at: role_in(log.partitions(EVENTS), topic, at),
             msgpack=settings.format == "msgpack",
             keep_s={topic: span / SECOND_US for topic, span in settings.retention.items()},
         )
     return log
 
 
-def _role(log: KafkaLog, topic: str, partition: int) -> str:
-    if topic in _BESIDE and partition >= log.partitions(EVENTS):
+def role_in(partitions: int, topic: str, partition: int) -> str:
+    """Which writer a partition of a topic belongs to.
+
+    Args:
+        partitions: Of `events`.
+        topic: Of Headwater's.
+        partition: Of the topic.
+
+    Example:
+        >>> role_in(8, "alerts", 7), role_in(8, "alerts", 8), role_in(8, "models", 0)
+        ('shard', 'trainer', 'trainer')
+    """
+    if topic in _BESIDE and partition >= partitions:
         return _BESIDE[topic]
     return _ROLES.get(topic, "shard")
 

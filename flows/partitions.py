@@ -39,6 +39,7 @@ class Partitions:
         decisions: What the readers go by; None: the topic `models`, or the model that is pinned.
         settings_of: The settings that an entry of the journal stands for; None: its own, and what
             it leaves open from `settings`. Where it is given, no partition takes others.
+        clock: Seconds, by which a checkpoint is due; no output depends on it.
 
     Raises:
         ValueError: The pinned model is not known.
@@ -52,6 +53,7 @@ class Partitions:
         home: Home,
         decisions: Decisions | None = None,
         settings_of: Callable[[dict[str, Any]], Settings] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
@@ -62,7 +64,8 @@ class Partitions:
         self._decisions = decisions
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(recorded, settings)
-        self._newest = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S)
+        self._clock = clock
+        self._newest = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
         self._mojos: dict[str, Mojo] = {}
 
     def open(self, partition: int) -> LivePartition:
@@ -83,7 +86,7 @@ class Partitions:
             log,
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
-            checkpoint_due=once_in(settings.checkpoints.every / 1e6),
+            checkpoint_due=once_in(settings.checkpoints.every / 1e6, self._clock),
             most_in_flight=settings.reading.in_flight,
         )
 
@@ -148,13 +151,15 @@ def _nothing() -> None:
     pass
 
 
-def _remembered(ask: Callable[[], int], seconds: float) -> Callable[[], int]:
+def _remembered(
+    ask: Callable[[], int], seconds: float, clock: Callable[[], float]
+) -> Callable[[], int]:
     """What `ask` says, asked anew when it is older: a partition at its end asks all the time."""
     until, answer = float("-inf"), 0
 
     def asked() -> int:
         nonlocal until, answer
-        now = time.monotonic()
+        now = clock()
         if now >= until:
             until, answer = now + seconds, ask()
         return answer
@@ -162,13 +167,13 @@ def _remembered(ask: Callable[[], int], seconds: float) -> Callable[[], int]:
     return asked
 
 
-def once_in(seconds: float) -> Callable[[], bool]:
+def once_in(seconds: float, clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
     """A function that is true once in so many seconds."""
-    last = time.monotonic()
+    last = clock()
 
     def due() -> bool:
         nonlocal last
-        now = time.monotonic()
+        now = clock()
         if now - last < seconds:
             return False
         last = now

@@ -143,8 +143,13 @@ class PublishedModels:
         msg = f"model must be in topic {TOPIC!r}; got {model!r}, it has {have}: was the log cut?"
         raise UnknownModelError(msg)
 
-    def publish(self, record: Published) -> None:
+    def publish(self, record: Published, *, unless_decided: bool = False) -> None:
         """Add a decision and the files it encloses; they are durable when this returns.
+
+        Args:
+            record: The decision.
+            unless_decided: Leave it out where its boundary is decided by now: another trainer may
+                have been at work on it too.
 
         Raises:
             LogError: It would not be read as what it is; nothing was added.
@@ -165,7 +170,9 @@ class PublishedModels:
         entries.append(Entry(record.boundary, b"", value))
         with self._lock:
             self._read_on()
-            self._log.append(TOPIC, 0, entries, sequence=self._next)
+            decided = max((one.boundary for one in self._records), default=0)
+            if not unless_decided or decided < record.boundary:
+                self._log.append(TOPIC, 0, entries, sequence=self._next)
 
     def _read_rollbacks(self) -> list[RolledBack]:
         if self._rolled is None:

@@ -35,6 +35,7 @@ class Follower:
         checkpoints: The flow's.
         settings_of: The settings that an entry of the journal stands for.
         batch: Most records in one message.
+        clock: Monotonic seconds, for `level_at`.
 
     Attributes:
         offset: The next record.
@@ -49,8 +50,10 @@ class Follower:
         checkpoints: CheckpointStore,
         settings_of: Callable[[dict[str, Any]], Settings],
         batch: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._checkpoints, self._batch = log, checkpoints, batch
+        self._clock = clock
         self._settings_of = settings_of
         self._partition, self._shape = shard.partition, shard.shape
         self.offset = self._passed = shard.position.offset
@@ -62,7 +65,7 @@ class Follower:
         self._newest = 0
         self._found: list[CheckpointHead] = []
         self.end = log.end(EVENTS, shard.partition)
-        self._sighted = time.monotonic(), self.end
+        self._sighted = clock(), self.end
         self.level_at = self._sighted[0] if self.offset >= self.end else float("-inf")
 
     def has_served(self, model: str | None, before: int) -> bool:
@@ -96,7 +99,7 @@ class Follower:
 
     def _look(self) -> None:
         """See how far the flow has come; only then which decisions it took on the way."""
-        now = time.monotonic()
+        now = self._clock()
         self.end = self._log.end(EVENTS, self._partition)
         if self.offset >= self._sighted[1]:
             self.level_at, self._sighted = self._sighted[0], (now, self.end)

@@ -1,6 +1,7 @@
 """The training step: one fit for each boundary that every partition's snapshot has passed."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Literal, Protocol
 
@@ -9,6 +10,7 @@ import msgspec
 from models.registry import Published
 from operators.decisions import PublishedModels
 from operators.snapshots import Committed, Snapshots
+from state.artifact_chunks import MODELS
 from state.log import Entry, Log
 from state.outputs import Alert
 
@@ -28,10 +30,29 @@ class Fit(Protocol):
         """Let go of what is kept between fits."""
 
 
+Begin = Callable[[Fit, int, list[Committed], list[Published]], Future[Published]]
+
+
+def begun_in_thread(
+    fit: Fit, boundary: int, cuts: list[Committed], earlier: list[Published]
+) -> Future[Published]:
+    """A fit in a thread that the end of the program, unlike an executor's, does not wait for."""
+    running: Future[Published] = Future()
+
+    def run() -> None:
+        try:
+            running.set_result(fit(boundary, cuts, earlier))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            running.set_exception(error)
+
+    threading.Thread(target=run, name="fit", daemon=True).start()
+    return running
+
+
 class Trainer:
     """Decides boundary after boundary; the only writer of `models`.
 
-    A fit runs in a thread of its own, so that scoring goes on. What is decided is read from the
+    A fit runs beside it, so that scoring goes on. What is decided is read from the
     log, so a trainer that was killed goes on where it was.
 
     Args:
@@ -39,12 +60,21 @@ class Trainer:
         published: The decisions.
         fit: Makes one.
         stop: Set, it makes `finish` abandon the fit that runs; a later trainer makes it again.
+        begin: Runs a fit beside the caller.
     """
 
     def __init__(
-        self, log: Log, published: PublishedModels, fit: Fit, stop: threading.Event
+        self,
+        log: Log,
+        published: PublishedModels,
+        fit: Fit,
+        stop: threading.Event,
+        begin: Begin = begun_in_thread,
     ) -> None:
         self._log, self._published, self._fit, self._stop = log, published, fit, stop
+        self._begin = begin
+        # Ends the trainer before: what it has under way must not come after what is read now.
+        log.append_all(0, {MODELS: (None, ())})
         self._snapshots = Snapshots(log)
         self._running: Future[Published] | None = None
         self._tell()
@@ -58,7 +88,7 @@ class Trainer:
         if self._running is not None:
             if not self._running.done():
                 return True
-            self._published.publish(self._running.result())
+            self._published.publish(self._running.result(), unless_decided=True)
             self._tell()
             self._running = None
         self._snapshots.refresh()
@@ -66,7 +96,7 @@ class Trainer:
         if boundary:
             cuts = self._snapshots.of(boundary)
             earlier = self._published.history()
-            self._running = _begun(self._fit, boundary, cuts, earlier)
+            self._running = self._begin(self._fit, boundary, cuts, earlier)
         return self._running is not None
 
     def finish(self) -> None:
@@ -87,22 +117,6 @@ class Trainer:
         entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
         if entries:
             self._log.append("alerts", partition, entries, sequence=told)
-
-
-def _begun(
-    fit: Fit, boundary: int, cuts: list[Committed], earlier: list[Published]
-) -> Future[Published]:
-    """A fit in a thread that the end of the program, unlike an executor's, does not wait for."""
-    running: Future[Published] = Future()
-
-    def run() -> None:
-        try:
-            running.set_result(fit(boundary, cuts, earlier))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            running.set_exception(error)
-
-    threading.Thread(target=run, name="fit", daemon=True).start()
-    return running
 
 
 def _alert(decision: Published) -> Alert:

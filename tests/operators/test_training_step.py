@@ -13,6 +13,7 @@ from operators.training import Trainer
 from state.log import Entry
 from state.outputs import Alert
 from state.sqlite_log import SqliteLog
+from tests.simulation.simulated_log import FencedError, SimulatedLog, Store
 
 
 @pytest.fixture
@@ -165,3 +166,28 @@ def test_a_fit_repeated_after_a_crash_alerts_once(log):
     for _ in range(2):
         Trainer(log, PublishedModels(log), Fits("failed"), Event()).finish()
     assert len(alerts(log)) == 1
+
+
+def test_a_boundary_that_another_trainer_decided_meanwhile_is_not_decided_twice(log):
+    commit(log, 10, 20)
+    slow = Slow()
+    trainer = Trainer(log, PublishedModels(log), slow, Event())
+    assert trainer.poll()
+    Trainer(log, PublishedModels(log), Fits("failed", "promoted"), Event()).finish()
+    slow.go.set()
+    trainer.finish()
+    assert PublishedModels(log).records() == [published(10, "failed"), published(20, "promoted")]
+    assert [alert.time for alert in alerts(log)] == [10]
+
+
+def test_a_trainer_fences_off_the_one_before_when_it_starts():
+    store = Store(remote=True, role_of=lambda *_: "trainer")
+    one, other = SimulatedLog(store), SimulatedLog(store)
+    for topic, partitions in (("snapshots", 2), ("models", 1), ("alerts", 3)):
+        one.create(topic, partitions)
+    commit(one, 10)
+    trainer = Trainer(one, PublishedModels(one), Fits("promoted"), Event())
+    Trainer(other, PublishedModels(other), Fits(), Event())
+    with pytest.raises(FencedError):
+        trainer.finish()
+    assert PublishedModels(other).records() == []
