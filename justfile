@@ -33,6 +33,10 @@ torture *args:
 fuzz *args:
     python -m tests.fuzz.checkpoints {{ args }}
 
+# Drive whole systems by seeds through crashes and faults, thousands overnight
+simulate *args:
+    python -m tests.simulation {{ args }}
+
 # Run a whole system for an hour and tell whether memory, descriptors, threads or disk grow
 soak *args:
     python -m tests.soak {{ args }}

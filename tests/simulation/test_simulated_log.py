@@ -20,6 +20,8 @@ class Simulated(LogContract, TrimContract):
     # No other process can open what is in memory; crashes are what follows below.
     test_a_reader_beside_a_writer_in_another_process_sees_whole_appends = None
     test_kill_minus_nine_amid_appends_loses_no_answer_and_leaves_no_half = None
+    test_an_empty_read_means_that_the_log_ended_there = None
+    test_a_read_of_a_log_that_is_fed_all_the_time_does_not_wait_for_more = None
 
 
 class TestLocal(Simulated):

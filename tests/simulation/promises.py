@@ -1,0 +1,184 @@
+"""What must hold once all has come to rest, whatever went wrong before."""
+
+from collections.abc import Iterator
+from math import isfinite
+from pathlib import Path
+
+import msgspec
+
+from flows.home import ALL_TOPICS, create_topics
+from flows.partitions import Partitions
+from models.registry import Published
+from operators.decisions import PublishedModels, Undecided
+from operators.journal import Activated, Configured, Journal
+from operators.shard import TOPICS
+from state.artifact_chunks import MODELS
+from state.log import EVENTS, Record
+from state.outputs import Alert, DeadLetter, Prediction
+from state.settings import changed, nested
+from tests.golden.trips import Asked, stream
+from tests.simulation.faults import no_faults
+from tests.simulation.simulated_log import SimulatedLog, Store
+from tests.simulation.system import PARTITIONS, BrokenPromiseError, System
+from tests.simulation.world import SOURCES, SimulatedHome
+
+
+def check(system: System, root: Path) -> dict[str, int]:
+    """All promises.
+
+    Args:
+        system: At rest.
+        root: An empty folder, for an undisturbed run.
+
+    Returns:
+        How many records were compared, by topic.
+
+    Raises:
+        BrokenPromiseError: One is broken.
+    """
+    _each_source_record_is_there_once(system)
+    _decisions_are_those_of_the_models(system)
+    _boundaries_come_after_all_that_was_appended_before_them(system)
+    compared = _outputs_are_those_of_an_undisturbed_run(system, root)
+    _probabilities_are_finite_and_scorers_said_the_same(system)
+    _scorers_are_where_the_flow_is(system)
+    return compared
+
+
+def _records(system: System, topic: str, partition: int) -> list[Record]:
+    return system.store.at(topic, partition).records
+
+
+def _must(holds: bool, what: str) -> None:
+    if not holds:
+        raise BrokenPromiseError(what)
+
+
+def _each_source_record_is_there_once(system: System) -> None:
+    there = [(r.key, r.value) for p in PARTITIONS for r in _records(system, EVENTS, p)]
+    wanted = [one for s in SOURCES for one in system.sources.records[s]]
+    events = [one for one in wanted if isinstance(one, tuple)]
+    _must(sorted(there) == sorted(events), "each event must be in the log once")
+    letters = [
+        (one.topic, one.partition, one.offset) for one in wanted if isinstance(one, DeadLetter)
+    ]
+    buried = [
+        msgspec.json.decode(r.value, type=DeadLetter)
+        for r in _records(system, "dead_letters", stream.partitions)
+    ]
+    got = [(one.topic, one.partition, one.offset) for one in buried]
+    _must(sorted(got) == sorted(letters), f"each dead letter must be there once; got {got}")
+
+
+def _decisions_are_those_of_the_models(system: System) -> None:
+    log = SimulatedLog(system.store)
+    published = [
+        msgspec.json.decode(r.value, type=Published) for r in _records(system, MODELS, 0)
+    ]  # fmt: skip
+    boundaries = [one.boundary for one in published]
+    _must(boundaries == sorted(set(boundaries)), f"boundaries must ascend; got {boundaries}")
+    usable = {one.model for one in published if one.status == "promoted"}
+    history = PublishedModels(log)
+    for p in PARTITIONS:
+        for entry in Journal(log, p).entries:
+            if not isinstance(entry, Activated):
+                continue
+            known = entry.model is None or entry.model in usable
+            _must(known, f"a model in use must be promoted; got {entry}")
+            if entry.boundary is not None and system.settings.training.wait:
+                decided = history.champion_at(entry.boundary)[0]
+                _must(decided, f"a boundary must be decided before it is passed; got {entry}")
+    bad = [one for one in published if one.status in {"failed", "rejected"}]
+    alerts = [
+        msgspec.json.decode(r.value, type=Alert)
+        for r in _records(system, "alerts", stream.partitions)
+    ]
+    told = [one.time for one in alerts]
+    _must(told == [one.boundary for one in bad], f"each failed fit must be told once; got {told}")
+
+
+def _boundaries_come_after_all_that_was_appended_before_them(system: System) -> None:
+    if system.went_back:
+        return
+    for p in PARTITIONS:
+        for entry in Journal(SimulatedLog(system.store), p).entries:
+            boundary = 0 if isinstance(entry, Configured) else entry.boundary or 0
+            after = _records(system, EVENTS, p)[entry.offset :][:1]
+            later = all(record.append_time >= boundary for record in after)
+            _must(later, f"a boundary must come after all before it; got {entry} in {p}, {after}")
+
+
+def _undisturbed(system: System, root: Path) -> Store:
+    """What follows from the same events, models and journal where nothing goes wrong."""
+    store = Store()
+    log = SimulatedLog(store)
+    create_topics(log, stream.partitions)
+    for topic in (EVENTS, MODELS, "rollbacks", "activations"):
+        for of, to in zip(system.store.topics[topic], store.topics[topic], strict=True):
+            to.records = list(of.records)
+            to.synced = to.end
+    home = SimulatedHome(root, faults=no_faults())
+    (root / "artifacts").symlink_to(system.home.root / "artifacts")
+    settings = changed(system.settings, {"training": {"wait": True}, "reading": {"batch": 50}})
+    opened = Partitions(
+        settings, stream, log, home, Undecided(), lambda values: changed(settings, nested(values))
+    )
+    for p in PARTITIONS:
+        live = opened.open(p)
+        while (message := live.read()) is not None:
+            live.append(live.score(message))
+    return store
+
+
+def _outputs_are_those_of_an_undisturbed_run(system: System, root: Path) -> dict[str, int]:
+    store = _undisturbed(system, root)
+    compared = dict.fromkeys(ALL_TOPICS, 0)
+    for topic in ("activations", *TOPICS, "snapshots"):
+        for p in PARTITIONS:
+            got, wanted = _records(system, topic, p), store.at(topic, p).records
+            for one, other in zip(got, wanted, strict=False):
+                _must(one == other, f"{topic}/{p} must be {other}; got {one}")
+            _must(
+                len(got) == len(wanted),
+                f"{topic}/{p} must have {len(wanted)} records; got {len(got)}",
+            )
+            compared[topic] += len(got)
+    for path in _files(root / "snapshots"):
+        other = system.home.snapshots / path.relative_to(root / "snapshots")
+        _must(path.read_bytes() == other.read_bytes(), f"{other} must be as undisturbed")
+    return compared
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return folder.rglob("*.parquet")
+
+
+def _probabilities_are_finite_and_scorers_said_the_same(system: System) -> None:
+    for p in PARTITIONS:
+        decided_at = {entry.offset for entry in Journal(SimulatedLog(system.store), p).entries}
+        for record in _records(system, "predictions", p):
+            made = msgspec.json.decode(record.value, type=Prediction)
+            numbers = (made.probability, made.online, made.offline, made.residual)
+            finite = all(one is None or isfinite(one) for one in numbers)
+            _must(finite, f"probabilities must be finite; got {made}")
+            said = system.answers.get((p, made.offset, made.model))
+            same = said is None or said == made.probability or made.offset in decided_at
+            _must(same, f"a scorer must say {made.probability}; got {said} at {p}/{made.offset}")
+
+
+def _scorers_are_where_the_flow_is(system: System) -> None:
+    assert system.flow is not None
+    assert system.scorer is not None
+    for p in PARTITIONS:
+        shard, replica = system.flow.lives[p].shard, system.scorer.replicas[p]
+        end = system.store.at(EVENTS, p).end
+        _must(shard.position.offset == end, f"the flow must be at {end}; got {shard.position}")
+        _must(replica.offset == end, f"the scorer must be at {end}; got {replica.offset} in {p}")
+        for zone in "abcde":
+            ask = Asked(id="probe", time=max(shard.event_time, 1), zone=zone, distance=3.0)
+            answer = replica.score(ask, lambda ask=ask: ask.time)
+            wanted = shard.predict(ask).probability
+            _must(
+                answer.blend.probability == wanted,
+                f"the scorer must say {wanted} of {zone}; got {answer.blend} in {p}",
+            )
