@@ -122,14 +122,14 @@ def test_one_that_cannot_read_its_log_is_not_ready_but_need_not_be_restarted(wor
     with world.scorer() as scorer:
         service = serve(scorer)
         world.go(0, 20)
-        path = world.home.root / f"checkpoints/0/{10**14:015d}-{0:016d}-periodic.ckpt"
-        path.mkdir()
+        path = world.home.root / "log/events/0.db"
+        aside = path.rename(path.with_name("aside"))
         scorer.advance()
         status, body = told(service.ready(None))
         assert status == 503
         assert path.name in body["detail"]
         assert told(service.health(None))[0] == 200
-        path.rmdir()
+        aside.rename(path)
         scorer.advance()
         assert told(service.ready(None))[0] == 200
 
