@@ -1,7 +1,7 @@
-"""On the embedded log one process at a time works on a partition; in Kafka fencing sees to that.
+"""Locks of a home with an embedded log; in Kafka fencing does this.
 
-Whoever works on a home beside a flow, an ingest or a scorer, has its directory in common with its
-like; a repair has it alone.
+One process at a time works on a partition. An ingest, a scorer and a trainer share a lock on the
+home's directory; a repair takes that lock and every partition's for itself.
 """
 
 import fcntl
@@ -11,20 +11,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.configuration import ConfigurationError
+from state.settings import Settings
 
 
-def claim(root: Path, partition: int) -> int:
-    """Have a partition of a home for this process.
+def lock_partition(root: Path, partition: int) -> int:
+    """Make this process the only one that works on a partition of a home.
 
     Args:
-        root: Of the home.
+        root: The home's directory.
         partition: Of `events`.
 
     Returns:
-        A file descriptor; closing it lets go of the partition, as the end of the process does.
+        A file descriptor; closing it releases the lock, as the end of the process does.
 
     Raises:
-        ConfigurationError: Another process has it.
+        ConfigurationError: Another process holds the lock.
     """
     path = root / "running" / f"{partition}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,25 +45,28 @@ def claim(root: Path, partition: int) -> int:
     return descriptor
 
 
-def hold(root: Path) -> int:
-    """Keep a repair off a home as long as this process works on it.
+def lock_shared(root: Path) -> int:
+    """Keep repairs away from a home while this process works on it.
 
     Args:
-        root: Of the home; it is there.
+        root: The home's directory; it exists.
 
     Returns:
-        A file descriptor; closing it lets go of the home, as the end of the process does.
+        A file descriptor; closing it releases the lock, as the end of the process does.
 
     Raises:
         ConfigurationError: It is being repaired.
     """
-    return _locked(root, fcntl.LOCK_SH, "home must not be under repair; got one at work")
+    return _locked(root, fcntl.LOCK_SH, "home must not be under repair; got a repair at work")
 
 
 @contextmanager
-def holding(root: Path) -> Iterator[None]:
-    """`hold` as long as the block lasts."""
-    descriptor = hold(root)
+def locked_shared(settings: Settings, root: Path) -> Iterator[None]:
+    """`lock_shared` for the length of a block, where the home has the log."""
+    if settings.log != "sqlite":
+        yield
+        return
+    descriptor = lock_shared(root)
     try:
         yield
     finally:
@@ -70,21 +74,21 @@ def holding(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(root: Path, partitions: int) -> Iterator[None]:
-    """Have a whole home for a repair.
+def lock_alone(root: Path, partitions: int) -> Iterator[None]:
+    """Make this process the only one that works on a home: for a repair.
 
     Args:
-        root: Of the home.
+        root: The home's directory.
         partitions: Of `events`.
 
     Raises:
-        ConfigurationError: A flow, an ingest, a scorer or another repair is at work on it.
+        ConfigurationError: A flow, an ingest, a scorer, a trainer or another repair works on it.
     """
-    why = "home must be at rest to be repaired; got an ingest, a scorer or a trainer at work"
+    why = "home must be idle to be repaired; got an ingest, scorer, trainer or repair at work"
     with ExitStack() as held:
         held.callback(os.close, _locked(root, fcntl.LOCK_EX, why))
         for partition in range(partitions):
-            held.callback(os.close, claim(root, partition))
+            held.callback(os.close, lock_partition(root, partition))
         yield
 
 

@@ -12,7 +12,7 @@ from reprlib import repr as shortened
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
-from flows.alone import claim
+from flows.alone import lock_partition
 from flows.artifacts import reaching
 from flows.configuration import find_stream
 from flows.demo import fill
@@ -20,7 +20,7 @@ from flows.fitting import Fitter
 from flows.home import Home, sharing
 from flows.journaled import check_journals
 from flows.logs import open_log
-from flows.moments import told
+from flows.moments import format_time
 from flows.partitions import Partitions
 from flows.progress import RunProgress
 from flows.summary import print_summary
@@ -59,7 +59,7 @@ class App:
         self._log = open_log(settings, self._stream, home)
         if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
             fill(home, self._log, self._stream, until, console, stop)
-        if settings.log == "sqlite":  # in Kafka it takes long, and Kafka refuses such times itself
+        if settings.log == "sqlite":  # what was declared is not known where Kafka has the log
             check_append_times(self._log, home)
             check_journals(self._log, settings)
         self._partitions = range(self._log.partitions("events"))
@@ -92,7 +92,7 @@ class App:
 
     def _open(self, partition: int) -> LivePartition:
         if self._settings.log == "sqlite":
-            self._claimed.append(claim(self._home.root, partition))
+            self._claimed.append(lock_partition(self._home.root, partition))
         live = self._opened.open(partition)
         self._offsets[partition] = live.shard.position.offset
         self._event_time = max(self._event_time, live.shard.event_time)
@@ -119,7 +119,8 @@ class App:
         self._held = boundary
         if not training.pinned and not self._opened.published.champion_at(boundary)[0]:
             self._progress.say(
-                f"Waiting for the fit at {told(boundary)}: by `flows.train`, or from a mirror."
+                f"Waiting for the fit at {format_time(boundary)}: by `flows.train`, or from a "
+                "mirror."
             )
 
     def _tell_waiting(self, partition: int) -> None:
@@ -152,7 +153,7 @@ class App:
         while self._claimed:
             os.close(self._claimed.pop())
         if self._stop.is_set():
-            at = f"at {told(self._event_time)}"
+            at = f"at {format_time(self._event_time)}"
             where = at if self._event_time else "before the first event"
             self._console.print(f"Stopped {where}; run again to go on.", highlight=False)
             return

@@ -43,7 +43,7 @@ def load_settings(named: Path | str | None = None) -> Settings:
     if not path.exists():
         return Settings()
     try:
-        settings = settings_from(parsed(path))
+        settings = settings_from(read_toml(path))
         check_models(settings)
     except OSError as error:
         msg = f"settings must be readable; got '{error.strerror}' in {path}"
@@ -54,26 +54,26 @@ def load_settings(named: Path | str | None = None) -> Settings:
     return settings
 
 
-def parsed(path: Path) -> dict[str, Any]:
-    """A TOML file as a document.
+def read_toml(path: Path) -> dict[str, Any]:
+    """The document in a TOML file.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no TOML, not UTF-8 or very large.
+        ValueError: It is not TOML in UTF-8, or larger than a megabyte.
     """
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         msg = f"settings must be at most {_MOST_BYTES:,} bytes; got more"
         raise ValueError(msg)
-    return parsed_text(content.decode())
+    return parse_toml(content.decode())
 
 
-def parsed_text(text: str) -> dict[str, Any]:
-    """A TOML text as a document.
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not TOML.
     """
     try:
         return tomllib.loads(text)
@@ -83,7 +83,7 @@ def parsed_text(text: str) -> dict[str, Any]:
 
 
 def check_models(settings: Settings) -> None:
-    """Refuse models that nothing can make: an unknown algorithm, no class of River.
+    """Refuse an unknown algorithm, and a River model that cannot be made.
 
     Raises:
         ValueError: The message names the setting.

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 
-from flows.home import Home
+from flows.home import Home, read_note
 from flows.ingest import append_history
 from flows.terminal import Bar
 from state.atomic import write_atomically
@@ -63,7 +63,7 @@ def fill(
     """
     with _alone(home.root / "demo.lock"):
         note = home.root / "demo.json"
-        had = msgspec.json.decode(note.read_bytes(), type=Demo) if note.exists() else None
+        had = read_note(note, Demo)
         empty = not any(log.end("events", p) for p in range(log.partitions("events")))
         if had is None and not empty:
             if until is not None:

@@ -10,7 +10,7 @@ import msgspec
 from polars.exceptions import PolarsError
 
 from flows.home import Home
-from flows.moments import told
+from flows.moments import format_time
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
 from models.mojo import MojoError, read_mojo
 from models.registry import Published
@@ -69,8 +69,8 @@ class Fitter:
                 record = failed(self._task(boundary, earlier), error)
                 if not self._abandoned.is_set():
                     self._say(
-                        f"{told(boundary)}  the fit is tried again in {_RETRY_S:.0f} s, for the "
-                        f"disk must take it; got {error}"
+                        f"{format_time(boundary)}  the fit is tried again in {_RETRY_S:.0f} s, for "
+                        f"the disk must take it; got {error}"
                     )
                 if self._abandoned.wait(_RETRY_S):
                     break
@@ -164,4 +164,4 @@ class Fitter:
 
 def _line(record: Published) -> str:
     loss = f", log-loss {record.metrics.log_loss:.4f}" if record.metrics else ""
-    return f"{told(record.boundary)}  {record.status} {record.model}{loss} ({record.reason})"
+    return f"{format_time(record.boundary)}  {record.status} {record.model}{loss} ({record.reason})"

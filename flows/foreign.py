@@ -12,7 +12,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from flows.alone import hold
+from flows.alone import lock_shared
 from flows.configuration import ConfigurationError, find_stream
 from flows.home import Home
 from flows.logs import needing_kafka, open_log
@@ -231,7 +231,7 @@ def foreign_flow(
 
     def opened() -> ForeignIngest:
         if settings.log == "sqlite":
-            held.append(hold(home.root))
+            held.append(lock_shared(home.root))
         return ForeignIngest(settings, mapper, log, say)
 
     def ended() -> None:

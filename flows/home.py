@@ -5,6 +5,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from flows.configuration import ConfigurationError
 from operators.decisions import ROLLBACKS
@@ -19,6 +22,8 @@ from state.object_store import ObjectStore
 from state.settings import Settings
 from state.shared_checkpoints import SharedCheckpoints
 from state.sqlite_log import SqliteLog
+
+T = TypeVar("T")
 
 _log = logging.getLogger("headwater")
 
@@ -161,8 +166,7 @@ def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
         try:
             return CheckpointKeys.parse(text)
         except ValueError as error:
-            msg = f"{error} in the environment"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(str(error)) from None
     if settings.checkpoints.trusted:
         return None
     msg = (
@@ -173,14 +177,37 @@ def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
     raise ConfigurationError(msg)
 
 
-def environment_home() -> Home:
-    """The home of this process.
+def read_note(path: Path, kind: type[T]) -> T | None:
+    """What a small JSON file of a home says; None if there is none.
 
     Raises:
-        ConfigurationError: It is a file.
+        ConfigurationError: It cannot be read as that.
     """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"note of a home must be readable; got '{error}' in {path}: restore it from a copy"
+        raise ConfigurationError(msg) from error
+
+
+def environment_home() -> Home:
+    """The home of this process; errors as for `check_directory`."""
     home = Home.of(os.environ)
-    if home.root.exists() and not home.root.is_dir():
-        msg = f"HEADWATER_HOME must name a directory; got the file {home.root}"
-        raise ConfigurationError(msg)
+    check_directory(home.root)
     return home
+
+
+def check_directory(root: Path) -> None:
+    """Refuse a home whose path leads to something else than a directory.
+
+    Raises:
+        ConfigurationError: It is a file, or a link to nothing.
+    """
+    if root.is_symlink() and not root.exists():
+        msg = f"home must be a directory; got a link to nothing, {root.readlink()}, in {root}"
+        raise ConfigurationError(msg)
+    if root.exists() and not root.is_dir():
+        msg = f"home must be a directory; got the file {root}"
+        raise ConfigurationError(msg)

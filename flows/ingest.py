@@ -126,20 +126,20 @@ def append_history(
 
 
 class _Clock(NamedTuple):
-    """What a time that is told may be at most."""
+    """The latest time that is accepted, and the callback for later ones."""
 
     now: int
     tolerance: int
     on_ahead: Callable[[bytes, int], None] | None
 
     def believed(self, time: int | None) -> int | None:
-        """The time, at most now; None: it is none, or from too far ahead."""
+        """The time, at most now; None if there is none or it is too far ahead."""
         if time is None or time > self.now + self.tolerance:
             return None
         return min(time, self.now)
 
     def tell(self, value: bytes, times: Iterable[int | None]) -> None:
-        """Tell of a value that claims to be from too far ahead."""
+        """Report a value with a time that is too far ahead."""
         ahead = max((time for time in times if time is not None), default=0)
         if self.on_ahead is not None and ahead > self.now + self.tolerance:
             self.on_ahead(value, ahead)

@@ -1,4 +1,4 @@
-"""Whether the settings that the journal tells can be used."""
+"""Check that the settings in the journal can be used."""
 
 from operators.journal import TOPIC, Configured, Journal
 from state.log import Log
@@ -6,7 +6,7 @@ from state.settings import Settings, recorded
 
 
 def check_journals(log: Log, today: Settings) -> None:
-    """Refuse a log whose journal cannot be read back, before anything is begun.
+    """Refuse a log whose journal cannot be read, before anything is started.
 
     Raises:
         LogError: It cannot.

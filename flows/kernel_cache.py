@@ -1,4 +1,4 @@
-"""Where numba keeps what it has compiled, for users who may not write where it would."""
+"""Where numba caches compiled kernels for users who cannot write to its usual folders."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ _VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def find_kernel_cache(environment: MutableMapping[str, str], code: Path, temporary: Path) -> None:
-    """Name a folder for compiled kernels where numba, which refuses to do without, finds none.
+    """Set `NUMBA_CACHE_DIR` if numba, which needs a cache folder, would find none.
 
     It looks beside the code and in the user's cache. A user without either, such as one that
     only looks at another's home, gets a folder among the temporary files that nobody else can

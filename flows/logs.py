@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.configuration import ConfigurationError
-from flows.home import Home, create_topics, fitting_topics
+from flows.home import Home, check_directory, create_topics, fitting_topics
 from flows.repair.new_home import is_broken_off
 from operators.log_check import check_log
 from state.checkpoints import CheckpointStore
@@ -17,34 +17,19 @@ _COMPARED = {"sqlite": 100_000, "kafka": 0}
 keeps its own checksums."""
 
 
-def check_home(home: Home) -> None:
-    """Refuse a home that is there and is no folder.
-
-    Raises:
-        ConfigurationError: It is a file, or a link that leads nowhere.
-    """
-    root = home.root
-    if root.is_symlink() and not root.exists():
-        msg = f"home must be a folder; got a link to nothing, {root.readlink()}, in {root}"
-        raise ConfigurationError(msg)
-    if root.exists() and not root.is_dir():
-        msg = f"home must be a folder; got a file in {root}"
-        raise ConfigurationError(msg)
-
-
 def find_log(settings: Settings, home: Home) -> Trimmable:
     """The log, whatever topics it has.
 
     Raises:
-        ConfigurationError: The home is no folder or its repair was broken off, or Kafka is wanted
-            and cannot be set up.
+        ConfigurationError: The home is not a directory or its repair was interrupted, or Kafka is
+            wanted and cannot be set up.
     """
-    check_home(home)
+    check_directory(home.root)
     if settings.log == "sqlite":
         if is_broken_off(home.root):
             msg = (
-                f"home must be whole; got one whose repair was broken off in {home.root}: "
-                "`headwater doctor --repair` goes on"
+                f"home must be complete; got one whose repair was interrupted in {home.root}: "
+                "`headwater doctor --repair` resumes it"
             )
             raise ConfigurationError(msg)
         return home.log()

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def told(us: int | None) -> str:
+def format_time(us: int | None) -> str:
     """A time as people read it; one outside the years 1 to 9999 as the number that it is.
 
     Example:
-        >>> told(1_364_774_400_000_000), told(None)
+        >>> format_time(1_364_774_400_000_000), format_time(None)
         ('2013-04-01 00:00', '')
-        >>> told(2**63 - 1)
+        >>> format_time(2**63 - 1)
         '9223372036854775807 µs'
     """
     if us is None:

@@ -46,11 +46,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _RefusedError(Exception):
-    """The file is not taken."""
+    """The file is refused."""
 
 
 def frames(stream: IO[bytes]) -> Iterator[bytes]:
-    """The contents that were each written after its length, as far as they are whole."""
+    """The length-prefixed contents of a stream; a last one that was cut off is left out."""
     while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
         size = _LENGTH.unpack(head)[0]
         content = stream.read(size)

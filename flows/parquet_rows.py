@@ -1,6 +1,6 @@
 """Parquet as JSON objects, a row each, decoded in a process whose memory is limited.
 
-How much a file takes when it is decoded cannot be told before: its footer may lie, and two
+How much memory decoding takes cannot be known beforehand: its footer may lie, and two
 kilobytes of dictionary and run lengths stand for any number of values. So `flows.parquet_decoder`
 runs as a child, under a limit that the kernel keeps. A file that needs more is refused, and so is
 one that crashes the decoder.
@@ -46,12 +46,12 @@ def parquet_rows(
         assert child.stderr is not None
         try:
             yield from _rows(child.stdout)
-            told = child.stderr.read().decode(errors="replace")
+            message = child.stderr.read().decode(errors="replace")
             code = child.wait()
         finally:
             child.kill()
     if code == parquet_decoder.REFUSED:
-        raise OSError(told)
+        raise OSError(message)
     if code:
         why = f"more than {memory >> 20} MiB to decode: {parquet_decoder.HINT}"
         if code in {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL}:

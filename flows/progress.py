@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from flows.moments import told
+from flows.moments import format_time
 from flows.terminal import Bar
 from state.outputs import Losses
 
@@ -63,7 +63,7 @@ class RunProgress:
     @property
     def reached(self) -> str:
         """Event time and records so far, in words."""
-        at = f"at {told(self._event_time)}" if self._event_time else "before the first event"
+        at = f"at {format_time(self._event_time)}" if self._event_time else "before the first event"
         return f"{at}, {self._done:,} of {self._total:,} records read"
 
     def waiting(self) -> None:
@@ -87,7 +87,7 @@ class RunProgress:
         self._total = max(self._total, self._done)  # what was ingested since the start
         day = "no event yet"
         if self._event_time:
-            day = told(self._event_time)
+            day = format_time(self._event_time)
         losses = _figures(self._losses)
         if self._console.is_terminal and self._console.width < _ALL_MODELS_WIDTH:
             losses = losses.split("  ")[0]

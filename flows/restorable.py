@@ -14,7 +14,7 @@ from state.settings import Settings, changed, nested
 def is_restorable(
     checkpoint: CheckpointHead, store: CheckpointStore, log: Log, settings: Settings
 ) -> bool:
-    """Whether its state is one; if it is not, a warning names its file.
+    """Whether a shard can restore its state; if not, a warning names the file.
 
     Args:
         checkpoint: One that its log has reached; of a head, the state is read.

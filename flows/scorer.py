@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 from msgspec.structs import astuple
 
-from flows.alone import hold
+from flows.alone import lock_shared
 from flows.artifacts import reaching
 from flows.configuration import find_stream, load_settings
 from flows.home import Home, environment_home, sharing
@@ -188,7 +188,7 @@ class Scorer:
             check_cluster(settings, where)
             held = None
             if settings.log == "sqlite" and where.root.is_dir():
-                held = hold(where.root)
+                held = lock_shared(where.root)
                 on_error.callback(os.close, held)
                 check_append_times(log, where)
             for partition in range(log.partitions(EVENTS)):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.home import Home
-from flows.moments import told
+from flows.moments import format_time
 from models.registry import Published
 from models.scorecard import Floats, scorecard
 from state.log import Log
@@ -92,7 +92,7 @@ def print_fits(console: Console, decisions: list[Published]) -> None:
     reasons = _table("boundary", "reason", right=())
     reasons.show_header = False
     for one in decisions:
-        boundary = told(one.boundary)
+        boundary = format_time(one.boundary)
         table.add_row(
             boundary,
             one.status,

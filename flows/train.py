@@ -7,7 +7,7 @@ from flows.loading import loading
 with loading():
     from bytewax.dataflow import Dataflow
 
-    from flows.alone import hold
+    from flows.alone import lock_shared
     from flows.artifacts import published_models, reaching
     from flows.commands.ending import exiting
     from flows.commands.errors import CommandError
@@ -31,7 +31,7 @@ def flow() -> Dataflow:
         stream = find_stream(settings.stream)
         log = open_log(settings, stream, home)
         if settings.log == "sqlite":
-            hold(home.root)  # until the process ends
+            lock_shared(home.root)  # until the process ends
         home = reaching(home, settings, log)
         say = partial(console.print, highlight=False)
         fitter = Fitter(settings, stream, log, home, say)

@@ -1,21 +1,18 @@
-"""This machine's clock, and what a home was told to take for it: no append time lies beyond."""
+"""The time that no append time of a home lies beyond: this machine's clock, or a declared one."""
 
 import time
-from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from flows.configuration import ConfigurationError
-from flows.home import Home
-from flows.moments import told
+from flows.home import Home, read_note
+from flows.moments import format_time
 from state.atomic import write_atomically
 from state.events import DAY_US
 from state.log import EVENTS, Log, newest_append_time
 
-T = TypeVar("T")
 _LEEWAY_US = DAY_US
-"""A clock that was set back leaves append times ahead of it: a few hours pass by themselves."""
+"""A clock that was set back a few hours leaves append times ahead of it, which soon pass."""
 
 
 class _Declared(msgspec.Struct, frozen=True):
@@ -31,7 +28,7 @@ class _Until(msgspec.Struct, frozen=True):
 
 
 class AheadError(ConfigurationError):
-    """The log holds append times that this machine's clock has not come to."""
+    """The log holds append times that this machine's clock has not reached."""
 
 
 def microseconds_now() -> int:
@@ -42,15 +39,18 @@ def microseconds_now() -> int:
 def latest_time(home: Home) -> int:
     """The latest append time that a record of a home can have by now, microseconds UTC.
 
-    That is this machine's, or what was declared for a history that was made up.
+    That is this machine's clock, or the end of a generated history, which was declared.
+
+    Raises:
+        ConfigurationError: What was declared cannot be read.
     """
-    declared = _read(home.root / "clock.json", _Declared)
-    demo = _read(home.root / "demo.json", _Until)
+    declared = read_note(home.root / "clock.json", _Declared)
+    demo = read_note(home.root / "demo.json", _Until)
     return max(microseconds_now(), declared.declared if declared else 0, demo.until if demo else 0)
 
 
 def declare_time(home: Home, time_us: int) -> None:
-    """Note that the history of a home goes on up to a time, whatever this machine's clock says."""
+    """Note the end of a generated history that goes beyond this machine's clock."""
     if time_us > latest_time(home):
         write_atomically(home.root / "clock.json", msgspec.json.encode(_Declared(time_us)))
 
@@ -59,17 +59,13 @@ def check_append_times(log: Log, home: Home) -> None:
     """Refuse a log whose newest append time is more than a day ahead.
 
     Raises:
-        AheadError: It is: what comes next would be late for as long.
+        AheadError: It is; every later event would be late until the clock reaches that time.
     """
     newest, latest = newest_append_time(log, EVENTS), latest_time(home)
     if newest > latest + _LEEWAY_US:
         msg = (
-            f"append times must not lie beyond this machine's clock, {told(latest)}; got "
-            f"{told(newest)} in {EVENTS}: `headwater doctor --repair` starts a new home without "
-            "the records that brought it (or set the clock right)"
+            f"append times must not lie beyond this machine's clock, {format_time(latest)}; got "
+            f"{format_time(newest)} in {EVENTS}: set the clock right, or `headwater doctor "
+            "--repair` starts a new home without the records that brought it"
         )
         raise AheadError(msg)
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
-    return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None

@@ -25,7 +25,7 @@ class NotFiniteError(ArithmeticError):
     def __init__(self, probability: float) -> None:
         super().__init__(
             f"probability must be finite; got {probability} from the models' state: "
-            "`headwater doctor` says whether the home is whole"
+            "`headwater doctor` checks the home"
         )
 
 

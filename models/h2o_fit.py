@@ -49,7 +49,7 @@ def best_of(
 ) -> tuple[Candidate, list[Candidate]]:
     """Fit every candidate; the winner has the lowest log-loss, of equals the first.
 
-    One that gives no finite probability for some row, as of extreme numbers, is none.
+    A candidate without a finite probability for each row, as of extreme numbers, is left out.
 
     Args:
         server: Where the tables are.
@@ -63,7 +63,7 @@ def best_of(
         The winner, and all.
 
     Raises:
-        H2OFailed: There is none.
+        H2OFailed: No candidate is left.
     """
     fitted = []
     for number, parameters in enumerate(tries):
@@ -76,7 +76,8 @@ def best_of(
         fitted.append(Candidate(model, parameters, trees, guess, loss))
     if not fitted:
         msg = (
-            f"{algorithm} must give a finite probability for each row; got others: extreme numbers?"
+            f"{algorithm} must give a finite probability for each row; got NaN or an infinity from "
+            "each candidate: are there extreme numbers in the events?"
         )
         raise H2OFailed(msg)
     return min(fitted, key=lambda candidate: candidate.log_loss), fitted

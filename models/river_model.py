@@ -13,7 +13,7 @@ from river.base import Classifier
 
 
 class RiverError(ValueError):
-    """`online.river` describes no classifier of River, or one that fails."""
+    """`online.river` does not describe a classifier of River, or describes one that fails."""
 
 
 _FAILURES = (
@@ -27,7 +27,7 @@ _FAILURES = (
     TypeError,
     ValueError,
 )
-"""What a class of River may raise that is given wrong arguments."""
+"""Errors of River's classes that were given wrong arguments."""
 
 
 class RiverModel:
@@ -86,7 +86,8 @@ class RiverModel:
         try:
             yield
         except _FAILURES as error:
-            msg = f"online.river must take every event; got {_told(error)} from {self._path!r}"
+            got = f"{_in_one_line(error)} from {self._path!r}"
+            msg = f"online.river must accept every event; got {got}"
             raise RiverError(msg) from error
 
     def snapshot(self) -> bytes:
@@ -146,7 +147,7 @@ def _made(description: Any) -> Any:
     except _FAILURES as error:
         if isinstance(error, RiverError):
             raise
-        msg = f"online.river must fit {kind.__name__}; got {_told(error)}"
+        msg = f"online.river must fit {kind.__name__}; got {_in_one_line(error)}"
         raise RiverError(msg) from error
 
 
@@ -166,5 +167,5 @@ def _class_of(path: Any) -> type[Any]:
     raise RiverError(msg)
 
 
-def _told(error: BaseException) -> str:
+def _in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,6 +1,7 @@
 """What training has decided, read from the topic `models` as it grows."""
 
 import threading
+from itertools import islice
 
 import msgspec
 
@@ -11,6 +12,8 @@ from state.artifacts import ArtifactError, ArtifactStore
 from state.log import Entry, Log, LogError, UnknownTopicError
 
 ROLLBACKS = "rollbacks"
+
+_MOST_NAMED = 5
 
 
 class RolledBack(msgspec.Struct, frozen=True):
@@ -28,7 +31,7 @@ class RolledBack(msgspec.Struct, frozen=True):
 
 
 class UnknownModelError(LogError):
-    """A model that something names is not in the topic `models`."""
+    """A model is not in the topic `models`."""
 
 
 class PublishedModels:
@@ -139,7 +142,8 @@ class PublishedModels:
         for record in reversed(self.records()):
             if record.model == model and record.sha256:
                 return record
-        have = ", ".join(dict.fromkeys(r.model for r in self.records() if r.sha256)) or "none"
+        newest = dict.fromkeys(r.model for r in reversed(self.records()) if r.sha256)
+        have = ", ".join(islice(newest, _MOST_NAMED)) or "none"
         msg = f"model must be in topic {TOPIC!r}; got {model!r}, it has {have}: was the log cut?"
         raise UnknownModelError(msg)
 
@@ -152,7 +156,7 @@ class PublishedModels:
                 have been at work on it too.
 
         Raises:
-            LogError: It would not be read as what it is; nothing was added.
+            LogError: It would not be read back as it was written; nothing was added.
         """
         value = msgspec.json.encode(record)
         try:

@@ -149,7 +149,7 @@ class Journal:
         """Add an entry; it is durable when this returns.
 
         Raises:
-            LogError: It would not be read as what it is; nothing was added.
+            LogError: It would not be read back as it was written; nothing was added.
         """
         value = msgspec.json.encode(entry)
         number = len(self.entries)

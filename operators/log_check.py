@@ -1,4 +1,4 @@
-"""Whether `events` and the journal still hold what was read of them, as the checkpoints know it.
+"""Check by the checkpoints that `events` and the journal still hold what was read of them.
 
 What follows from them can be made again; they cannot. So a log that was cut at its end, an older
 copy of it, or one with other records must stop whoever goes on from it, before anything is written
@@ -134,10 +134,10 @@ def _check_end(log: Log, store: CheckpointStore, topic: str, partition: int, wan
     end = log.end(topic, partition)
     if end < wanted:
         msg = (
-            f"log must not end before offset {wanted}, for it was read so far; got an end of {end} "
-            f"in {place_of(log, topic, partition)}: it was cut from offset {end} on, or is "
-            "an older copy. Put the newer one back; or, to go on with what is left, move away what "
-            f"was made of the rest: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
+            f"log must reach offset {wanted}, up to which it was read; got an end of {end} in "
+            f"{place_of(log, topic, partition)}: it was cut at offset {end}, or is an older copy. "
+            "Restore the newer one; or, to continue with what is left, move away what was made "
+            f"from the rest: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
         )
         raise LogCutError(msg)
 
@@ -184,6 +184,6 @@ def _check_span(log: Log, partition: int, mark: _Mark, until: Hashed) -> None:
         msg = (
             f"log must hold the records that were read; got others between offset {mark.offset} "
             f"and {until.end} in {place}: it was altered, or is that of another partition, stream "
-            "or time. Put the right one back"
+            "or time. Restore the right one"
         )
         raise LogAlteredError(msg)

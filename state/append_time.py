@@ -30,7 +30,7 @@ def append_times(
     """Append times of events in the order of a file, one for each, never running backwards.
 
     What has no time gets the append time before it and does not count for its neighbours. The
-    last events have fewer after them: a jump at the very end of a file, up to now, cannot be told.
+    last events have fewer after them: a jump at the very end of a file, up to now, goes unnoticed.
 
     Args:
         event_times: Microseconds UTC in file order; None for what is no event.

@@ -39,9 +39,9 @@ def replacing(path: Path) -> Iterator[Path]:
         if part.stat().st_mtime_ns == 0:
             msg = f"file must be written before it takes its place; got nothing for {path}"
             raise FileNotFoundError(msg)
-        _sync(part)
+        sync(part)
         part.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -74,7 +74,8 @@ def _held(part: Path) -> Iterator[None]:
                 return
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

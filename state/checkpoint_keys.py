@@ -1,4 +1,4 @@
-"""Signatures of the checkpoints that leave a home: who lacks the key makes none that is read."""
+"""Signatures of checkpoints that leave a home: only a key holder can make one that is read."""
 
 import hmac
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ VARIABLE = "HEADWATER_CHECKPOINT_KEY"
 """The environment variable that holds the keys."""
 
 LEAST_CHARACTERS = 32
-"""Of a key: who can read the store could try out shorter ones at home."""
+"""A shorter key could be guessed offline by a reader of the store."""
 
 _MAGIC = b"headwater signed checkpoint 1\n"
 _DIGEST_BYTES = 32
@@ -16,15 +16,15 @@ ADDED_BYTES = len(_MAGIC) + _DIGEST_BYTES
 
 
 class SignatureError(ValueError):
-    """A file is not signed, or not with any of the keys, or it was signed for another place."""
+    """A file is not signed with any of the keys for its place."""
 
 
 class CheckpointKeys:
     """Signs files with HMAC-SHA256 (RFC 2104), and verifies what was signed.
 
-    What is signed is a file's place too, so that no file can take the place of another. An old file
-    in its own place is no harm: the log decides whether a checkpoint is one of its own and how far
-    it has come, and an old one is a longer way to the same state.
+    The signature covers a file's place too, so that no file can take the place of another. An old
+    file in its own place does no harm: the log decides whether a checkpoint is its own and how far
+    it has come, and from an old one the way to the same state is longer.
 
     Args:
         keys: The first signs, each of them verifies: so a new key comes before the old one for as
@@ -75,7 +75,7 @@ class CheckpointKeys:
             file: As it came.
 
         Raises:
-            SignatureError: This is not what somebody with one of the keys stored there.
+            SignatureError: It is not signed with any of the keys for this place.
         """
         if not file.startswith(_MAGIC):
             msg = "it must be signed; got no signature"
@@ -89,7 +89,7 @@ class CheckpointKeys:
 
 
 def unsigned(file: bytes) -> memoryview:
-    """What a file holds, whoever signed it or did not: for a store that is trusted."""
+    """The content of a file, signed or not: for a store that is trusted."""
     return memoryview(file)[ADDED_BYTES if file.startswith(_MAGIC) else 0 :]
 
 

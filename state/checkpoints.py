@@ -76,7 +76,7 @@ Part = TypeVar("Part", CheckpointHead, Checkpoint)
 
 
 class DamagedCheckpointError(ValueError):
-    """A file is no checkpoint, or not the one that its place says; the message names the rule."""
+    """A file is not a checkpoint, or belongs in another place; the message names the rule."""
 
 
 class Written(NamedTuple):
@@ -195,7 +195,7 @@ class CheckpointStore:
         return str(self.folder(head.partition) / name)
 
     def count(self, partition: int) -> int:
-        """How many files a partition has, readable or not, here and in the store."""
+        """How many files of a partition there are in the home and the store, readable or not."""
         return len(self._names(partition))
 
     def written(self, partition: int) -> list[Written]:
@@ -307,7 +307,9 @@ def _unpacked(content: memoryview) -> Any:
         raise DamagedCheckpointError(msg)
     size = int.from_bytes(body[:8], "little")
     if len(body) - 8 < _least(size):
-        msg = f"what it holds must not grow beyond measure; got {size} bytes in {len(body) - 8}"
+        msg = (
+            f"it must unpack to at most {_MOST_TIMES} times its size; got {size} of {len(body) - 8}"
+        )
         raise DamagedCheckpointError(msg)
     try:
         return pa.decompress(body[8:], decompressed_size=size, codec="zstd")

@@ -1,4 +1,4 @@
-"""What is checked of state that comes from bytes, before compiled code follows it."""
+"""Checks of state that comes from bytes, before compiled code uses it."""
 
 import reprlib
 from typing import Annotated

@@ -468,7 +468,8 @@ def _check_values(value: Any, path: str) -> None:
             msg = f"number must be finite; got {value} - at `{path}`"
             raise ValueError(msg)
         case int() if not -(2**63) <= value < 2**63:
-            msg = f"number must fit 64 bits; got one of {value.bit_length()} - at `{path}`"
+            got = f"one of {value.bit_length()} bits"
+            msg = f"number must be from -2^63 to 2^63 - 1; got {got} - at `{path}`"
             raise ValueError(msg)
         case bool() | int() | float() | None:
             pass

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from state.atomic import sync
 from state.log import (
     MAX_READ_BYTES,
     Entry,
@@ -81,9 +82,9 @@ class SqliteLog:
     to `events` at once, each append staying whole. What must have a single writer numbers its
     entries, and a second writer then meets a `SequenceConflictError`.
 
-    Every thread opens its own connections; they stay open until `close`. Who may not write to the
-    directory can read, beside a writer and also what one that was killed has left; a file that is
-    moved, removed or replaced while it is in use is an error, and not a file that nobody sees.
+    Every thread opens its own connections; they stay open until `close`. A user without
+    write access can read, beside a writer and also what a killed one left. A file that is moved,
+    removed or replaced while it is in use is an error.
 
     Args:
         root: The directory.
@@ -180,7 +181,7 @@ class SqliteLog:
             records = _select(database, offset, max_records, max_bytes)
             if not records or records[0].offset != offset:
                 check_offset(topic, partition, offset, _first(database), _tail(database)[0])
-        # Who goes on by the number of records would else read some twice.
+        # A caller that counts the records would otherwise read some twice.
         held = range(offset, offset + len(records))
         if [record[0] for record in records] != list(held):
             lost = next(n for n, record in zip(held, records, strict=True) if record[0] != n)
@@ -294,7 +295,7 @@ class SqliteLog:
                 if not described:
                     _describe(Path(aside), partitions)
                     (Path(aside) / _TOPIC_FILE).rename(folder / _TOPIC_FILE)
-            _sync(folder)
+            sync(folder)
         return lost
 
     def close(self) -> None:
@@ -310,8 +311,8 @@ class SqliteLog:
 
     def _lacking(self, topic: str, partition: int, offset: int) -> LogError:
         return LogError(
-            f"log must have every offset; got none of {offset} in {topic}/{partition}: a record "
-            f"was lost from {self._path(topic, partition)}"
+            f"log must hold every offset; got no record {offset} in {topic}/{partition}: it was "
+            f"lost from {self._path(topic, partition)}"
         )
 
     def _make(self, topic: str, partitions: int) -> None:
@@ -323,9 +324,9 @@ class SqliteLog:
             for partition in range(partitions):
                 _make_file(folder / f"{partition}.db")
             _describe(folder, partitions)
-            _sync(folder)
+            sync(folder)
             _rename(folder, self._folder(topic))
-            _sync(self._root)
+            sync(self._root)
 
     @contextmanager
     def _database(self, topic: str, partition: int) -> Iterator[sqlite3.Connection]:
@@ -367,7 +368,7 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _connect_to_read(address: str, path: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection of one who may not write beside the file, and whether it is guarded.
+    """A connection for a user without write access, and whether SQLite guards it.
 
     SQLite keeps readers and a writer apart by the file `-shm`, which a writer makes. Where there is
     none nobody writes: what was left in `-wal` is read through an index in memory, and without that
@@ -404,8 +405,8 @@ def _check_in_place(database: _Database, path: Path) -> None:
         message = f"log file must stay where it is while it is in use; got '{error}'"
         raise LogError(message) from error
     if found != database.marks:
-        what = "another file there" if database.guarded else "a writer that has just come: again"
-        message = f"log file must stay as it is while it is in use; got {what} in {path}"
+        what = "another file" if database.guarded else "a writer: try again"
+        message = f"log file must not be replaced or changed while it is read; got {what} in {path}"
         raise LogError(message)
 
 
@@ -461,7 +462,7 @@ def _make_file(path: Path) -> None:
 def _describe(folder: Path, partitions: int) -> None:
     """Write what a topic's file says."""
     (folder / _TOPIC_FILE).write_bytes(msgspec.json.encode(_Topic(_FORMAT, partitions)))
-    _sync(folder / _TOPIC_FILE)
+    sync(folder / _TOPIC_FILE)
 
 
 def _first(database: sqlite3.Connection) -> int:
@@ -525,11 +526,3 @@ def _rename(folder: Path, target: Path) -> None:
     except OSError:
         if not target.exists():  # else another process made it first
             raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

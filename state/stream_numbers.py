@@ -30,7 +30,7 @@ class Bound(NamedTuple):
 
     @property
     def wrong(self) -> str:
-        """What is wrong with it; empty if nothing is: a NaN lies within no bounds."""
+        """The error; empty if there is none. A NaN lies within no bounds."""
         number = isinstance(self.value, int | float)
         if number and self.least <= self.value <= self.most:
             return ""

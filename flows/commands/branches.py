@@ -7,7 +7,7 @@ import msgspec
 
 from flows.commands.verb import Verb
 from flows.home import environment_home
-from flows.moments import told
+from flows.moments import format_time
 from flows.replay.branch import Branch, branches_of, home_of, remove, size_bytes
 from flows.replay.held import is_held
 from flows.terminal import TerminalConsole
@@ -30,9 +30,9 @@ def _run(arguments: Namespace) -> int:
     for branch in found:
         state = "running" if is_held(home_of(home, branch.name).root) else _state(branch)
         size = size_bytes(home, branch.name) / 1e6
-        until = told(branch.until) or "the end"
+        until = format_time(branch.until) or "the end"
         console.print(
-            f"{branch.name}  {told(branch.since) or 'the start'} to {until}  {state}  "
+            f"{branch.name}  {format_time(branch.since) or 'the start'} to {until}  {state}  "
             f"{size:,.1f} MB\n            {changes_of(branch.changes)}",
             markup=False,
         )

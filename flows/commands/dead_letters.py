@@ -4,21 +4,20 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from heapq import nlargest
 from typing import NamedTuple, get_args
 
 import msgspec
 from rich.table import Table
 
-from flows.alone import holding
+from flows.alone import locked_shared
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of
 from flows.configuration import find_stream, load_settings
 from flows.dead_letters import AGAIN, Letter, append_again, letters_of
 from flows.foreign import mapper_of
 from flows.home import environment_home
-from flows.moments import told
+from flows.moments import format_time
 from flows.terminal import TerminalConsole
 from flows.wall_clock import check_append_times
 from state.ingested import Intake
@@ -71,7 +70,7 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
     settings = load_settings()
     stream, home = find_stream(settings.stream), environment_home()
     check_append_times(log, home)
-    with refusing(), holding(home.root) if settings.log == "sqlite" else nullcontext():
+    with refusing(), locked_shared(settings, home.root):
         mapper = mapper_of(settings, stream)
         intake = Intake(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)
@@ -115,7 +114,7 @@ def _list(log: Log, arguments: Namespace) -> None:
         place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
         done = "" if letter.is_open else " (tried again)"
         detail = plain_line(content.detail)
-        letters_table.add_row(told(letter.append_time), place, content.reason + done, detail)
+        letters_table.add_row(format_time(letter.append_time), place, content.reason + done, detail)
     console.print(letters_table)
 
 

@@ -4,7 +4,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +14,16 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.alone import holding
+from flows.alone import locked_shared
 from flows.commands.ending import hushed
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, moment
 from flows.configuration import find_stream, load_settings
 from flows.foreign import foreign_flow
-from flows.home import Home, environment_home
+from flows.home import environment_home
 from flows.ingest import Peek, ingest
 from flows.logs import open_log
-from flows.moments import told
+from flows.moments import format_time
 from flows.stopping import stop_on_signals
 from flows.terminal import Bar, TerminalConsole
 from flows.wall_clock import check_append_times, declare_time, microseconds_now
@@ -52,15 +52,15 @@ def _arguments(parser: ArgumentParser) -> None:
         "--now",
         type=moment,
         metavar="TIME",
-        help="what the clock shows for these files, UTC: for a history that is made up and goes "
-        "beyond this machine's clock",
+        help="time (UTC) to take for the clock's: for a generated history that ends after this "
+        "machine's clock",
     )
 
 
 def _run(arguments: Namespace) -> int:
     if not arguments.files:
         if arguments.now is not None:
-            msg = "--now must go with a FILE; foreign topics tell when their records came"
+            msg = "--now must go with a FILE; records of foreign topics have a time of their own"
             raise CommandError(msg)
         return _run_topics(follow=arguments.follow)
     now = None if arguments.now is None else round(arguments.now.timestamp() * 1e6)
@@ -77,7 +77,7 @@ def _run(arguments: Namespace) -> int:
         if now is not None:
             declare_time(home, now)
         check_append_times(log, home)
-        with _holding(settings, home):
+        with locked_shared(settings, home.root):
             for name in arguments.files:
                 ahead = _Ahead()
                 with _path(name) as path:
@@ -105,7 +105,7 @@ def _run_topics(*, follow: bool) -> int:
 
 
 class _Ahead:
-    """Counts what claims to be from beyond the clock, and keeps the first of it."""
+    """Counts values with a time after the clock's, and keeps the first."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -116,19 +116,20 @@ class _Ahead:
         self._count += 1
 
     def tell(self, name: str, now: int | None) -> None:
-        """Say it, if there was any."""
+        """Warn of them, if there were any."""
         if not self._count:
             return
         value, time = self._first
-        clock = told(microseconds_now() if now is None else now)
+        clock = format_time(microseconds_now() if now is None else now)
         first = repr(value[:_SHOWN_BYTES])[2:-1] + "…" * (len(value) > _SHOWN_BYTES)
         records = f"{self._count:,} record{'s' * (self._count > 1)}"
         TerminalConsole(stderr=True).print(
             Text(
-                f"{name}: {records} with a time after {clock}, first {told(time)} in {first}\n"
-                "The run quarantines events from so far ahead as clock_skew; append times from "
-                "there are not believed. Is the history made up? Then ingest it with --now TIME, "
-                "no earlier than its end."
+                f"{name}: {records} with a time after {clock}, first {format_time(time)} in "
+                f"{first}\n"
+                "The run will quarantine such events as clock_skew; such append times were "
+                "replaced. If this is a generated history, ingest it with --now TIME, no earlier "
+                "than its end."
             ),
             soft_wrap=True,
         )
@@ -169,10 +170,6 @@ def _ingest(
         )
 
 
-def _holding(settings: Settings, home: Home) -> AbstractContextManager[None]:
-    return holding(home.root) if settings.log == "sqlite" else nullcontext()
-
-
 @contextmanager
 def _path(name: str) -> Iterator[Path]:
     """The file to read; standard input is kept in one, for it has no length and no position."""
@@ -192,8 +189,8 @@ INGEST = Verb(
     description=(
         "Appends every line or row to the topic `events`, whether it is an event or not: the run "
         "that reads it puts what is wrong into `dead_letters`. Append times are taken from an "
-        "export, else told from the order of the file, and none lies beyond this machine's clock. "
-        "An empty home is set up first. Without a "
+        "export, else derived from the order of the file, and are never later than this machine's "
+        "clock. An empty home is set up first. Without a "
         "FILE it takes the foreign topics that the settings map, each record once however often it "
         "is stopped; the same as `python -m bytewax.run flows.ingest`."
     ),

@@ -14,7 +14,7 @@ from flows.app import tune_collector
 from flows.commands.branches import changes_of
 from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, log_of, moment, workers
-from flows.configuration import load_settings, parsed, parsed_text
+from flows.configuration import load_settings, parse_toml, read_toml
 from flows.home import Home, environment_home
 from flows.replay.audit import Audited, audited
 from flows.replay.checking import Checked
@@ -65,7 +65,7 @@ def _setting(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     for written in (value, msgspec.json.encode(value).decode()):
         try:
-            document = parsed_text(f"{key} = {written}")
+            document = parse_toml(f"{key} = {written}")
         except ValueError:
             continue
         if equals and len(document) == 1:
@@ -150,7 +150,7 @@ def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Cons
     changes = list(arguments.sets)
     if arguments.policy is not None:
         try:
-            policy = parsed(arguments.policy)
+            policy = read_toml(arguments.policy)
             changed(settings, policy)
         except ValueError as error:
             msg = f"{error} in {arguments.policy}"

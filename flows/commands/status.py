@@ -11,7 +11,7 @@ from flows.commands.verb import Verb, log_of
 from flows.configuration import load_settings
 from flows.home import ALL_TOPICS, Home, environment_home
 from flows.logs import check_kept
-from flows.moments import told
+from flows.moments import format_time
 from flows.replay.branch import branches_of
 from flows.status import PartitionStatus, Status, status_of
 from flows.terminal import TerminalConsole
@@ -36,7 +36,7 @@ def _run(arguments: Namespace) -> int:
     console.print(_table(status.partitions))
     console.print(_sum(status))
     console.print("records: " + ", ".join(f"{topic} {n:,}" for topic, n in status.ends.items()))
-    fits = ", ".join(told(boundary) for boundary in status.pending_fits)
+    fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
         console.print(f"branches: {', '.join(one.name for one in branches)}")

@@ -56,7 +56,7 @@ def count(text: str) -> int:
     """A number of lines of an argument.
 
     Raises:
-        ArgumentTypeError: It is no whole number from 1 to a million.
+        ArgumentTypeError: It is not a whole number from 1 to a million.
 
     Example:
         >>> count("20")
@@ -69,7 +69,7 @@ def workers(text: str) -> int:
     """A number of workers of an argument.
 
     Raises:
-        ArgumentTypeError: It is no whole number from 1 to 256.
+        ArgumentTypeError: It is not a whole number from 1 to 256.
 
     Example:
         >>> workers("2")

@@ -20,7 +20,7 @@ from flows.envelope import wrap
 from flows.home import Home, create_topics
 from flows.repair.poisoned import Peek, Poisoned, records_of
 from state.append_time import append_times
-from state.atomic import write_atomically
+from state.atomic import sync, write_atomically
 from state.batches import batches
 from state.ingested import INGESTED, LETTERS, carry_over
 from state.log import EVENTS, Entry, Log, LogError, Record, UnknownTopicError
@@ -126,13 +126,13 @@ def take_place(root: Path) -> Path:
     for name in ready.old:
         if not (aside / name).exists():
             (root / name).rename(aside / name)
-    _sync(aside)
+    sync(aside)
     for name in ready.new:
         if (new / name).exists():
             (new / name).rename(root / name)
-    _sync(root)
+    sync(root)
     _ready(root).unlink()
-    _sync(_work(root))
+    sync(_work(root))
     shutil.rmtree(_work(root))
     return aside
 
@@ -208,11 +208,3 @@ def _copy_ingest(log: SqliteLog, new: SqliteLog, latest: int) -> None:
 def _left_out(log: Log, found: Poisoned) -> Iterator[Record]:
     for partition, offset, *_ in found.wrong:
         yield from log.read(EVENTS, partition, offset, max_records=1)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

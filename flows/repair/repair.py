@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from flows.alone import alone
+from flows.alone import lock_alone
 from flows.commands.errors import CommandError
 from flows.home import Home, sharing
-from flows.moments import told
+from flows.moments import format_time
 from flows.repair.journals import Broken, broken_entries, mend
 from flows.repair.new_home import Made, is_broken_off, make, take_place
 from flows.repair.poisoned import Poisoned, Wrong, poisoned
@@ -56,31 +56,31 @@ def repair(
         home: Which.
         stream: Its own.
         settings: Of today.
-        say: Told in a line what is found and done.
+        say: Called with each line about what is found and done.
         dry_run: Only say what would be done.
 
     Raises:
         CommandError: The log is not in the home, or there is none, or the clock is wrong.
-        ConfigurationError: Someone is at work on the home.
+        ConfigurationError: Another process works on the home.
         LogError: The log cannot be read.
     """
     if settings.log == "kafka":
         msg = (
-            "doctor --repair must have the log in the home; got log = 'kafka', whose records stay: "
-            "`headwater export events --out events.jsonl`, name another kafka.prefix and "
-            "HEADWATER_HOME, `headwater topics --apply`, `headwater ingest events.jsonl`, which "
-            "believes no append time beyond the clock"
+            "doctor --repair must have the log in the home; got log = 'kafka', whose records "
+            "cannot be changed. Instead: `headwater export events --out events.jsonl`, set another "
+            "kafka.prefix and HEADWATER_HOME, `headwater topics --apply`, `headwater ingest "
+            "events.jsonl`, which accepts no append time beyond the clock"
         )
         raise CommandError(msg)
     root = home.root
     if is_broken_off(root):
         locks = len(list((root / "running").glob("*.lock")))
         if dry_run:
-            say("A repair was broken off; it would be gone on with.")
+            say("A repair was interrupted: without --dry-run it is resumed.")
             return
-        with alone(root, locks):
+        with lock_alone(root, locks):
             aside = take_place(root)
-        say(f"A repair was broken off; the new home is in its place, the old one is in {aside}.")
+        say(f"The interrupted repair is complete: the old home is in {aside}.")
         return
     if not (root / "log" / EVENTS).is_dir():
         msg = f"home must hold a log to be repaired; got none in {root}"
@@ -89,15 +89,15 @@ def repair(
     try:
         found = examine(log, home, stream, settings)
         if not found.broken and not found.beyond:
-            say(f"The home in {root} is healthy: nothing was changed.")
+            say(f"The home in {root} is healthy (journal, append times): nothing was changed.")
         elif dry_run:
             _describe(found, say)
-            what = "a new home would be started" if found.needs_new_home else "it would be mended"
-            say(f"Nothing was changed: without --dry-run {what}.")
+            what = "starts a new home" if found.needs_new_home else "mends the journal in place"
+            say(f"Nothing was changed: without --dry-run this {what}.")
         else:
             if found.beyond:
                 _check_clock(home)
-            with alone(root, log.partitions(EVENTS)):
+            with lock_alone(root, log.partitions(EVENTS)):
                 # Anew, for before it was alone something may have come.
                 _heal(log, home, stream, settings, examine(log, home, stream, settings), say)
     finally:
@@ -105,7 +105,7 @@ def repair(
 
 
 def _check_clock(home: Home) -> None:
-    """Refuse to go by a clock that is behind the home: it would leave out what is right.
+    """Refuse a clock that is behind the home: by it, good records would be left out.
 
     Raises:
         CommandError: It is.
@@ -113,8 +113,8 @@ def _check_clock(home: Home) -> None:
     made = round((home.root / "log" / EVENTS / "topic.json").stat().st_mtime * 1e6)
     if made > latest_time(home) + DAY_US:
         msg = (
-            f"this machine's clock must be right for a repair; got {told(latest_time(home))}, "
-            f"before the home was made, {told(made)}"
+            f"this machine's clock must be right for a repair; got "
+            f"{format_time(latest_time(home))}, before the home was made, {format_time(made)}"
         )
         raise CommandError(msg)
 
@@ -132,7 +132,7 @@ def _heal(
         _start_anew(log, home, stream, settings, found, say)
     else:
         mend(log, found.broken)
-        say("The journal is mended: nothing that was written or decided depends on it.")
+        say("The journal was mended in place: no output and no decision depends on the change.")
 
 
 def _start_anew(
@@ -145,7 +145,7 @@ def _start_anew(
 ) -> None:
     partitions = range(log.partitions(EVENTS))
     if trimmed := sum(log.start(EVENTS, partition) for partition in partitions):
-        say(f"{trimmed:,} events were trimmed long since: what was learned from them is lost.")
+        say(f"{trimmed:,} events had been trimmed: what was learned from them is lost.")
     shared = sharing(home, settings).shared
     if shared is not None:
         for partition in partitions:
@@ -153,20 +153,20 @@ def _start_anew(
     made = make(home, log, stream.peek(), found.poisoned, latest_time(home))
     log.close()
     take_place(home.root)
-    for line in _told(made, home):
+    for line in _summary(made, home):
         say(line)
 
 
-def _told(made: Made, home: Home) -> Iterator[str]:
+def _summary(made: Made, home: Home) -> Iterator[str]:
     yield (
         f"New home in {home.root}: {made.events:,} events, {made.repaired:,} of them with a "
-        "repaired append time; ingest goes on where it was."
+        "repaired append time; ingest resumes where it was."
     )
     if made.left_out is not None:
-        yield f"What was left out is in {made.left_out}."
+        yield f"The records left out are in {made.left_out}."
     yield (
-        f"The old home is whole in {made.aside}. The next `headwater run` makes everything else "
-        "anew; rollbacks and branches are in the old home only."
+        f"The old home is kept complete in {made.aside}. The next `headwater run` makes all output "
+        "again; rollbacks and branches are in the old home only."
     )
 
 
@@ -178,11 +178,11 @@ def _describe(found: Findings, say: Callable[[str], None]) -> None:
 def _described(found: Findings) -> Iterator[str]:
     for one in found.broken:
         if one.instead is None:
-            yield f"{one}: what it did cannot be repeated, all is made anew"
+            yield f"{one}: output depends on it, so all output is made again in a new home"
         elif found.needs_new_home:
-            yield f"{one}: it goes with the old journal"
+            yield f"{one}: it stays behind in the old home"
         else:
-            yield f"{one}, which decides no output: {one.instead!r} takes its place"
+            yield f"{one}: no output depends on it, so {one.instead!r} replaces it"
     if found.beyond:
         yield f"{found.beyond:,} records of {EVENTS} have append times beyond this machine's clock"
     wrong = found.poisoned.wrong
@@ -192,8 +192,8 @@ def _described(found: Findings) -> Iterator[str]:
 
 
 def _named(one: Wrong) -> str:
-    event = "no event" if one.event_time is None else f"event time {told(one.event_time)}"
+    event = "no event" if one.event_time is None else f"event time {format_time(one.event_time)}"
     return (
         f"{EVENTS}/{one.partition} at offset {one.offset}: id {one.id!r}, appended "
-        f"{told(one.append_time)}, {event}: left out"
+        f"{format_time(one.append_time)}, {event}: left out"
     )

@@ -27,7 +27,7 @@ from operators.recovery import reached
 from operators.shard import Shard
 from state.artifacts import ArtifactError
 from state.branch_log import BranchLog
-from state.checkpoints import Checkpoint, CheckpointStore
+from state.checkpoints import Checkpoint
 from state.log import EVENTS, Log, Record
 from state.running_hash import Hashed
 from state.settings import Settings, changed
@@ -89,11 +89,6 @@ class AuditJob:
         if start:
             raise headless(log, partition)
         return None, None
-
-    def going_on(self) -> bool:
-        """Whether it was stopped before."""
-        partitions = range(len(self.span.ends))
-        return any(CheckpointStore(self.folder).count(partition) for partition in partitions)
 
 
 class _Recorded(NamedTuple):

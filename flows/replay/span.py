@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from flows.app import parse_day
-from flows.moments import told
+from flows.moments import format_time
 from state.log import EVENTS, Log, newest_append_time, offset_at
 
 Moment = datetime | str | None
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
     def __str__(self) -> str:
         """As people read it."""
-        return f"{told(self.since) or 'the start'} to {told(self.until) or 'the end'}"
+        return f"{format_time(self.since) or 'the start'} to {format_time(self.until) or 'the end'}"
 
 
 def span_of(log: Log, since: Moment, until: Moment) -> Span:
@@ -38,7 +38,7 @@ def span_of(log: Log, since: Moment, until: Moment) -> Span:
     """
     low, high = _us(since), _us(until)
     if low is not None and high is not None and low >= high:
-        msg = f"--from must be before --to; got {told(low)} to {told(high)}"
+        msg = f"--from must be before --to; got {format_time(low)} to {format_time(high)}"
         raise ValueError(msg)
     partitions = range(log.partitions(EVENTS))
     held = [p for p in partitions if log.end(EVENTS, p) > log.start(EVENTS, p)]
@@ -50,9 +50,8 @@ def span_of(log: Log, since: Moment, until: Moment) -> Span:
     for name, time in (("--from", low), ("--to", high)):
         outside = time is not None and (time > newest if name == "--from" else time <= oldest)
         if outside:
-            msg = (
-                f"{name} must be within the log, {told(oldest)} to {told(newest)}; got {told(time)}"
-            )
+            held_span = f"{format_time(oldest)} to {format_time(newest)}"
+            msg = f"{name} must be within the log, {held_span}; got {format_time(time)}"
             raise ValueError(msg)
     firsts = [log.start(EVENTS, p) if low is None else offset_at(log, EVENTS, p, low)
               for p in partitions]  # fmt: skip
@@ -73,5 +72,5 @@ def headless(log: Log, partition: int) -> ValueError:
     time = log.read(EVENTS, partition, start)[0].append_time
     return ValueError(
         f"replay must begin at a checkpoint or at offset 0; got no usable checkpoint before "
-        f"--from, and the first offset left in events/{partition} is {start} ({told(time)})"
+        f"--from, and the first offset left in events/{partition} is {start} ({format_time(time)})"
     )

@@ -16,7 +16,7 @@ from flows.configuration import check_models, find_stream, load_settings
 from flows.fitting import Fitter
 from flows.home import Home, environment_home, sharing
 from flows.logs import check_kept, find_log
-from flows.moments import told
+from flows.moments import format_time
 from flows.progress import RunProgress
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
@@ -207,7 +207,7 @@ def _shape_changed(home: Home, shape: str) -> bool:
 
 
 def _told(branch: Branch, span: Span) -> str:
-    where = f"at {told(branch.boundary)}" if branch.boundary else "at the head of the log"
+    where = f"at {format_time(branch.boundary)}" if branch.boundary else "at the head of the log"
     models = {
         "reused": "the recorded models",
         "refitted": "fits of its own",

@@ -1,4 +1,4 @@
-"""All open connections: fewer than there are descriptors, and none without a deadline."""
+"""All open connections: fewer than file descriptors, and each with a deadline."""
 
 from asyncio import AbstractEventLoop
 from math import inf
@@ -46,23 +46,23 @@ class Connections:
         return len(self._strangers) + len(self._known)
 
     def admit(self, connection: Connection) -> None:
-        """Have one more; another makes way for it if there are too many."""
+        """Add a connection; if there are too many, another one is closed."""
         self._strangers[connection] = None
         if len(self) > self._most:
             self._cut(self._spare())
 
     def let_in(self, connection: Connection) -> None:
-        """Know it from now on; it must still be open."""
+        """Note that a request of this connection was let in; it must still be open."""
         self.forget(connection)
         self._known[connection] = None  # at the end: the first is the one longest unheard of
 
     def forget(self, connection: Connection) -> None:
-        """It is closed."""
+        """Remove a connection that was closed."""
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
 
     def sweep(self, loop: AbstractEventLoop) -> None:
-        """Cut what is overdue, now and from now on."""
+        """Close what is overdue, now and every quarter of a second."""
         now = loop.time()
         for one in [*self._strangers, *self._known]:
             if now >= self._last or one.is_overdue(now):

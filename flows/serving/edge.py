@@ -18,11 +18,11 @@ from flows.serving.service import Service
 
 MOST_HEAD_BYTES = 16_384
 LINGER_S = 1.0
-"""A body that nobody reads is taken for so long, that its sender may read why."""
+"""How long an unread body is drained, so that its sender can read the answer."""
 CLIENT_GONE = 499
 """Not of HTTP, but of nginx: who asked did not wait for the answer."""
 _UNKNOWN = 401
-"""The last answer of its connection too: who has no token has to begin anew for each."""
+"""Closes the connection too: each attempt without the token needs a new one."""
 _PROBES = frozenset({"/healthz", "/readyz"})
 _ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"transfer-encoding")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -145,7 +145,7 @@ async def send_problem(problem: ProblemError, request_id: str, send: Send) -> No
 
 
 async def _linger(receive: Receive) -> None:
-    """Take what still comes: closed with bytes unread, a connection loses its answer."""
+    """Drain the body: a connection that is closed with bytes unread loses its answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_S):
             while (await receive()).get("more_body", False):

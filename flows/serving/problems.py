@@ -74,7 +74,7 @@ def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:
 
 
 def as_http(problem: ProblemError, request_id: str) -> bytes:
-    r"""The whole response, the last of its connection.
+    r"""The problem as a complete HTTP response, the last of its connection.
 
     Example:
         >>> as_http(ProblemError(400, "no"), "a-1").partition(b"\r\n")[0]
@@ -101,15 +101,15 @@ def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """What a body holds.
 
     Raises:
-        ProblemError: It is no JSON (400), or not what is wanted (422): a name given twice, of
-            which other readers would take the first, is neither of the two.
+        ProblemError: It is not JSON (400), or not what is wanted (422). A name that is given twice
+            is refused, for other readers could take the other value.
     """
     try:
         wanted = decoder.decode(body)
         _check_names(body)
     except _TwiceError as error:
         field = _path_of(body, lambda value: value is _TWICE)
-        msg = f"names in an object must differ; got one more than once at `{field or '$'}`"
+        msg = f"`{field or '$'}` must be given once; got it more than once"
         raise ProblemError(422, msg, field) from error
     except msgspec.ValidationError as error:
         raise ProblemError(422, str(error), field_of(str(error))) from error
@@ -118,7 +118,7 @@ def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
         if field is None:
             msg = f"body must be JSON in UTF-8; got {error}"
             raise ProblemError(400, msg) from error
-        msg = f"numbers must be finite; got one that is not at `{field}`"
+        msg = f"`{field}` must be a finite number; got NaN or an infinity"
         raise ProblemError(422, msg, field) from error
     return wanted
 

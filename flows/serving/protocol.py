@@ -119,7 +119,7 @@ class Protocol(HttpToolsProtocol):
             self._enter(Stage.REST if self.cycle.response_complete else Stage.ANSWER)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP: after what was asked before it, and as the last."""
+        """Answer malformed HTTP, after the requests before it, and close the connection."""
         del msg
         self._deaf = True
         newest: RequestResponseCycle | None = self.cycle

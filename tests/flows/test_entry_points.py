@@ -59,7 +59,7 @@ def test_a_home_that_is_a_file_is_told_in_a_line(tmp_path, monkeypatch, capsys, 
     monkeypatch.setenv("HEADWATER_HOME", str(home))
     assert main([verb, *VERBS.get(verb, ())]) == 2
     line = capsys.readouterr().err
-    assert line == f"headwater: HEADWATER_HOME must name a directory; got the file {home}\n"
+    assert line == f"headwater: home must be a directory; got the file {home}\n"
 
 
 def folder(path):

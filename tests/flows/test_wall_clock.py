@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from flows.configuration import ConfigurationError
 from flows.home import Home, create_topics
 from flows.wall_clock import (
     AheadError,
@@ -46,6 +47,16 @@ def test_the_end_of_a_demo_is_declared_by_itself(home):
     assert latest_time(home) == until
 
 
+@pytest.mark.parametrize("name", ["clock.json", "demo.json"])
+@pytest.mark.parametrize("content", [b"not json", b"{}", b"\xff", b"[" * 10**6])
+def test_a_damaged_note_of_the_time_is_named_in_one_line(home, name, content):
+    home.root.mkdir()
+    (home.root / name).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=f"in {home.root / name}: restore it") as refused:
+        latest_time(home)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_log_a_few_hours_ahead_passes_for_the_clock_may_have_been_set_back(home, log):
     log.append("events", 1, [Entry(microseconds_now() + 20 * HOUR_US, b"", b"")])
     check_append_times(log, home)
@@ -54,7 +65,7 @@ def test_a_log_a_few_hours_ahead_passes_for_the_clock_may_have_been_set_back(hom
 @pytest.mark.parametrize("time", [2**63 - 1, 4_070_908_800_000_000])
 def test_a_log_from_the_future_is_refused(home, log, time):
     log.append("events", 1, [Entry(time, b"", b"")])
-    with pytest.raises(AheadError, match="`headwater doctor --repair` starts a new home"):
+    with pytest.raises(AheadError, match="`headwater doctor --repair` starts a new home without"):
         check_append_times(log, home)
     declare_time(home, time)
     check_append_times(log, home)

@@ -192,7 +192,7 @@ def test_a_record_that_was_lost_in_the_middle_is_named_and_nothing_is_read_twice
     log.append("t", 0, entries(b"a", b"b", b"c", b"d", b"e", b"f"))
     delete(root, f"offset = {lost}")
     for first in (0, lost):
-        with pytest.raises(LogError, match=rf"got none of {lost} in t/0: a record was lost"):
+        with pytest.raises(LogError, match=rf"got no record {lost} in t/0: it was lost"):
             log.read("t", 0, first)
     assert [record.offset for record in log.read("t", 0, 0, max_records=1)] == [0]
     assert [record.offset for record in log.read("t", 0, 5)] == [5]
@@ -221,9 +221,9 @@ def test_a_file_that_is_no_longer_in_its_place_is_an_error_for_readers_and_write
         path.with_name("elsewhere").unlink()
     if done == "replaced":
         path.write_bytes(b"")
-    with pytest.raises(LogError, match=rf"while it is in use; got .*{path}"):
+    with pytest.raises(LogError, match=rf"while it is (in use|read); got .*{path}"):
         log.append("t", 0, entries(b"b"))
-    with pytest.raises(LogError, match=rf"while it is in use; got .*{path}"):
+    with pytest.raises(LogError, match=rf"while it is (in use|read); got .*{path}"):
         log.end("t", 0)
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from flows.__main__ import main
-from flows.alone import claim, hold
+from flows.alone import lock_partition, lock_shared
 from flows.configuration import find_stream, load_settings
 from flows.home import Home
 from flows.partitions import Partitions
@@ -65,7 +65,7 @@ def test_a_healthy_home_is_left_as_it_is(home, capsys):
     append(MARKET)
     assert main(["run"]) == 0
     before = tree(home.root)
-    assert "is healthy: nothing was changed" in repaired(capsys)
+    assert "is healthy (journal, append times): nothing was changed" in repaired(capsys)
     assert tree(home.root) == before
 
 
@@ -128,7 +128,7 @@ def test_a_dry_run_changes_nothing(home, capsys):
     before = tree(home.root)
     said = repaired(capsys, "--dry-run")
     assert "id 'fast'" in said
-    assert "without --dry-run a new home would be started" in said
+    assert "without --dry-run this starts a new home" in said
     assert tree(home.root) == before
     assert "must go with --repair" in refused(capsys, "doctor", "--dry-run")
 
@@ -186,12 +186,12 @@ def test_an_undeclared_history_beyond_the_clock_is_quarantined_with_a_word(home,
 def test_it_waits_for_nobody_who_is_at_work(home, capsys, tmp_path):
     poison()
     before = tree(home.root / "log")
-    shared = hold(home.root)
-    assert "must be at rest to be repaired" in refused(capsys, "doctor", "--repair")
+    shared = lock_shared(home.root)
+    assert "must be idle to be repaired" in refused(capsys, "doctor", "--repair")
     run = run_headwater("doctor", "--repair")
     assert (run.returncode, run.stderr.count("\n")) == (2, 1)
     os.close(shared)
-    flow = claim(home.root, 1)
+    flow = lock_partition(home.root, 1)
     run = run_headwater("doctor", "--repair")  # locks of one process do not shut itself out
     assert run.returncode == 2
     assert "events/1 must have one flow at work on it" in run.stderr
@@ -204,7 +204,7 @@ def test_a_scorer_keeps_a_repair_away_until_it_is_closed(home, capsys):
     assert main(["run"]) == 0
     with Scorer.open(follow=False):
         append([trade("fast", FUTURE_US)], now=FUTURE_US)
-        assert "must be at rest" in refused(capsys, "doctor", "--repair")
+        assert "must be idle" in refused(capsys, "doctor", "--repair")
     assert "id 'fast'" in repaired(capsys)
 
 
@@ -282,10 +282,10 @@ def test_killed_while_it_moves_the_next_repair_goes_on(decided, capsys, tmp_path
             target.parent.mkdir(exist_ok=True)
             source.rename(target)
         for words in (["status"], ["run"], ["ingest", "none.jsonl"], ["serve", "--port", "0"]):
-            assert "`headwater doctor --repair` goes on" in refused(capsys, *words)
+            assert "`headwater doctor --repair` resumes it" in refused(capsys, *words)
         assert main(["doctor", "--no-h2o"]) == 1
         assert "problem repair" in capsys.readouterr().out
-        assert "the new home is in its place" in repaired(capsys)
+        assert "The interrupted repair is complete" in repaired(capsys)
         assert tree(decided.root / "log") == new
         assert tree(decided.root / "before-repair-1" / "log") == before
         assert not (decided.root / ".repair").exists()
@@ -328,7 +328,7 @@ def test_killed_by_the_system_at_any_time_a_repair_can_be_gone_on_with(home, tmp
 
 def test_settings_for_kafka_are_told_what_to_do(home, capsys, tmp_path):
     (tmp_path / "headwater.toml").write_text('stream = "quotes"\nlog = "kafka"\n')
-    assert "name another kafka.prefix" in refused(capsys, "doctor", "--repair")
+    assert "set another kafka.prefix" in refused(capsys, "doctor", "--repair")
 
 
 def test_where_there_is_no_home_nothing_is_made(tmp_path, monkeypatch, capsys):

@@ -91,7 +91,7 @@ def test_what_decides_no_output_is_mended_in_place(home, capsys, key):
     output = {topic: held(home, topic) for topic in ("predictions", "outcomes", EVENTS)}
     said = repaired(capsys)
     assert (
-        f"activations/0 at offset 0: {key} = {IN_PLACE[key][1].decode()}, which decides no" in said
+        f"activations/0 at offset 0: {key} = {IN_PLACE[key][1].decode()}: no output depends" in said
     )
     assert {name for name, content in tree(home.root).items() if before.get(name) != content} <= {
         "log/activations/0.db"
@@ -142,7 +142,7 @@ def test_an_entry_of_a_later_version_is_no_damage(home, capsys):
 
 def test_a_time_between_boundaries_is_only_replaced_where_none_has_been_crossed(home, capsys):
     lay(home, entry("training.every", (b'"7d"', b'"1.2e+06s"')))  # 14 days: many were
-    assert "what it did cannot be repeated" in repaired(capsys)
+    assert "output depends on it, so all output is made again" in repaired(capsys)
 
 
 def test_all_bad_entries_of_all_partitions_are_mended_at_once(home, capsys):
@@ -152,5 +152,5 @@ def test_all_bad_entries_of_all_partitions_are_mended_at_once(home, capsys):
     log.append(JOURNAL, 1, [Entry(0, b"", both)])
     log.close()
     said = repaired(capsys)
-    assert said.count("which decides no output") == 3
+    assert said.count("no output depends on it") == 3
     assert "is healthy" in repaired(capsys)

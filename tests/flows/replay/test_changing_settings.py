@@ -9,7 +9,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from flows.alone import claim
+from flows.alone import lock_partition
 from flows.app import App
 from flows.configuration import ConfigurationError
 from flows.home import Home
@@ -118,16 +118,16 @@ def test_checkpoints_of_another_log_are_not_gone_on_with(half, quotes_made, tmp_
 
 def test_a_second_flow_on_the_same_home_is_refused_and_names_the_first(tmp_path):
     words = (
-        "import sys; from pathlib import Path; from flows.alone import claim;"
-        "held = claim(Path(sys.argv[1]), 3); print(flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from flows.alone import lock_partition;"
+        "held = lock_partition(Path(sys.argv[1]), 3); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", words, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
         first.stdout.readline()
         with pytest.raises(ConfigurationError, match=rf"events/3 must .* got process {first.pid}"):
-            claim(tmp_path, 3)
-        os.close(claim(tmp_path, 2))
+            lock_partition(tmp_path, 3)
+        os.close(lock_partition(tmp_path, 2))
         first.stdin.close()
         first.wait()
-    os.close(claim(tmp_path, 3))
+    os.close(lock_partition(tmp_path, 3))
