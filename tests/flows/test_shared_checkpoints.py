@@ -25,7 +25,7 @@ PARTITIONS = range(stream.partitions)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def key():
+def signing_key():
     """All of it is signed, unless a test says otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADWATER_CHECKPOINT_KEY", KEY)
