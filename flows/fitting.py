@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 
 from flows.home import Home
 from flows.moments import format_time
-from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from models.h2o_server import H2OError, H2OServer, check_h2o_version, work_dir_for
 from models.mojo import MojoError, read_mojo
 from models.registry import Published
 from models.search import check_algorithm
@@ -91,7 +91,7 @@ class Fitter:
 
     def _check_room(self) -> None:
         """H2O does not say that it failed for want of room."""
-        folder = self._home.h2o
+        folder = work_dir_for(self._home.h2o)
         if folder.exists() and shutil.disk_usage(folder).free < _ROOM_BYTES:
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 

