@@ -1,0 +1,1 @@
+"""Linear learners over one design, and the mixture of everything that answers."""

@@ -1,0 +1,90 @@
+"""The tracking mixture: one probability from all that answer, with weights that follow the best.
+
+Parts are the learners of the bank, the offline models, and logistic stacks of them at several
+rates. Weights move in the order of the requests, never in that of the labels: where the label 1
+comes early and 0 by silence, whatever is asked in the order of arrival favours who says 1.
+
+For every sequence of labels, over n requests and K parts, the mixture's log-loss is at most that of
+any part over the requests where it was present, plus
+
+    ln 4 + ln K + n (-ln(1 - 1e-5) - ln(1 - 1e-6))                        (`regret_bound`)
+
+and, for a sequence of parts with k switches, plus `ln K/r + ln 1/(1 - r)` for each switch at the
+best of the switching rates r = 1e-5, 1e-4, 1e-3, 1e-2 (Herbster and Warmuth, Tracking the Best
+Expert, 1998, for log-loss). A part's probability counts as no nearer to 0 or 1 than 1e-6.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.linear import mixture_kernels as kernels
+from models.linear.bank import MEMBERS
+
+Row = NDArray[np.float64]
+
+SWITCHING = (1e-5, 1e-4, 1e-3, 1e-2)
+DRIFT = 1e-6
+STACKS = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
+"""Steps of the stacks."""
+
+ONLINE = slice(0, MEMBERS)
+NEWEST = slice(MEMBERS, 2 * MEMBERS)
+NEWEST_OFFLINE = 2 * MEMBERS
+OLDER = slice(2 * MEMBERS + 1, 3 * MEMBERS + 1)
+OLDER_OFFLINE = 3 * MEMBERS + 1
+STACKED = slice(3 * MEMBERS + 2, 3 * MEMBERS + 2 + len(STACKS))
+PARTS = STACKED.stop
+"""Where each part's logit stands in a float64[PARTS], and how many there are."""
+
+
+def regret_bound(n: int, parts: int) -> float:
+    """How much more log-loss (nats) than the best part a mixture can have after n requests.
+
+    Example:
+        >>> round(regret_bound(1_000_000, 26), 1)
+        15.6
+    """
+    each = -math.log1p(-SWITCHING[0]) - math.log1p(-DRIFT)
+    return math.log(len(SWITCHING)) + math.log(parts) + n * each
+
+
+class Mixture:
+    """A mixture of so many parts.
+
+    Args:
+        parts: How many.
+
+    Attributes:
+        shares: float64[rates, parts], a distribution over the parts for each switching rate.
+        trust: float64[rates], a distribution over the switching rates.
+
+    Example:
+        >>> mixture = Mixture(2)
+        >>> mixture.mix(np.array([0.2, 0.8])), mixture.mix(np.array([0.2, np.nan]))
+        (0.5, 0.2)
+        >>> for _ in range(20):
+        ...     mixture.learn(np.array([0.2, 0.8]), 1)
+        >>> round(mixture.mix(np.array([0.2, 0.8])), 2)
+        0.8
+    """
+
+    _RATES = np.array(SWITCHING)
+
+    def __init__(self, parts: int) -> None:
+        self.shares = np.full((len(SWITCHING), parts), 1 / parts)
+        self.trust = np.full(len(SWITCHING), 1 / len(SWITCHING))
+
+    def mix(self, parts: Row) -> float:
+        """The probability, from the parts' (NaN: absent); NaN if none is present."""
+        return float(kernels.mix(parts, self.shares, self.trust))
+
+    def learn(self, parts: Row, label: int) -> None:
+        """Move the weights by what each part gave the label."""
+        kernels.update(parts, float(label), self.shares, self.trust, self._RATES, DRIFT)
+
+    @property
+    def weights(self) -> Row:
+        """The share of each part, float64[parts], over all switching rates; they sum to 1."""
+        return np.asarray(self.trust @ self.shares)

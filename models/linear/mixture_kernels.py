@@ -1,0 +1,127 @@
+"""Compiled arithmetic of the tracking mixture and of the logistic stacks.
+
+A mixture has `shares[rate, part]`, one distribution over the parts for each switching rate, and
+`trust[rate]`, a distribution over these. See `models.linear.mixture` for what it promises.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from models.linear.bank_kernels import sigmoid
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+LEAST = 1e-6
+"""A part's probability counts as no nearer to 0 or 1 than this."""
+
+
+@_jit
+def probabilities(logits: Any, out: Any) -> None:
+    """Of each logit, kept LEAST away from 0 and 1; NaN stays NaN: that part is absent."""
+    for k in range(len(logits)):
+        s = logits[k]
+        out[k] = s if np.isnan(s) else min(max(sigmoid(s), LEAST), 1.0 - LEAST)
+
+
+@_jit
+def mix(parts: Any, shares: Any, trust: Any) -> Any:
+    """The mixture's probability over the parts that are present; NaN if none is."""
+    total = 0.0
+    for a in range(len(trust)):
+        total += trust[a] * _mixed(parts, shares[a])
+    return total
+
+
+@_jit
+def update(parts: Any, label: float, shares: Any, trust: Any, rates: Any, drift: float) -> None:
+    """Weigh the parts by what they gave the label, then share out (Herbster and Warmuth, 1998).
+
+    An absent part counts as saying what the mixture says (Freund et al., 1997): it keeps its share.
+
+    Args:
+        parts: float64[K], probabilities, NaN where absent.
+        label: 0 or 1.
+        shares: float64[A, K].
+        trust: float64[A].
+        rates: float64[A]: how much of every share is shared out at each step.
+        drift: The same for `trust`.
+    """
+    n_rates, n_parts = shares.shape
+    sum_of_trust = 0.0
+    for a in range(n_rates):
+        mixed = _mixed(parts, shares[a])
+        if np.isnan(mixed):
+            return
+        given = mixed if label > 0.5 else 1.0 - mixed
+        trust[a] *= given
+        sum_of_trust += trust[a]
+        total = 0.0
+        for k in range(n_parts):
+            p = parts[k]
+            if np.isnan(p):
+                shares[a, k] *= given
+            else:
+                shares[a, k] *= p if label > 0.5 else 1.0 - p
+            total += shares[a, k]
+        for k in range(n_parts):
+            shares[a, k] = (1.0 - rates[a]) * shares[a, k] / total + rates[a] / n_parts
+    for a in range(n_rates):
+        trust[a] = (1.0 - drift) * trust[a] / sum_of_trust + drift / n_rates
+
+
+@_jit
+def stack(inputs: Any, weights: Any, out: Any) -> None:
+    """Logits of the stacks: weighted sums of the inputs' logits, one for each column of weights.
+
+    An absent input counts as the mean of those present.
+    """
+    n = len(inputs)
+    absent = _mean(inputs)
+    for c in range(weights.shape[1]):
+        out[c] = weights[n, c]
+    for k in range(n):
+        s = absent if np.isnan(inputs[k]) else inputs[k]
+        for c in range(weights.shape[1]):
+            out[c] += weights[k, c] * s
+
+
+@_jit
+def teach_stack(inputs: Any, answers: Any, label: float, weights: Any, rates: Any) -> None:
+    """One gradient step of each stack, from what it answered.
+
+    Args:
+        inputs: float64[K], logits as `stack` had them.
+        answers: float64[S], the stacks' probabilities then.
+        label: 0 or 1.
+        weights: float64[K + 1, S].
+        rates: float64[S].
+    """
+    n = len(inputs)
+    absent = _mean(inputs)
+    for c in range(len(rates)):
+        step = rates[c] * (answers[c] - label)
+        for k in range(n):
+            weights[k, c] -= step * (absent if np.isnan(inputs[k]) else inputs[k])
+        weights[n, c] -= step
+
+
+@_jit
+def _mixed(parts: Any, shares: Any) -> Any:
+    present, total = 0.0, 0.0
+    for k in range(len(parts)):
+        if not np.isnan(parts[k]):
+            present += shares[k]
+            total += shares[k] * parts[k]
+    return total / present if present > 0.0 else np.nan
+
+
+@_jit
+def _mean(values: Any) -> Any:
+    total, n = 0.0, 0
+    for v in values:
+        if not np.isnan(v):
+            total += v
+            n += 1
+    return total / max(n, 1)

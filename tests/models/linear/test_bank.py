@@ -1,0 +1,150 @@
+"""The learners of the bank: their steps by another way, and what stays finite whatever comes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river.linear_model import LogisticRegression
+from river.optim import AdaGrad
+
+from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, NORMALISED, OLDER, ONLINE, Bank
+
+KINDS = ["identity", "log1p", "level", "logit", "level"]
+CROSSES = [(2, 4)]
+
+
+def rows(n, seed=1):
+    rng = np.random.default_rng(seed)
+    found = np.column_stack([
+        rng.normal(3, 2, n), rng.exponential(5, n), rng.integers(0, 4, n).astype(float),
+        rng.random(n), rng.integers(0, 3, n).astype(float),
+    ])  # fmt: skip
+    found[rng.random(n) < 0.1, 0] = np.nan
+    labels = (rng.random(n) < 1 / (1 + np.exp(-(found[:, 2] - 1.5)))).astype(int)
+    return found, labels.tolist()
+
+
+def taught(n=500, *, newest=None, older=None):
+    bank = Bank(KINDS, CROSSES)
+    for row, label in zip(*rows(n), strict=True):
+        bank.learn(row, label, (newest, older))
+    return bank
+
+
+def levels_only(n):
+    """Rows whose design is the same for all time: levels, and no number to scale."""
+    rng = np.random.default_rng(5)
+    found = rng.integers(0, 6, (n, 2)).astype(float)
+    return found, (rng.random(n) < found[:, 0] / 6).astype(int).tolist()
+
+
+@pytest.mark.parametrize("member", range(len(ADAGRAD)))
+def test_the_fading_learners_are_rivers_logistic_regression(member):
+    bank = Bank(["level", "level"])
+    theirs = LogisticRegression(
+        AdaGrad(ADAGRAD[member], eps=1e-8), intercept_lr=0.0, l2=0.0, clip_gradient=1e12
+    )
+    for row, label in zip(*levels_only(300), strict=True):
+        x = {"1": 1.0, f"a{row[0]}": 1.0, f"b{row[1]}": 1.0}
+        ours = 1 / (1 + math.exp(-bank.predict(row, (None, None))[ONLINE, member]))
+        assert ours == pytest.approx(theirs.predict_proba_one(x)[True], abs=1e-6)
+        bank.learn(row, label, (None, None))
+        theirs.learn_one(x, label)
+
+
+@pytest.mark.parametrize("member", range(len(NORMALISED)))
+def test_the_others_correct_their_share_of_the_error_at_once(member):
+    bank, column, w = Bank(["level", "level"]), len(ADAGRAD) + member, {}
+    for row, label in zip(*levels_only(300), strict=True):
+        x = ["1", f"a{row[0]}", f"b{row[1]}"]
+        logit = sum(w.get(name, 0.0) for name in x)
+        ours = bank.predict(row, (None, None))[ONLINE, column]
+        assert ours == pytest.approx(logit, abs=1e-9)
+        error = 1 / (1 + math.exp(-logit)) - label
+        for name in x:
+            w[name] = w.get(name, 0.0) - NORMALISED[member] * error / 3
+        bank.learn(row, label, (None, None))
+
+
+def test_prediction_changes_nothing():
+    bank = taught()
+    before = bank.snapshot()
+    for row in rows(50, seed=9)[0]:
+        bank.predict(row, (0.3, -0.2))
+    assert bank.snapshot() == before
+
+
+def test_a_slot_without_an_offline_model_rests_and_says_nothing():
+    bank = taught(newest=0.5)
+    logits = bank.predict(rows(1)[0][0], (0.5, None))
+    assert np.isnan(logits[OLDER]).all()
+    assert not np.isnan(logits[[ONLINE, NEWEST]]).any()
+    assert (bank.predict(rows(1)[0][0], (0.5, 0.25))[OLDER] == 0.25).all()
+
+
+def test_a_new_model_begins_uncorrected_and_the_one_before_keeps_its_correction():
+    bank = taught(newest=0.5)
+    row = rows(1, seed=4)[0][0]
+    before = bank.predict(row, (0.5, None))
+    bank.activate(np.zeros((0, 5)), [], [])
+    after = bank.predict(row, (-1.0, 0.5))
+    assert (after[NEWEST] == -1.0).all()
+    assert (after[OLDER] == before[NEWEST]).all()
+    assert (after[ONLINE] == before[ONLINE]).all()
+
+
+def test_a_new_model_is_corrected_by_what_its_fit_has_not_seen():
+    vectors, labels = rows(200, seed=7)
+    warmed, taught_later = taught(), taught()
+    warmed.activate(vectors, labels, [0.5] * 200)
+    taught_later.activate(np.zeros((0, 5)), [], [])
+    assert (warmed.predict(vectors[0], (0.5, None))[NEWEST] != 0.5).all()
+    assert (taught_later.predict(vectors[0], (0.5, None))[NEWEST] == 0.5).all()
+
+
+def test_a_restored_bank_goes_on_byte_for_byte():
+    bank, other = taught(newest=0.2, older=-0.3), Bank(KINDS, CROSSES)
+    other.restore(bank.snapshot())
+    for row, label in zip(*rows(100, seed=3), strict=True):
+        assert (bank.predict(row, (0.1, 0.2)) == other.predict(row, (0.1, 0.2))).all()
+        bank.learn(row, label, (0.1, 0.2))
+        other.learn(row, label, (0.1, 0.2))
+    assert bank.snapshot() == other.snapshot()
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+levels = st.sampled_from([math.nan, 0.0, 1.0, 2.0**40])
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(numbers, numbers, levels, numbers, levels, st.booleans()), max_size=60),
+    st.floats(-14, 14),
+)
+def test_whatever_the_vectors_say_all_answers_are_finite(vectors, offline):
+    bank = Bank(KINDS, CROSSES)
+    for *row, label in vectors * 3:
+        logits = bank.predict(np.array(row), (offline, None))
+        assert np.isfinite(logits[:OLDER]).all()
+        bank.learn(np.array(row), int(label), (offline, None))
+
+
+def test_one_extreme_number_does_no_lasting_harm():
+    """0.23 with and without it; a running variance said 0.70 from then on."""
+
+    def log_loss(extreme):
+        rng = np.random.default_rng(1)
+        bank, total = Bank(["identity"]), np.zeros(MEMBERS)
+        for i in range(4_000):
+            x = rng.normal()
+            label = int(rng.random() < 1 / (1 + math.exp(-6 * x)))
+            row = np.array([extreme if i == 1_000 else x])
+            if i >= 2_000:
+                p = 1 / (1 + np.exp(-bank.predict(row, (None, None))[ONLINE]))
+                total -= np.log(p if label else 1 - p)
+            bank.learn(row, label, (None, None))
+        return total / 2_000
+
+    assert log_loss(1e200) == pytest.approx(log_loss(0.0), abs=0.01)
