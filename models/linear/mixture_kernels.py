@@ -26,6 +26,16 @@ def probabilities(logits: Any, out: Any) -> None:
 
 
 @_jit
+def logit(probability: float) -> Any:
+    """Natural log odds; NaN of NaN."""
+    p = probability
+    if np.isnan(p):
+        return p
+    p = min(max(p, LEAST), 1.0 - LEAST)
+    return np.log(p / (1.0 - p))
+
+
+@_jit
 def mix(parts: Any, shares: Any, trust: Any) -> Any:
     """The mixture's probability over the parts that are present; NaN if none is."""
     total = 0.0
@@ -35,7 +45,9 @@ def mix(parts: Any, shares: Any, trust: Any) -> Any:
 
 
 @_jit
-def update(parts: Any, label: float, shares: Any, trust: Any, rates: Any, drift: float) -> None:
+def update(
+    parts: Any, label: float, shares: Any, trust: Any, rates: Any, drift: float, eta: float
+) -> None:
     """Weigh the parts by what they gave the label, then share out (Herbster and Warmuth, 1998).
 
     An absent part counts as saying what the mixture says (Freund et al., 1997): it keeps its share.
@@ -47,23 +59,26 @@ def update(parts: Any, label: float, shares: Any, trust: Any, rates: Any, drift:
         trust: float64[A].
         rates: float64[A]: how much of every share is shared out at each step.
         drift: The same for `trust`.
+        eta: The power of what was given to the label.
     """
     n_rates, n_parts = shares.shape
+    given_by = np.empty(n_parts)
+    for k in range(n_parts):
+        given_by[k] = (parts[k] if label > 0.5 else 1.0 - parts[k]) ** eta
     sum_of_trust = 0.0
     for a in range(n_rates):
         mixed = _mixed(parts, shares[a])
         if np.isnan(mixed):
             return
-        given = mixed if label > 0.5 else 1.0 - mixed
+        given = (mixed if label > 0.5 else 1.0 - mixed) ** eta
         trust[a] *= given
         sum_of_trust += trust[a]
         total = 0.0
         for k in range(n_parts):
-            p = parts[k]
-            if np.isnan(p):
+            if np.isnan(given_by[k]):
                 shares[a, k] *= given
             else:
-                shares[a, k] *= p if label > 0.5 else 1.0 - p
+                shares[a, k] *= given_by[k]
             total += shares[a, k]
         for k in range(n_parts):
             shares[a, k] = (1.0 - rates[a]) * shares[a, k] / total + rates[a] / n_parts
