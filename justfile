@@ -74,3 +74,7 @@ bench:
     python bench/bench_throughput.py
     headwater export outcomes --out "${HEADWATER_HOME:-var}/outcomes.parquet"
     python bench/bench_quality.py "${HEADWATER_HOME:-var}/outcomes.parquet"
+
+# Measure how it adapts to streams whose rules are known: some half an hour
+bench-adapt *args:
+    python -m bench.bench_adapt {{ args }}
