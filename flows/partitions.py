@@ -16,11 +16,11 @@ from operators.decisions import Pinned, file_of
 from operators.journal import TOPIC as JOURNAL
 from operators.journal import Journal
 from operators.live import LivePartition
-from operators.reader import Configuring, Decisions, PartitionReader
+from operators.reader import Configuring, Decisions, Newest, PartitionReader
 from operators.recovery import recover
 from operators.shard import TOPICS, Shard
 from operators.snapshots import TOPIC as SNAPSHOTS
-from operators.snapshots import SnapshotWriter
+from operators.snapshots import SnapshotWriter, newest_boundary
 from state.log import EVENTS, Log, newest_append_time
 from state.settings import Settings, deciding, recorded
 from state.stream import Stream
@@ -65,7 +65,10 @@ class Partitions:
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(recorded, settings)
         self._clock = clock
-        self._newest = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
+        self._newest = Newest(
+            _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock),
+            _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
+        )
         self._mojos: dict[str, Mojo] = {}
 
     def open(self, partition: int) -> LivePartition:
@@ -114,7 +117,7 @@ class Partitions:
             decisions=self._decisions,
             load=lambda model: self.offline(model, shard),
             configuring=Configuring(self.settings_of, wanted or _nothing),
-            newest_append_time=self._newest,
+            newest=self._newest,
             wait=settings.training.wait,
             batch=settings.reading.batch,
         )

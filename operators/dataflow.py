@@ -27,9 +27,16 @@ OpenPartition = Callable[[int], LivePartition]
 
 class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def __init__(
-        self, partition: int, live: LivePartition, stop: threading.Event, *, follow: bool
+        self,
+        partition: int,
+        live: LivePartition,
+        stop: threading.Event,
+        unread: set[int],
+        *,
+        follow: bool,
     ) -> None:
         self._partition, self._live, self._stop, self._follow = partition, live, stop, follow
+        self._unread = unread
         self._awake: datetime | None = None
         self._finished = False
 
@@ -46,7 +53,12 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
         return [(self._partition, message)]
 
     def _ended(self) -> bool:
-        return self._stop.is_set() or (not self._follow and self._live.at_end())
+        if self._stop.is_set() or self._follow:
+            return self._stop.is_set()
+        if self._live.at_end():
+            self._unread.discard(self._partition)
+        # Until then another may hold at a boundary that this one has to cross too.
+        return not self._unread
 
     def next_awake(self) -> datetime | None:
         return self._awake
@@ -62,7 +74,8 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         partitions: Their numbers.
         open_partition: Recovers a partition, on the worker that will run it.
         stop: Set, it ends every partition where it is.
-        follow: Wait at the end of the log for more; else stop there.
+        follow: Wait at the end of the log for more; else stop there, all that are read in this
+            process at once, when each has been at its end.
     """
 
     def __init__(
@@ -76,6 +89,7 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         self._partitions = list(partitions)
         self._open = open_partition
         self._stop, self._follow = stop, follow
+        self._unread: set[int] = set()
         self.live: dict[int, LivePartition] = {}
 
     def list_parts(self) -> list[str]:
@@ -86,8 +100,9 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         """Recover one partition."""
         del step_id, resume_state
         partition = int(for_part)
+        self._unread.add(partition)
         live = self.live[partition] = self._open(partition)
-        return _Partition(partition, live, self._stop, follow=self._follow)
+        return _Partition(partition, live, self._stop, self._unread, follow=self._follow)
 
 
 class _Trainings(StatefulSourcePartition[Any, None]):

@@ -44,6 +44,19 @@ class Configuring(NamedTuple):
     wanted: Callable[[], dict[str, Any] | None]
 
 
+class Newest(NamedTuple):
+    """What all partitions tell of how late it is.
+
+    Attributes:
+        append_time: The newest one in `events` (µs).
+        cut: The newest boundary at which a partition has committed its cut (µs). It may hold there
+            until the others have crossed it, whether their settings have such a boundary or not.
+    """
+
+    append_time: Callable[[], int]
+    cut: Callable[[], int]
+
+
 class JournalError(LogError):
     """The journal speaks of records that the log does not hold."""
 
@@ -65,7 +78,7 @@ class PartitionReader:
         decisions: What training has decided.
         load: Gives the offline model of an id, bound to the shard.
         configuring: Which settings are to be used.
-        newest_append_time: Of all partitions.
+        newest: What all partitions tell.
         wait: Hold at a boundary until it is decided.
         batch: Most records in one message.
 
@@ -83,14 +96,14 @@ class PartitionReader:
         decisions: Decisions,
         load: Callable[[str], Offline],
         configuring: Configuring,
-        newest_append_time: Callable[[], int],
+        newest: Newest,
         wait: bool,
         batch: int,
     ) -> None:
         self._log, self._journal, self._partition = log, journal, journal.partition
         self._boundaries, self._decisions, self._load = boundaries, decisions, load
         self._settings_of, self._wanted = configuring
-        self._newest_append_time = newest_append_time
+        self._newest_anywhere = newest
         self._wait, self._batch = wait, batch
         self._offset = position.offset
         self._boundary = position.boundary
@@ -184,7 +197,8 @@ class PartitionReader:
 
     def _at_end(self) -> Iterator[Message]:
         """At the end other partitions tell how late it is: nothing in this one's events does."""
-        due = self._boundaries.newest(self._newest_append_time())
+        append_time, cut = self._newest_anywhere
+        due = max(self._boundaries.newest(append_time()), cut())
         # Looked at after the others: what this one was given in the meantime comes first.
         if due > self._boundary and self.at_end():
             yield self._take(Crossed(self._offset, due), due)

@@ -158,6 +158,15 @@ def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
         first += len(records)
 
 
+def newest_boundary(log: Log) -> int:
+    """The newest boundary (µs) at which some partition has committed a cut; 0 if none has."""
+    newest = 0
+    for partition in range(log.partitions(TOPIC)):
+        if end := log.end(TOPIC, partition):
+            newest = max(newest, *(cut.boundary for cut in cuts_of(log, partition, end - 1)))
+    return newest
+
+
 class Snapshots:
     """The committed cuts of all partitions, read as they come.
 

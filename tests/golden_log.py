@@ -20,9 +20,9 @@ from operators.decisions import Undecided
 from operators.journal import Journal
 from operators.live import LivePartition
 from operators.messages import Finish
-from operators.reader import Configuring, Decisions, PartitionReader
+from operators.reader import Configuring, Decisions, Newest, PartitionReader
 from operators.shard import TOPICS, Shard
-from operators.snapshots import SnapshotWriter
+from operators.snapshots import SnapshotWriter, newest_boundary
 from state.checkpoints import CheckpointStore
 from state.events import HOUR_US
 from state.log import EVENTS, Entry, newest_append_time
@@ -89,7 +89,7 @@ def reader(folder: Path, log: SqliteLog, shard: Shard, decisions: Decisions) -> 
         decisions=decisions,
         load=lambda model: offline(folder, model, shard),
         configuring=Configuring(settings_of, lambda: None),
-        newest_append_time=lambda: newest_append_time(log, EVENTS),
+        newest=Newest(lambda: newest_append_time(log, EVENTS), lambda: newest_boundary(log)),
         wait=True,
         batch=20,
     )

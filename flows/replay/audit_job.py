@@ -59,7 +59,7 @@ class AuditJob:
         with TemporaryDirectory() as aside:
             # What a reader decides beyond the end of the record goes there and is forgotten.
             own = SqliteLog(Path(aside), durable=False)
-            for topic in ("activations", "models"):
+            for topic in ("activations", "models", "snapshots"):
                 own.create(topic, log.partitions(topic))
             view = BranchLog(log, own, forks_of(log, self.span, [], "reused"))
             work = _Work(self, home, log, view, report, tick)

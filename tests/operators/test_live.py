@@ -10,10 +10,10 @@ from operators.decisions import PublishedModels
 from operators.journal import Journal
 from operators.live import LivePartition
 from operators.messages import Finish
-from operators.reader import Configuring, PartitionReader
+from operators.reader import Configuring, Newest, PartitionReader
 from operators.recovery import recover
 from operators.shard import TOPICS
-from operators.snapshots import SnapshotWriter
+from operators.snapshots import SnapshotWriter, newest_boundary
 from state.checkpoints import CheckpointStore
 from state.log import Entry, newest_append_time
 from state.sqlite_log import SqliteLog
@@ -53,7 +53,7 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
         decisions=PublishedModels(log),
         load=pytest.fail,
         configuring=Configuring(pytest.fail, lambda: None),
-        newest_append_time=lambda: newest_append_time(log, "events"),
+        newest=Newest(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),
         wait=False,
         batch=batch,
     )

@@ -12,7 +12,7 @@ from operators.boundaries import Boundaries
 from operators.decisions import PublishedModels, UnknownModelError
 from operators.journal import Activated, Configured, Crossed, Journal
 from operators.messages import Activation, Boundary, Configuration, Records
-from operators.reader import Configuring, JournalError, PartitionReader
+from operators.reader import Configuring, JournalError, Newest, PartitionReader
 from operators.shard import Position
 from state.log import Entry, LogError, newest_append_time
 from state.settings import deciding, nested, settings_from
@@ -65,7 +65,7 @@ def log(tmp_path):
 
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
-    boundaries=WEEKLY, newest=newest_append_time,
+    boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0,
 ):  # fmt: skip
     return PartitionReader(
         log,
@@ -75,7 +75,7 @@ def reader(
         decisions=decisions,
         load=lambda model: f"<{model}>",
         configuring=Configuring(lambda values: settings_from(nested(values)), wanted),
-        newest_append_time=lambda: newest(log, "events"),
+        newest=Newest(lambda: newest(log, "events"), cut),
         wait=wait,
         batch=batch,
     )
@@ -450,7 +450,7 @@ def test_a_decision_that_cannot_be_obeyed_is_not_written(log):
         decisions=Decided(*ALL),
         load=lacking,
         configuring=Configuring(lambda values: settings_from(nested(values)), lambda: None),
-        newest_append_time=lambda: newest_append_time(log, "events"),
+        newest=Newest(lambda: newest_append_time(log, "events"), lambda: 0),
         wait=True,
         batch=4,
     )
