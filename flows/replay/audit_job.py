@@ -57,15 +57,36 @@ class AuditJob:
         home = sharing(Home(self.root), self.today)
         log = find_log(self.today, home)
         with TemporaryDirectory() as aside:
-            # What a reader decides beyond the end of the record goes there and is forgotten.
             own = SqliteLog(Path(aside), durable=False)
-            for topic in ("activations", "models", "snapshots"):
-                own.create(topic, log.partitions(topic))
-            view = BranchLog(log, own, forks_of(log, self.span, [], "reused"))
-            work = _Work(self, home, log, view, report, tick)
-            checked = [work.check(partition) for partition in partitions]
-            view.close()
+            checked = self.checked(partitions, home, log, own, report, tick)
+            own.close()
+            log.close()
         return checked
+
+    def checked(
+        self,
+        partitions: Sequence[int],
+        home: Home,
+        log: Log,
+        own: Log,
+        report: Report,
+        tick: Tick,
+    ) -> list[Checked]:
+        """Replay and compare, on logs that are open.
+
+        Args:
+            partitions: Which.
+            home: Whose history.
+            log: Has it; only read.
+            own: An empty one: what a reader decides beyond the end of the record goes there.
+            report: Told each step.
+            tick: Called after each step.
+        """
+        for topic in ("activations", "models", "snapshots"):
+            own.create(topic, log.partitions(topic))
+        view = BranchLog(log, own, forks_of(log, self.span, [], "reused"))
+        work = _Work(self, home, log, view, report, tick)
+        return [work.check(partition) for partition in partitions]
 
     def begin(
         self, home: Home, log: Log, partition: int

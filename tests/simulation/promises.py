@@ -1,6 +1,7 @@
 """What must hold once all has come to rest, whatever went wrong before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -8,10 +9,14 @@ import msgspec
 
 from flows.home import ALL_TOPICS, create_topics
 from flows.partitions import Partitions
+from flows.replay.audit import job_of
+from flows.replay.engine import Step
+from flows.replay.span import span_of
 from models.registry import Published
 from operators.decisions import PublishedModels, Undecided
 from operators.journal import Activated, Configured, Journal
 from operators.shard import TOPICS
+from operators.snapshots import SnapshotWriter, cuts_of
 from state.artifact_chunks import MODELS
 from state.log import EVENTS, Record
 from state.outputs import Alert, DeadLetter, Prediction
@@ -42,6 +47,7 @@ def check(system: System, root: Path) -> dict[str, int]:
     compared = _outputs_are_those_of_an_undisturbed_run(system, root)
     _probabilities_are_finite_and_scorers_said_the_same(system)
     _scorers_are_where_the_flow_is(system)
+    _an_audit_finds_no_difference(system, root)
     return compared
 
 
@@ -108,15 +114,21 @@ def _boundaries_come_after_all_that_was_appended_before_them(system: System) -> 
             _must(later, f"a boundary must come after all before it; got {entry} in {p}, {after}")
 
 
-def _undisturbed(system: System, root: Path) -> Store:
-    """What follows from the same events, models and journal where nothing goes wrong."""
+def _copied(system: System, topics: Iterable[str]) -> SimulatedLog:
+    """A log of its own that has the records of some topics, those that were trimmed too."""
     store = Store()
     log = SimulatedLog(store)
     create_topics(log, stream.partitions)
-    for topic in (EVENTS, MODELS, "rollbacks", "activations"):
+    for topic in topics:
         for of, to in zip(system.store.topics[topic], store.topics[topic], strict=True):
             to.records = list(of.records)
             to.synced = to.end
+    return log
+
+
+def _undisturbed(system: System, root: Path) -> Store:
+    """What follows from the same events, models and journal where nothing goes wrong."""
+    log = _copied(system, (EVENTS, MODELS, "rollbacks", "activations"))
     home = SimulatedHome(root, faults=no_faults())
     (root / "artifacts").symlink_to(system.home.root / "artifacts")
     settings = changed(system.settings, {"training": {"wait": True}, "reading": {"batch": 50}})
@@ -127,7 +139,7 @@ def _undisturbed(system: System, root: Path) -> Store:
         live = opened.open(p)
         while (message := live.read()) is not None:
             live.append(live.score(message))
-    return store
+    return log.store
 
 
 def _outputs_are_those_of_an_undisturbed_run(system: System, root: Path) -> dict[str, int]:
@@ -143,6 +155,11 @@ def _outputs_are_those_of_an_undisturbed_run(system: System, root: Path) -> dict
                 f"{topic}/{p} must have {len(wanted)} records; got {len(got)}",
             )
             compared[topic] += len(got)
+    log = SimulatedLog(system.store)
+    writer = SnapshotWriter(log, stream, system.home.snapshots)
+    for p in PARTITIONS:
+        for cut in cuts_of(log, p) if system.tears_snapshots else ():
+            writer.mend(cut)
     for path in _files(root / "snapshots"):
         other = system.home.snapshots / path.relative_to(root / "snapshots")
         _must(path.read_bytes() == other.read_bytes(), f"{other} must be as undisturbed")
@@ -173,6 +190,7 @@ def _scorers_are_where_the_flow_is(system: System) -> None:
         shard, replica = system.flow.lives[p].shard, system.scorer.replicas[p]
         end = system.store.at(EVENTS, p).end
         _must(shard.position.offset == end, f"the flow must be at {end}; got {shard.position}")
+        _must(system.flow.lives[p].at_end(), f"the flow must be at its end in {p}; it is not")
         _must(replica.offset == end, f"the scorer must be at {end}; got {replica.offset} in {p}")
         for zone in "abcde":
             ask = Asked(id="probe", time=max(shard.event_time, 1), zone=zone, distance=3.0)
@@ -182,3 +200,24 @@ def _scorers_are_where_the_flow_is(system: System) -> None:
                 answer.blend.probability == wanted,
                 f"the scorer must say {wanted} of {zone}; got {answer.blend} in {p}",
             )
+
+
+def _an_audit_finds_no_difference(system: System, root: Path) -> None:
+    """The product's own: it compares the states in the checkpoints too."""
+    log = _copied(system, ALL_TOPICS)
+    if not any(log.end(EVENTS, p) for p in PARTITIONS):
+        return
+    job = replace(
+        job_of(system.home, log, system.settings, span_of(log, None, None)), folder=root / "audit"
+    )
+    own = SimulatedLog(Store())
+    for one in job.checked(PARTITIONS, system.home, log, own, _unheard, int):
+        wanted = {topic: log.end(topic, one.partition) for topic in TOPICS}
+        _must(
+            one.recorded and not one.different and one.identical == wanted,
+            f"an audit must find {wanted} identical; got {one}",
+        )
+
+
+def _unheard(step: Step) -> None:
+    del step

@@ -29,7 +29,7 @@ from operators.shard import RefusedError, Shard
 from operators.training import Fit, Trainer
 from state.events import MINUTE_US
 from state.ingested import Intake
-from state.log import EVENTS, LogError
+from state.log import EVENTS, LogError, SequenceConflictError
 from state.settings import Settings, changed, settings_from
 from tests.golden.trips import Asked, stream
 from tests.simulation.faults import Crash, Faults
@@ -61,14 +61,13 @@ RATES = {
 _ACTIONS = {
     "flow": 60, "source": 12, "ingest": 10, "trainer": 8, "scorer": 22, "begin": 8, "clock": 14,
     "kill": 1.4, "power": 0.4, "jump": 0.5, "full": 0.3, "has room": 2.0, "stall": 0.6, "trim": 0.8,
-    "roll back": 0.5, "zombie": 0.8, "arrive": 2.0, "forget": 0.3,
+    "roll back": 0.5, "zombie": 0.8, "arrive": 2.0, "forget": 0.3, "tear": 0.5,
 }  # fmt: skip
 """What happens next, by weight; what comes after the clock is in some seeds and not in others."""
 
 _OTHERS = ("source", "ingest", "flow", "flow", "trainer", "clock")
 """What may happen in the midst of something else."""
 
-_CUT_OFF = "the flow that was cut off"
 _ALWAYS = ("flow", "source", "ingest", "trainer", "scorer", "begin", "clock", "has room", "arrive")
 
 
@@ -218,6 +217,7 @@ class System:
     Attributes:
         reached: By partition, the record before which the flow has read all, ever: a decision that
             it takes later is of no record before that one.
+        tears_snapshots: Files of outcomes may be torn: all that they follow from stays.
         went_back: Append times of one partition may be before those of another that came first.
         answers: What scorers said of the request at a place: partition, offset and model.
     """
@@ -234,7 +234,7 @@ class System:
         self.faults.tell(f"{'remote' if remote else 'local'}, {self._said(self.settings)}")
         create_topics(SimulatedLog(self.store), stream.partitions)
         self.flow: Flow | None = None
-        self.zombies: list[Flow] = []
+        self.zombies: list[Flow | Training] = []
         self.trainer: Training | None = None
         self.ingest: Ingest | None = None
         self.scorer: Scoring | None = None
@@ -246,6 +246,7 @@ class System:
             name: weight if name in _ALWAYS or self.chance.random() < 0.6 else 0.0
             for name, weight in _ACTIONS.items()
         }
+        self.tears_snapshots = not self._weights["trim"]
         self._at_work: list[str] = []
         self.faults.meanwhile = self._meanwhile
 
@@ -276,6 +277,8 @@ class System:
                 self._begin(self.chance.choice(["flow", "flow", "trainer", "ingest", "scorer"]))
             case "clock":
                 self.clock.true_us += self.chance.randrange(1, 6 * MINUTE_US)
+            case "hour":
+                self.clock.true_us += self.chance.randrange(6 * MINUTE_US, 66 * MINUTE_US)
             case _:
                 self._disturb(name)
 
@@ -302,14 +305,12 @@ class System:
                 self.faults.tell(f"{what} {'stalls' if what in self._stalled else 'goes on'}")
             case "trim":
                 self._operate("trim", self._trim)
-            case "forget":
-                self._forget_checkpoints(chance.choice(list(PARTITIONS)))
+            case "forget" | "tear":
+                self._lose_files(name)
             case "roll back":
                 self._operate("roll back", self._roll_back)
-            case "zombie" if self.store.remote and self.flow is not None:
-                self.zombies = [*self.zombies[-1:], self.flow]
-                self.flow = None
-                self.faults.tell("flow is cut off, and lives")
+            case "zombie" if self.store.remote:
+                self._cut_off(chance.choice(["flow", "flow", "trainer"]))
             case "arrive" if self.store.late:
                 one = self.store.late.pop(chance.randrange(len(self.store.late)))
                 arrived = self.store.arrive(one)
@@ -331,13 +332,19 @@ class System:
 
     def _zombie_step(self, partition: int, kind: str) -> None:
         zombie = self.zombies[0]
+        name = f"the {type(zombie).__name__.lower()} that was cut off"
         try:
-            zombie.step(partition, kind)
+            if isinstance(zombie, Flow):
+                zombie.step(partition, kind)
+            else:
+                zombie.step(ends=kind == "append")
         except (Crash, LogError) as error:
-            if not isinstance(error, Crash | FencedError) and not is_injected(error):
-                raise self._broken(_CUT_OFF, error) from error
+            # The writer of `models` is told of its successor by what that one has written, too.
+            fenced = isinstance(error, Crash | FencedError | SequenceConflictError)
+            if not fenced and not is_injected(error):
+                raise self._broken(name, error) from error
             self.zombies.remove(zombie)
-            self.faults.tell(f"{_CUT_OFF} ends: {type(error).__name__}")
+            self.faults.tell(f"{name} ends: {type(error).__name__}")
             if isinstance(error, Crash) and error.power:
                 self._lose_power()
 
@@ -395,8 +402,11 @@ class System:
         try:
             count = self.chance.randrange(1, 20)
             names = self.chance.choices(_OTHERS, k=count)
-            if self.chance.random() < 0.5:
+            drawn = self.chance.random()
+            if drawn < 0.4:
                 names = [names[0]] * count
+            elif drawn < 0.8:
+                names = ["source", "ingest", "hour", "source", "ingest"]
             for name in names:
                 if name not in self._at_work:
                     self._do(name)
@@ -458,6 +468,12 @@ class System:
             for topic, first in kept.items():
                 log.trim(topic, p, min(first, max(log.end(topic, p) - 1, 0)))
 
+    def _lose_files(self, name: str) -> None:
+        if name == "forget":
+            self._forget_checkpoints(self.chance.choice(list(PARTITIONS)))
+        elif self.tears_snapshots:
+            self._tear_snapshot()
+
     def _forget_checkpoints(self, partition: int) -> None:
         """Lose those of a partition, where the log has all that they save reading."""
         parts = [of[partition] for of in self.store.topics.values() if partition < len(of)]
@@ -465,6 +481,28 @@ class System:
             self.faults.tell(f"checkpoints of {partition} are lost")
             for path in self.home.root.glob(f"checkpoints/{partition}/*"):
                 path.unlink()
+
+    def _cut_off(self, name: str) -> None:
+        """Leave a part where it is, to go on some time, beside the one that takes its place."""
+        part = getattr(self, name)
+        if part is not None:
+            self.zombies = [*self.zombies[-1:], part]
+            setattr(self, name, None)
+            self.faults.tell(f"{name} is cut off, and lives")
+
+    def _tear_snapshot(self) -> None:
+        """Cut a file of outcomes short, or lose it."""
+        paths = sorted(self.home.snapshots.rglob("*.parquet"))
+        if not paths:
+            return
+        path = self.chance.choice(paths)
+        content = path.read_bytes()
+        kept = self.chance.randrange(-len(content), len(content))
+        self.faults.tell(f"{path.relative_to(self.home.root)} is {'torn' if kept > 0 else 'lost'}")
+        self.faults.counts["torn snapshot"] += 1
+        path.unlink()
+        if kept > 0:
+            path.write_bytes(content[:kept])
 
     def _roll_back(self, log: SimulatedLog) -> None:
         published = PublishedModels(log)

@@ -26,7 +26,7 @@ def test_fifty_seeds_keep_all_promises():
         compared.update(outcome.compared)
     for kind in (
         "killed before", "killed after", "power loss", "torn", "lost reply", "late", "refused",
-        "unreadable", "meanwhile", "full disk",
+        "unreadable", "meanwhile", "full disk", "torn snapshot",
     ):  # fmt: skip
         assert faults[kind] >= 3, faults
     assert compared["predictions"] > 5_000
