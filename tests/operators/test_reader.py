@@ -244,6 +244,21 @@ def test_an_idle_partition_crosses_with_the_others(tmp_path):
         log.close()
 
 
+def test_a_partition_crosses_at_its_end_what_another_has_cut_at(tmp_path):
+    log = filled(tmp_path / "log", [95, 131], [96, 97])
+    try:
+        rarely = {"partition": 1, "boundaries": Boundaries(100, 1_000), "cut": lambda: 130}
+        decisions = Decided((100, None), (130, "m"))
+        seen = [0, 1, Boundary(130, 0), Activation(1, "m", "<m>")]
+        assert drained(reader(log, decisions, **rarely)) == seen
+        log.append("events", 1, [Entry(140, b"", b"{}")])
+        assert drained(reader(log, decisions, **rarely)) == [*seen, 2]
+        assert drained(reader(log, decisions, **rarely | {"cut": lambda: 0})) == [*seen, 2]
+        assert journal(log, 1) == [Crossed(2, 130), Activated(2, "m", 130)]
+    finally:
+        log.close()
+
+
 def test_what_is_appended_while_the_others_are_asked_comes_before_their_boundary(tmp_path):
     log = filled(tmp_path / "log", [95], [96])
 

@@ -8,7 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from operators.messages import Boundary, Cut
-from operators.snapshots import Committed, SnapshotError, Snapshots, SnapshotWriter
+from operators.snapshots import (
+    Committed,
+    SnapshotError,
+    Snapshots,
+    SnapshotWriter,
+    newest_boundary,
+)
 from state.log import Entry
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
@@ -179,6 +185,17 @@ def test_a_boundary_is_due_once_every_partition_has_passed_it(several):
     commit(1, 20)
     assert due(snapshots, 10) == 20
     assert due(snapshots, 20) == 0
+
+
+def test_the_newest_boundary_is_that_of_the_partition_that_is_furthest(several):
+    snapshots, commit = several
+    log = snapshots._log
+    assert newest_boundary(log) == 0
+    commit(1, 10, 20)
+    commit(2, 10)
+    assert newest_boundary(log) == 20
+    commit(0, 20, 30)
+    assert newest_boundary(log) == 30
 
 
 def test_boundaries_are_decided_one_after_the_other(several):
