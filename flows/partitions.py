@@ -125,10 +125,10 @@ class Partitions:
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
         """Today's settings, once all that an earlier run has written is made up."""
         values = deciding(self._settings)
-        written = {topic: self._log.end(topic, shard.partition) for topic in TOPICS}
+        written = {topic: self._log.end(topic, shard.partition) for topic in (*TOPICS, SNAPSHOTS)}
 
         def wanted() -> dict[str, Any] | None:
-            made = shard.counters
+            made = shard.counters | {SNAPSHOTS: shard.cuts}
             return values if all(made[topic] >= end for topic, end in written.items()) else None
 
         return wanted

@@ -1,5 +1,6 @@
 """A finite run comes to its end: no partition leaves another one at a boundary for good."""
 
+import shutil
 import threading
 from concurrent.futures import Future
 from itertools import count
@@ -147,6 +148,18 @@ def test_a_boundary_of_before_the_interval_changed_is_crossed_by_all(home, log, 
     assert repeated.fit.boundaries == [0, 20]
     assert stored(other) == stored(log)
     other.close()
+
+
+def test_other_settings_wait_until_the_cut_of_a_run_before_is_made_up(home, log):
+    ask(log, 0, 0, 5, 25, 65)
+    ask(log, 1, 0)
+    stopped = FiniteRun(home, log, "20m")
+    while stopped.source.live[0].reader.holding != START_US + 20 * MINUTE_US:
+        stopped.round(0, 1)
+    shutil.rmtree(home.root / "checkpoints")
+    again = FiniteRun(home, log, "1h")
+    again.end()
+    assert again.fit.boundaries == [20, 60]
 
 
 def test_a_partition_at_its_end_stays_until_the_others_have_been_at_theirs(home, log):
