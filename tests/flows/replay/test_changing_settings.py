@@ -7,15 +7,18 @@ import sys
 import threading
 
 import pytest
+from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 
 from flows.alone import lock_partition
 from flows.app import App
+from flows.commands.errors import root_of
 from flows.configuration import ConfigurationError
 from flows.home import Home
 from flows.replay import audit
 from operators.decisions import PublishedModels
 from operators.journal import Configured, Journal
+from operators.log_check import LogCutError
 from operators.shard import TOPICS
 from state.settings import changed, settings_from
 from tests.flows.replay.conftest import QUOTES, run
@@ -103,13 +106,19 @@ def test_a_fit_that_a_run_before_had_not_ended_is_made_by_the_next_though_nothin
     assert set(decided) == {"skipped"}
 
 
-def test_checkpoints_of_another_log_are_not_gone_on_with(half, quotes_made, tmp_path):
+def test_checkpoints_of_a_longer_log_are_refused_and_without_them_it_goes_on(
+    half, quotes_made, tmp_path
+):
     home, _ = half
     other = Home(tmp_path / "other")
     shutil.copytree(quotes_made.root / "checkpoints", other.root / "checkpoints")
     shutil.copytree(home.root / "log", other.root / "log")
     for topic in TOPICS:
         shutil.rmtree(other.root / "log" / topic)
+    with pytest.raises(BytewaxRuntimeError) as error:
+        run(OLD, other)
+    assert isinstance(root_of(error.value), LogCutError)
+    shutil.rmtree(other.root / "checkpoints")
     run(OLD, other)
     assert outputs(other) == outputs(home)
     ends = [len(records(home)["events", p]) for p in range(8)]
