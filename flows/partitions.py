@@ -8,6 +8,7 @@ from typing import Any
 from flows.artifacts import published_models, reaching
 from flows.configuration import ConfigurationError
 from flows.home import Home
+from flows.journaled import usable
 from flows.logs import check_kept
 from models.mojo import Mojo, read_mojo
 from models.offline import Offline
@@ -22,7 +23,7 @@ from operators.shard import TOPICS, Shard
 from operators.snapshots import TOPIC as SNAPSHOTS
 from operators.snapshots import SnapshotWriter, newest_boundary
 from state.log import EVENTS, Log, newest_append_time
-from state.settings import Settings, deciding, recorded
+from state.settings import Settings, deciding
 from state.stream import Stream
 
 _LOOK_EVERY_S = 1.0
@@ -63,7 +64,7 @@ class Partitions:
             decisions = Pinned(self.published, pinned) if pinned else self.published
         self._decisions = decisions
         self._is_original = settings_of is None
-        self.settings_of = settings_of or partial(recorded, settings)
+        self.settings_of = settings_of or partial(usable, settings)
         self._clock = clock
         self._newest = Newest(
             _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock),

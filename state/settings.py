@@ -534,6 +534,10 @@ def deciding(settings: Settings) -> dict[str, Any]:
     return values
 
 
+HEAL = "`headwater doctor --repair` mends a home"
+"""What helps where a journal cannot be read."""
+
+
 def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with what `deciding` once said instead, as a journal has it.
 
@@ -550,10 +554,7 @@ def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     try:
         return changed(settings, nested({key: _bounded(key, of) for key, of in values.items()}))
     except ValueError as error:
-        msg = (
-            f"settings in the journal must be usable; got '{error}': "
-            "`headwater doctor --repair` mends a home"
-        )
+        msg = f"settings in the journal must be usable; got '{error}': {HEAL}"
         raise LogError(msg) from error
 
 
@@ -578,14 +579,20 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> nested({"online.rate": 0.1, "stream": "quotes"})
         {'online': {'rate': 0.1}, 'stream': 'quotes'}
+
+    Raises:
+        ValueError: A key is a value and a table at once.
     """
     document: dict[str, Any] = {}
     for key, value in values.items():
         table, dot, name = key.partition(".")
-        if dot:
-            document.setdefault(table, {})[name] = value
-        else:
+        if not dot:
             document[key] = value
+        elif isinstance(of := document.setdefault(table, {}), dict):
+            of[name] = value
+        else:
+            msg = f"{table} must be a table or a value; got both, the one in {shortened(key)}"
+            raise ValueError(msg)
     return document
 
 

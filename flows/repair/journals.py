@@ -2,22 +2,25 @@
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
 
+from flows.journaled import usable
 from operators.boundaries import Boundaries
 from operators.journal import TOPIC, Configured, LaterVersionError, read_entry
 from state.durations import MOST
 from state.log import EVENTS, Log, LogError, newest_append_time
-from state.settings import Settings, deciding, recorded
+from state.settings import Settings, deciding
 from state.sqlite_log import SqliteLog
 from state.stream import Stream
 
 _FITS = "training."
 """Settings that only say how fits are made: what became of a fit is recorded by itself."""
 
-_EXPONENT = re.compile(r"(\d(?:\.\d+)?e\+\d+)s")
+_EXPONENT = re.compile(r"([1-9](?:\.\d{1,5})?e\+\d{2,3})s", re.ASCII)
+"""How durations were written with six digits, from a million seconds on."""
 
 
 class Broken(NamedTuple):
@@ -109,7 +112,7 @@ def _look(
 
 def _wrong(today: Settings, values: dict[str, Any]) -> str | None:
     try:
-        recorded(today, values)
+        usable(today, values)
     except LogError as error:
         return str(error)
     return None
@@ -135,7 +138,7 @@ def _as_long(got: Any, first: int, until: int) -> str | None:
     match = _EXPONENT.fullmatch(got) if isinstance(got, str) else None
     if match is None:
         return None
-    was = Boundaries(first, round(float(match[1]) * 1e6)).newest(until)
+    was = Boundaries(first, round(Fraction(match[1]) * 10**6)).newest(until)
     # None but the first has been crossed, and so no other.
     if was == Boundaries(first, MOST).newest(until) and was in {0, first}:
         return str(MOST)

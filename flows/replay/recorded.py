@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from flows.journaled import usable
 from flows.replay.span import Span
 from operators.journal import Configured, Journal
 from state.log import Log
-from state.settings import Settings, deciding, recorded
+from state.settings import Settings, deciding
 
 
 class Stretch(NamedTuple):
@@ -68,7 +69,7 @@ def _stretches(entries: Iterable[object], end: int, today: Settings) -> list[Str
         if isinstance(entry, Configured) and entry.offset < end:
             # Of several at one offset the last one counts.
             found = [one for one in found if one.begin < entry.offset]
-            found.append(Stretch(entry.offset, recorded(today, entry.settings)))
+            found.append(Stretch(entry.offset, usable(today, entry.settings)))
     return found
 
 

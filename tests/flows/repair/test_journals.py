@@ -27,12 +27,14 @@ IN_PLACE = {
     "training.margin": (b"-0.002", b"null"),
     "training.every": (b'"7d"', b'"8.64e+14s"'),
     "training.window": (b'"90d"', b'"1.23457e+06s"'),
+    "training.algorithm": (b'"gbm"', b'"magic"'),
 }
 ANEW = {
     "online.rate": (b"0.08", b"null"),
     "ensemble.rate": (b"0.005", b"null"),
     "metrics.every": (b'"1h"', b'"1.23457e+06s"'),
     "clock.tolerance": (b'"5m"', b'"1.23457e+06s"'),
+    "online.river": (b"null", b'{"class":"os.system"}'),
 }
 
 
@@ -98,7 +100,9 @@ def test_what_decides_no_output_is_mended_in_place(home, capsys, key):
     }
     (_, _, value), *_ = held(home, JOURNAL)[0]
     mended = json.loads(value)
-    assert mended["settings"].pop(key) not in {None, "8.64e+14s", "1.23457e+06s"}
+    assert mended["settings"].pop(key) not in {
+        None, "8.64e+14s", "1.23457e+06s", "magic",
+    }  # fmt: skip
     expected = json.loads(FIRST)
     del expected["settings"][key]
     assert mended == expected
@@ -143,6 +147,22 @@ def test_an_entry_of_a_later_version_is_no_damage(home, capsys):
 def test_a_time_between_boundaries_is_only_replaced_where_none_has_been_crossed(home, capsys):
     lay(home, entry("training.every", (b'"7d"', b'"1.2e+06s"')))  # 14 days: many were
     assert "output depends on it, so all output is made again" in repaired(capsys)
+
+
+@pytest.mark.parametrize("every", ["1.7e+308s", "1e+999s", "0e+00s", "1e-07s", "nans"])
+def test_a_time_between_boundaries_may_be_any_text(home, capsys, every):
+    lay(home, entry("training.every", (b'"7d"', b'"%s"' % every.encode())))
+    assert main(["doctor", "--no-h2o"]) == 1
+    assert f'activations/0 at offset 0: training.every = "{every}"' in repaired(capsys)
+    assert main(["run"]) == 0
+
+
+def test_a_setting_that_is_a_value_and_a_table_at_once_starts_a_new_home(home, capsys):
+    lay(home, FIRST.replace(b'"settings":{', b'"settings":{"online":5,'))
+    said = refused(capsys, "run")
+    assert "online must be a table or a value; got both, the one in 'online.rate'" in said
+    assert "activations/0 at offset 0: online = 5: " in repaired(capsys)
+    assert main(["run"]) == 0
 
 
 def test_all_bad_entries_of_all_partitions_are_mended_at_once(home, capsys):
