@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 
 from flows.foreign import event_or_letter, size_of
 from state.batches import batches
-from state.ingested import LETTERS, Intake, Sourced, again_of, decode_letter, positions_of
+from state.ingested import LETTERS, Intake, Sourced, again_of, letter_of, positions_of
 from state.log import EVENTS, Log, OffsetError, UnknownTopicError, newest_append_time
 from state.mapping import Foreign, Mapper
 from state.outputs import DeadLetter, Reason
@@ -62,7 +62,7 @@ def letters_of(log: Log) -> Iterator[Letter]:
         while offset < end:
             most = min(_READ_RECORDS, end - offset)
             for record in log.read(LETTERS, partition, offset, max_records=most):
-                content = decode_letter(record.value)
+                content = letter_of(partition, record)
                 next_open = positions.get(again_of(partition, content), 0)
                 is_open = record.offset >= next_open or _is_stump(content)
                 yield Letter(partition, record.offset, record.append_time, content, is_open)

@@ -187,7 +187,7 @@ def read_note(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"note of a home must be readable; got '{error}' in {path}: restore it from a copy"
         raise ConfigurationError(msg) from error
 

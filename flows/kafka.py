@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from flows.broker_clocks import BrokerClocks
 from flows.configuration import ConfigurationError
 from flows.foreign_topics import ForeignTopics
+from flows.home import read_note
 from operators.decisions import ROLLBACKS
 from state.atomic import write_atomically
 from state.events import SECOND_US
@@ -116,11 +117,11 @@ def check_home(settings: Kafka, root: Path, *, note: bool) -> None:
     with _configuring():
         ours = _Log(_cluster(settings).id(), settings.prefix)
     path = root / "kafka.json"
-    if not path.exists():
+    theirs = read_note(path, _Log)
+    if theirs is None:
         if note:
             write_atomically(path, msgspec.json.encode(ours))
         return
-    theirs = msgspec.json.decode(path.read_bytes(), type=_Log)
     if theirs != ours:
         msg = (
             f"home must be of cluster {ours.cluster!r}, prefix {ours.prefix!r}; got one of "

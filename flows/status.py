@@ -9,7 +9,7 @@ from operators.decisions import PublishedModels
 from operators.journal import Journal
 from operators.snapshots import Snapshots
 from state.checkpoints import CheckpointStore, Written
-from state.log import EVENTS, Log, UnknownTopicError
+from state.log import EVENTS, Log, UnknownTopicError, decoded
 
 _SPAN_S = 60.0
 
@@ -109,7 +109,7 @@ def _predicted(log: Log, partition: int) -> int:
     if end == log.start("predictions", partition):
         return 0
     (last,) = log.read("predictions", partition, end - 1, max_records=1)
-    return msgspec.json.decode(last.value, type=_Placed).offset + 1
+    return decoded("predictions", partition, last, _Placed).offset + 1
 
 
 def _lag_s(log: Log, partition: int, position: int, end: int) -> float:

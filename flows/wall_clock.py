@@ -1,16 +1,19 @@
 """The time that no append time of a home lies beyond: this machine's clock, or a declared one."""
 
 import time
+from typing import Annotated
 
 import msgspec
 
 from flows.configuration import ConfigurationError
 from flows.home import Home, read_note
 from flows.moments import format_time
+from state.append_time import NEVER
 from state.atomic import write_atomically
 from state.events import DAY_US
 from state.log import EVENTS, Log, newest_append_time
 
+Time = Annotated[int, msgspec.Meta(ge=0, le=NEVER)]
 _LEEWAY_US = DAY_US
 """A clock that was set back a few hours leaves append times ahead of it, which soon pass."""
 
@@ -18,13 +21,13 @@ _LEEWAY_US = DAY_US
 class _Declared(msgspec.Struct, frozen=True):
     """What `clock.json` of a home says: the time, in µs UTC, up to which its history was made."""
 
-    declared: int
+    declared: Time
 
 
 class _Until(msgspec.Struct, frozen=True):
     """What `demo.json` of a home says, as far as it is needed here."""
 
-    until: int
+    until: Time
 
 
 class AheadError(ConfigurationError):

@@ -9,7 +9,7 @@ from models.registry import Published
 from state.artifact_chunks import MODELS as TOPIC
 from state.artifact_chunks import chunks_of, is_chunk
 from state.artifacts import ArtifactError, ArtifactStore
-from state.log import Entry, Log, LogError, UnknownTopicError
+from state.log import Entry, Log, LogError, UnknownTopicError, decoded
 
 ROLLBACKS = "rollbacks"
 
@@ -183,7 +183,7 @@ class PublishedModels:
             return []
         try:
             while new := self._log.read(ROLLBACKS, 0, len(self._rolled)):
-                self._rolled += (msgspec.json.decode(r.value, type=RolledBack) for r in new)
+                self._rolled += (decoded(ROLLBACKS, 0, r, RolledBack) for r in new)
         except UnknownTopicError:  # a log from before there were any
             self._rolled = None
             return []
@@ -193,7 +193,7 @@ class PublishedModels:
         while new := self._log.read(TOPIC, 0, self._next):
             for record in new:
                 if not is_chunk(TOPIC, record):
-                    self._records.append(msgspec.json.decode(record.value, type=Published))
+                    self._records.append(decoded(TOPIC, 0, record, Published))
                     self._ends.append(record.offset + 1)
             self._next += len(new)
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from operators.messages import Cut
 from state.atomic import replacing, sweep
 from state.columns import schema_of, table_of
-from state.log import Entry, Log, OffsetError
+from state.log import Entry, Log, OffsetError, decoded
 from state.outputs import outcome_type
 from state.stream import Stream
 from state.topic_rows import decoder_of
@@ -154,7 +154,7 @@ def _sha256(path: Path) -> str:
 def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
     """The committed cuts of a partition from a number on, in order."""
     while records := log.read(TOPIC, partition, first):
-        yield from (msgspec.json.decode(record.value, type=Committed) for record in records)
+        yield from (decoded(TOPIC, partition, record, Committed) for record in records)
         first += len(records)
 
 

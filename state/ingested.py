@@ -22,6 +22,7 @@ from state.log import (
     Record,
     SequenceConflictError,
     Trimmable,
+    decoded,
     newest_append_time,
     partition_of,
 )
@@ -61,9 +62,9 @@ class Ingested(msgspec.Struct, frozen=True):
     mapping: str = ""
 
 
-_decode = msgspec.json.Decoder(Ingested).decode
-decode_letter = msgspec.json.Decoder(DeadLetter).decode
-"""A dead letter from its bytes."""
+def letter_of(partition: int, record: Record) -> DeadLetter:
+    """The dead letter in a record of a partition of `dead_letters`; errors as for `decoded`."""
+    return decoded(LETTERS, partition, record, DeadLetter)
 
 
 def again_of(partition: int, letter: DeadLetter) -> str:
@@ -240,12 +241,12 @@ class Intake:
     def _unsettled(self) -> Iterator[tuple[str, int]]:
         """Places of records that were buried after what all partitions know of."""
         for record in _read(self._log, LETTERS, self._letters_in, self._letters):
-            letter = decode_letter(record.value)
+            letter = letter_of(self._letters_in, record)
             source, offset = f"{letter.topic}/{letter.partition}", letter.offset
             if letter.again is not None:
                 offset = letter.again
                 (first,) = self._log.read(LETTERS, self._letters_in, offset, max_records=1)
-                source = again_of(self._letters_in, decode_letter(first.value))
+                source = again_of(self._letters_in, letter_of(self._letters_in, first))
             if offset >= self._positions.get(source, 0):
                 yield source, offset
 
@@ -301,7 +302,7 @@ def _newest_first(log: Log, partition: int) -> Iterator[Ingested]:
     start, end = log.start(INGESTED, partition), log.end(INGESTED, partition)
     for offset in reversed(range(start, end)):
         (record,) = log.read(INGESTED, partition, offset, max_records=1)
-        yield _decode(record.value)
+        yield decoded(INGESTED, partition, record, Ingested)
 
 
 def _counts(log: Log, partition: int, entry: Ingested) -> bool:

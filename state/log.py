@@ -2,8 +2,12 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 from zlib import crc32
+
+import msgspec
+
+T = TypeVar("T")
 
 EVENTS = "events"
 """The topic that all others follow from."""
@@ -194,6 +198,28 @@ def place_of(log: Log, topic: str, partition: int) -> str:
     """
     place = f"{topic}/{partition}"
     return f"{place} ({log.place(topic, partition)})" if isinstance(log, Placed) else place
+
+
+def decoded(topic: str, partition: int, record: Record, kind: type[T]) -> T:
+    """What a record says that Headwater itself wrote.
+
+    Args:
+        topic: That it is in.
+        partition: The same.
+        record: Which.
+        kind: What it must be.
+
+    Raises:
+        LogError: It is no such thing any more: it was altered.
+    """
+    try:
+        return msgspec.json.decode(record.value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        msg = (
+            f"record must be as it was written; got '{error}' in {topic}/{partition} at offset "
+            f"{record.offset}: it was altered, restore the log from a copy"
+        )
+        raise LogError(msg) from error
 
 
 def append_each(log: Log, partition: int, parts: Parts) -> dict[str, int]:

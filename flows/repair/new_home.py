@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from flows.envelope import wrap
-from flows.home import Home, create_topics
+from flows.home import Home, create_topics, read_note
 from flows.repair.poisoned import Peek, Poisoned, records_of
 from state.append_time import append_times
 from state.atomic import sync, write_atomically
@@ -120,7 +120,8 @@ def take_place(root: Path) -> Path:
     Returns:
         The folder in which the old home is.
     """
-    ready = msgspec.json.decode(_ready(root).read_bytes(), type=_Ready)
+    ready = read_note(_ready(root), _Ready)
+    assert ready is not None
     aside, new = root / ready.aside, _work(root) / "new"
     aside.mkdir(exist_ok=True)
     for name in ready.old:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from flows.home import Home
+from flows.home import Home, read_note
 from flows.replay.fork import Models, forks_of
 from flows.replay.held import held
 from flows.replay.span import Span
@@ -176,8 +176,7 @@ def _root(base: Home) -> Path:
 
 
 def _read(folder: Path) -> Branch | None:
-    path = folder / "branch.json"
-    return msgspec.json.decode(path.read_bytes(), type=Branch) if path.exists() else None
+    return read_note(folder / "branch.json", Branch)
 
 
 def _link(path: Path, target: Path) -> None:
