@@ -43,6 +43,8 @@ from state.field_kinds import (
 from state.log import MOST_PARTITIONS
 from state.stream_numbers import Bound, bounds_of
 
+_LABELS = (False, True)
+
 
 class StreamError(ValueError):
     """A stream's definition names something that is not there, or asks for the impossible."""
@@ -153,6 +155,7 @@ class Stream:
                     limits[over][feature.at] = max(ahead, limits[over].get(feature.at, 0))
         boundless = {event: _boundless(event) for event in self.events}
         request, deadline = self.request, self.label.deadline
+        says, value = self.label.on, self.label.value
         delay = Duration.parse(self.label.delay)
 
         def check(event: Event) -> str | None:
@@ -164,11 +167,11 @@ class Stream:
                 if getattr(event, name) > event.time + ahead:
                     return f"{name} must be at most {Duration(ahead)} after time"
             if kind is request:
-                ends = deadline(event)
-                if not ends <= event.time + delay:  # said so that a NaN is refused too
-                    return f"the label's deadline must be at most {delay} after time"
-                if ends < 0:
-                    return "the label's deadline must not be before 1970"
+                wrong = _wrong_deadline(deadline(event), event.time, delay)
+                if wrong is not None:
+                    return wrong
+            if kind is says and value(event) not in _LABELS:
+                return "the label must be true or false"
             return None
 
         return check
@@ -354,3 +357,12 @@ def _check_duration(text: str, where: str) -> None:
     except ValueError as error:
         msg = f"{error} in {where}"
         raise StreamError(msg) from None
+
+
+def _wrong_deadline(ends: Any, time: int, delay: Duration) -> str | None:
+    """What is wrong with a deadline that a stream's function gave; None: nothing."""
+    if not isinstance(ends, int):
+        return "the label's deadline must be a whole number"
+    if ends > time + delay:
+        return f"the label's deadline must be at most {delay} after time"
+    return "the label's deadline must not be before 1970" if ends < 0 else None

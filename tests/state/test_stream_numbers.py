@@ -8,7 +8,7 @@ import pytest
 
 from state.features import Bins, Count, Ewma, Field, Last, Mean, Rate, Rolling, Sum
 from state.stream import StreamError
-from tests.rides import Asked, records, stream
+from tests.rides import START_US, Asked, Ended, records, stream
 
 
 def rolling(*stats, **changes):
@@ -73,11 +73,20 @@ def test_numbers_at_their_bounds_are_taken():
     assert len(replace(stream, features=features, crosses=()).columns) == 4
 
 
-@pytest.mark.parametrize("deadline", [math.nan, math.inf])
+@pytest.mark.parametrize("deadline", [math.nan, math.inf, None, "soon", START_US + 0.5, 10**30])
 def test_a_deadline_that_is_no_time_makes_a_dead_letter(deadline):
     label = replace(stream.label, deadline=lambda _: deadline)
     check = replace(stream, label=label).check()
     decode = stream.decoder().decode
     asked = next(e for e in (decode(r.value) for r in records(20)) if isinstance(e, Asked))
-    assert "the label's deadline must be at most" in check(asked)
+    assert check(asked).startswith("the label's deadline must be ")
     assert stream.check()(asked) is None
+
+
+@pytest.mark.parametrize("label", [2, -1, 0.5, math.nan, None, "yes", []])
+def test_a_label_that_is_neither_true_nor_false_makes_a_dead_letter(label):
+    check = replace(stream, label=replace(stream.label, value=lambda _: label)).check()
+    decode = stream.decoder().decode
+    ended = next(e for e in (decode(r.value) for r in records(200)) if isinstance(e, Ended))
+    assert check(ended) == "the label must be true or false"
+    assert stream.check()(ended) is None
