@@ -15,7 +15,7 @@ from flows.home import Home
 from flows.moments import format_time
 from models.registry import Published
 from models.scorecard import Floats, scorecard
-from state.log import Log
+from state.log import Log, decoded
 
 T = TypeVar("T")
 _SHOWN = ("online", "offline", "residual", "ensemble")
@@ -123,5 +123,9 @@ def _all(log: Log, topic: str, kind: type[T]) -> Iterator[T]:
     for partition in range(log.partitions(topic)):
         offset = log.start(topic, partition)
         while records := log.read(topic, partition, offset, max_records=10_000):
-            yield from (decode(record.value) for record in records)
+            try:
+                read = [decode(record.value) for record in records]
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                read = [decoded(topic, partition, record, kind) for record in records]
+            yield from read
             offset += len(records)

@@ -68,7 +68,7 @@ def _run(arguments: Namespace) -> int:
             console.print(f"events/{partition} {why}", highlight=False, soft_wrap=True)
     said = f"{sum(span.keep - span.start for span in spans):,} records "
     said += "would go" if arguments.dry_run else "dropped"
-    if size > _size(home):
+    if size > _size(home) and not arguments.dry_run:
         said += f", {(size - _size(home)) / 2**20:,.1f} MiB freed"
     if load_settings().log == "kafka":
         said += "; Kafka gives their space back a whole segment at a time"

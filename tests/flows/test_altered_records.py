@@ -1,10 +1,14 @@
 """A record of the log that was altered and that Headwater reads back: one line with its place."""
 
+from pathlib import Path
+
 import pytest
+from rich.console import Console
 
 from flows.dead_letters import letters_of
 from flows.home import Home, create_topics
 from flows.status import status_of
+from flows.summary import print_summary
 from operators.decisions import ROLLBACKS, PublishedModels
 from operators.snapshots import cuts_of
 from state.ingested import INGESTED, LETTERS, positions_of
@@ -17,8 +21,13 @@ READERS = {
     "snapshots": lambda log, _: list(cuts_of(log, 0)),
     INGESTED: lambda log, _: positions_of(log),
     LETTERS: lambda log, _: list(letters_of(log)),
+    "outcomes": lambda log, _: _summed_up(log),
     "predictions": lambda log, store: status_of(log, store, ("events",), now=0.0),
 }
+
+
+def _summed_up(log):
+    print_summary(Console(quiet=True), log, [], Home(Path()))
 
 
 @pytest.mark.parametrize("value", ALTERED)
