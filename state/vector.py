@@ -5,6 +5,7 @@ Observing changes state; reading never does. What is forgotten reads as if it ha
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from reprlib import repr as shortened
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,7 +40,7 @@ from state.features import (
 from state.field_kinds import nullable
 from state.levels import Levels
 from state.restored import check
-from state.stream import Stream
+from state.stream import Stream, StreamError
 from state.vector_keys import reading
 from state.vector_observer import Observe, Step, observer
 from state.vector_reader import Block, Cut, Given, Number, Read, reader
@@ -179,7 +180,7 @@ class FeatureState:
             case Custom(make, forget):
                 hook = make()
                 self._hooks.append((hook, Duration.parse(forget)))
-                self._given.append(Given(place, hook.values, several=True))
+                self._given.append(Given(place, _values_of(hook), several=True))
 
     def _directory(self, by: tuple[str, ...]) -> Directory:
         if by not in self._directories:
@@ -276,3 +277,20 @@ def _statistic(stat: Statistic, measures: Sequence[Statistic], sure: int) -> dic
         "prior": stat.prior,
         "strength": stat.strength,
     }
+
+
+def _values_of(hook: Hook) -> Callable[[Any], Sequence[float]]:
+    """The values of a hook: of one less, a column would keep what another request left there."""
+    values_of, columns = hook.values, hook.columns
+
+    def values(request: Any) -> Sequence[float]:
+        found = values_of(request)
+        if len(found) != len(columns):
+            msg = (
+                f"hook {type(hook).__name__} must give a value for each of its columns, "
+                f"{', '.join(columns)}; got {shortened(found)}"
+            )
+            raise StreamError(msg)
+        return found
+
+    return values

@@ -1,6 +1,7 @@
 """The vector against its definition, computed from the list of all events that ever were."""
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from state.durations import Duration
 from state.events import HOUR_US, MINUTE_US, SECOND_US
-from state.features import Labelled
+from state.features import Custom, Labelled
+from state.stream import StreamError
 from state.vector import FeatureState
-from tests.rides import START_US, Asked, Ended, Rain, stream
+from tests.rides import START_US, Asked, Ended, Rain, Streak, stream
 
 LATENESS_US = Duration.parse(stream.lateness)
 TOO_LATE_US = LATENESS_US + stream.horizon_us
@@ -265,3 +267,17 @@ def test_levels_end_somewhere():
     assert math.isnan(row[0])
     state.read(event_of("ask", 1, START_US, "c17", 0, 1.0, 0), row)
     assert row[0] == 17.0
+
+
+@pytest.mark.parametrize("values", [(), (1.0,) * 9])
+def test_a_hook_must_give_a_value_for_each_of_its_columns(values):
+    class Short(Streak):
+        def values(self, _):
+            return values
+
+    features = tuple(Custom(Short) if isinstance(one, Custom) else one for one in stream.features)
+    state = FeatureState(replace(stream, features=features))
+    request = Asked(id="a", time=START_US, city="ber", driver=1, price=1.0,
+                    pickup=START_US, arrive=START_US + HOUR_US)  # fmt: skip
+    with pytest.raises(StreamError, match="hook Short must give a value for each of its columns"):
+        state.read(request, np.full(len(stream.columns), 7.0))
