@@ -472,10 +472,10 @@ def _first(database: sqlite3.Connection) -> int:
 
 def _tail(database: sqlite3.Connection) -> tuple[int, int]:
     """The next offset and the last append time."""
-    last = (
-        "SELECT offset + 1, CAST(append_time AS INTEGER) FROM records ORDER BY offset DESC LIMIT 1"
-    )
-    return database.execute(last).fetchone() or (0, 0)
+    last = "SELECT offset, CAST(append_time AS INTEGER) FROM records ORDER BY offset DESC LIMIT 1"
+    newest, time = database.execute(last).fetchone() or (-1, 0)
+    # Of a greater one, which no append gave, no range has a length.
+    return min(newest + 1, sys.maxsize), time
 
 
 def _give_back(database: sqlite3.Connection) -> None:

@@ -367,3 +367,13 @@ def test_many_processes_may_make_lost_files_anew_at_once(opening, root, log):
     with child(opening, script) as one, child(opening, script) as two, child(opening, script) as it:
         assert [process.wait() for process in (one, two, it)] == [0, 0, 0]
     assert [log.end("u", partition) for partition in range(4)] == [3] * 4
+
+
+def test_an_offset_that_no_append_gave_is_told(root, log):
+    log.append("t", 0, entries(b"a", b"b"))
+    with closing(sqlite3.connect(root / "t" / "0.db")) as database, database:
+        database.execute("INSERT INTO records VALUES (?, 0, x'', x'')", (2**63 - 1,))
+    with pytest.raises(LogError, match="log must have every offset"):
+        log.read("t", 0, 0)
+    with pytest.raises(LogError, match="log must have every offset"):
+        log.check("t", 0)
