@@ -234,7 +234,7 @@ class Serve(_Part, frozen=True):
         port: 0: any that is free.
         body: Most bytes of a request.
         batch: Most requests in one batch.
-        concurrent: Most requests in work.
+        concurrent: Most requests in work, once their bodies have come.
         timeout: For a request's head, for its body, and for a batch to be done.
         drain: How long it answers on after SIGTERM, not ready any more.
     """

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from flows.scorer import FollowError, Scorer, StaleError
 from flows.scoring.answer import Answer
 from flows.scoring.requests import RequestError
+from flows.serving.bodies import Bodies
 from flows.serving.messages import Health, Scored, models_of, scored
 from flows.serving.metrics import Metrics
 from flows.serving.problems import ProblemError, decoded
@@ -56,22 +57,22 @@ class Service:
         least = max(_READY, 2 * of_scorer.checkpoints.every)
         self._ready_within = of_scorer.scoring.staleness or Duration(least)
         self._fields = scorer.stream.request.__struct_fields__
-        self._timeout_s = settings.timeout / 1e6
+        self._timeout_s, self._bodies = settings.timeout / 1e6, Bodies(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
     async def score(self, request: Request) -> Response:
         """`POST /score`."""
         most = _reasons(request.query_params)
+        body = await self._body(request)
         with self._in_work():
-            body = await self._body(request)
             if most:
                 return _json(await self._in_thread(partial(self._score, body, most)))
             return _json(self._score(body, 0))
 
     async def batch(self, request: Request) -> Response:
         """`POST /score/batch`."""
+        body = await self._body(request)
         with self._in_work():
-            body = await self._body(request)
             return _json(await self._in_thread(partial(self._score_all, body)))
 
     async def model(self, _: Request) -> Response:
@@ -171,22 +172,8 @@ class Service:
         _check_kind(request.headers)
         length = request.headers.get("content-length", "0")
         if len(length) > 18 or int(length) > self.settings.body:
-            raise self._too_large(int(length[:18]))
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                async for part in request.stream():
-                    body += part
-                    if len(body) > self.settings.body:
-                        raise self._too_large(len(body))
-        except TimeoutError as error:
-            msg = f"body must arrive within {self.settings.timeout}; got {len(body)} bytes"
-            raise ProblemError(408, msg) from error
-        return bytes(body)
-
-    def _too_large(self, got: int) -> ProblemError:
-        msg = f"body must have at most {self.settings.body} bytes; got {got} or more"
-        return ProblemError(413, msg)
+            raise self._bodies.too_large(int(length[:18]))
+        return await self._bodies.read(request.stream())
 
 
 def _check_kind(headers: Mapping[str, str]) -> None:

@@ -223,6 +223,20 @@ def test_where_nobody_needs_a_token_they_do_not_stop_probes_either(home):
             assert (status, seconds < PROMPT_S) == (200, True)
 
 
+@pytest.mark.parametrize("size", [1, 999_000])
+def test_bodies_that_never_end_take_neither_places_nor_memory_of_others(home, asked, size):
+    first = b"POST /score/batch HTTP/1.1\r\n" + JSON + b"Content-Length: 1000000\r\n\r\n"
+    with Serving(home) as serving, contextlib.ExitStack() as stack:
+        before = resident_bytes(serving)
+        for _ in range(200):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
+            one.settimeout(KEPT_S)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                one.sendall(first + b" " * size)
+            assert serving.ask("POST", "/score", asked)[0].status == 200
+        assert resident_bytes(serving) - before < 200 * 2**20
+
+
 def test_an_answer_before_the_body_is_read_whole_and_is_the_last(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=KEPT_S) as one:
         one.sendall(b"POST /score HTTP/1.1\r\n" + JSON + b"Content-Length: 9000000\r\n\r\n")

@@ -4,9 +4,11 @@ import asyncio
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from flows.serving.problems import ProblemError
 from flows.serving.service import Service
@@ -127,7 +129,7 @@ def test_one_that_cannot_read_its_log_is_not_ready_but_need_not_be_restarted(wor
         scorer.advance()
         status, body = told(service.ready(None))
         assert status == 503
-        assert path.name in body["detail"]
+        assert "log file must stay where it is" in body["detail"]
         assert told(service.health(None))[0] == 200
         aside.rename(path)
         scorer.advance()
@@ -143,3 +145,23 @@ def test_one_whose_new_model_cannot_be_used_is_ready_with_the_old_one(world, ser
         status, body = told(serve(scorer).ready(None))
     assert status == 200
     assert "model gbm-2 must be usable" in body["detail"]
+
+
+def test_too_many_in_work_are_asked_to_come_again(world, serve):
+    world.go(0)
+    body = msgspec.json.encode(ask(zone_of(0)))
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    with world.scorer(partitions=[0]) as scorer, ExitStack() as working:
+        service = serve(scorer)
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "headers": headers, "query_string": b""}
+        for _ in range(Serve().concurrent - 1):
+            working.enter_context(service._in_work())
+        assert told(service.score(Request(scope, receive)))[0] == 200
+        working.enter_context(service._in_work())
+        with pytest.raises(ProblemError, match="requests in work must be at most 64") as caught:
+            told(service.score(Request(scope, receive)))
+    assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "1"})
