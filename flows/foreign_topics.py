@@ -18,6 +18,7 @@ from confluent_kafka import (
 from flows.broker_clocks import BrokerClocks
 from state.append_time import LOOKAHEAD, NEVER, append_time, append_times
 from state.kafka_cluster import Cluster, Waiting, passes
+from state.kafka_records import headers_of
 from state.kafka_topics import Topics
 from state.log import OffsetError
 from state.mapping import Foreign
@@ -292,7 +293,7 @@ def _foreign(message: Message, now: int) -> Foreign:
         offset,
         now if kind == TIMESTAMP_NOT_AVAILABLE else min(max(0, timestamp_ms) * 1000, NEVER),
         _bytes(message.key()),
-        {str(header[0]): _bytes(header[1]) for header in message.headers() or ()},
+        {name: _bytes(content) for name, content in headers_of(message).items()},
         message.value(),
     )
 

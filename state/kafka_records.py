@@ -7,6 +7,8 @@ A value lies there as it is, or as MessagePack, which a second header says: only
 byte for byte, so whoever reads by the header need not know the setting.
 """
 
+from collections.abc import Callable, Iterable
+from operator import methodcaller
 from struct import Struct
 from typing import NamedTuple
 
@@ -23,6 +25,9 @@ _MOST_BRACKETS = 200
 
 _Headers = list[tuple[str, str | bytes | None]]
 
+# Python does not look whether a method failed that it calls often, unless it is called like this.
+_given: Callable[[Message], Iterable[tuple[str, str | bytes | None]] | None]
+_given = methodcaller("headers")
 _to_json, _from_json = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 _to_msgpack, _from_msgpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
@@ -101,12 +106,28 @@ def _unpacked(form: str | bytes, value: bytes, message: Message) -> bytes:
     if form != _PACKED:
         msg = f"{_FORM} must be {_PACKED!r}; got {form!r} in {_place(message)}"
         raise LogError(msg)
-    return _to_json(_from_msgpack(value))
+    try:
+        return _to_json(_from_msgpack(value))
+    except (ValueError, TypeError, RecursionError) as error:  # cut short, or what JSON has not
+        msg = f"value must be MessagePack of what JSON has; got '{error}' in {_place(message)}"
+        raise LogError(msg) from error
+
+
+def headers_of(message: Message) -> dict[str, str | bytes | None]:
+    """All headers of a message, of several with a name the last; to be asked once.
+
+    None where a name is not UTF-8: confluent_kafka fails then, and what it keeps of them would end
+    the process when it is asked again.
+    """
+    try:
+        return dict(_given(message) or ())
+    except SystemError:
+        return {}
 
 
 def _headers(message: Message) -> tuple[bytes, str | bytes | None]:
     """Numbers and writer, and the form of the value if it is not as it was."""
-    headers = dict(message.headers() or ())
+    headers = headers_of(message)
     content = headers.get(_HEADER)
     if isinstance(content, bytes) and len(content) >= _NUMBERS.size:
         return content, headers.get(_FORM)

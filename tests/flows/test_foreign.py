@@ -39,6 +39,7 @@ from state.outputs import Alert, DeadLetter
 from state.settings import settings_from
 from tests.flow_processes import Group
 from tests.kafka.broker import PASSWORD, USER
+from tests.kafka.raw_producer import produce
 
 HOUR_MS, HOUR = 3_600_000, Duration.parse("1h")
 MINUTE = Duration.parse("1m")
@@ -134,6 +135,20 @@ def letters(**like):
         msgspec.json.decode(r.value, type=DeadLetter) for p in records("dead_letters") for r in p
     ]
     return [one for one in decoded if all(getattr(one, k) == v for k, v in like.items())]
+
+
+def test_headers_whose_names_are_no_text_stop_neither_their_records_nor_those_after_them(foreign):
+    topic = foreign.topic("", 1)
+    foreign.configure([(topic, TRADES.replace('"header:host"', '"const:shop"'))])
+    for no in range(1000, 1005):
+        foreign.send(topic, 50, partitions=1)  # Python calls what it calls often in another way
+        trade = {"no": no, "ts": round(time.time() * 1000), "sum": "1", "who": 7}
+        value = json.dumps(trade | {"what": {"code": "S"}}).encode()
+        produce(foreign.broker.bootstrap, topic, value, {b"\xff": b"x", b"host": b"\xff"})
+    assert main(["ingest"]) == 0
+    sent = [*range(250), *range(1000, 1005)]
+    assert sorted(int(event["id"]) for event in events()) == sent
+    assert letters() == []
 
 
 @pytest.mark.timeout(120)

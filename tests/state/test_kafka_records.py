@@ -78,3 +78,23 @@ def test_a_form_of_a_later_version_is_an_error_and_not_read_as_something_else():
     headers = [*header_of(1, 2, b""), ("headwater-format", b"cbor")]
     with pytest.raises(LogError, match=r"b'msgpack'; got b'cbor' in topic 't', partition 0, off"):
         record_of(Message("t", 0, 5, b"", b"\xa0", headers))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\xc1",
+        b"\xa1\xff",  # a text that is not UTF-8
+        b"\xdd\xff\xff\xff\xff",  # a list of four milliards
+        b"\x91" * 10_000,
+        b"\xc7\x01\x05\x00",  # an extension
+        b"\x81\xc0\x01",  # a map by null
+        b"\x81\x91\x01\x01",  # by a list
+        b"\xd7\xff" + b"\xff" * 8,  # a time that is none
+    ],
+)
+def test_what_others_wrote_and_call_messagepack_is_refused_by_its_place(value):
+    headers = [*header_of(7, 8, b"me"), ("headwater-format", b"msgpack")]
+    with pytest.raises(LogError, match=r"value must be MessagePack .* in topic 't', partition 0"):
+        record_of(Message("t", 0, 5, b"", value, headers))
