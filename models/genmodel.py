@@ -7,6 +7,7 @@ and one serves them all. It has nothing to do with the H2O that fits.
 import atexit
 import hashlib
 import io
+import math
 import os
 import re
 import threading
@@ -87,12 +88,15 @@ class JavaScorer:
         self._arrays = _Arrays(self._model.nfeatures(), self._model.getPredsSize())
 
     def score(self, row: Floats) -> float:
-        """The prediction for one row of float64[n_columns]."""
+        """The prediction for one row of float64[n_columns]; NaN where H2O's code gives none."""
         if _ending:
             threading.Event().wait()
         arrays = self._arrays
         arrays.row[:] = row
-        self._score0(arrays.row, arrays.answers)
+        try:
+            self._score0(arrays.row, arrays.answers)
+        except jpype.java.lang.RuntimeException:  # the same for the same row, unlike an Error
+            return math.nan
         return float(arrays.answers[self._answer])
 
     def score_many(self, rows: Floats) -> Floats:

@@ -12,18 +12,14 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
 
-import msgspec
-
 from operators.journal import Activated, Configured, Crossed, Decision, Journal
 from operators.messages import Activation, Boundary, Configuration, Message, Records
 from operators.recovery import reached
 from operators.shard import Shard
 from state.checkpoints import CheckpointHead, CheckpointStore
-from state.log import EVENTS, Log, OffsetError
+from state.log import EVENTS, Log, OffsetError, decoded
 from state.outputs import Prediction
 from state.settings import Settings
-
-_decode = msgspec.json.Decoder(Prediction).decode
 
 
 class Follower:
@@ -81,21 +77,22 @@ class Follower:
         """
         if self._ready:
             return self._ready.popleft()
-        if self.offset >= self._passed:
+        if self.offset >= min(self._passed, self.end):
             self._look()
-        entries = self._journal.entries
+        until, entries = self._passed, self._journal.entries
         if self._next < len(entries):
             entry = entries[self._next]
-            if self.offset < entry.offset:
-                return self._records(entry.offset)
             if self.offset > entry.offset:
                 msg = (
                     f"journal must be seen before the records after its entries; got one of offset "
                     f"{entry.offset} at offset {self.offset} of events/{self._partition}"
                 )
                 raise OffsetError(msg)
-            return self._obey(entry)
-        return self._records(self._passed) if self.offset < self._passed else None
+            if self.offset == entry.offset:
+                return self._obey(entry)
+            until = entry.offset
+        until = min(until, self.end)  # whatever others wrote, no more can be read
+        return self._records(until) if self.offset < until else None
 
     def _look(self) -> None:
         """See how far the flow has come; only then which decisions it took on the way."""
@@ -115,7 +112,7 @@ class Follower:
             return 0
         (newest,) = self._log.read("predictions", self._partition, end - 1, max_records=1)
         self._predictions = end
-        return _decode(newest.value).offset + 1
+        return decoded("predictions", self._partition, newest, Prediction).offset + 1
 
     def _saved(self) -> int:
         newest = self._checkpoints.newest_offset(self._partition)

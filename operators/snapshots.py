@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from operators.messages import Cut
 from state.atomic import replacing, sweep
 from state.columns import schema_of, table_of
-from state.log import Entry, Log, OffsetError, decoded
+from state.log import Entry, Log, LogError, OffsetError, decoded
 from state.outputs import outcome_type
 from state.stream import Stream
 from state.topic_rows import decoder_of
@@ -71,7 +71,7 @@ class SnapshotWriter:
 
     def write(self, partition: int, cut: Cut) -> None:
         """Write the file of a cut whose outcomes are in the log, then commit it."""
-        path = f"{partition}/{cut.boundary}.parquet"
+        path = _path_of(partition, cut.boundary)
         sha256, since, until = self._write(self._root / path, partition, cut.first, cut.end)
         sweep((self._root / path).parent)
         committed = Committed(
@@ -142,6 +142,10 @@ class SnapshotWriter:
             first += most
 
 
+def _path_of(partition: int, boundary: int) -> str:
+    return f"{partition}/{boundary}.parquet"
+
+
 def _partition(cut: Committed) -> int:
     return int(cut.path.partition("/")[0])
 
@@ -152,9 +156,20 @@ def _sha256(path: Path) -> str:
 
 
 def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
-    """The committed cuts of a partition from a number on, in order."""
+    """The committed cuts of a partition from a number on, in order.
+
+    Raises:
+        LogError: What is there is no cut, or its file would lie elsewhere.
+    """
     while records := log.read(TOPIC, partition, first):
-        yield from (decoded(TOPIC, partition, record, Committed) for record in records)
+        for record in records:
+            cut = decoded(TOPIC, partition, record, Committed)
+            path = _path_of(partition, cut.boundary)
+            if cut.path != path:
+                place = f"{TOPIC}/{partition} at offset {record.offset}"
+                msg = f"path of a cut must be {path!r}; got {cut.path[:200]!r} in {place}"
+                raise LogError(msg)
+            yield cut
         first += len(records)
 
 

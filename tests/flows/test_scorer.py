@@ -1,5 +1,6 @@
 """The in-process scorer: what the flow answers, at every point of the log, from any thread."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from operators.messages import Activation
 from operators.replica import ModelError
 from operators.shard import RefusedError
 from state.events import HOUR_US, MINUTE_US
-from state.log import EVENTS, partition_of
+from state.log import EVENTS, Entry, partition_of
 from state.outputs import Prediction
 from state.settings import Scoring, changed
 from tests.golden.trips import stream
@@ -816,3 +817,37 @@ def test_fifty_swaps_are_seen_by_no_request_but_in_the_model(world):
 
 def told(answer):
     return answer.model, answer.probability, answer.offline, answer.residual
+
+
+def test_what_others_wrote_among_the_predictions_is_told_and_ends_nothing(world):
+    world.go(0, 20)
+    said = []
+    with world.scorer(partitions=[0], on_trouble=said.append) as scorer:
+        world.append(0)
+        world.log.append("predictions", 0, [Entry(0, b"", b"[")])
+        scorer.advance()
+        assert "record must be as it was written" in scorer.trouble
+        assert scorer.score(ask(IN_0)).offset == 20
+    assert len(said) == 1
+
+
+def test_a_prediction_of_a_record_that_is_not_there_leads_no_further_than_the_log(world):
+    world.go(0, 20)
+    with world.scorer(partitions=[0]) as scorer:
+        world.append(0)
+        (newest,) = world.log.read("predictions", 0, world.log.end("predictions", 0) - 1)
+        far = json.loads(newest.value) | {"offset": 10**15}
+        world.log.append("predictions", 0, [Entry(0, b"", json.dumps(far).encode())])
+        scorer.advance()
+        assert scorer.staleness.records == 0
+
+
+def test_a_decision_for_a_record_that_never_comes_keeps_nobody_waiting(world):
+    world.go(0, 20)
+    world.append(0)
+    journal = Journal(world.log, 0)
+    journal.write(Activated(2**62, None, None), 0)
+    with world.scorer(partitions=[0]) as scorer:
+        scorer.advance()
+        assert scorer.staleness.records == 0
+        assert scorer.trouble is None

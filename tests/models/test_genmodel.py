@@ -136,6 +136,16 @@ def test_a_damaged_model_is_an_error_of_ours():
         read_mojo(rewritten(content("xgboost.zip"), damaged))
 
 
+def test_a_row_that_h2o_s_code_does_not_score_has_no_prediction():
+    mojo = read_mojo(content("stackedensemble.zip"))
+    beyond = np.full(6, -1.0)  # there is no such level
+    assert np.isnan(mojo.score(beyond))
+    assert np.isnan(mojo.score_many(np.array([beyond, np.full(6, np.nan)]))).tolist() == [
+        True,
+        False,
+    ]
+
+
 WITHOUT = """
 import sys
 from pathlib import Path

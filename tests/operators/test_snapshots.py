@@ -15,7 +15,7 @@ from operators.snapshots import (
     SnapshotWriter,
     newest_boundary,
 )
-from state.log import Entry
+from state.log import Entry, LogError
 from state.sqlite_log import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import START_US, records, stream
@@ -151,8 +151,8 @@ def test_odd_letters_and_absurd_numbers_survive_the_file(tmp_path, log, run):
     assert [row[name] for name in odd] == list(odd.values())
 
 
-def cut(boundary, rows=1):
-    return Committed(boundary, f"{boundary}.parquet", "", rows, START_US, START_US)
+def cut(boundary, rows=1, partition=0):
+    return Committed(boundary, f"{partition}/{boundary}.parquet", "", rows, START_US, START_US)
 
 
 @pytest.fixture
@@ -161,7 +161,8 @@ def several(tmp_path):
     log.create("snapshots", 3)
 
     def commit(partition, *boundaries):
-        entries = [Entry(b, b"", msgspec.json.encode(cut(b))) for b in boundaries]
+        cuts = [cut(b, partition=partition) for b in boundaries]
+        entries = [Entry(one.boundary, b"", msgspec.json.encode(one)) for one in cuts]
         log.append("snapshots", partition, entries)
 
     yield Snapshots(log), commit
@@ -214,3 +215,14 @@ def test_a_boundary_has_all_cuts_up_to_the_first_that_reaches_it(several):
     assert [c.boundary for c in snapshots.of(10)] == [10, 10, 20]
     assert [c.boundary for c in snapshots.of(20)] == [10, 10, 20, 20, 30]
     assert [c.boundary for c in snapshots.of(30)] == [10, 10, 20, 20, 30, 30]
+
+
+@pytest.mark.parametrize("path", ["0/../../../elsewhere.parquet", "/elsewhere", "1/10.parquet", ""])
+def test_a_cut_whose_file_would_lie_elsewhere_is_refused(several, path):
+    snapshots, commit = several
+    commit(0, 10)
+    odd = msgspec.structs.replace(cut(20), path=path)
+    snapshots._log.append("snapshots", 0, [Entry(20, b"", msgspec.json.encode(odd))])
+    message = r"path of a cut must be '0/20.parquet'; got .* in snapshots/0 at offset 1"
+    with pytest.raises(LogError, match=message):
+        snapshots.refresh()
