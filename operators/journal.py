@@ -1,7 +1,7 @@
 """The journal of one partition: what was decided that its own events do not say."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,6 +10,9 @@ from state.log import Entry, Log, LogError
 TOPIC = "activations"
 VERSION = 2
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""What a shard's state can hold, in its checkpoints too."""
 
 
 class _Versioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,10 +29,10 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         rollbacks: How many there had been, where one of them is why; else 0.
     """
 
-    offset: int
+    offset: _Count
     model: str | None
-    boundary: int | None
-    rollbacks: int = 0
+    boundary: _Count | None
+    rollbacks: _Count = 0
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):
@@ -40,8 +43,8 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
         boundary: Which (µs).
     """
 
-    offset: int
-    boundary: int
+    offset: _Count
+    boundary: _Count
 
 
 class Configured(_Versioned, frozen=True, tag=str.lower):
@@ -52,7 +55,7 @@ class Configured(_Versioned, frozen=True, tag=str.lower):
         settings: By dotted key, see `state.settings.deciding`.
     """
 
-    offset: int
+    offset: _Count
     settings: dict[str, Any]
 
 

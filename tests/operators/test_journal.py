@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from operators.journal import Activated, Configured, Crossed, Journal
-from state.log import LogError, UnknownTopicError
+from state.log import Entry, LogError, UnknownTopicError
 from state.sqlite_log import SqliteLog
 
 ENTRIES = [
@@ -106,3 +106,24 @@ def test_what_could_not_be_read_as_it_is_is_not_written(root, entry):
     assert found.entries == ENTRIES
     log.close()
     assert journal(root).entries == ENTRIES
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"type":"crossed","offset":1,"boundary":9223372036854775807',
+        '"type":"crossed","offset":1,"boundary":99999999999999999999999',
+        '"type":"crossed","offset":-1,"boundary":5',
+        '"type":"activated","offset":9223372036854775807,"model":null,"boundary":null',
+        '"type":"activated","offset":1,"model":null,"boundary":-5',
+        '"type":"activated","offset":1,"model":null,"boundary":5,"rollbacks":99999999999999999999',
+        '"type":"configured","version":2,"offset":-7,"settings":{}',
+    ],
+)
+def test_an_entry_that_no_shard_could_hold_is_refused_by_its_place(tmp_path, fields):
+    log = SqliteLog(tmp_path)
+    log.create("activations", 1)
+    log.append("activations", 0, [Entry(0, b"", f"{{{fields}}}".encode())])
+    with pytest.raises(LogError, match=r"journal entry must be readable; .* activations/0 at "):
+        Journal(log, 0)
+    log.close()
