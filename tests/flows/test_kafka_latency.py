@@ -15,11 +15,11 @@ def test_a_flow_that_is_fed_a_thousand_events_a_second_answers_within_half_a_sec
     for _ in range(ROUNDS):
         found = measure(broker.bootstrap, 1_000, 10)
         assert found.measured > 3_000
-        assert "Waiting for Kafka" not in found.said
         assert "Up to date: waiting for new events" in found.said
-        if found.p99_ms <= MOST_MS:
+        if found.p99_ms <= MOST_MS and "Waiting for Kafka" not in found.said:
             break
     assert found.p99_ms <= MOST_MS, found
+    assert "Waiting for Kafka" not in found.said
 
 
 @pytest.mark.timeout(300)
