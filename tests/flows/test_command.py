@@ -318,4 +318,4 @@ def test_a_home_that_is_no_folder_is_refused(home, capsys, verb):
     assert f"got a link to nothing, nowhere, in {home.root}" in refused(capsys, *verb)
     home.root.unlink()
     home.root.touch()
-    assert f"got a file in {home.root}" in refused(capsys, *verb)
+    assert f"got the file {home.root}" in refused(capsys, *verb)
