@@ -270,7 +270,7 @@ def _read(path: Path, partition: int, part: type[Part]) -> Part | None:
         content = path.read_bytes()
     except FileNotFoundError:  # the flow drops old ones while others read
         return None
-    except OSError as error:
+    except IsADirectoryError as error:
         pass_over(path, error)
         return None
     return _decoded(memoryview(content), path, partition, path.name, part)
