@@ -373,7 +373,7 @@ def test_an_offset_that_no_append_gave_is_told(root, log):
     log.append("t", 0, entries(b"a", b"b"))
     with closing(sqlite3.connect(root / "t" / "0.db")) as database, database:
         database.execute("INSERT INTO records VALUES (?, 0, x'', x'')", (2**63 - 1,))
-    with pytest.raises(LogError, match="log must hold every offset"):
+    with pytest.raises(LogError, match="every offset"):
         log.read("t", 0, 0)
-    with pytest.raises(LogError, match="log must hold every offset"):
+    with pytest.raises(LogError, match="every offset"):
         log.check("t", 0)
