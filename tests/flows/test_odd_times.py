@@ -62,7 +62,7 @@ def test_reading_verbs_tell_any_time(tmp_path, monkeypatch, capsys, time):
         for suffix in ("jsonl", "parquet")
     ]
     for words in READING + exports:
-        assert main(words) in {0, 1}, words
+        assert main(words) in {0, 1, 2}, words  # 2: an altered record is told in one line
     capsys.readouterr()
     assert main(["models"]) == 0
     told = capsys.readouterr().out
