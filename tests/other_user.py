@@ -24,13 +24,18 @@ def let_all_read(root: Path) -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
+def need_another_user() -> None:
+    """Skip the test if another user cannot read this checkout or its environment."""
+    look = [*AS_OTHER, sys.executable, "-c", "import msgspec, state.log"]
+    if subprocess.run(look, cwd=REPOSITORY, capture_output=True, check=False).returncode:
+        pytest.skip("another user cannot read this checkout or its environment")
+
+
 def run_as_other(
     words: list[str], cwd: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `python WORDS` as a user who may not write where root may."""
-    look = [*AS_OTHER, sys.executable, "-c", "import msgspec, state.log"]
-    if subprocess.run(look, cwd=REPOSITORY, capture_output=True, check=False).returncode:
-        pytest.skip("another user cannot read this checkout or its environment")
+    need_another_user()
     return subprocess.run(
         [*AS_OTHER, sys.executable, *words],
         cwd=cwd,

@@ -9,7 +9,7 @@ import pytest
 
 from state.log import Entry, LogError, OffsetError
 from state.sqlite_log import SqliteLog
-from tests.other_user import AS_OTHER, let_all_read, run_as_other
+from tests.other_user import AS_OTHER, let_all_read, need_another_user, run_as_other
 from tests.state.log_contract import LogContract, TrimContract, child, entries, values
 
 
@@ -327,6 +327,7 @@ def test_who_may_not_write_reads_all_that_there_is_and_cannot_append(public, lef
 
 
 def test_who_may_not_write_sees_what_a_writer_adds_that_comes_later(public):
+    need_another_user()
     root = public / "log"
     log = SqliteLog(root)
     log.create("t", 1)
