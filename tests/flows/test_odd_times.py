@@ -38,9 +38,7 @@ def records(time):
     }
 
 
-@pytest.mark.xfail(
-    reason="records with times out of bounds are refused", strict=False
-)
+@pytest.mark.xfail(reason="records with times out of bounds are refused", strict=False)
 @pytest.mark.parametrize("time", [2**63 - 1, -(2**63), -1, YEAR_10000, YEAR_0])
 def test_reading_verbs_tell_any_time(tmp_path, monkeypatch, capsys, time):
     monkeypatch.chdir(tmp_path)
