@@ -1,6 +1,5 @@
 """A home may have any name that a file system allows: it gets its models all the same."""
 
-import hashlib
 import re
 
 import pytest
@@ -9,10 +8,8 @@ from flows.__main__ import main
 from flows.fitting import Fitter
 from flows.home import Home, create_topics
 from models.h2o_server import H2OServer, work_dir_for
-from operators.snapshots import Committed
-from state.events import DAY_US
 from state.settings import settings_from
-from tests.flows.test_fitting import FIRST_US, STREAM
+from tests.flows.test_fitting import CUT, STREAM, _cut
 
 ODD = "My Documents {größe} [1] #%20 日本 'a' \"b\" c\\\\d ;,&*?~$HOME"
 
@@ -25,7 +22,7 @@ def home(tmp_path):
 
 
 def test_a_fit_is_made_by_an_h2o_of_its_own_in_a_home_of_any_name(home, outcomes):
-    path = home.snapshots / "0" / "cut.parquet"
+    path = home.snapshots / CUT
     path.parent.mkdir(parents=True)
     outcomes.write_parquet(path, compression="zstd")
     settings = settings_from(
@@ -34,12 +31,9 @@ def test_a_fit_is_made_by_an_h2o_of_its_own_in_a_home_of_any_name(home, outcomes
     log, said = home.log(), []
     create_topics(log, 1)
     fitter = Fitter(settings, STREAM, log, home, said.append)
-    end = FIRST_US + 10 * DAY_US
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    cut = _cut(home)
     try:
-        record = fitter(
-            end, [Committed(end, "0/cut.parquet", sha256, 4_000, FIRST_US, end - 1)], []
-        )
+        record = fitter(cut.boundary, [cut], [])
     finally:
         fitter.close()
         log.close()

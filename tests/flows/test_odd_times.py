@@ -34,11 +34,11 @@ def records(time):
         "dead_letters": letter | {"topic": "crm", "timestamp": time},
         "predictions": prediction,
         "alerts": {"kind": "clock_ahead", "time": time, "message": "", "source": ""},
-        "activations": {"type": "crossed", "offset": 0, "boundary": time},
+        # A journal with a boundary out of bounds is refused: tests/operators/test_journal.py.
+        "activations": {"type": "crossed", "offset": 0, "boundary": min(max(time, 0), 2**62)},
     }
 
 
-@pytest.mark.xfail(reason="records with times out of bounds are refused", strict=False)
 @pytest.mark.parametrize("time", [2**63 - 1, -(2**63), -1, YEAR_10000, YEAR_0])
 def test_reading_verbs_tell_any_time(tmp_path, monkeypatch, capsys, time):
     monkeypatch.chdir(tmp_path)
