@@ -29,7 +29,7 @@ class Rule(msgspec.Struct, frozen=True):
     """How a stream is drawn.
 
     Attributes:
-        name: Of the stream in tables.
+        name: The stream's name in tables.
         columns: Numbers of a request: 3 or 60.
         hours: Time constant of the weights, or time between flips; None: they stay.
         flips: Drawn anew every `hours` instead of wandering.
@@ -73,7 +73,7 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 class Told(Event, frozen=True, kw_only=True):
-    """What became of a request."""
+    """The outcome of a request."""
 
     of: str
     yes: bool

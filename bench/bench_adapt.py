@@ -30,11 +30,12 @@ from bench.adapt_streams import Rule, column_names, draw, events
 from models.linear import bank_kernels as kernels
 from models.linear.bank import NEWEST as NEWEST_SLOT
 from models.linear.bank import ONLINE as ONLINE_SLOT
-from models.linear.bank import Bank, Kind
+from models.linear.bank import Bank
 from models.linear.ensemble import Ensemble
 from models.linear.mixture import NEWEST, NEWEST_OFFLINE, ONLINE, PARTS
 from models.linear.scaling import FIRST
 from models.logits import logit
+from models.online_kernels import IDENTITY, LEVEL, Kind, sigmoid
 
 Floats = NDArray[np.float64]
 
@@ -66,16 +67,16 @@ class Row(msgspec.Struct, frozen=True):
     """Log-loss on one stream.
 
     Attributes:
-        stream: Its name.
-        requests: How many count.
-        truth: Of the rule itself.
-        online: Of the online model.
-        offline: Of the offline model in use.
-        residual: Of the residual model.
-        ensemble: Of the answers.
-        bank: Of the bank's mixture, simulated.
-        best_step: Of the best single step in hindsight.
-        step: Which one that is.
+        stream: The stream's name.
+        requests: How many requests count.
+        truth: Log-loss of the rule's own probabilities.
+        online: Log-loss of the online model.
+        offline: Log-loss of the offline model in use.
+        residual: Log-loss of the residual model.
+        ensemble: Log-loss of the answers.
+        bank: Log-loss of the bank's mixture, simulated.
+        best_step: Log-loss of the best single step in hindsight.
+        step: The name of that step.
         worst_block: Ensemble less best parent, in the worst block of twelve hours.
     """
 
@@ -124,7 +125,7 @@ def measured(rule: Rule, rows: pl.DataFrame, truth: Floats) -> Row:
     """The row of one stream.
 
     Args:
-        rule: Of the stream.
+        rule: The stream's rule.
         rows: Its outcomes in the order of the requests, `at` says which each one is.
         truth: float64[requests], the rule's probabilities.
     """
@@ -154,7 +155,7 @@ def measured(rule: Rule, rows: pl.DataFrame, truth: Floats) -> Row:
 
 
 def banked(rows: pl.DataFrame, numbers: Sequence[str]) -> Floats:
-    """What the bank and its mixture would have answered; each label teaches when it is told.
+    """Probabilities from the bank and its mixture, taught by each label at its label time.
 
     Args:
         rows: Outcomes in the order of the requests.
@@ -191,7 +192,7 @@ def banked(rows: pl.DataFrame, numbers: Sequence[str]) -> Floats:
 
 
 def single_steps(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Floats]:
-    """What a learner of each step of the grid would have said, alone and on the offline logit.
+    """Probabilities from one learner for each step of the grid, alone and on the offline logit.
 
     Args:
         rows: Outcomes in the order of the requests.
@@ -199,7 +200,7 @@ def single_steps(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Floats
     """
     site = rows["site"].cast(pl.String).rank("dense").to_numpy().astype(float)
     vectors = np.column_stack([rows.select(numbers).to_numpy(), site])
-    kinds = np.array([kernels.IDENTITY] * len(numbers) + [kernels.LEVEL], np.int64)
+    kinds = np.array([IDENTITY] * len(numbers) + [LEVEL], np.int64)
     p = np.clip(rows["offline"].cast(pl.Float64).fill_null(np.nan).to_numpy(), 1e-6, 1 - 1e-6)
     asked, told = (rows[c].dt.epoch("us").to_numpy() for c in ("event_time", "label_time"))
     n = len(rows)
@@ -236,8 +237,8 @@ def _simulate(
         if event < n:
             kernels.respond(weights, place, value, m, sums)
             for c in range(members):
-                said[i, c] = kernels.sigmoid(sums[c])
-                said[n + i, c] = kernels.sigmoid(sums[members + c] + offline[i])
+                said[i, c] = sigmoid(sums[c])
+                said[n + i, c] = sigmoid(sums[members + c] + offline[i])
         else:
             offsets[0], offsets[1] = 0.0, offline[i]
             entries = (place, value, m, norm)

@@ -7,7 +7,7 @@ the online model's place. `predict` never changes state.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,18 +16,10 @@ from numpy.typing import NDArray
 from models import online_kernels as kernels
 from models.addresses import LINEAR, Table
 from models.logits import MOST_WEIGHT, logit, sigmoid
+from models.online_kernels import HASHED_PLACES, KINDS, Kind
 from models.river_model import RiverModel
 
 Row = NDArray[np.float64]
-Kind = Literal["identity", "log1p", "logit", "level"]
-
-_KINDS: dict[Kind, int] = {
-    "identity": kernels.IDENTITY,
-    "log1p": kernels.LOG1P,
-    "logit": kernels.LOGIT,
-    "level": kernels.LEVEL,
-}
-_HASHED_PLACES = 2**18
 
 
 class OnlineModels:
@@ -51,14 +43,14 @@ class OnlineModels:
         river: dict[str, Any] | None = None,
     ) -> None:
         n = len(kinds)
-        numbers = np.array([_KINDS[kind] for kind in kinds], np.int64)
+        numbers = np.array([KINDS[kind] for kind in kinds], np.int64)
         pairs = np.array(crosses, np.int64).reshape(-1, 2)
-        self._spec = (numbers, pairs, _HASHED_PLACES)
+        self._spec = (numbers, pairs, HASHED_PLACES)
         self._most = n + 1 + n + len(pairs)
         self._rates = (rate, residual_rate)
         self._scale = np.zeros((n, 3))
-        self._online = np.zeros((n + 1 + _HASHED_PLACES, 2))
-        self._residual = np.zeros((n + 1 + _HASHED_PLACES, 2))
+        self._online = np.zeros((n + 1 + HASHED_PLACES, 2))
+        self._residual = np.zeros((n + 1 + HASHED_PLACES, 2))
         self._river = None if river is None else RiverModel(river)
 
     @property

@@ -6,12 +6,16 @@ places found by hashing (Weinberger et al., Feature Hashing for Large Scale Mult
 2009).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numba
 import numpy as np
 
+Kind = Literal["identity", "log1p", "logit", "level"]
 IDENTITY, LOG1P, LOGIT, LEVEL = 0, 1, 2, 3
+KINDS: dict[Kind, int] = {"identity": IDENTITY, "log1p": LOG1P, "logit": LOGIT, "level": LEVEL}
+HASHED_PLACES = 2**18
+"""For levels and crosses, in each learner's weights."""
 COUNT, MEAN, VARIANCE = 0, 1, 2
 CLIP = 5.0
 BEYOND = 1e100
@@ -33,7 +37,7 @@ def design(
     for j in range(n):
         z = 0.0
         if kinds[j] != LEVEL:
-            x = _transformed(row[j], kinds[j])
+            x = transformed(row[j], kinds[j])
             if not np.isnan(x) and scale[j, VARIANCE] > 0.0:
                 z = (x - scale[j, MEAN]) / scale[j, VARIANCE] ** 0.5
                 z = min(max(z, -CLIP), CLIP)
@@ -44,13 +48,13 @@ def design(
     m = n + 1
     for j in range(n):
         if kinds[j] == LEVEL and not np.isnan(row[j]):
-            place[m] = n + 1 + _hashed(j, np.int64(row[j]), -1, size)
+            place[m] = n + 1 + hashed(j, np.int64(row[j]), -1, size)
             value[m] = 1.0
             m += 1
     for k in range(len(crosses)):
         a, b = row[crosses[k, 0]], row[crosses[k, 1]]
         if not np.isnan(a) and not np.isnan(b):
-            place[m] = n + 1 + _hashed(n + k, np.int64(a), np.int64(b), size)
+            place[m] = n + 1 + hashed(n + k, np.int64(a), np.int64(b), size)
             value[m] = 1.0
             m += 1
     return m
@@ -62,7 +66,7 @@ def rescale(row: Any, kinds: Any, scale: Any) -> None:
     for j in range(len(row)):
         if kinds[j] == LEVEL:
             continue
-        x = _transformed(row[j], kinds[j])
+        x = transformed(row[j], kinds[j])
         if np.isnan(x):
             continue
         scale[j, COUNT] += 1.0
@@ -133,7 +137,8 @@ def sigmoid(logit: float) -> Any:
 
 
 @_jit
-def _transformed(x: float, kind: int) -> Any:
+def transformed(x: float, kind: int) -> Any:
+    """A number as its column wants it seen; NaN stays NaN."""
     if np.isnan(x):
         return x
     x = min(max(x, -BEYOND), BEYOND)
@@ -146,7 +151,7 @@ def _transformed(x: float, kind: int) -> Any:
 
 
 @_jit
-def _hashed(which: int, a: Any, b: Any, size: int) -> Any:
+def hashed(which: int, a: Any, b: Any, size: int) -> Any:
     """A place for level `a` of column `which`, or for the pair (a, b) of cross `which`."""
     h = np.uint64(which) * np.uint64(0x9E3779B97F4A7C15)
     h = (h ^ np.uint64(a + 1)) * np.uint64(0xBF58476D1CE4E5B9)

@@ -6,7 +6,6 @@ changes state.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from models.linear import bank_kernels as kernels
 from models.linear.scaling import FIRST
+from models.online_kernels import HASHED_PLACES, KINDS, Kind
 
 Row = NDArray[np.float64]
-Kind = Literal["identity", "log1p", "logit", "level"]
 
 ADAGRAD = (0.01, 0.08)
 """First steps of the learners whose steps fade."""
@@ -25,14 +24,6 @@ NORMALISED = (0.03, 0.1, 0.3, 1.0)
 MEMBERS = len(ADAGRAD) + len(NORMALISED)
 ONLINE, NEWEST, OLDER = range(kernels.SLOTS)
 """Slots: the learners alone, and on the logit of the newest and of the older offline model."""
-
-_KINDS: dict[Kind, int] = {
-    "identity": kernels.IDENTITY,
-    "log1p": kernels.LOG1P,
-    "logit": kernels.LOGIT,
-    "level": kernels.LEVEL,
-}
-_HASHED_PLACES = 2**18
 
 
 class Bank:
@@ -53,11 +44,11 @@ class Bank:
 
     def __init__(self, kinds: Sequence[Kind], crosses: Sequence[tuple[int, int]] = ()) -> None:
         n = len(kinds)
-        self._kinds = np.array([_KINDS[kind] for kind in kinds], np.int64)
+        self._kinds = np.array([KINDS[kind] for kind in kinds], np.int64)
         self._crosses = np.array(crosses, np.int64).reshape(-1, 2)
         self._rates = np.array(ADAGRAD + NORMALISED)
         self._most = n + 1 + len(self._crosses)
-        places = n + 1 + _HASHED_PLACES
+        places = n + 1 + HASHED_PLACES
         self._scale, self._first = np.zeros((n, 3)), np.zeros((n, FIRST))
         self._weights = np.zeros((places, kernels.SLOTS * MEMBERS))
         self._squares = np.zeros((places, kernels.SLOTS * len(ADAGRAD)))
@@ -71,7 +62,7 @@ class Bank:
         """
         place, value = self._room()
         m, _ = kernels.design(
-            row, self._kinds, self._crosses, self._scale, _HASHED_PLACES, place, value
+            row, self._kinds, self._crosses, self._scale, HASHED_PLACES, place, value
         )
         sums = np.empty(kernels.SLOTS * MEMBERS)
         kernels.respond(self._weights, place, value, m, sums)
@@ -144,7 +135,7 @@ class Bank:
     def _teach(self, row: Row, label: int, offsets: Row) -> None:
         place, value = self._room()
         m, norm = kernels.design(
-            row, self._kinds, self._crosses, self._scale, _HASHED_PLACES, place, value
+            row, self._kinds, self._crosses, self._scale, HASHED_PLACES, place, value
         )
         kernels.learn(
             self._weights, self._squares, (place, value, m, norm), float(label), offsets,

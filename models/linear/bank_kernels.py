@@ -16,8 +16,8 @@ import numba
 import numpy as np
 
 from models.linear.scaling import observe, standardised
+from models.online_kernels import LEVEL, hashed, sigmoid, transformed
 
-IDENTITY, LOG1P, LOGIT, LEVEL = 0, 1, 2, 3
 SLOTS = 3
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -42,14 +42,14 @@ def design(
                 m += 1
                 norm += z * z
         elif not np.isnan(row[j]):
-            place[m] = n + 1 + _hashed(j, np.int64(row[j]), -1, size)
+            place[m] = n + 1 + hashed(j, np.int64(row[j]), -1, size)
             value[m] = 1.0
             m += 1
             norm += 1.0
     for k in range(len(crosses)):
         a, b = row[crosses[k, 0]], row[crosses[k, 1]]
         if not np.isnan(a) and not np.isnan(b):
-            place[m] = n + 1 + _hashed(n + k, np.int64(a), np.int64(b), size)
+            place[m] = n + 1 + hashed(n + k, np.int64(a), np.int64(b), size)
             value[m] = 1.0
             m += 1
             norm += 1.0
@@ -114,34 +114,3 @@ def learn(
                 weights[p, begin + c] -= rates[c] * gradient / np.sqrt(total + 1e-8)
             for c in range(n_adagrad, members):
                 weights[p, begin + c] -= sums[begin + c] * v
-
-
-@_jit
-def sigmoid(logit: float) -> Any:
-    """1 / (1 + exp(-logit)) without overflow."""
-    if logit >= 0.0:
-        return 1.0 / (1.0 + np.exp(-logit))
-    e = np.exp(logit)
-    return e / (1.0 + e)
-
-
-@_jit
-def transformed(x: float, kind: int) -> Any:
-    """A number as its column wants it seen; NaN stays NaN."""
-    if np.isnan(x):
-        return x
-    if kind == LOG1P:
-        return np.log1p(max(x, 0.0))
-    if kind == LOGIT:
-        p = min(max(x, 1e-6), 1.0 - 1e-6)
-        return np.log(p / (1.0 - p))
-    return x
-
-
-@_jit
-def _hashed(which: int, a: Any, b: Any, size: int) -> Any:
-    """A place for level `a` of column `which`, or for the pair (a, b) of cross `which`."""
-    h = np.uint64(which) * np.uint64(0x9E3779B97F4A7C15)
-    h = (h ^ np.uint64(a + 1)) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(29)) ^ np.uint64(b + 1)) * np.uint64(0x94D049BB133111EB)
-    return np.int64((h ^ (h >> np.uint64(31))) & np.uint64(size - 1))

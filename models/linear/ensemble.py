@@ -43,8 +43,8 @@ class Ensemble:
 
     Attributes:
         everything: The mixture of all parts.
-        online: Of the learners alone.
-        residual: Of the learners on the newest offline model.
+        online: The mixture of the learners alone.
+        residual: The mixture of the learners on the newest offline model.
     """
 
     _STEPS = np.array(STACKS)

@@ -9,12 +9,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from models.linear.bank_kernels import sigmoid
+from models.logits import LEAST
+from models.online_kernels import sigmoid
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-LEAST = 1e-6
-"""A part's probability counts as no nearer to 0 or 1 than this."""
 
 
 @_jit
