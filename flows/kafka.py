@@ -44,26 +44,27 @@ def kafka_log(settings: Kafka) -> KafkaLog:
             prefix=settings.prefix,
             replication=settings.replication,
             writer=f"{socket.gethostname()} pid {os.getpid()} since {started:%Y-%m-%dT%H:%M:%SZ}",
-            role_of=lambda topic, at: role_in(log.partitions(EVENTS), topic, at),
+            role_of=lambda topic, at: role_in(lambda: log.partitions(EVENTS), topic, at),
             msgpack=settings.format == "msgpack",
             keep_s={topic: span / SECOND_US for topic, span in settings.retention.items()},
         )
     return log
 
 
-def role_in(partitions: int, topic: str, partition: int) -> str:
-    """Which writer a partition of a topic belongs to.
+def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
+    """The writer that a partition of a topic belongs to.
 
     Args:
-        partitions: Of `events`.
-        topic: Of Headwater's.
-        partition: Of the topic.
+        partitions: Counts those of `events`; asked only for a topic that has one more.
+        topic: One of Headwater's.
+        partition: The topic's.
 
     Example:
-        >>> role_in(8, "alerts", 7), role_in(8, "alerts", 8), role_in(8, "models", 0)
+        >>> eight = lambda: 8
+        >>> role_in(eight, "alerts", 7), role_in(eight, "alerts", 8), role_in(eight, "models", 0)
         ('shard', 'trainer', 'trainer')
     """
-    if topic in _BESIDE and partition >= partitions:
+    if topic in _BESIDE and partition >= partitions():
         return _BESIDE[topic]
     return _ROLES.get(topic, "shard")
 

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ class System:
         remote = self.chance.random() < 0.5
         self._odd = seed % 3 == 0
         self.faults = Faults(self.chance, RATES | ({"late": 100.0} if self._odd else {}))
-        self.store = Store(remote=remote, role_of=lambda t, p: role_in(stream.partitions, t, p))
+        self.store = Store(remote=remote, role_of=partial(role_in, lambda: stream.partitions))
         self.home = SimulatedHome(root, faults=self.faults)
         self.clock, self.sources = Clock(), Sources(self.chance, in_bursts=self._odd)
         self.settings = self._drawn_settings()
