@@ -33,9 +33,9 @@ from models.linear.bank import ONLINE as ONLINE_SLOT
 from models.linear.bank import Bank
 from models.linear.ensemble import Ensemble
 from models.linear.mixture import NEWEST, NEWEST_OFFLINE, ONLINE, PARTS
+from models.linear.online_kernels import IDENTITY, LEVEL, Kind, sigmoid
 from models.linear.scaling import FIRST
 from models.logits import logit
-from models.online_kernels import IDENTITY, LEVEL, Kind, sigmoid
 
 Floats = NDArray[np.float64]
 

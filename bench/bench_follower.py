@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.growing_log import GrowingLog
-from flows.configuration import find_stream
-from flows.home import Home, create_topics
+from flows.home.configuration import find_stream
+from flows.home.home import Home, create_topics
 from flows.scorer import Scorer
-from operators.decisions import PublishedModels
-from operators.journal import Activated, Journal
-from state.checkpoints import CheckpointStore
+from operators.partition.journal import Activated, Journal
+from operators.training.model_registry import ModelRegistry
+from state.checkpoints.store import CheckpointStore
 from state.events import Event
 from state.log import EVENTS, Log
 from state.settings import settings_from
@@ -82,7 +82,7 @@ class World:
         of_run, home, stream = Home(source.absolute()), Home(root), find_stream("flights")
         base, own = of_run.log(), home.log()
         create_topics(own, 1)
-        promoted = [one for one in PublishedModels(base).records() if one.status == "promoted"]
+        promoted = [one for one in ModelRegistry(base).records() if one.status == "promoted"]
         self._models = [one.model for one in promoted[:2]]
         if len(self._models) < 2:
             msg = f"home must have two promoted models; got {len(self._models)} in {source}"

@@ -21,10 +21,10 @@ import msgspec
 from rich.console import Console
 
 from bench.bench_throughput import SETTINGS, SIZES, Work, full_path, held, hour, run_flow
-from flows.app import App, tune_collector
-from flows.home import Home, create_topics, environment_home
+from flows.home.home import Home, create_topics, environment_home
+from flows.home.kafka import kafka_log
 from flows.ingest import append_history
-from flows.kafka import kafka_log
+from flows.runtime.app import App, tune_collector
 from flows.streams.quotes import stream
 from state.settings import Settings, settings_from
 

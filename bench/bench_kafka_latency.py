@@ -26,14 +26,14 @@ import numpy as np
 from confluent_kafka import TopicPartition
 
 from bench.bench_throughput import hour
-from flows.home import create_topics
-from flows.kafka import kafka_log
+from flows.home.home import create_topics
+from flows.home.kafka import kafka_log
 from flows.scorer import Scorer
 from flows.streams.quotes import stream
-from state.kafka_cluster import Cluster
-from state.kafka_records import header_of
+from state.kafka.cluster import Cluster
+from state.kafka.records import header_of
 from state.log import EVENTS, partition_of
-from state.outputs import Prediction
+from state.outputs.records import Prediction
 from state.settings import settings_from
 
 REPOSITORY = Path(__file__).parents[1]

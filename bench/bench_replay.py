@@ -26,13 +26,13 @@ import msgspec
 from bytewax.run import cli_main
 from rich.console import Console
 
-from flows.app import App, tune_collector
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from flows.ingest import append_history
 from flows.replay import audit, what_if
 from flows.replay.audit import job_of
-from flows.replay.engine import Step
-from flows.replay.span import span_of
+from flows.replay.replay_range import span_of
+from flows.replay.worker_pool import Step
+from flows.runtime.app import App, tune_collector
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import START_US, Market
 from state.settings import Settings, settings_from

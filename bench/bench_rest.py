@@ -18,9 +18,9 @@ import time
 import msgspec
 import numpy as np
 
-from flows.configuration import find_stream, load_settings
-from flows.home import environment_home
-from flows.logs import find_log
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import environment_home
+from flows.home.open_log import find_log
 from state.log import EVENTS
 
 _CONNECTIONS = (1, 16)

@@ -23,17 +23,17 @@ import polars as pl
 from bench import genmodel_baselines as java
 from bench import scoring_world as world
 from bench.tree_baselines import grown, lightgbm_row, treelite_row
-from flows.app import tune_collector
-from flows.home import Home
+from flows.home.home import Home
+from flows.runtime.app import tune_collector
 from flows.scorer import Scorer
 from flows.streams.flights import stream
-from models.compiled import CompiledBlend
 from models.ensemble import Ensemble
-from models.h2o_frames import LABEL
-from models.h2o_server import H2OServer
-from models.mojo import read_mojo
-from models.offline import Offline
-from models.online import OnlineModels
+from models.h2o.frames import LABEL
+from models.h2o.server import H2OServer
+from models.linear.online import OnlineModels
+from models.mojo.model import read_mojo
+from models.scoring.blend import CompiledBlend
+from models.scoring.bound_model import Offline
 
 UNTIL = "2013-01-27"
 _WARM = 200

@@ -23,13 +23,13 @@ from rich.console import Console
 from river.linear_model import LogisticRegression
 from river.preprocessing import StandardScaler
 
-from flows.app import App, tune_collector
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from flows.ingest import append_history
+from flows.runtime.app import App, tune_collector
 from flows.streams.quotes import SIGNALS, Filled, Quote, stream
 from flows.streams.quotes_market import SHORTEST_LIFE_US, Market
-from operators.messages import Records
-from operators.shard import Shard
+from operators.shard.messages import Records
+from operators.shard.shard import Shard
 from state.events import HOUR_US, MINUTE_US
 from state.log import Log, Record, partition_of
 from state.settings import settings_from

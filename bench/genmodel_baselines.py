@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.genmodel import JavaScorer, start_java
-from models.h2o_frames import predict, tidy, upload
-from models.h2o_server import JAR, H2OServer
-from models.mojo import Mojo, read_mojo
+from models.h2o.frames import predict, tidy, upload
+from models.h2o.server import JAR, H2OServer
+from models.mojo.java_scorer import JavaScorer, start_java
+from models.mojo.model import Mojo, read_mojo
 
 Row = NDArray[np.float64]
 Scorer = Callable[[Row], float]

@@ -4,12 +4,12 @@ from bisect import bisect_left, bisect_right
 
 import msgspec
 
-from operators.decisions import ROLLBACKS
-from operators.journal import TOPIC as JOURNAL
-from operators.journal import Journal
-from state.artifact_chunks import MODELS
-from state.branch_log import BranchLog
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Journal
+from operators.training.model_registry import ROLLBACKS
 from state.log import EVENTS, Log
+from state.log.branch import BranchLog
+from state.storage.artifact_chunks import MODELS
 
 
 class _Answered(msgspec.Struct):

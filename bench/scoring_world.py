@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from flows.scorer import RequestError, Scorer
 from flows.streams.flights import stream
-from models.h2o_build import build
-from models.h2o_frames import LABEL, TIMES, import_files, tidy
-from models.h2o_server import H2OServer
-from models.search import GRIDS
+from models.h2o.build import build
+from models.h2o.frames import LABEL, TIMES, import_files, tidy
+from models.h2o.search import GRIDS
+from models.h2o.server import H2OServer
 from state.events import Event
 from state.log import EVENTS, Log
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from textwrap import fill
 from typing import NoReturn
 
-from flows.loading import loading
+from flows.terminal.loading import loading
 
 with loading():
     from bytewax.errors import BytewaxRuntimeError
@@ -18,7 +18,6 @@ with loading():
     from flows.commands.clocks import CLOCKS
     from flows.commands.dead_letters import DEAD_LETTERS
     from flows.commands.doctor import DOCTOR
-    from flows.commands.errors import TOLD, root_of
     from flows.commands.export import EXPORT
     from flows.commands.ingest import INGEST
     from flows.commands.models import MODELS
@@ -29,7 +28,8 @@ with loading():
     from flows.commands.status import STATUS
     from flows.commands.topics import TOPICS
     from flows.commands.trim import TRIM
-    from flows.terminal import plain_streams
+    from flows.errors.user_errors import USER_ERRORS, root_of
+    from flows.terminal.console import plain_streams
 
 _VERBS = (
     RUN,
@@ -87,9 +87,9 @@ def _main(argv: Sequence[str] | None) -> int:
         return _end(143, f"stopped: {stopped}")
     except KeyboardInterrupt:
         return _end(130, f"stopped: {stopped}")
-    except (BytewaxRuntimeError, *TOLD) as error:
+    except (BytewaxRuntimeError, *USER_ERRORS) as error:
         root = root_of(error)
-        if not isinstance(root, TOLD):
+        if not isinstance(root, USER_ERRORS):
             raise
         return _end(2, str(root))
     return code

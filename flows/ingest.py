@@ -1,6 +1,6 @@
 """Ingest: append files of events, a generated history, or what foreign topics hold, to the log.
 
-`python -m bytewax.run flows.ingest` takes foreign topics, see `flows.foreign`.
+`python -m bytewax.run flows.ingest` takes foreign topics, see `flows.intake.foreign_ingest`.
 """
 
 from collections import defaultdict, deque
@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.loading import loading
+from flows.terminal.loading import loading
 
 with loading():
     from bytewax.dataflow import Dataflow
 
-    from flows.commands.ending import exiting
-    from flows.configuration import load_settings
-    from flows.foreign import foreign_flow
-    from flows.home import environment_home
-    from flows.lines import Line, read_lines
-    from flows.terminal import TerminalConsole
-    from flows.wall_clock import microseconds_now
-    from state.append_time import LOOKAHEAD, NEVER, append_times
-    from state.batches import batches
+    from flows.errors.bytewax_errors import one_line_errors
+    from flows.home.configuration import load_settings
+    from flows.home.home import environment_home
+    from flows.home.wall_clock import microseconds_now
+    from flows.intake.event_files import Line, read_lines
+    from flows.intake.foreign_ingest import foreign_flow
+    from flows.terminal.console import TerminalConsole
+    from state.ingest.append_time import LOOKAHEAD, NEVER, append_times
     from state.log import EVENTS, MAX_VALUE_BYTES, Entry, Log, newest_append_time, partition_of
+    from state.log.batches import batches
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 """Event time (microseconds UTC, None where the value is no event) and key of a value."""
@@ -38,7 +38,7 @@ _Timed = tuple[Entry, int]
 
 def flow() -> Dataflow:
     """The dataflow that bytewax runs: foreign topics, by the mapping of the settings."""
-    with exiting() as stop:
+    with one_line_errors() as stop:
         say = partial(TerminalConsole(stderr=True).print, highlight=False, soft_wrap=True)
         return foreign_flow(load_settings(), environment_home(), say, stop)
 
@@ -57,15 +57,15 @@ def ingest(
     """Append every line of a file, whether it is an event or not: the shard will judge.
 
     Append times are those that an export wrote, else reconstructed from the order of the file
-    (see `state.append_time`). None lies beyond the clock, which is `now`, or the newest append
-    time of the log where this machine's clock was set back: what claims to be from further ahead
-    than the tolerance says nothing of when it was appended, and the shard quarantines an event so
-    far ahead of its append time. What was appended before an error or an interrupt stays; taking
-    the file again appends it again, and the shard drops the duplicates.
+    (see `state.ingest.append_time`). None lies beyond the clock, which is `now`, or the newest
+    append time of the log where this machine's clock was set back: what claims to be from further
+    ahead than the tolerance says nothing of when it was appended, and the shard quarantines an
+    event so far ahead of its append time. What was appended before an error or an interrupt
+    stays; taking the file again appends it again, and the shard drops the duplicates.
 
     Args:
         log: Where `topic` was created.
-        path: See `flows.lines.read_lines`.
+        path: See `flows.intake.event_files.read_lines`.
         peek: Event time and key of a value; the key decides the partition.
         topic: Where to.
         now: What the clock shows, microseconds UTC; None: this machine's.

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home
-from flows.logs import find_log
-from models.registry import Published
-from operators.decisions import ROLLBACKS, RolledBack
-from operators.journal import Activated, Configured, Crossed
-from operators.snapshots import Committed
-from state.ingested import INGESTED, Ingested
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import Home, environment_home
+from flows.home.open_log import find_log
+from models.refit.fit_record import FitRecord
+from operators.partition.journal import Activated, Configured, Crossed
+from operators.training.model_registry import ROLLBACKS, RolledBack
+from operators.training.training_cuts import Committed
+from state.ingest.positions import INGESTED, Ingested
 from state.log import EVENTS
+from state.outputs.topic_rows import Declared
 from state.reading import scan
-from state.topic_rows import Declared
 
 _RECORDS: dict[str, Declared] = {
     "activations": (Activated, Crossed, Configured),
     INGESTED: Ingested,
     "snapshots": Committed,
-    "models": Published,
+    "models": FitRecord,
     ROLLBACKS: RolledBack,
 }
 
@@ -51,7 +51,7 @@ def read(
 
 
 def declared(topic: str) -> Declared | None:
-    """What `state.topic_rows.rows_of` must know of a topic beside its name.
+    """What `state.outputs.topic_rows.rows_of` must know of a topic beside its name.
 
     Raises:
         ConfigurationError: It is the stream, and the settings do not give one.

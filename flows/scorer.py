@@ -19,26 +19,26 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 from msgspec.structs import astuple
 
-from flows.alone import lock_shared
-from flows.artifacts import reaching
-from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home, sharing
-from flows.logs import check_cluster, check_kept, find_log
-from flows.partitions import Partitions
+from flows.home.configuration import find_stream, load_settings
+from flows.home.file_lock import lock_shared
+from flows.home.home import Home, environment_home, sharing
+from flows.home.model_sources import reaching
+from flows.home.open_log import check_cluster, check_kept, find_log
+from flows.home.wall_clock import check_append_times, microseconds_now
+from flows.runtime.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
-from flows.scoring.followed import EndedError, Followed
-from flows.scoring.models import Models
+from flows.scoring.gil_yield import Turns
+from flows.scoring.model_loader import Models
+from flows.scoring.notifier import OnceNotifier
+from flows.scoring.replica_supervisor import EndedError, ReplicaSupervisor
 from flows.scoring.requests import Asked, RequestError, Requests
-from flows.scoring.telling import Telling
-from flows.scoring.turns import Turns
-from flows.wall_clock import check_append_times, microseconds_now
-from models.registry import Published
-from operators.following import Follower
-from operators.journal import Activated, Journal
-from operators.messages import Activation, Message
-from operators.recovery import recover
-from operators.replica import Difference, Load, Replica, RowError, Score
-from operators.shard import RefusedError, Shard
+from models.refit.fit_record import FitRecord
+from operators.partition.journal import Activated, Journal
+from operators.partition.recovery import recover
+from operators.replica.follower import Follower
+from operators.replica.replica import Difference, Load, Replica, RowError, Score
+from operators.shard.messages import Activation, Message
+from operators.shard.shard import RefusedError, Shard
 from state.events import Event
 from state.log import EVENTS, Log
 from state.settings import Settings
@@ -130,13 +130,13 @@ class Scorer:
         self._models = Models(stream, self._shards.published, home.artifacts())
         self._models.start_java(settings.training.algorithm)
         listener = on_trouble or _log.warning
-        self._tell = Telling(listener, aside=follow)
+        self._tell = OnceNotifier(listener, aside=follow)
         self._followed = {
-            p: Followed(
+            p: ReplicaSupervisor(
                 p,
                 self._open(p),
                 partial(self._begin_anew, p),
-                Telling(listener, aside=follow),
+                OnceNotifier(listener, aside=follow),
                 waits=not follow,
             )
             for p in followed
@@ -283,7 +283,7 @@ class Scorer:
         return {p: one.model for p, one in self._replicas()}
 
     @property
-    def records(self) -> dict[str, Published]:
+    def records(self) -> dict[str, FitRecord]:
         """What was published of the models that were loaded, by id; no log is read for it."""
         return dict(self._models.records)
 

@@ -2,27 +2,27 @@
 
 from functools import partial
 
-from flows.loading import loading
+from flows.terminal.loading import loading
 
 with loading():
     from bytewax.dataflow import Dataflow
 
-    from flows.alone import lock_shared
-    from flows.artifacts import published_models, reaching
-    from flows.commands.ending import exiting
-    from flows.commands.errors import CommandError
-    from flows.configuration import find_stream, load_settings
-    from flows.fitting import Fitter
-    from flows.home import environment_home
-    from flows.logs import open_log
-    from flows.terminal import TerminalConsole
-    from operators.dataflow import compose_training
-    from operators.training import Trainer
+    from flows.errors.bytewax_errors import one_line_errors
+    from flows.errors.user_errors import CommandError
+    from flows.home.configuration import find_stream, load_settings
+    from flows.home.file_lock import lock_shared
+    from flows.home.home import environment_home
+    from flows.home.model_sources import published_models, reaching
+    from flows.home.open_log import open_log
+    from flows.runtime.fitter import Fitter
+    from flows.terminal.console import TerminalConsole
+    from operators.partition.dataflow import compose_training
+    from operators.training.trainer import Trainer
 
 
 def flow() -> Dataflow:
     """The dataflow that bytewax runs: it fits what becomes due until it is stopped."""
-    with exiting() as stop:
+    with one_line_errors() as stop:
         settings, home, console = load_settings(), environment_home(), TerminalConsole(stderr=True)
         if settings.training.pinned:
             got = repr(settings.training.pinned)

@@ -1,4 +1,6 @@
-"""What a stream's feature vector is made of: declarations only, compiled by `state.vector`.
+"""What a stream's feature vector is made of: declarations only.
+
+`state.vector.feature_state` compiles them.
 
 Names of fields are checked when a stream is made. A *reading* of an event is a field's name or a
 function of the event. A null, and a function's NaN, is a missing reading; a function must be pure.

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from state.history import History
 from state.log import Log
-from state.sqlite_log import SqliteLog
-from state.topic_rows import Declared, rows_of
+from state.log.sqlite import SqliteLog
+from state.outputs.history import History
+from state.outputs.topic_rows import Declared, rows_of
 
 _PIECE_ROWS = 10_000
 
@@ -29,7 +29,7 @@ def read(
     Nothing is read before `collect`, and then only what is asked for: columns that are not used
     are not decoded, rows go through the filter piece by piece, `head` stops early. Each `collect`
     sees what the log holds by then. Columns and types are those of `headwater export` to Parquet
-    (see `state.topic_rows.rows_of`); times are UTC, to the millisecond.
+    (see `state.outputs.topic_rows.rows_of`); times are UTC, to the millisecond.
 
     Args:
         topic: Which.

@@ -310,7 +310,10 @@ class Timed(_Part, frozen=True, rename={"path": "from"}):
 
 
 Place = str | int | float | bool | Timed
-"""Where a foreign record has something, see `state.mapping`; what is no text stands for itself."""
+"""Where a foreign record has something; what is no text stands for itself.
+
+See `state.ingest.mapping`.
+"""
 
 
 class ForeignTopic(_Part, frozen=True):

@@ -29,7 +29,7 @@ from state.features import (
     Rolling,
     columns_of,
 )
-from state.field_kinds import (
+from state.field_types import (
     KEY,
     NUMBER,
     PARTITION_KEY,

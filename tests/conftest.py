@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.h2o_server import H2OServer
+from models.h2o.server import H2OServer
 from tests.kafka.broker import Broker, NoKafkaError, free_ports, jars
 
 START_US = 1_357_000_000_000_000

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from flows.ingest import append_history
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market

@@ -12,22 +12,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.lines import read_lines
-from models.mojo import read_mojo
-from models.offline import Offline
-from operators.boundaries import Boundaries
-from operators.decisions import Undecided
-from operators.journal import Journal
-from operators.live import LivePartition
-from operators.messages import Finish
-from operators.reader import Configuring, Decisions, Newest, PartitionReader
-from operators.shard import TOPICS, Shard
-from operators.snapshots import SnapshotWriter, newest_boundary
-from state.checkpoints import CheckpointStore
+from flows.intake.event_files import read_lines
+from models.mojo.model import read_mojo
+from models.scoring.bound_model import Offline
+from operators.partition.boundaries import Boundaries
+from operators.partition.journal import Journal
+from operators.partition.ordered_input import Configuring, Decisions, Newest, PartitionReader
+from operators.partition.partition_runner import PartitionRunner
+from operators.shard.messages import Finish
+from operators.shard.shard import TOPICS, Shard
+from operators.training.model_registry import Undecided
+from operators.training.training_cuts import SnapshotWriter, newest_boundary
+from state.checkpoints.store import CheckpointStore
 from state.events import HOUR_US
 from state.log import EVENTS, Entry, newest_append_time
+from state.log.sqlite import SqliteLog
 from state.settings import Settings, changed, nested, settings_from
-from state.sqlite_log import SqliteLog
 from tests.golden.trips import stream
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -65,7 +65,7 @@ def replay(folder: Path, log: SqliteLog, root: Path, decisions=None) -> None:
     """Let both partitions work to their end, one after the other."""
     for partition in range(stream.partitions):
         shard = Shard(stream, SETTINGS, partition)
-        live = LivePartition(
+        live = PartitionRunner(
             shard,
             reader(folder, log, shard, decisions or Undecided()),
             log,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
-from models.certificate import altered, kept_rows
-from models.h2o_build import build
-from models.h2o_fit import Tables, fit
-from models.h2o_frames import held, import_files, predict, tidy, upload
-from models.h2o_server import H2OServer
-from models.search import GRIDS
+from models.h2o.build import build
+from models.h2o.fit import Tables, fit
+from models.h2o.frames import held, import_files, predict, tidy, upload
+from models.h2o.search import GRIDS
+from models.h2o.server import H2OServer
+from models.refit.certificate import altered, kept_rows
 from tests.conftest import _outcomes
 
 FOLDER = Path(__file__).parent / "models" / "mojos"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.home import Home
+from flows.home.home import Home
 from tests.flow_processes import REPOSITORY, Group, fill
 
 SETTINGS = """

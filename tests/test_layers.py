@@ -49,8 +49,8 @@ def test_no_module_is_named_utils():
 @pytest.mark.parametrize(
     ("source", "package", "found"),
     [
-        ("import flows.app", "state", {"flows"}),
-        ("def f():\n    from models.online import x", "state", {"models"}),
+        ("import flows.runtime.app", "state", {"flows"}),
+        ("def f():\n    from models.linear.online import x", "state", {"models"}),
         ("from state import log, stream", "models", {"state"}),
         ("import os, bench as b", "flows", {"bench"}),
         ("from ...models import x", "state.deep", {"models"}),

@@ -10,15 +10,15 @@ import msgspec
 import pytest
 
 from flows.__main__ import _parser, main
-from flows.configuration import find_stream, load_settings
-from flows.home import ALL_TOPICS, environment_home
-from models.registry import Published, Status
-from operators.journal import Activated, Configured, Crossed
-from operators.messages import Records
-from operators.shard import Shard
-from operators.snapshots import Committed
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import ALL_TOPICS, environment_home
+from models.refit.fit_record import FitRecord, Status
+from operators.partition.journal import Activated, Configured, Crossed
+from operators.shard.messages import Records
+from operators.shard.shard import Shard
+from operators.training.training_cuts import Committed
 from state.durations import Duration
-from state.outputs import Alert, DeadLetter, Metrics, Prediction, Reason
+from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, Reason
 from state.settings import Settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -108,7 +108,7 @@ def test_the_topics_are_all_listed_with_their_fields():
         "alerts": Alert,
         "dead_letters": DeadLetter,
         "snapshots": Committed,
-        "models": Published,
+        "models": FitRecord,
     }
     for topic, record in records.items():
         fields = re.findall(r"`(\w+)`", listed[topic][1])

@@ -20,8 +20,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from flows.home import ALL_TOPICS, Home
-from models.registry import Published
+from flows.home.home import ALL_TOPICS, Home
+from models.refit.fit_record import FitRecord
 from state.log import Record
 from tests.flow_processes import Group, Shape, fill
 
@@ -211,7 +211,7 @@ def _computing(value: bytes) -> bytes:
 
     The model's id stays, and that is the hash of all that it computes with.
     """
-    decision = msgspec.json.decode(value, type=Published)
+    decision = msgspec.json.decode(value, type=FitRecord)
     return msgspec.json.encode(msgspec.structs.replace(decision, sha256="", size_bytes=0))
 
 

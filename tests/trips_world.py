@@ -7,17 +7,17 @@ import zipfile
 import msgspec
 import polars as pl
 
-from flows.home import Home, create_topics
-from flows.lines import read_lines
-from flows.partitions import Partitions
+from flows.home.home import Home, create_topics
+from flows.intake.event_files import read_lines
+from flows.runtime.partitions import Partitions
 from flows.scorer import Scorer
-from models.certificate import kept_rows
-from models.mojo import read_mojo
-from models.registry import Published
-from operators.decisions import PublishedModels
+from models.mojo.model import read_mojo
+from models.refit.certificate import kept_rows
+from models.refit.fit_record import FitRecord
+from operators.training.model_registry import ModelRegistry
 from state.events import HOUR_US
 from state.log import EVENTS, Entry, partition_of
-from state.outputs import Prediction
+from state.outputs.records import Prediction
 from state.settings import settings_from
 from tests.golden.trips import Asked, stream
 from tests.golden_log import GOLDEN
@@ -79,7 +79,7 @@ class World:
         models = {"gbm-1": (GOLDEN / "1/gbm-1.zip").read_bytes(), "gbm-2": other_model()}
         self.files = {name: put(model) for name, model in models.items()}
         self.rows = {name: put(rows_of(model)) for name, model in models.items()}
-        self.published = PublishedModels(self.log)
+        self.published = ModelRegistry(self.log)
         self.decided = 0
         self.decide(decided)
         self.flow = Partitions(settings, stream, self.log, self.home)
@@ -90,7 +90,7 @@ class World:
         for k in range(self.decided, until):
             model = {1: "gbm-1", 3: "gbm-2"}.get(k, "")
             self.published.publish(
-                Published(
+                FitRecord(
                     boundary=FIRST_US + k * HOUR_US,
                     status="promoted" if model else "skipped",
                     reason="",

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from flows.commands.verb import Verb
-from flows.home import environment_home
-from flows.moments import format_time
+from flows.home.home import environment_home
 from flows.replay.branch import Branch, branches_of, home_of, remove, size_bytes
 from flows.replay.held import is_held
-from flows.terminal import TerminalConsole
+from flows.terminal.console import TerminalConsole
+from flows.terminal.time_format import format_time
 
 
 def _arguments(parser: ArgumentParser) -> None:

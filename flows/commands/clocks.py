@@ -6,13 +6,13 @@ from functools import partial
 
 from rich.table import Table
 
-from flows.clocks import SourceClock, clocks_of
 from flows.commands.verb import Verb, log_of, moment
-from flows.configuration import load_settings
-from flows.home import environment_home
-from flows.logs import needing_kafka
-from flows.terminal import TerminalConsole
-from flows.wall_clock import microseconds_now
+from flows.home.configuration import load_settings
+from flows.home.home import environment_home
+from flows.home.open_log import needing_kafka
+from flows.home.wall_clock import microseconds_now
+from flows.reports.source_clocks import SourceClock, clocks_of
+from flows.terminal.console import TerminalConsole
 from state.durations import Duration
 from state.events import DAY_US, SECOND_US
 from state.log import EVENTS, newest_append_time
@@ -52,8 +52,8 @@ def _run(arguments: Namespace) -> int:
 def _tell_brokers(settings: Settings, say: Callable[[str], None]) -> None:
     """A line on the clock of each broker with foreign topics, and one more where it is ahead."""
     with needing_kafka():
-        from flows.broker_clocks import BrokerClocks, newest_of  # noqa: PLC0415 - needs an extra
-        from flows.kafka import foreign_cluster  # noqa: PLC0415
+        from flows.home.kafka import foreign_cluster  # noqa: PLC0415
+        from state.kafka.broker_clocks import BrokerClocks, newest_of  # noqa: PLC0415 - needs an extra
 
     topics = {topic.topic: None for topic in settings.ingest.topics}
     clocks = BrokerClocks(settings.clock.tolerance, settings.clock.span, say)

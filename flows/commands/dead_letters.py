@@ -10,19 +10,19 @@ from typing import NamedTuple, get_args
 import msgspec
 from rich.table import Table
 
-from flows.alone import locked_shared
-from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, count, log_of
-from flows.configuration import find_stream, load_settings
-from flows.dead_letters import AGAIN, Letter, append_again, letters_of
-from flows.foreign import mapper_of
-from flows.home import environment_home
-from flows.moments import format_time
-from flows.terminal import TerminalConsole
-from flows.wall_clock import check_append_times
-from state.ingested import Intake
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import find_stream, load_settings
+from flows.home.file_lock import locked_shared
+from flows.home.home import environment_home
+from flows.home.wall_clock import check_append_times
+from flows.intake.foreign_ingest import mapper_of
+from flows.intake.retry_dead_letters import AGAIN, Letter, append_again, letters_of
+from flows.terminal.console import TerminalConsole
+from flows.terminal.time_format import format_time
+from state.ingest.positions import IngestWriter
 from state.log import EVENTS, Log, Trimmable
-from state.outputs import Reason
+from state.outputs.records import Reason
 from state.plain_text import plain_line
 
 
@@ -70,9 +70,9 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
     settings = load_settings()
     stream, home = find_stream(settings.stream), environment_home()
     check_append_times(log, home)
-    with refusing(), locked_shared(settings, home.root):
+    with as_command_errors(), locked_shared(settings, home.root):
         mapper = mapper_of(settings, stream)
-        intake = Intake(log, mapper.digest)
+        intake = IngestWriter(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)
     TerminalConsole().print(
         f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "

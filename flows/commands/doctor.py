@@ -19,30 +19,30 @@ import polars as pl
 from rich.console import Console
 from rich.text import Text
 
-from flows.commands.errors import CommandError
 from flows.commands.verb import Verb
-from flows.configuration import ConfigurationError, find_stream, load_settings
-from flows.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
-from flows.logs import check_cluster, check_topics, find_log
-from flows.moments import format_time
+from flows.errors.user_errors import CommandError
+from flows.home.configuration import ConfigurationError, find_stream, load_settings
+from flows.home.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
+from flows.home.open_log import check_cluster, check_topics, find_log
+from flows.home.restorable import is_restorable
+from flows.home.wall_clock import latest_time
 from flows.repair.journals import broken_entries
 from flows.repair.new_home import is_broken_off
 from flows.repair.repair import repair
-from flows.restorable import is_restorable
-from flows.terminal import TerminalConsole
-from flows.wall_clock import latest_time
-from models.h2o_server import H2OError, H2OServer, check_h2o_version
-from models.training import Task, train
-from operators.journal import LaterVersionError
-from operators.log_check import check_log, verify
-from operators.recovery import reached
-from operators.shard import Shard
-from state.checkpoint_keys import VARIABLE
+from flows.terminal.console import TerminalConsole
+from flows.terminal.time_format import format_time
+from models.h2o.server import H2OError, H2OServer, check_h2o_version
+from models.refit.refit import Task, train
+from operators.partition.journal import LaterVersionError
+from operators.partition.log_check import check_log, verify
+from operators.partition.recovery import reached
+from operators.shard.shard import Shard
+from state.checkpoints.keys import VARIABLE
 from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, LogError, newest_append_time
-from state.object_store import ObjectStore
+from state.log.sqlite import SqliteLog
 from state.settings import Settings
-from state.sqlite_log import SqliteLog
+from state.storage.object_store import ObjectStore
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30

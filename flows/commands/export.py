@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
-from flows.export import export
-from flows.home import ALL_TOPICS, environment_home
+from flows.errors.user_errors import as_command_errors
+from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
-from flows.terminal import Bar, TerminalConsole
-from state.topic_rows import rows_of
+from flows.reports.export import export
+from flows.terminal.console import Bar, TerminalConsole
+from state.outputs.topic_rows import rows_of
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def _run(arguments: Namespace) -> int:
     console = TerminalConsole(stderr=True)
     hidden = not console.is_interactive
     with (
-        refusing(),
+        as_command_errors(),
         Bar(*columns, console=console, transient=True, disable=hidden) as progress,
     ):
         task = progress.add_task(topic, total=None)

@@ -14,19 +14,19 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.alone import locked_shared
-from flows.commands.ending import hushed
-from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, moment
-from flows.configuration import find_stream, load_settings
-from flows.foreign import foreign_flow
-from flows.home import environment_home
+from flows.errors.bytewax_errors import quiet_bytewax
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import find_stream, load_settings
+from flows.home.file_lock import locked_shared
+from flows.home.home import environment_home
+from flows.home.open_log import open_log
+from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import Peek, ingest
-from flows.logs import open_log
-from flows.moments import format_time
-from flows.stopping import stop_on_signals
-from flows.terminal import Bar, TerminalConsole
-from flows.wall_clock import check_append_times, declare_time, microseconds_now
+from flows.intake.foreign_ingest import foreign_flow
+from flows.terminal.console import Bar, TerminalConsole
+from flows.terminal.signals import stop_on_signals
+from flows.terminal.time_format import format_time
 from state.log import Log
 from state.settings import Settings
 
@@ -72,7 +72,7 @@ def _run(arguments: Namespace) -> int:
     stream, home = find_stream(settings.stream), environment_home()
     console = TerminalConsole()
     total = 0
-    with refusing():
+    with as_command_errors():
         log = open_log(settings, stream, home)
         if now is not None:
             declare_time(home, now)
@@ -96,10 +96,10 @@ def _run_topics(*, follow: bool) -> int:
     if follow:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
-    with refusing():
+    with as_command_errors():
         say = partial(TerminalConsole().print, highlight=False, soft_wrap=True)
         flow = foreign_flow(settings, environment_home(), say, stop)
-    with hushed(stop):
+    with quiet_bytewax(stop):
         _run_flow(flow)
     return 0
 

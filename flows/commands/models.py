@@ -7,12 +7,12 @@ import msgspec
 from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
-from flows.home import environment_home
-from flows.summary import print_fits
-from flows.terminal import TerminalConsole
-from models.registry import Published
-from operators.decisions import PublishedModels
-from operators.journal import Journal
+from flows.home.home import environment_home
+from flows.runtime.summary import print_fits
+from flows.terminal.console import TerminalConsole
+from models.refit.fit_record import FitRecord
+from operators.partition.journal import Journal
+from operators.training.model_registry import ModelRegistry
 from state.log import EVENTS, Log
 
 
@@ -26,7 +26,7 @@ class _InUse(msgspec.Struct, frozen=True):
 
 class _Models(msgspec.Struct, frozen=True):
     in_use: list[_InUse]
-    decisions: list[Published]
+    decisions: list[FitRecord]
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     log = log_of(environment_home())
-    models = _Models(_in_use(log), PublishedModels(log).records())
+    models = _Models(_in_use(log), ModelRegistry(log).records())
     log.close()
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(models)).decode() + "\n")

@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from flows.app import tune_collector
 from flows.commands.branches import changes_of
-from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, log_of, moment, workers
-from flows.configuration import load_settings, parse_toml, read_toml
-from flows.home import Home, environment_home
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import load_settings, parse_toml, read_toml
+from flows.home.home import Home, environment_home
 from flows.replay.audit import Audited, audited
-from flows.replay.checking import Checked
 from flows.replay.comparison import tables
+from flows.replay.output_check import Checked
 from flows.replay.what_if import branched
-from flows.terminal import TerminalConsole
-from operators.shard import TOPICS
-from state.atomic import replacing
+from flows.runtime.app import tune_collector
+from flows.terminal.console import TerminalConsole
+from operators.shard.shard import TOPICS
+from state.atomic_write import replacing
 from state.settings import Settings, changed
 
 
@@ -81,7 +81,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.out is not None:
         _check_out(arguments.out)
     tune_collector()
-    with refusing():
+    with as_command_errors():
         if arguments.sets or arguments.policy:
             return _what_if(arguments, home, settings, console)
         if arguments.out is not None:

@@ -4,12 +4,12 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of
-from flows.configuration import find_stream, load_settings
-from flows.home import environment_home
-from flows.logs import open_log
-from operators.decisions import PublishedModels
+from flows.errors.user_errors import as_command_errors
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import environment_home
+from flows.home.open_log import open_log
+from operators.training.model_registry import ModelRegistry
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -24,9 +24,9 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     home, settings = environment_home(), load_settings()
     log_of(home).close()
-    with refusing():
+    with as_command_errors():
         log = open_log(settings, find_stream(settings.stream), home)
-        published = PublishedModels(log)
+        published = ModelRegistry(log)
         before = published.champion()
         model = published.roll_back(arguments.model, time.time_ns() // 1000)
     log.close()

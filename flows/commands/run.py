@@ -6,14 +6,14 @@ from collections.abc import Callable
 import msgspec
 from bytewax import run as bytewax_run
 
-from flows.app import App, tune_collector
-from flows.commands.ending import hushed
-from flows.commands.errors import refusing
 from flows.commands.verb import Verb, moment, workers
-from flows.configuration import load_settings
-from flows.home import environment_home
-from flows.stopping import stop_on_signals
-from flows.terminal import TerminalConsole
+from flows.errors.bytewax_errors import quiet_bytewax
+from flows.errors.user_errors import as_command_errors
+from flows.home.configuration import load_settings
+from flows.home.home import environment_home
+from flows.runtime.app import App, tune_collector
+from flows.terminal.console import TerminalConsole
+from flows.terminal.signals import stop_on_signals
 
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
@@ -41,12 +41,12 @@ def _run(arguments: Namespace) -> int:
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
-    with refusing():
+    with as_command_errors():
         app = App(settings, environment_home(), console, stop, arguments.until)
         flow = app.flow()
     tune_collector()
     try:
-        with hushed(stop):
+        with quiet_bytewax(stop):
             _run_flow(flow, workers_per_process=arguments.workers)
     finally:
         app.hide_progress()

@@ -8,13 +8,13 @@ from reprlib import repr as shortened
 
 import msgspec
 
-from flows.commands.errors import CommandError, refusing
 from flows.commands.verb import Verb, log_of
-from flows.configuration import load_settings
-from flows.home import environment_home
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import load_settings
+from flows.home.home import environment_home
 from flows.scorer import Scorer
-from flows.serving.address import bind, token_for
-from operators.replica import ModelError
+from flows.serving.bind import bind, token_for
+from operators.replica.replica import ModelError
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def _port(text: str) -> int:
 
 def _run(arguments: Namespace) -> int:
     try:
-        from flows.serving.running import serve  # noqa: PLC0415 - needs an extra
+        from flows.serving.run import serve  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
         msg = f"serve must have its server; got '{error}': pip install 'headwater[serve]'"
         raise CommandError(msg) from error
@@ -44,7 +44,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.access_log:
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("headwater.access").setLevel(logging.INFO)
-    with refusing():
+    with as_command_errors():
         token = token_for(settings.host, os.environ)
     log_of(environment_home()).close()
     with bind(settings.host, settings.port) as bound, _opened() as scorer:

@@ -8,14 +8,14 @@ import msgspec
 from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
-from flows.configuration import load_settings
-from flows.home import ALL_TOPICS, Home, environment_home
-from flows.logs import check_kept
-from flows.moments import format_time
+from flows.home.configuration import load_settings
+from flows.home.home import ALL_TOPICS, Home, environment_home
+from flows.home.open_log import check_kept
 from flows.replay.branch import branches_of
-from flows.status import PartitionStatus, Status, status_of
-from flows.terminal import TerminalConsole
-from operators.log_check import LogCutError
+from flows.reports.status import PartitionStatus, Status, status_of
+from flows.terminal.console import TerminalConsole
+from flows.terminal.time_format import format_time
+from operators.partition.log_check import LogCutError
 from state.log import EVENTS, Log
 
 

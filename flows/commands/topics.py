@@ -2,12 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 
-from flows.commands.errors import CommandError
 from flows.commands.verb import Verb
-from flows.configuration import find_stream, load_settings
-from flows.home import wanted_topics
-from flows.logs import needing_kafka
-from flows.terminal import TerminalConsole
+from flows.errors.user_errors import CommandError
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import wanted_topics
+from flows.home.open_log import needing_kafka
+from flows.terminal.console import TerminalConsole
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def _run(arguments: Namespace) -> int:
         raise CommandError(msg)
     partitions = settings.partitions or find_stream(settings.stream).partitions
     with needing_kafka():
-        from flows.kafka import kafka_comparison  # noqa: PLC0415 - needs an extra
+        from flows.home.kafka import kafka_comparison  # noqa: PLC0415 - needs an extra
 
         topics = kafka_comparison(settings.kafka)
     wanted = {settings.kafka.prefix + name: n for name, n in wanted_topics(partitions).items()}

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from flows.commands.errors import refusing
 from flows.commands.verb import Verb, log_of, moment
-from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home, sharing
+from flows.errors.user_errors import as_command_errors
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import Home, environment_home, sharing
+from flows.home.restorable import is_restorable
 from flows.replay.branch import needs
-from flows.restorable import is_restorable
-from flows.terminal import TerminalConsole
-from operators.retention import first_kept
-from operators.shard import Shard
+from flows.terminal.console import TerminalConsole
+from operators.partition.retention import first_kept
+from operators.shard.shard import Shard
 from state.log import EVENTS, Log
 
 
@@ -47,7 +47,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     home, console = environment_home(), TerminalConsole()
     log = log_of(home)
-    with refusing():
+    with as_command_errors():
         kept = _kept(log, home, round(arguments.before.timestamp() * 1e6))
     held = _keep_for_branches(home, kept)
     spans = [span for span in _spans(log, kept) if arguments.all or span.topic == EVENTS]

@@ -6,11 +6,11 @@ from datetime import datetime
 from reprlib import repr as shortened
 from typing import NamedTuple
 
-from flows.app import parse_day
-from flows.commands.errors import CommandError
-from flows.configuration import load_settings
-from flows.home import Home
-from flows.logs import check_cluster, find_log
+from flows.errors.user_errors import CommandError
+from flows.home.configuration import load_settings
+from flows.home.home import Home
+from flows.home.open_log import check_cluster, find_log
+from flows.runtime.app import parse_day
 from state.log import Trimmable
 
 

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flows.journaled import usable
-from operators.boundaries import Boundaries
-from operators.journal import TOPIC, Configured, LaterVersionError, read_entry
+from flows.home.journaled_settings import usable
+from operators.partition.boundaries import Boundaries
+from operators.partition.journal import TOPIC, Configured, LaterVersionError, read_entry
 from state.durations import MOST
 from state.log import EVENTS, Log, LogError, newest_append_time
+from state.log.sqlite import SqliteLog
 from state.settings import Settings, deciding
-from state.sqlite_log import SqliteLog
 from state.stream import Stream
 
 _FITS = "training."

@@ -16,15 +16,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from flows.envelope import wrap
-from flows.home import Home, create_topics, read_note
+from flows.home.home import Home, create_topics, read_note
+from flows.intake.envelope import wrap
 from flows.repair.poisoned import Peek, Poisoned, records_of
-from state.append_time import append_times
-from state.atomic import sync, write_atomically
-from state.batches import batches
-from state.ingested import INGESTED, LETTERS, carry_over
+from state.atomic_write import sync, write_atomically
+from state.ingest.append_time import append_times
+from state.ingest.positions import INGESTED, LETTERS, carry_over
 from state.log import EVENTS, Entry, Log, LogError, Record, UnknownTopicError
-from state.sqlite_log import SqliteLog
+from state.log.batches import batches
+from state.log.sqlite import SqliteLog
 
 _NOTES = ("demo.json", "clock.json")
 _STAYS = ("running", "demo.lock")

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from flows.alone import lock_alone
-from flows.commands.errors import CommandError
-from flows.home import Home, sharing
-from flows.moments import format_time
+from flows.errors.user_errors import CommandError
+from flows.home.file_lock import lock_alone
+from flows.home.home import Home, sharing
+from flows.home.wall_clock import latest_time
 from flows.repair.journals import Broken, broken_entries, mend
 from flows.repair.new_home import Made, is_broken_off, make, take_place
 from flows.repair.poisoned import Poisoned, Wrong, poisoned
-from flows.wall_clock import latest_time
+from flows.terminal.time_format import format_time
 from state.events import DAY_US
 from state.log import EVENTS, Log
+from state.log.sqlite import SqliteLog
 from state.settings import Settings
-from state.sqlite_log import SqliteLog
 from state.stream import Stream
 
 _MOST_NAMED = 100

@@ -11,18 +11,18 @@ from typing import NamedTuple
 import polars as pl
 from rich.console import Console
 
-from flows.configuration import find_stream, load_settings
-from flows.home import Home, environment_home, sharing
-from flows.logs import check_kept, find_log
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import Home, environment_home, sharing
+from flows.home.open_log import check_kept, find_log
 from flows.replay.audit_job import AuditJob
-from flows.replay.checking import Checked
-from flows.replay.engine import progress_of, spread
+from flows.replay.audit_progress import can_keep, drop_old, folder_of
 from flows.replay.held import held
-from flows.replay.recorded import stretches_of, told_settings
-from flows.replay.span import Moment, Span, span_of
-from flows.replay.unfinished import can_keep, drop_old, folder_of
-from flows.terminal import TerminalConsole
-from operators.shard import Shard
+from flows.replay.output_check import Checked
+from flows.replay.recorded_settings import stretches_of, told_settings
+from flows.replay.replay_range import Moment, Span, span_of
+from flows.replay.worker_pool import progress_of, spread
+from flows.terminal.console import TerminalConsole
+from operators.shard.shard import Shard
 from state.log import EVENTS, Log
 from state.settings import Settings
 

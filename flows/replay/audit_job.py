@@ -9,34 +9,34 @@ from typing import NamedTuple
 
 from msgspec.structs import astuple
 
-from flows.configuration import find_stream
-from flows.home import Home, sharing
-from flows.logs import find_log
-from flows.partitions import Partitions, once_in
-from flows.replay.checking import Checked, Checking
-from flows.replay.engine import Report, Tick, step
+from flows.home.configuration import find_stream
+from flows.home.home import Home, sharing
+from flows.home.open_log import find_log
+from flows.home.restorable import is_restorable
+from flows.replay.audit_progress import keep, kept
 from flows.replay.fork import forks_of
-from flows.replay.span import Span, headless
-from flows.replay.unfinished import keep, kept
-from flows.restorable import is_restorable
-from operators.decisions import Undecided
-from operators.journal import TOPIC as JOURNAL
-from operators.journal import Journal
-from operators.messages import Message, Records
-from operators.recovery import reached
-from operators.shard import Shard
-from state.artifacts import ArtifactError
-from state.branch_log import BranchLog
-from state.checkpoints import Checkpoint
+from flows.replay.output_check import Checked, Checking
+from flows.replay.replay_range import Span, headless
+from flows.replay.worker_pool import Report, Tick, step
+from flows.runtime.partitions import Partitions, once_in
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Journal
+from operators.partition.recovery import reached
+from operators.shard.messages import Message, Records
+from operators.shard.shard import Shard
+from operators.training.model_registry import Undecided
+from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log, Record
-from state.running_hash import Hashed
+from state.log.branch import BranchLog
+from state.log.running_hash import Hashed
+from state.log.sqlite import SqliteLog
 from state.settings import Settings, changed
-from state.sqlite_log import SqliteLog
+from state.storage.artifact_store import ArtifactError
 
 
 @dataclass(frozen=True)
 class AuditJob:
-    """See `flows.replay.engine.Job`.
+    """See `flows.replay.worker_pool.Job`.
 
     Args:
         root: The home's.

@@ -10,19 +10,19 @@ from typing import Any
 
 import msgspec
 
-from flows.home import Home, read_note
+from flows.home.home import Home, read_note
 from flows.replay.fork import Models, forks_of
 from flows.replay.held import held
-from flows.replay.span import Span
-from operators.decisions import ROLLBACKS
-from operators.journal import TOPIC as JOURNAL
-from operators.shard import TOPICS
-from operators.snapshots import TOPIC as SNAPSHOTS
-from state.atomic import write_atomically
-from state.branch_log import BranchLog
-from state.checkpoints import Checkpoint
+from flows.replay.replay_range import Span
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.shard.shard import TOPICS
+from operators.training.model_registry import ROLLBACKS
+from operators.training.training_cuts import TOPIC as SNAPSHOTS
+from state.atomic_write import write_atomically
+from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log
-from state.sqlite_log import SqliteLog
+from state.log.branch import BranchLog
+from state.log.sqlite import SqliteLog
 
 _NAME = re.compile(r"[0-9a-f]{10}")
 

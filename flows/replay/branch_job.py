@@ -7,24 +7,24 @@ from typing import Any
 
 import polars as pl
 
-from flows.configuration import find_stream
-from flows.home import Home
-from flows.logs import find_log
-from flows.partitions import Partitions
+from flows.home.configuration import find_stream
+from flows.home.home import Home
+from flows.home.open_log import find_log
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
-from flows.replay.engine import Report, Tick, drive
+from flows.replay.replay_range import Span
 from flows.replay.requests import requests_of
-from flows.replay.span import Span
-from operators.decisions import Undecided
-from state.branch_log import BranchLog
+from flows.replay.worker_pool import Report, Tick, drive
+from flows.runtime.partitions import Partitions
+from operators.training.model_registry import Undecided
 from state.log import EVENTS
+from state.log.branch import BranchLog
 from state.settings import Settings, changed
 
 
 @dataclass(frozen=True)
 class BranchJob:
-    """See `flows.replay.engine.Job`; a branch that is done is only compared.
+    """See `flows.replay.worker_pool.Job`; a branch that is done is only compared.
 
     Args:
         root: The base's home.

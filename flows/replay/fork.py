@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Literal
 
-from flows.home import ALL_TOPICS, Home
-from flows.replay.span import Span, headless
-from flows.restorable import is_restorable
-from operators.decisions import ROLLBACKS, PublishedModels
-from operators.journal import TOPIC as JOURNAL
-from operators.journal import Activated, Journal
-from operators.recovery import reached
-from operators.snapshots import TOPIC as SNAPSHOTS
-from operators.snapshots import cuts_of
-from state.branch_log import Forks
-from state.checkpoints import Checkpoint
+from flows.home.home import ALL_TOPICS, Home
+from flows.home.restorable import is_restorable
+from flows.replay.replay_range import Span, headless
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Activated, Journal
+from operators.partition.recovery import reached
+from operators.training.model_registry import ROLLBACKS, ModelRegistry
+from operators.training.training_cuts import TOPIC as SNAPSHOTS
+from operators.training.training_cuts import cuts_of
+from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log
+from state.log.branch import Forks
 from state.settings import Settings
 
 Models = Literal["reused", "refitted", "pinned"]
@@ -93,7 +93,7 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
             sum(entry.offset < end for entry in Journal(log, p).entries)
             for p, end in enumerate(span.ends)
         ]
-    decisions = PublishedModels(log)
+    decisions = ModelRegistry(log)
     published = decisions.records()
     if models == "refitted":
         published = [record for record in published if record.boundary < boundary]

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import polars as pl
 
-from state.columns import columns_of, schema_of
 from state.log import EVENTS, Log, offset_at
-from state.outputs import Prediction
+from state.outputs.columns import columns_of, schema_of
+from state.outputs.records import Prediction
 
 ANSWERS = ("probability", "online", "offline", "residual", "decision", "model")
 PLACE = ("partition", "offset")

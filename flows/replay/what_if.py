@@ -11,26 +11,26 @@ import msgspec
 import polars as pl
 from rich.console import Console
 
-from flows.artifacts import reaching
-from flows.configuration import check_models, find_stream, load_settings
-from flows.fitting import Fitter
-from flows.home import Home, environment_home, sharing
-from flows.logs import check_kept, find_log
-from flows.moments import format_time
-from flows.progress import RunProgress
+from flows.home.configuration import check_models, find_stream, load_settings
+from flows.home.home import Home, environment_home, sharing
+from flows.home.model_sources import reaching
+from flows.home.open_log import check_kept, find_log
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
 from flows.replay.branch_job import BranchJob
-from flows.replay.engine import progress_of, spread
 from flows.replay.fork import Models, checkpoints_at, forks_of
 from flows.replay.held import held
-from flows.replay.recorded import newest_of, stretches_of
+from flows.replay.recorded_settings import newest_of, stretches_of
+from flows.replay.replay_range import Moment, Span, span_of
 from flows.replay.requests import PLACE
-from flows.replay.span import Moment, Span, span_of
-from flows.terminal import TerminalConsole
-from operators.decisions import Pinned, PublishedModels
-from operators.shard import Shard
-from operators.training import Trainer
+from flows.replay.worker_pool import progress_of, spread
+from flows.runtime.fitter import Fitter
+from flows.terminal.console import TerminalConsole
+from flows.terminal.progress import RunProgress
+from flows.terminal.time_format import format_time
+from operators.shard.shard import Shard
+from operators.training.model_registry import ModelRegistry, Pinned
+from operators.training.trainer import Trainer
 from state.log import EVENTS, Log
 from state.settings import Settings, changed, differences, nested
 
@@ -146,7 +146,7 @@ def _check(log: Log, old: Settings, new: Settings) -> None:
             msg = f"setting must matter to a replay; got {key!r}"
             raise ValueError(msg)
     if new.training.pinned:
-        Pinned(PublishedModels(log), new.training.pinned)
+        Pinned(ModelRegistry(log), new.training.pinned)
     check_models(new)
     find_stream(new.stream)
 
@@ -250,7 +250,7 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     own = reaching(branches.home_of(home, branch.name), settings, log)
     stream = find_stream(settings.stream)
     fitter = Fitter(settings, stream, log, own, progress.say)
-    trainer = Trainer(log, PublishedModels(log), fitter, stop)
+    trainer = Trainer(log, ModelRegistry(log), fitter, stop)
     try:
         yield trainer.poll
     finally:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from operators.predictor import Row
-from operators.replica import Reason
+from operators.replica.replica import Reason
+from operators.shard.predictor import Row
 
 
 class Answer(msgspec.Struct, frozen=True):

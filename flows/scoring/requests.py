@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from state.events import Event
-from state.field_kinds import declared
+from state.field_types import declared
 from state.log import partition_of
 from state.stream import Stream
 

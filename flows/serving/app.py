@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from flows.serving.edge import CLIENT_GONE, Edge
+from flows.serving.middleware import CLIENT_GONE, Edge
 from flows.serving.openapi import document, page
 from flows.serving.problems import ProblemError
 from flows.serving.service import Service

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flows.serving.messages import Health, Models, Scored
 from flows.serving.problems import Problem
+from flows.serving.schemas import Health, Models, Scored
 from flows.serving.service import MOST_REASONS
 from state.settings import Serve
 from state.stream import Stream

@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from flows.serving.connections import Connections
-from flows.serving.edge import LINGER_S, MOST_HEAD_BYTES
+from flows.serving.middleware import LINGER_S, MOST_HEAD_BYTES
 from flows.serving.problems import ProblemError, as_http
 
 MOST_HEADERS = 100

@@ -13,7 +13,7 @@ from functools import partial
 import uvicorn
 
 from flows.serving.connections import MOST, Connections
-from flows.serving.edge import Edge
+from flows.serving.middleware import Edge
 from flows.serving.protocol import Protocol
 from flows.serving.service import Service
 

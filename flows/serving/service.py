@@ -16,9 +16,9 @@ from flows.scorer import FollowError, Scorer, StaleError
 from flows.scoring.answer import Answer
 from flows.scoring.requests import RequestError
 from flows.serving.bodies import Bodies
-from flows.serving.messages import Health, Scored, models_of, scored
 from flows.serving.metrics import Metrics
 from flows.serving.problems import ProblemError, decoded
+from flows.serving.schemas import Health, Scored, models_of, scored
 from state.durations import Duration
 from state.events import Event
 from state.settings import Serve

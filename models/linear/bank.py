@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.linear import bank_kernels as kernels
+from models.linear.online_kernels import HASHED_PLACES, KINDS, Kind
 from models.linear.scaling import FIRST
-from models.online_kernels import HASHED_PLACES, KINDS, Kind
 
 Row = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from models.linear.online_kernels import LEVEL, hashed, sigmoid, transformed
 from models.linear.scaling import observe, standardised
-from models.online_kernels import LEVEL, hashed, sigmoid, transformed
 
 SLOTS = 3
 

@@ -9,8 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from models.linear.online_kernels import sigmoid
 from models.logits import LEAST
-from models.online_kernels import sigmoid
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import bench_scoring, genmodel_baselines, scoring_world
 from bench.bench_scoring import Row, text, timed
-from models.mojo import read_mojo
+from models.mojo.model import read_mojo
 
 SOURCE = (Path(__file__).parents[1] / "golden" / "1" / "gbm-1.zip").read_bytes()
 

@@ -10,7 +10,7 @@ import pytest
 from flows.ingest import append_history, ingest
 from flows.streams.quotes import stream as quotes
 from state.log import MAX_VALUE_BYTES, SequenceConflictError
-from state.sqlite_log import SqliteLog
+from state.log.sqlite import SqliteLog
 
 
 @pytest.fixture

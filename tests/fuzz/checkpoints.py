@@ -28,20 +28,20 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 import pyarrow as pa
 
-from flows.lines import read_lines
-from operators.journal import TOPIC as JOURNAL
-from operators.journal import Activated, Journal
-from operators.messages import Activation, Records
-from operators.recovery import checkpoint_of, reached, recover
-from operators.shard import TOPICS, Shard
-from state.checkpoint_keys import CheckpointKeys
-from state.checkpoint_names import is_checkpoint, name_of, offset_of
-from state.checkpoints import CheckpointHead, CheckpointStore
+from flows.intake.event_files import read_lines
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Activated, Journal
+from operators.partition.recovery import checkpoint_of, reached, recover
+from operators.shard.messages import Activation, Records
+from operators.shard.shard import TOPICS, Shard
+from state.checkpoints.keys import CheckpointKeys
+from state.checkpoints.names import is_checkpoint, name_of, offset_of
+from state.checkpoints.remote import SharedCheckpoints
+from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Entry, Record
-from state.object_store import ObjectStore
-from state.outputs import Prediction
-from state.shared_checkpoints import SharedCheckpoints
-from state.sqlite_log import SqliteLog
+from state.log.sqlite import SqliteLog
+from state.outputs.records import Prediction
+from state.storage.object_store import ObjectStore
 from tests import golden_log, rides
 from tests.fuzz.mutations import Packed, mutated, packed, unpacked
 from tests.golden import trips

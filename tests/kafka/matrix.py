@@ -22,14 +22,14 @@ from confluent_kafka.admin import NewTopic
 from rich.console import Console
 from rich.table import Table
 
-from flows.home import ALL_TOPICS, Home, create_topics, wanted_topics
+from flows.home.home import ALL_TOPICS, Home, create_topics, wanted_topics
 from flows.ingest import append_history
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
-from operators.shard import TOPICS
-from state.kafka_cluster import Cluster
-from state.kafka_log import KafkaLog
-from state.kafka_topics import Topics, config_of
+from operators.shard.shard import TOPICS
+from state.kafka.cluster import Cluster
+from state.kafka.log import KafkaLog
+from state.kafka.topics import Topics, config_of
 from state.log import EVENTS, Log, LogError, Record, SequenceConflictError
 from tests.flow_processes import Group, Shape, fill
 from tests.kafka.broker import Broker, free_ports

@@ -11,9 +11,9 @@ from tests.kafka import broker
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
-    "tests/flows/test_command_status.py",  # takes the fixture by its name, for some parameters
-    "tests/state/test_kafka_log.py::test_librdkafkas_own_mock_cluster_takes_and_gives_back_records",
-    "tests/state/test_kafka_log.py::test_topics_are_made_as_wanted_and_compared",
+    "tests/flows/commands/test_status.py",  # takes the fixture by its name, for some parameters
+    "tests/state/kafka/test_log.py::test_librdkafkas_own_mock_cluster_takes_and_gives_back_records",
+    "tests/state/kafka/test_log.py::test_topics_are_made_as_wanted_and_compared",
 )
 
 
@@ -43,7 +43,7 @@ def test_what_needs_one_is_skipped_and_told_in_one_line(tmp_path, workers):
     assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "SKIPPED" in line]
     assert f"Kafka's jars must be in {tmp_path}; HEADWATER_KAFKA_JARS has none" in line
-    assert "tests/flows/test_command_status.py (2), tests/state/test_kafka_log.py (1)" in line
+    assert "tests/flows/commands/test_status.py (2), tests/state/kafka/test_log.py (1)" in line
     assert "4 passed, 3 skipped" in done.stdout
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.mojo import read_mojo
-from models.offline import Offline
-from models.training import Task, train
-from operators.messages import Boundary
-from operators.snapshots import SnapshotWriter
-from state.sqlite_log import SqliteLog
+from models.mojo.model import read_mojo
+from models.refit.refit import Task, train
+from models.scoring.bound_model import Offline
+from operators.shard.messages import Boundary
+from operators.training.training_cuts import SnapshotWriter
+from state.log.sqlite import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import START_US, records, stream
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from operators.messages import Records
-from operators.shard import TOPICS, Shard
+from operators.shard.messages import Records
+from operators.shard.shard import TOPICS, Shard
 from state.settings import Settings, settings_from
 from tests.rides import stream
 

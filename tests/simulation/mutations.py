@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from flows.partitions import Partitions
-from operators import live, recovery
-from operators.following import Follower
-from operators.journal import Crossed
-from operators.messages import Message
-from operators.reader import PartitionReader
-from state import ingested
+from flows.runtime.partitions import Partitions
+from operators.partition import partition_runner as live
+from operators.partition import recovery
+from operators.partition.journal import Crossed
+from operators.partition.ordered_input import PartitionReader
+from operators.replica.follower import Follower
+from operators.shard.messages import Message
+from state.ingest import positions as ingested
 from state.settings import deciding
 from tests.simulation.simulated_log import SimulatedLog, Store
 
@@ -74,14 +75,14 @@ def settings_change_before_what_was_written_is_made_up(patch: pytest.MonkeyPatch
 
 
 def checkpoints_are_saved_before_the_output_and_trusted(patch: pytest.MonkeyPatch) -> None:
-    append = live.LivePartition.append
+    append = live.PartitionRunner.append
 
-    def hastily(self: live.LivePartition, scored: live.Scored) -> None:
+    def hastily(self: live.PartitionRunner, scored: live.Scored) -> None:
         if scored.checkpoint is not None:
             self._checkpoints.save(scored.checkpoint)
         append(self, scored)
 
-    patch.setattr(live.LivePartition, "append", hastily)
+    patch.setattr(live.PartitionRunner, "append", hastily)
     patch.setattr(recovery, "reached", lambda *_: True)
 
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import msgspec
 
-from flows.home import ALL_TOPICS, create_topics
-from flows.partitions import Partitions
+from flows.home.home import ALL_TOPICS, create_topics
 from flows.replay.audit import job_of
-from flows.replay.engine import Step
-from flows.replay.span import span_of
-from models.registry import Published
-from operators.decisions import PublishedModels, Undecided
-from operators.journal import Activated, Configured, Journal
-from operators.shard import TOPICS
-from operators.snapshots import SnapshotWriter, cuts_of
-from state.artifact_chunks import MODELS
+from flows.replay.replay_range import span_of
+from flows.replay.worker_pool import Step
+from flows.runtime.partitions import Partitions
+from models.refit.fit_record import FitRecord
+from operators.partition.journal import Activated, Configured, Journal
+from operators.shard.shard import TOPICS
+from operators.training.model_registry import ModelRegistry, Undecided
+from operators.training.training_cuts import SnapshotWriter, cuts_of
 from state.log import EVENTS, Record
-from state.outputs import Alert, DeadLetter, Prediction
+from state.outputs.records import Alert, DeadLetter, Prediction
 from state.settings import changed, nested
+from state.storage.artifact_chunks import MODELS
 from tests.golden.trips import Asked, stream
 from tests.simulation.faults import no_faults
 from tests.simulation.simulated_log import SimulatedLog, Store
@@ -79,12 +79,12 @@ def _each_source_record_is_there_once(system: System) -> None:
 def _decisions_are_those_of_the_models(system: System) -> None:
     log = SimulatedLog(system.store)
     published = [
-        msgspec.json.decode(r.value, type=Published) for r in _records(system, MODELS, 0)
+        msgspec.json.decode(r.value, type=FitRecord) for r in _records(system, MODELS, 0)
     ]  # fmt: skip
     boundaries = [one.boundary for one in published]
     _must(boundaries == sorted(set(boundaries)), f"boundaries must ascend; got {boundaries}")
     usable = {one.model for one in published if one.status == "promoted"}
-    history = PublishedModels(log)
+    history = ModelRegistry(log)
     for p in PARTITIONS:
         for entry in Journal(log, p).entries:
             if not isinstance(entry, Activated):

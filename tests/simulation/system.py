@@ -15,21 +15,21 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from flows.home import create_topics
-from flows.kafka import role_in
-from flows.partitions import Partitions
-from models.registry import Published
-from operators.decisions import PublishedModels
-from operators.following import Follower
-from operators.live import Scored
-from operators.messages import Activation, Message, Records
-from operators.recovery import recover
-from operators.replica import Replica
-from operators.retention import first_kept
-from operators.shard import RefusedError, Shard
-from operators.training import Fit, Trainer
+from flows.home.home import create_topics
+from flows.home.kafka import role_in
+from flows.runtime.partitions import Partitions
+from models.refit.fit_record import FitRecord
+from operators.partition.partition_runner import Scored
+from operators.partition.recovery import recover
+from operators.partition.retention import first_kept
+from operators.replica.follower import Follower
+from operators.replica.replica import Replica
+from operators.shard.messages import Activation, Message, Records
+from operators.shard.shard import RefusedError, Shard
+from operators.training.model_registry import ModelRegistry
+from operators.training.trainer import Fit, Trainer
 from state.events import MINUTE_US
-from state.ingested import Intake
+from state.ingest.positions import IngestWriter
 from state.log import EVENTS, LogError, SequenceConflictError
 from state.settings import Settings, changed, settings_from
 from tests.golden.trips import Asked, stream
@@ -123,7 +123,7 @@ class Training:
         log = SimulatedLog(system.store, system.faults)
         fit = StandInFit(log, system.home)
         self._fits: list[Callable[[], None]] = []
-        self._trainer = Trainer(log, PublishedModels(log), fit, threading.Event(), self._begin)
+        self._trainer = Trainer(log, ModelRegistry(log), fit, threading.Event(), self._begin)
 
     def step(self, *, ends: bool) -> bool:
         """Look for what is due; whether a fit is running after that."""
@@ -131,8 +131,8 @@ class Training:
             self._fits.pop()()
         return self._trainer.poll()
 
-    def _begin(self, fit: Fit, boundary: int, cuts: Any, earlier: Any) -> "Future[Published]":
-        running: Future[Published] = Future()
+    def _begin(self, fit: Fit, boundary: int, cuts: Any, earlier: Any) -> "Future[FitRecord]":
+        running: Future[FitRecord] = Future()
 
         def end() -> None:
             try:
@@ -149,7 +149,7 @@ class Ingest:
 
     def __init__(self, system: "System") -> None:
         self._system = system
-        self._intake = Intake(SimulatedLog(system.store, system.faults), "by zone")
+        self._intake = IngestWriter(SimulatedLog(system.store, system.faults), "by zone")
         self._next = {source: self._intake.position(source) or 0 for source in SOURCES}
 
     def step(self, most: int) -> bool:
@@ -506,7 +506,7 @@ class System:
             path.write_bytes(content[:kept])
 
     def _roll_back(self, log: SimulatedLog) -> None:
-        published = PublishedModels(log)
+        published = ModelRegistry(log)
         try:
             published.roll_back(None, self.clock.now_us)
         except ValueError:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from flows.home import Home
-from models.registry import Published
-from operators.snapshots import Committed, SnapshotWriter
-from state.artifacts import ArtifactStore
-from state.checkpoints import Checkpoint, CheckpointStore
+from flows.home.home import Home
+from models.refit.fit_record import FitRecord
+from operators.training.training_cuts import Committed, SnapshotWriter
+from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.events import HOUR_US, MINUTE_US, SECOND_US
-from state.ingested import Sourced
+from state.ingest.positions import Sourced
 from state.log import Log
-from state.outputs import DeadLetter
+from state.outputs.records import DeadLetter
+from state.storage.artifact_store import ArtifactStore
 from tests.golden.trips import Asked, Ended, Rained, stream
 from tests.golden_log import GOLDEN
 from tests.simulation.faults import Crash, Faults, InjectedError
@@ -140,18 +140,18 @@ class StandInFit:
         self._snapshots = SnapshotWriter(log, stream, home.snapshots)
         self._artifacts = home.artifacts()
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[Published]) -> Published:
+    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
         """A decision."""
         rows = sum(len(self._snapshots.mend(cut).read_bytes()) > 0 for cut in cuts if cut.rows)
         content = f"{boundary} {[(cut.sha256, cut.rows) for cut in cuts]} {len(earlier)}"
         drawn = zlib.crc32(content.encode())
         status = ("promoted", "promoted", "promoted", "rejected", "failed", "skipped")[drawn % 6]
         if status in {"failed", "skipped"}:
-            return Published(
+            return FitRecord(
                 boundary=boundary, status=status, reason=content[-80:], algorithm="gbm"
             )
         sha256 = self._artifacts.put(model_of(drawn // 6 % 7))
-        return Published(
+        return FitRecord(
             boundary=boundary,
             status=status,
             reason=f"of {rows} files",

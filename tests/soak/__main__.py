@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from state.events import SECOND_US
 from state.log import EVENTS, Entry, partition_of
 from tests.flow_processes import Group

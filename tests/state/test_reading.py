@@ -9,8 +9,8 @@ import pytest
 import state
 from state import reading
 from state.log import Entry, UnknownTopicError
-from state.outputs import Alert, Prediction
-from state.sqlite_log import SqliteLog
+from state.log.sqlite import SqliteLog
+from state.outputs.records import Alert, Prediction
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import Asked, records, stream
 

@@ -10,22 +10,22 @@ import time
 import pytest
 
 from flows.__main__ import main
-from flows.alone import lock_partition, lock_shared
-from flows.configuration import find_stream, load_settings
-from flows.home import Home
-from flows.partitions import Partitions
+from flows.home.configuration import find_stream, load_settings
+from flows.home.file_lock import lock_partition, lock_shared
+from flows.home.home import Home
+from flows.home.wall_clock import latest_time
 from flows.repair.new_home import make
 from flows.repair.repair import examine
+from flows.runtime.partitions import Partitions
 from flows.scorer import Scorer
 from flows.streams.quotes_market import START_US
-from flows.wall_clock import latest_time
-from operators.journal import TOPIC as JOURNAL
-from operators.messages import Records
-from operators.recovery import checkpoint_of
-from state.ingested import INGESTED, LETTERS, Intake, Sourced, positions_of
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.recovery import checkpoint_of
+from operators.shard.messages import Records
+from state.ingest.positions import INGESTED, LETTERS, IngestWriter, Sourced, positions_of
 from state.log import EVENTS, Entry
-from state.object_store import ObjectStore
-from state.outputs import DeadLetter
+from state.outputs.records import DeadLetter
+from state.storage.object_store import ObjectStore
 from tests.flows.repair.worlds import (
     FUTURE_US,
     MARKET,
@@ -210,7 +210,7 @@ def test_a_scorer_keeps_a_repair_away_until_it_is_closed(home, capsys):
 
 def test_how_far_ingest_is_survives(home, capsys):
     log = home.log()
-    intake = Intake(log, "m")
+    intake = IngestWriter(log, "m")
     peek = [(b"S01", v) for v in MARKET[:50]]
     batch = [Sourced("crm/0", i, 5 + i, one) for i, one in enumerate(peek)]
     letter = DeadLetter("invalid", "no", 0, 50, 3, b"raw", "crm", 7)
@@ -225,7 +225,7 @@ def test_how_far_ingest_is_survives(home, capsys):
     log = home.log()
     assert positions_of(log) == {"crm/0": 51, "dead_letters/2/invalid": 1}
     assert log.read(LETTERS, 2, 0) == letters
-    assert Intake(log, "m").position("crm/0") == 51
+    assert IngestWriter(log, "m").position("crm/0") == 51
     assert log.end(INGESTED, 0) == 1
     log.close()
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from flows.__main__ import main
-from flows.configuration import find_stream, load_settings
+from flows.home.configuration import find_stream, load_settings
 from flows.repair.journals import broken_entries
-from operators.journal import TOPIC as JOURNAL
-from operators.journal import LaterVersionError
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import LaterVersionError
 from state.log import EVENTS, Entry
 from tests.flows.repair.worlds import MARKET, append, held, set_up, tree
 

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from flows.__main__ import main
-from flows.configuration import find_stream, load_settings
-from flows.home import Home
-from flows.logs import open_log
+from flows.home.configuration import find_stream, load_settings
+from flows.home.home import Home
+from flows.home.open_log import open_log
 from flows.streams.quotes_market import START_US, Market
-from state.append_time import append_times
 from state.events import HOUR_US
+from state.ingest.append_time import append_times
 from state.log import EVENTS, Entry, partition_of
 
 REPOSITORY = Path(__file__).parents[3]

@@ -10,12 +10,12 @@ import pytest
 from bytewax.run import cli_main
 from rich.console import Console
 
-from flows.app import App
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from flows.ingest import append_history
+from flows.runtime.app import App
 from flows.streams import quotes
 from flows.streams.quotes_market import Market
-from operators.decisions import PublishedModels
+from operators.training.model_registry import ModelRegistry
 from state.log import Entry
 from state.settings import settings_from
 from tests.rides import records
@@ -60,7 +60,7 @@ def rides_made(rides_settings, tmp_path_factory):
     log.close()
     run(rides_settings, home)
     log = home.log()
-    assert [m.status for m in PublishedModels(log).records()].count("promoted") == 2
+    assert [m.status for m in ModelRegistry(log).records()].count("promoted") == 2
     log.close()
     return home
 

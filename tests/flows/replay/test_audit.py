@@ -11,10 +11,10 @@ from rich.console import Console
 
 from flows.replay import audit
 from flows.replay.audit import audited, job_of
+from flows.replay.audit_progress import drop_old
 from flows.replay.held import InUseError, held, is_held
-from flows.replay.span import span_of
-from flows.replay.unfinished import drop_old
-from operators.shard import TOPICS
+from flows.replay.replay_range import span_of
+from operators.shard.shard import TOPICS
 from state.settings import changed
 from tests.flows.replay.conftest import run
 

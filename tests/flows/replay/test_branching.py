@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from flows.__main__ import main
-from flows.home import Home
+from flows.home.home import Home
 from flows.replay import branch as branches
 from flows.replay import what_if
 from flows.replay.branch import BranchError
 from flows.replay.comparison import tables
-from operators.decisions import PublishedModels
-from operators.shard import TOPICS
+from operators.shard.shard import TOPICS
+from operators.training.model_registry import ModelRegistry
 from state.events import HOUR_US
 from state.log import EVENTS
 from state.settings import changed
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[3]
 LIVE = """
 import sys
 from pathlib import Path
-from flows.home import Home
+from flows.home.home import Home
 from state.settings import settings_from
 from tests.flows.replay.conftest import run
 run(settings_from(eval(sys.argv[2])), Home(Path(sys.argv[1])))
@@ -153,7 +153,7 @@ def test_other_features_begin_at_the_head_with_decisions_of_their_own(market, qu
     assert (branch.boundary, branch.begins, branch.models) == (0, [0] * 8, "refitted")
     log = branches.log_of(market.log(), market, branch)
     outcome = msgspec.json.decode(log.read("outcomes", 0, 0)[0].value)
-    decided = PublishedModels(log).records()
+    decided = ModelRegistry(log).records()
     log.close()
     assert {one.status for one in decided} == {"skipped"}
     base = market.log()
@@ -195,7 +195,7 @@ def test_what_other_code_or_other_features_made_is_not_shown_again(
     asked = {"home": market.root, "settings": quotes_settings}
     done = what_if({"online.rate": 0.2}, **asked)
     before = only_branch(market)
-    monkeypatch.setattr("operators.shard.VERSION", 99)
+    monkeypatch.setattr("operators.shard.shard.VERSION", 99)
     assert what_if({"online.rate": 0.2}, **asked).equals(done)
     (after,) = (one for one in branches.branches_of(market) if one.name != before.name)
     assert (after.shape[:2], after.begins) == ("99", [0] * 8)

@@ -10,16 +10,16 @@ import pytest
 from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 
-from flows.alone import lock_partition
-from flows.app import App
-from flows.commands.errors import root_of
-from flows.configuration import ConfigurationError
-from flows.home import Home
+from flows.errors.user_errors import root_of
+from flows.home.configuration import ConfigurationError
+from flows.home.file_lock import lock_partition
+from flows.home.home import Home
 from flows.replay import audit
-from operators.decisions import PublishedModels
-from operators.journal import Configured, Journal
-from operators.log_check import LogCutError
-from operators.shard import TOPICS
+from flows.runtime.app import App
+from operators.partition.journal import Configured, Journal
+from operators.partition.log_check import LogCutError
+from operators.shard.shard import TOPICS
+from operators.training.model_registry import ModelRegistry
 from state.settings import changed, settings_from
 from tests.flows.replay.conftest import QUOTES, run
 from tests.flows.replay.test_branching import extend, records
@@ -96,11 +96,11 @@ def test_a_fit_that_a_run_before_had_not_ended_is_made_by_the_next_though_nothin
     """`skipped` is a decision like any other, and needs no H2O."""
     home, _ = half
     log = home.log()
-    assert PublishedModels(log).records() == []
+    assert ModelRegistry(log).records() == []
     log.close()
     run(changed(OLD, {"training": {"trainer": "embedded", "min_rows": 10**9}}), home)
     log = home.log()
-    decided = [one.status for one in PublishedModels(log).records()]
+    decided = [one.status for one in ModelRegistry(log).records()]
     log.close()
     assert len(decided) > 1
     assert set(decided) == {"skipped"}
@@ -127,7 +127,7 @@ def test_checkpoints_of_a_longer_log_are_refused_and_without_them_it_goes_on(
 
 def test_a_second_flow_on_the_same_home_is_refused_and_names_the_first(tmp_path):
     words = (
-        "import sys; from pathlib import Path; from flows.alone import lock_partition;"
+        "import sys; from pathlib import Path; from flows.home.file_lock import lock_partition;"
         "held = lock_partition(Path(sys.argv[1]), 3); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

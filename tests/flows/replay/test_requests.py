@@ -9,8 +9,8 @@ import pytest
 
 from flows.replay.requests import requests_of
 from state.log import Entry
-from state.outputs import Prediction
-from state.sqlite_log import SqliteLog
+from state.log.sqlite import SqliteLog
+from state.outputs.records import Prediction
 
 NAMES = ['a"b', "line\nbreak", '}\n{"id":"x"}', "\\u0041\\", "\r\n\t\x00", "\u2028", "ü€😀", ""]
 

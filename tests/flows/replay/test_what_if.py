@@ -9,13 +9,13 @@ import msgspec
 import polars as pl
 import pytest
 
-from flows.home import Home, create_topics
+from flows.home.home import Home, create_topics
 from flows.replay import branch as branches
 from flows.replay import what_if
 from flows.replay.held import InUseError, held
-from operators.decisions import PublishedModels
-from operators.journal import Activated, Journal
-from operators.shard import TOPICS
+from operators.partition.journal import Activated, Journal
+from operators.shard.shard import TOPICS
+from operators.training.model_registry import ModelRegistry
 from state.log import EVENTS, Entry
 from state.settings import changed
 from tests.flows.replay.conftest import QUOTES, copied, run
@@ -43,7 +43,7 @@ def sides(requests):
 def second_boundary(home):
     """When the second model was activated."""
     log = home.log()
-    time = [m.boundary for m in PublishedModels(log).records() if m.status == "promoted"][1]
+    time = [m.boundary for m in ModelRegistry(log).records() if m.status == "promoted"][1]
     log.close()
     return datetime.fromtimestamp(time / 1e6, UTC)
 
@@ -142,7 +142,7 @@ def test_the_blend_of_one_model_is_that_model(rides, rides_settings):
 
 def test_a_pinned_model_scores_from_the_boundary_on_without_a_fit(rides, rides_settings):
     log = rides.log()
-    pinned = next(m.model for m in PublishedModels(log).records() if m.status == "promoted")
+    pinned = next(m.model for m in ModelRegistry(log).records() if m.status == "promoted")
     log.close()
     since = second_boundary(rides)
     requests = what_if({"training.pinned": pinned}, since, home=rides.root, settings=rides_settings)
@@ -165,7 +165,7 @@ def test_fits_are_made_again_where_the_training_changed(rides, rides_settings):
     branch = only_branch(rides)
     assert branch.models == "refitted"
     log = branches.log_of(rides.log(), rides, branch)
-    decided = PublishedModels(log).records()
+    decided = ModelRegistry(log).records()
     journal = [e for e in Journal(log, 0).entries if isinstance(e, Activated)]
     log.close()
     own = [m for m in decided if m.boundary >= branch.boundary]
@@ -277,7 +277,7 @@ def test_a_live_flow_uses_the_pinned_model_from_the_first_boundary_on_and_fits_n
     rides, rides_settings, tmp_path
 ):
     log = rides.log()
-    published = PublishedModels(log).records()
+    published = ModelRegistry(log).records()
     pinned = [m.model for m in published if m.status == "promoted"][1]
     anew = Home(tmp_path / "anew")
     shutil.copytree(rides.root / "artifacts", anew.root / "artifacts")
@@ -291,7 +291,7 @@ def test_a_live_flow_uses_the_pinned_model_from_the_first_boundary_on_and_fits_n
     rides = anew
     run(changed(rides_settings, {"training": {"pinned": pinned}}), rides)
     log = rides.log()
-    assert PublishedModels(log).records() == published
+    assert ModelRegistry(log).records() == published
     used = {entry.model for entry in Journal(log, 0).entries if isinstance(entry, Activated)}
     assert used == {pinned}
     newest = log.read("predictions", 0, log.end("predictions", 0) - 1)[0]

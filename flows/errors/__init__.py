@@ -1,0 +1,1 @@
+"""Errors that a user is told in one line."""

@@ -1,0 +1,106 @@
+"""How a flow ends with an error: one line and exit code 2, also where bytewax runs it.
+
+In bytewax an error in a step is a panic of Rust's, which Rust tells before Python does. And where
+several processes are connected, what is raised in the end is about that, and the error is lost.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.testing import TestingSink, TestingSource, cluster_main
+
+from flows.errors.user_errors import USER_ERRORS, as_command_errors, root_of
+from flows.terminal.console import make_plain
+from flows.terminal.signals import stop_on_signals
+
+# Untyped in bytewax's own stubs.
+_run_workers: Callable[..., None] = cluster_main
+_bytewax_error: Any = BytewaxRuntimeError
+
+_raised: list[BytewaxRuntimeError] = []
+
+
+@contextmanager
+def one_line_errors() -> Iterator[threading.Event]:
+    """End the process with one line and exit code 2 where a flow cannot be made, or fails later.
+
+    Yields:
+        What is set when the flow is to stop: by a signal, or because some of it has failed.
+
+    Raises:
+        CommandError: A ValueError was.
+    """
+    make_plain()
+    stop = stop_on_signals()
+    _watch(stop)
+    with as_command_errors():
+        yield stop
+
+
+@contextmanager
+def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
+    """Run a flow whose errors the caller tells: Rust says nothing of them.
+
+    Args:
+        stop: Set when some of it has failed.
+    """
+    before = sys.excepthook
+    _watch(stop)
+    try:
+        yield
+    finally:
+        sys.excepthook = before
+        del _bytewax_error.__init__
+
+
+def _watch(stop: threading.Event) -> None:
+    """Take over from bytewax what it does with an error.
+
+    It hands panics to `sys.excepthook`, for the rest of the process, once it has run several
+    workers; so let it run nothing in that way.
+    """
+    nothing = Dataflow("nothing")
+    op.output("end", op.input("none", nothing, TestingSource([])), TestingSink([]))
+    _run_workers(nothing, [], 0)
+
+    def keep(error: BytewaxRuntimeError, *words: Any) -> None:
+        RuntimeError.__init__(error, *words)
+        _raised.append(error)
+        # What runs when bytewax tears the flow down must not take it for done, and fail again.
+        stop.set()
+
+    _raised.clear()
+    _bytewax_error.__init__ = keep
+    sys.excepthook = _end
+
+
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """What `sys.excepthook` does."""
+    if traceback is None:
+        return  # still in Rust: it will be raised in Python next
+    is_panic = kind.__name__ == "PanicException"
+    if is_panic and _raised:
+        error = _raised[0]
+    root = root_of(error)
+    if isinstance(root, USER_ERRORS):
+        line = str(root)
+    elif error not in _raised and is_panic and "thread panic" in str(error):
+        line = "all processes of a flow must run; got one that has ended: its own output says why"
+    else:
+        sys.__excepthook__(type(error), error, error.__traceback__)
+        return
+    sys.stderr.write(f"headwater: {line}\n")
+    if is_panic:
+        # Workers may still be in Python, and its orderly end would abort under them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
+    raise SystemExit(2)

@@ -1,0 +1,1 @@
+"""The home, its settings, and what they name: the log, Kafka, stores."""

@@ -1,0 +1,116 @@
+"""The settings file and the streams that can be named in it."""
+
+import importlib
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from models.h2o.search import check_algorithm
+from models.linear.river_model import check_river
+from state.settings import Settings, settings_from
+from state.stream import Stream
+
+BUILT_IN = {
+    "flights": "flows.streams.flights:stream",
+    "quotes": "flows.streams.quotes:stream",
+}
+
+
+_MOST_BYTES = 2**20
+
+
+class ConfigurationError(ValueError):
+    """The settings cannot be used; the message is one line and says where."""
+
+
+def load_settings(named: Path | str | None = None) -> Settings:
+    """The settings in a file; none named: in `HEADWATER_CONFIG`, `headwater.toml`, the defaults.
+
+    Args:
+        named: The file; it must be there.
+
+    Raises:
+        ConfigurationError: The file is missing, no TOML, or holds what no setting takes.
+    """
+    where = "settings" if named else "HEADWATER_CONFIG"
+    named = named or os.environ.get("HEADWATER_CONFIG")
+    path = Path(named or "headwater.toml")
+    if path.is_dir() or (named and not path.exists()):
+        msg = f"{where if named else 'settings'} must name a file; got {path}"
+        raise ConfigurationError(msg)
+    if not path.exists():
+        return Settings()
+    try:
+        settings = settings_from(read_toml(path))
+        check_models(settings)
+    except OSError as error:
+        msg = f"settings must be readable; got '{error.strerror}' in {path}"
+        raise ConfigurationError(msg) from error
+    except ValueError as error:
+        msg = f"{error} in {path}"
+        raise ConfigurationError(msg) from error
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The document in a TOML file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not TOML in UTF-8, or larger than a megabyte.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        msg = f"settings must be at most {_MOST_BYTES:,} bytes; got more"
+        raise ValueError(msg)
+    return parse_toml(content.decode())
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text.
+
+    Raises:
+        ValueError: It is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        msg = "settings must not be nested so deeply"
+        raise ValueError(msg) from None
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse an unknown algorithm, and a River model that cannot be made.
+
+    Raises:
+        ValueError: The message names the setting.
+    """
+    check_algorithm(settings.training.algorithm)
+    if settings.online.river is not None:
+        check_river(settings.online.river)
+
+
+def find_stream(name: str) -> Stream:
+    """A built-in stream, or the user's own as `module:attribute` from the working directory.
+
+    Raises:
+        ConfigurationError: There is no such stream.
+    """
+    module, _, attribute = BUILT_IN.get(name, name).partition(":")
+    if not all(map(str.isidentifier, (*module.split("."), attribute))):
+        msg = f"stream must be one of {sorted(BUILT_IN)} or 'module:attribute'; got {name!r}"
+        raise ConfigurationError(msg)
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        stream = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        msg = f"stream must be importable; got {name!r}: {error}"
+        raise ConfigurationError(msg) from error
+    if not isinstance(stream, Stream):
+        msg = f"stream must be a Stream; got {type(stream).__name__} at {name!r}"
+        raise ConfigurationError(msg)
+    return stream

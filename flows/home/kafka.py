@@ -1,0 +1,157 @@
+"""The log in Kafka, from the settings and the environment."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from flows.home.configuration import ConfigurationError
+from flows.home.home import read_note
+from operators.training.model_registry import ROLLBACKS
+from state.atomic_write import write_atomically
+from state.events import SECOND_US
+from state.ingest.positions import INGESTED, LETTERS
+from state.kafka.broker_clocks import BrokerClocks
+from state.kafka.cluster import Cluster
+from state.kafka.foreign_topics import ForeignTopics
+from state.kafka.log import KafkaLog
+from state.kafka.topic_plan import Comparison
+from state.log import EVENTS
+from state.settings import Kafka, Settings
+
+_ROLES = {EVENTS: "ingest", INGESTED: "ingest", "models": "trainer", ROLLBACKS: "operator"}
+"""What a process of its own may write; all other topics are written by the shard's."""
+
+_BESIDE = {LETTERS: "ingest", "alerts": "trainer"}
+"""Who writes the partition that a topic has beyond those of `events`."""
+
+
+def kafka_log(settings: Kafka) -> KafkaLog:
+    """The log in the cluster that the settings name; nothing is asked of it yet.
+
+    Raises:
+        ConfigurationError: An option cannot be used.
+    """
+    started = datetime.now(UTC)
+    with _configuring():
+        log = KafkaLog(
+            _cluster(settings),
+            prefix=settings.prefix,
+            replication=settings.replication,
+            writer=f"{socket.gethostname()} pid {os.getpid()} since {started:%Y-%m-%dT%H:%M:%SZ}",
+            role_of=lambda topic, at: role_in(lambda: log.partitions(EVENTS), topic, at),
+            msgpack=settings.format == "msgpack",
+            keep_s={topic: span / SECOND_US for topic, span in settings.retention.items()},
+        )
+    return log
+
+
+def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
+    """The writer that a partition of a topic belongs to.
+
+    Args:
+        partitions: Counts those of `events`; asked only for a topic that has one more.
+        topic: One of Headwater's.
+        partition: The topic's.
+
+    Example:
+        >>> eight = lambda: 8
+        >>> role_in(eight, "alerts", 7), role_in(eight, "alerts", 8), role_in(eight, "models", 0)
+        ('shard', 'trainer', 'trainer')
+    """
+    if topic in _BESIDE and partition >= partitions():
+        return _BESIDE[topic]
+    return _ROLES.get(topic, "shard")
+
+
+def kafka_comparison(settings: Kafka) -> Comparison:
+    """Compares the topics in that cluster; errors as for `kafka_log`."""
+    with _configuring():
+        return Comparison(_cluster(settings), settings.replication)
+
+
+def foreign_topics(
+    settings: Settings,
+    topics: Iterable[str],
+    position: Callable[[str], int | None],
+    now: Callable[[], int],
+    say: Callable[[str], None],
+) -> ForeignTopics:
+    """Foreign topics in the cluster that the settings name; it raises more than `kafka_log`."""
+    cluster, skip_lost = foreign_cluster(settings), settings.ingest.skip_lost
+    clocks = BrokerClocks(settings.clock.tolerance, settings.clock.span, say)
+    return ForeignTopics(cluster, topics, position, now, clocks, skip_lost=skip_lost)
+
+
+def foreign_cluster(settings: Settings) -> Cluster:
+    """The cluster that has the foreign topics; errors as for `kafka_log`."""
+    ingest, kafka = settings.ingest, settings.kafka
+    if ingest.bootstrap:
+        kafka = replace(kafka, bootstrap=ingest.bootstrap, options=ingest.options)
+    with _configuring():
+        return _cluster(kafka)
+
+
+class _Log(msgspec.Struct, frozen=True):
+    """What `kafka.json` of a home says: the log that its checkpoints belong to."""
+
+    cluster: str
+    prefix: str
+
+
+def check_home(settings: Kafka, root: Path, *, note: bool) -> None:
+    """Refuse a home whose checkpoints belong to another log.
+
+    Args:
+        settings: Name the log.
+        root: Of the home.
+        note: Make the home know it from now on.
+
+    Raises:
+        ConfigurationError: It was used with another cluster or prefix.
+    """
+    with _configuring():
+        ours = _Log(_cluster(settings).id(), settings.prefix)
+    path = root / "kafka.json"
+    theirs = read_note(path, _Log)
+    if theirs is None:
+        if note:
+            write_atomically(path, msgspec.json.encode(ours))
+        return
+    if theirs != ours:
+        msg = (
+            f"home must be of cluster {ours.cluster!r}, prefix {ours.prefix!r}; got one of "
+            f"{theirs.cluster!r}, {theirs.prefix!r} in {path}: give each log a HEADWATER_HOME"
+        )
+        raise ConfigurationError(msg)
+
+
+@contextmanager
+def _configuring() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _cluster(settings: Kafka) -> Cluster:
+    options = {name: _secret(name, value, os.environ) for name, value in settings.options.items()}
+    return Cluster(settings.bootstrap, options, patience_s=settings.patience / 1e6)
+
+
+def _secret(
+    name: str, value: str | float | bool, environment: Mapping[str, str]
+) -> str | int | float | bool:
+    """An option's value; `env:NAME` stands for a variable."""
+    if not isinstance(value, str) or not value.startswith("env:"):
+        return value
+    variable = value.removeprefix("env:")
+    if variable not in environment:
+        msg = f"environment must have {variable}; got no such variable for kafka.options {name!r}"
+        raise ConfigurationError(msg)
+    return environment[variable]

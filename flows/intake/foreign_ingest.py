@@ -1,0 +1,244 @@
+"""Foreign topics into the log: read, mapped, and appended exactly once."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, takewhile
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flows.home.configuration import ConfigurationError, find_stream
+from flows.home.file_lock import lock_shared
+from flows.home.home import Home
+from flows.home.open_log import needing_kafka, open_log
+from flows.home.wall_clock import check_append_times, microseconds_now
+from operators.partition.dataflow import AtEnd
+from state.ingest.mapping import Foreign, Mapper, Refused
+from state.ingest.positions import IngestWriter, Sourced
+from state.log import Trimmable
+from state.outputs.records import DeadLetter
+from state.settings import Settings
+from state.stream import Stream
+
+_IDLE = timedelta(milliseconds=10)
+_SETTLE_S = 60.0
+_LOOK_S = 15.0
+_LETTER_BYTES = 8 * 2**20
+_KEY_BYTES = 2**16
+
+
+def mapper_of(settings: Settings, stream: Stream) -> Mapper:
+    """The mapping that the settings give.
+
+    Raises:
+        ConfigurationError: It does not fit the stream.
+    """
+    try:
+        return Mapper(stream, settings.ingest.topics)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def event_or_letter(
+    mapper: Mapper, record: Foreign, again: int | None = None
+) -> tuple[bytes, bytes] | DeadLetter:
+    """What becomes of a foreign record; of one over 8 MiB a letter holds a part only.
+
+    Args:
+        mapper: Tells.
+        record: Which.
+        again: Offset of its dead letter, if it is mapped again.
+    """
+    became = mapper.map(record)
+    if not isinstance(became, Refused):
+        if len(became[0]) <= _KEY_BYTES:
+            return became
+        size = len(became[0])
+        became = Refused("invalid", f"key must be at most {_KEY_BYTES} bytes; got {size}")
+    raw, key = record.value or b"", record.key[:_LETTER_BYTES]
+    headers = _fitting(record.headers, _LETTER_BYTES - len(key))
+    room = _LETTER_BYTES - len(key) - sum(map(_header_size, headers.items()))
+    return DeadLetter(
+        became.reason,
+        became.detail[:500],
+        record.partition,
+        record.offset,
+        size_of(raw, record.key, record.headers),
+        raw[:room],
+        record.topic,
+        record.timestamp,
+        key,
+        headers,
+        again,
+    )
+
+
+def size_of(value: bytes, key: bytes, headers: Mapping[str, bytes]) -> int:
+    """What a foreign record takes, in bytes."""
+    named = sum(len(name.encode()) + len(content) for name, content in headers.items())
+    return len(value) + len(key) + named
+
+
+def _fitting(headers: Mapping[str, bytes], room: int) -> dict[str, bytes]:
+    """The first headers, as far as they fit."""
+    sizes = accumulate(map(_header_size, headers.items()))
+    fitting = takewhile(lambda both: both[1] <= room, zip(headers.items(), sizes, strict=True))
+    return dict(header for header, _ in fitting)
+
+
+def _header_size(header: tuple[str, bytes]) -> int:
+    """At most what it takes in a letter, where a name's character may take six bytes."""
+    return 6 * len(header[0]) + len(header[1]) + 8
+
+
+class ForeignIngest:
+    """Takes what foreign topics hold into the log; from here on no other does.
+
+    Args:
+        settings: Where the topics are, and whether to wait for more.
+        mapper: Of these topics.
+        log: With all its own topics.
+        say: Told in a line how far it is, and whose clock is off.
+
+    Raises:
+        LogError: The log or the topics are not as they must be.
+    """
+
+    def __init__(
+        self, settings: Settings, mapper: Mapper, log: Trimmable, say: Callable[[str], None]
+    ) -> None:
+        self._mapper, self._follow, self._say = mapper, settings.follow, say
+        with needing_kafka():
+            from flows.home.kafka import foreign_topics  # noqa: PLC0415 - needs an extra
+
+        self._intake = IngestWriter(log, mapper.digest)
+        self._topics = foreign_topics(
+            settings, self._mapper.topics, self._intake.position, microseconds_now, say
+        )
+        self._records = self._events = self._letters = self._told = 0
+        self._settled_at = self._looked_at = float("-inf")
+
+    def step(self) -> int:
+        """Take what has come; how many records it was."""
+        arrived = self._topics.read()
+        if arrived:
+            events, letters = self._intake.append([self._sourced(*one) for one in arrived])
+            self._records += len(arrived)
+            self._events += events
+            self._letters += letters
+        if time.monotonic() - self._settled_at >= _SETTLE_S:
+            self._intake.settle()
+            self._tell()
+            self._settled_at = time.monotonic()
+        if time.monotonic() - self._looked_at >= _LOOK_S:
+            self._topics.look()
+            self._looked_at = time.monotonic()
+        return len(arrived)
+
+    def at_end(self) -> bool:
+        """Whether all that there was has been taken, and no more is waited for."""
+        return not self._follow and self._topics.at_end()
+
+    def finish(self) -> None:
+        """Write where it stands, and say it."""
+        self._intake.settle()
+        self._topics.close()
+        self._told = -1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._records != self._told:
+            self._told = self._records
+            self._say(
+                f"{', '.join(self._mapper.topics)}: {self._records:,} records, "
+                f"{self._events:,} events, {self._letters:,} dead letters"
+            )
+
+    def _sourced(self, record: Foreign, append_time: int) -> Sourced:
+        source = f"{record.topic}/{record.partition}"
+        return Sourced(source, record.offset, append_time, event_or_letter(self._mapper, record))
+
+
+class _Partition(StatefulSourcePartition[int, None]):
+    def __init__(self, ingest: ForeignIngest, stop: threading.Event) -> None:
+        self._ingest, self._stop = ingest, stop
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[int]:
+        if self._stop.is_set():
+            self._end()
+        records = self._ingest.step()
+        if not records and self._ingest.at_end():
+            self._end()
+        self._awake = None if records else datetime.now(UTC) + _IDLE
+        return []
+
+    def _end(self) -> None:
+        self._ingest.finish()
+        raise StopIteration
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> None:
+        """Nothing: how far it is, is in the log."""
+
+
+class _Source(FixedPartitionedSource[int, None]):
+    """One partition, for there is one writer; reading and appending are one step."""
+
+    def __init__(self, opened: Callable[[], ForeignIngest], stop: threading.Event) -> None:
+        self._opened, self._stop = opened, stop
+
+    def list_parts(self) -> list[str]:
+        """The one."""
+        return ["ingest"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
+        """Open it on the one worker that has it, for it ends whoever wrote before."""
+        del step_id, for_part, resume_state
+        return _Partition(self._opened(), self._stop)
+
+
+def foreign_flow(
+    settings: Settings, home: Home, say: Callable[[str], None], stop: threading.Event
+) -> Dataflow:
+    """The ingest flow; it does nothing before bytewax runs it.
+
+    Args:
+        settings: With the mapping.
+        home: Has the log, or its checkpoints.
+        say: Told in a line how far it is.
+        stop: Set, it ends the flow cleanly.
+
+    Raises:
+        ConfigurationError: There is no mapping, or it does not fit.
+        LogError: The log or the topics are not as they must be.
+    """
+    if not settings.ingest.topics:
+        msg = "ingest must be given a FILE, or foreign topics in ingest.topics; got neither"
+        raise ConfigurationError(msg)
+    stream = find_stream(settings.stream)
+    mapper, log = mapper_of(settings, stream), open_log(settings, stream, home)
+    held: list[int] = []
+    if settings.log == "sqlite":
+        check_append_times(log, home)
+
+    def opened() -> ForeignIngest:
+        if settings.log == "sqlite":
+            held.append(lock_shared(home.root))
+        return ForeignIngest(settings, mapper, log, say)
+
+    def ended() -> None:
+        while held:
+            os.close(held.pop())
+
+    flow = Dataflow("headwater_ingest")
+    taken: Any = op.input("foreign", flow, _Source(opened, stop))
+    op.output("end", taken, AtEnd(ended))
+    return flow

@@ -1,0 +1,267 @@
+"""The process that decodes Parquet for `flows.intake.parquet_rows`, under a limit of its memory.
+
+It writes the number of rows, then each row as a JSON object after its length. It imports nothing of
+ours, so that it starts fast and small.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import BufferedReader
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+REFUSED = 3
+"""The exit code after an error whose message was written to stderr."""
+
+HINT = "write it with smaller row groups or shorter values"
+"""What to do about a file that is too large to decode."""
+
+RECORD_BYTES = 64
+"""What a record takes in the log beside its value, about."""
+
+_ROWS = 1000
+_BATCH_BYTES = 8 * 2**20
+_SLICE_BYTES = 2**20
+_COLUMNS_BYTES = 96 * 2**20
+# A column at work is a page, what it was inflated from, and a dictionary: about a megabyte each;
+# the least is its buffer and the decoder itself.
+_MOST_OF_A_COLUMN, _LEAST_OF_A_COLUMN = 3 * 2**20, 2**17
+_BUFFER_BYTES = 2**16
+_LENGTH = struct.Struct("<I")
+_FEWER = 30
+_encode = msgspec.json.Encoder().encode
+
+
+class _RefusedError(Exception):
+    """The file is refused."""
+
+
+def frames(stream: IO[bytes]) -> Iterator[bytes]:
+    """The length-prefixed contents of a stream; a last one that was cut off is left out."""
+    while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
+        size = _LENGTH.unpack(head)[0]
+        content = stream.read(size)
+        if len(content) < size:
+            return
+        yield content
+
+
+def _main() -> int:
+    path, most_value, most_bytes, memory = sys.argv[1], *map(int, sys.argv[2:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        _write_rows(path, _Limits(most_value, most_bytes))
+    except (MemoryError, BrokenPipeError):
+        return 1
+    except Exception as error:  # noqa: BLE001 - a foreign file in foreign code: it may be any
+        sys.stderr.write(str(error)[:1000] or type(error).__name__)
+        return REFUSED
+    return 0
+
+
+class _Limits:
+    """Counts the bytes that leave, or that are put aside."""
+
+    def __init__(self, most_value: int, most_bytes: int) -> None:
+        self._most_value, self._most_bytes, self._left = most_value, most_bytes, most_bytes
+
+    def pass_on(self, value: bytes, row: int) -> bytes:
+        self._left -= len(value) + RECORD_BYTES
+        if len(value) > self._most_value:
+            msg = f"row {row} must be at most {self._most_value} bytes; got {len(value)}"
+            raise _RefusedError(msg)
+        if self._left < 0:
+            msg = (
+                f"rows of a file of this size must be at most {self._most_bytes} bytes in all; "
+                f"got more at row {row}"
+            )
+            raise _RefusedError(msg)
+        return value
+
+
+def _write_rows(path: str, limits: _Limits) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415 - below the limit
+
+    out = sys.stdout.buffer
+    row = 0
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        _check_names(list(file.schema_arrow))
+        out.write(struct.pack("<q", file.metadata.num_rows))
+        for group in range(file.num_row_groups):
+            for value in _objects(file, group):
+                row += 1
+                out.write(_LENGTH.pack(len(value)) + limits.pass_on(value, row))
+    out.flush()
+
+
+def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
+    """Refuse two fields of one name, at any depth: only one of them could be kept."""
+    twice = [name for name, n in Counter(field.name for field in fields).items() if n > 1]
+    if twice:
+        msg = f"columns must be distinct; got {twice[0]!r} more than once{where}"
+        raise _RefusedError(msg)
+    for field in fields:
+        inner = [field.type.field(i) for i in range(field.type.num_fields)]
+        _check_names(inner, f" in {field.name!r}")
+
+
+def _objects(file: "pq.ParquetFile", group: int) -> Iterator[bytes]:
+    """The rows of a row group; of a wide one some columns after the other are put aside first."""
+    parts = _parts(file, group)
+    if len(parts) == 1:
+        yield from _encoded(file, group, None)
+        return
+    with ExitStack() as stack:
+        aside = [_put_aside(stack, _encoded(file, group, columns)) for columns in parts]
+        for pieces in zip(*aside, strict=True):
+            yield b"{%s}" % b",".join(inner for piece in pieces if (inner := piece[1:-1]))
+
+
+def _parts(file: "pq.ParquetFile", group: int) -> list[list[str]]:
+    """The columns in lists that can each be decoded within the limit."""
+    sizes = dict.fromkeys(file.schema_arrow.names, 0)
+    chunks = file.metadata.row_group(group)
+    for i in range(chunks.num_columns):
+        chunk = chunks.column(i)
+        path = chunk.path_in_schema
+        name = path if path in sizes else path.partition(".")[0]
+        size = min(max(chunk.total_uncompressed_size, _LEAST_OF_A_COLUMN), _MOST_OF_A_COLUMN)
+        sizes[name] = sizes.get(name, 0) + size
+    parts: list[list[str]] = []
+    room = 0
+    for name in file.schema_arrow.names:
+        if sizes[name] > room or not parts:
+            parts.append([])
+            room = _COLUMNS_BYTES
+        parts[-1].append(name)
+        room -= sizes[name]
+    return parts
+
+
+def _put_aside(stack: ExitStack, values: Iterator[bytes]) -> Iterator[bytes]:
+    """The values again, after all were written to a file that has no name."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+
+    file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - read after we return
+    most = shutil.disk_usage(tempfile.gettempdir()).free // 2
+    with (
+        os.fdopen(os.dup(file.fileno()), "wb") as written,
+        pa.CompressedOutputStream(pa.PythonFile(written, "w"), "lz4") as packed,
+    ):
+        for value in values:
+            packed.write(_LENGTH.pack(len(value)) + value)
+            if written.tell() > most:
+                msg = f"row group must fit half of what is free in {tempfile.gettempdir()}: {HINT}"
+                raise _RefusedError(msg)
+    file.seek(0)
+    return frames(BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "lz4")))
+
+
+def _encoded(file: "pq.ParquetFile", group: int, columns: list[str] | None) -> Iterator[bytes]:
+    for batch in _batches(file, group, columns):
+        plain = _in_microseconds(batch)
+        at, n = 0, 1
+        while at < plain.num_rows:
+            try:
+                values = [
+                    _encode({k: v for k, v in row.items() if v is not None})
+                    for row in plain.slice(at, n).to_pylist()
+                ]
+            except MemoryError:
+                if n == 1:
+                    raise
+                n = 1
+                continue
+            yield from values
+            at += n
+            size = sum(map(len, values)) // n + 1
+            n = max(1, min(2 * n, _SLICE_BYTES // size))
+
+
+def _batches(
+    file: "pq.ParquetFile", group: int, columns: list[str] | None
+) -> "Iterator[pa.RecordBatch]":
+    """The rows of a row group; where they do not fit, fewer at a time."""
+    chunks = file.metadata.row_group(group)
+    size = max(1, chunks.total_byte_size) // max(1, chunks.num_rows) + 1
+    n = max(1, min(_ROWS, _BATCH_BYTES // size))
+    done = 0
+    while True:
+        try:
+            skipped = 0
+            for batch in file.iter_batches(
+                n, row_groups=[group], columns=columns, use_threads=False
+            ):
+                gone = min(done - skipped, batch.num_rows)
+                skipped += gone
+                if gone < batch.num_rows:
+                    yield (batch if columns is None else batch.select(columns)).slice(gone)
+                    done += batch.num_rows - gone
+                    skipped = done
+        except MemoryError:
+            if n == 1:
+                raise
+            n = max(1, n // _FEWER)
+        else:
+            return
+
+
+def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """Timestamps as whole numbers; nothing that Python has no type for."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+
+    def cast(to: "Callable[[pa.DataType], pa.DataType]") -> None:
+        nonlocal batch
+        fields = [field.with_type(_each(field.type, to)) for field in batch.schema]
+        batch = batch.cast(pa.schema(fields), safe=False)
+
+    cast(_without_nanoseconds)
+    cast(lambda kind: pa.int64() if pa.types.is_timestamp(kind) else kind)
+    return batch
+
+
+def _without_nanoseconds(kind: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_duration(kind):
+        return pa.duration("us")
+    return pa.time64("us") if pa.types.is_time64(kind) else kind
+
+
+def _each(kind: "pa.DataType", to: "Callable[[pa.DataType], pa.DataType]") -> "pa.DataType":
+    """A type with all types in it exchanged."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+
+    of = pa.types
+    if of.is_map(kind):
+        return pa.map_(_each(kind.key_type, to), _each(kind.item_type, to))
+    if of.is_fixed_size_list(kind):
+        return pa.list_(_each(kind.value_type, to), kind.list_size)
+    if of.is_list(kind):
+        return pa.list_(_each(kind.value_type, to))
+    if of.is_large_list(kind):
+        return pa.large_list(_each(kind.value_type, to))
+    if of.is_struct(kind):
+        return pa.struct([field.with_type(_each(field.type, to)) for field in kind])
+    return to(kind)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,133 @@
+"""Where a flow stands, told from outside: from its log and the names of its checkpoints."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from operators.partition.journal import Journal
+from operators.training.model_registry import ModelRegistry
+from operators.training.training_cuts import TrainingCuts
+from state.checkpoints.store import CheckpointStore, Written
+from state.log import EVENTS, Log, UnknownTopicError, decoded
+
+_SPAN_S = 60.0
+
+
+class _Placed(msgspec.Struct):
+    """The one field of a prediction that is needed here."""
+
+    offset: int
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """One partition of `events`.
+
+    Attributes:
+        partition: Which.
+        end: Of the log.
+        position: The next record, by the newest checkpoint or prediction.
+        lag: Records that are left to read.
+        lag_s: Append time between the next record and the newest, seconds.
+        per_s: Records per second by the checkpoints of the last minute; None: fewer than two.
+        model: The offline model in use.
+    """
+
+    partition: int
+    end: int
+    position: int
+    lag: int
+    lag_s: float
+    per_s: float | None
+    model: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A whole flow.
+
+    Attributes:
+        partitions: Of `events`.
+        ends: By topic: the sum of their partitions' end offsets.
+        pending_fits: Boundaries (µs) that all partitions have passed and training has not decided.
+    """
+
+    partitions: list[PartitionStatus]
+    ends: dict[str, int]
+    pending_fits: list[int]
+
+
+def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: float) -> Status:
+    """Where a flow stands; nothing is written.
+
+    Args:
+        log: Its log.
+        store: Its checkpoints; an empty one where they are on another machine.
+        topics: Of the log.
+        now: Unix time.
+    """
+    parts = [_partition(log, store, p, now) for p in range(log.partitions(EVENTS))]
+    ends = {}
+    for topic in topics:
+        with suppress(UnknownTopicError):  # an older log need not have the newest topics
+            ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
+    return Status(parts, ends, _pending_fits(log))
+
+
+def rate(written: Sequence[Written], now: float) -> float | None:
+    """Records per second between the checkpoints of the last minute.
+
+    Example:
+        >>> rate([Written(0, 5.0), Written(100, 70.0), Written(400, 80.0)], now=81.0)
+        30.0
+    """
+    recent = [one for one in written if one.at >= now - _SPAN_S]
+    if len(recent) < 2 or recent[-1].at == recent[0].at:
+        return None
+    return (recent[-1].offset - recent[0].offset) / (recent[-1].at - recent[0].at)
+
+
+def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> PartitionStatus:
+    written = store.written(partition)
+    # The end comes last: the flow goes on meanwhile.
+    position = max([_predicted(log, partition), *(one.offset for one in written)])
+    active = Journal(log, partition).active
+    end = log.end(EVENTS, partition)
+    return PartitionStatus(
+        partition,
+        end,
+        position,
+        max(end - position, 0),
+        _lag_s(log, partition, position, end),
+        rate(written, now),
+        active.model if active else None,
+    )
+
+
+def _predicted(log: Log, partition: int) -> int:
+    """The first record after the newest that was predicted."""
+    end = log.end("predictions", partition)
+    if end == log.start("predictions", partition):
+        return 0
+    (last,) = log.read("predictions", partition, end - 1, max_records=1)
+    return decoded("predictions", partition, last, _Placed).offset + 1
+
+
+def _lag_s(log: Log, partition: int, position: int, end: int) -> float:
+    position = max(position, log.start(EVENTS, partition))
+    if position >= end:
+        return 0.0
+    first, last = (
+        log.read(EVENTS, partition, offset, max_records=1)[0].append_time
+        for offset in (position, end - 1)
+    )
+    return (last - first) / 1e6
+
+
+def _pending_fits(log: Log) -> list[int]:
+    snapshots, pending = TrainingCuts(log), []
+    snapshots.refresh()
+    boundary = snapshots.due(ModelRegistry(log).decided())
+    while boundary:
+        pending.append(boundary)
+        boundary = snapshots.due(boundary)
+    return pending

@@ -1,0 +1,1 @@
+"""The main flow put together: partitions, fitter, demo, summary."""

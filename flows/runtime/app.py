@@ -1,0 +1,198 @@
+"""The main flow put together: the one place that knows settings, home, clock and console."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from reprlib import repr as shortened
+
+from bytewax.dataflow import Dataflow
+from rich.console import Console
+
+from flows.home.configuration import find_stream
+from flows.home.file_lock import lock_partition
+from flows.home.home import Home, sharing
+from flows.home.journaled_settings import check_journals
+from flows.home.model_sources import reaching
+from flows.home.open_log import open_log
+from flows.home.wall_clock import check_append_times
+from flows.runtime.demo import fill
+from flows.runtime.fitter import Fitter
+from flows.runtime.partitions import Partitions
+from flows.runtime.summary import print_summary
+from flows.terminal.progress import RunProgress
+from flows.terminal.time_format import format_time
+from operators.partition.dataflow import EventsSource, compose
+from operators.partition.partition_runner import PartitionRunner, Scored
+from operators.training.trainer import Trainer
+from state.settings import Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT_S = 1.0
+
+
+class App:
+    """Everything that one process of the main flow shares.
+
+    Args:
+        settings: Of the run.
+        home: Where everything is kept.
+        console: For people.
+        stop: Set, it ends the flow cleanly.
+        until: Where the demo's history ends; None: the default.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        console: Console,
+        stop: threading.Event,
+        until: datetime | None = None,
+    ) -> None:
+        self._home = home = sharing(home, settings)
+        self._settings, self._console, self._stop = settings, console, stop
+        self._stream = find_stream(settings.stream)
+        self._log = open_log(settings, self._stream, home)
+        if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
+            fill(home, self._log, self._stream, until, console, stop)
+        if settings.log == "sqlite":  # what was declared is not known where Kafka has the log
+            check_append_times(self._log, home)
+            check_journals(self._log, settings)
+        self._partitions = range(self._log.partitions("events"))
+        self._opened = Partitions(settings, self._stream, self._log, home)
+        self._claimed: list[int] = []
+        self._offsets: dict[int, int] = {}
+        self._behind = set(self._partitions)
+        self._ends: dict[int, tuple[int, float]] = {}
+        self._event_time = 0
+        self._held = 0
+        self._started = time.monotonic()
+        self._progress = RunProgress(console, self._left())
+
+    def flow(self) -> Dataflow:
+        """The dataflow; it does nothing before bytewax runs it."""
+        training = self._settings.training
+        trainer: Callable[[], Trainer] | None = None
+        if training.trainer == "embedded" and not training.pinned:
+            home = reaching(self._home, self._settings, self._log)
+            fitter = Fitter(self._settings, self._stream, self._log, home, self._progress.say)
+            trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
+        source = EventsSource(
+            self._partitions, self._open, self._stop, follow=self._settings.follow
+        )
+        return compose(source, trainer, on_scored=self._scored, at_end=self._ended)
+
+    def hide_progress(self) -> None:
+        """Take the progress bar away, at any time."""
+        self._progress.close()
+
+    def _open(self, partition: int) -> PartitionRunner:
+        if self._settings.log == "sqlite":
+            self._claimed.append(lock_partition(self._home.root, partition))
+        live = self._opened.open(partition)
+        self._offsets[partition] = live.shard.position.offset
+        self._event_time = max(self._event_time, live.shard.event_time)
+        self._tell_waiting(partition)
+        return live
+
+    def _scored(self, live: PartitionRunner, scored: Scored) -> None:
+        del scored
+        shard = live.shard
+        before = self._offsets[shard.partition]
+        self._offsets[shard.partition] = shard.position.offset
+        self._event_time = max(self._event_time, shard.event_time)
+        self._progress.advance(
+            shard.partition, shard.position.offset - before, shard.event_time, shard.losses()
+        )
+        self._tell_waiting(shard.partition)
+        self._tell_held(live.reader.holding)
+
+    def _tell_held(self, boundary: int) -> None:
+        """Say, once for each boundary, that another process must decide it."""
+        training = self._settings.training
+        if boundary <= self._held or training.trainer == "embedded" or not training.wait:
+            return
+        self._held = boundary
+        if not training.pinned and not self._opened.published.champion_at(boundary)[0]:
+            self._progress.say(
+                f"Waiting for the fit at {format_time(boundary)}: by `flows.train`, or from a "
+                "mirror."
+            )
+
+    def _tell_waiting(self, partition: int) -> None:
+        """Say so once each partition has read up to an end that was there a moment before.
+
+        Asking for the end takes milliseconds: a topic that is fed is not asked after each append.
+        """
+        if not self._settings.follow or partition not in self._behind:
+            return
+        now, offset = time.monotonic(), self._offsets[partition]
+        end, seen = self._ends.get(partition, (0, float("-inf")))
+        if offset >= end and now - seen > _MOMENT_S:
+            end = self._log.end("events", partition)
+            self._ends[partition] = end, now
+        if offset >= end:
+            self._behind.discard(partition)
+            if not self._behind:
+                self._progress.waiting()
+
+    def _left(self) -> int:
+        """Records that are left to read, by the newest checkpoints."""
+        store = self._home.checkpoints()
+        left = 0
+        for partition in self._partitions:
+            left += max(self._log.end("events", partition) - store.newest_offset(partition), 0)
+        return left
+
+    def _ended(self) -> None:
+        self._progress.close()
+        while self._claimed:
+            os.close(self._claimed.pop())
+        if self._stop.is_set():
+            at = f"at {format_time(self._event_time)}"
+            where = at if self._event_time else "before the first event"
+            self._console.print(f"Stopped {where}; run again to go on.", highlight=False)
+            return
+        read = sum(self._offsets.values())
+        if not read:
+            self._console.print(
+                "The log is empty: fill it with `headwater ingest FILE`.", highlight=False
+            )
+            return
+        print_summary(self._console, self._log, self._opened.published.records(), self._home)
+        seconds = time.monotonic() - self._started
+        self._console.print(
+            f"Up to date: {read:,} events read, in {seconds:.0f} s.", highlight=False
+        )
+
+
+def tune_collector() -> None:
+    """Keep the garbage collector off what lives as long as the process: a quarter of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def parse_day(text: str) -> datetime:
+    """A UTC date or time as people write it.
+
+    Raises:
+        ValueError: It is neither, or before 1970.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"date must be like 2013-04-01 or 2013-04-01T12:00; got {shortened(text)}"
+        raise ValueError(msg) from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:
+        in_utc = _EPOCH - timedelta(days=1)
+    if in_utc < _EPOCH:
+        msg = f"date must lie from 1970 to 9999, UTC; got {text!r}"
+        raise ValueError(msg)
+    return moment

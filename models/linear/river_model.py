@@ -1,0 +1,171 @@
+"""Any River classifier, named in the settings, over the linear models' design."""
+
+import importlib
+import inspect
+import math
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pickle import PicklingError
+from typing import Any
+
+from river.base import Classifier
+
+
+class RiverError(ValueError):
+    """`online.river` does not describe a classifier of River, or describes one that fails."""
+
+
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    PicklingError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Errors of River's classes that were given wrong arguments."""
+
+
+class RiverModel:
+    """A River classifier made from its description.
+
+    Args:
+        description: `class` is a path under `river`, the rest its arguments; an argument that is a
+            table with a `class` is made the same way. What draws at random and is given no `seed`
+            gets one: the same labels must make the same model.
+
+    Raises:
+        RiverError: There is no such classifier, or it does not take these arguments.
+
+    Example:
+        >>> model = RiverModel({"class": "linear_model.LogisticRegression",
+        ...                     "optimizer": {"class": "optim.SGD", "lr": 0.5}})
+        >>> model.predict({0: 1.0})
+        0.5
+        >>> model.learn({0: 1.0}, 1)
+        >>> model.predict({0: 1.0}) > 0.5
+        True
+    """
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        self._model, self._path = _made(description), description.get("class")
+        with self._named():  # an empty pipeline fails even here
+            is_classifier = isinstance(self._model, Classifier)
+        if not is_classifier:
+            msg = f"online.river must name a classifier; got {self._path!r}"
+            raise RiverError(msg)
+
+    def predict(self, design: dict[int, float]) -> float:
+        """Probability of label 1; an even chance as long as the model knows nothing.
+
+        One that gives no number knows nothing.
+
+        Raises:
+            RiverError: The model fails.
+        """
+        with self._named():
+            shares = self._model.predict_proba_one(design)
+            p = float(shares.get(1, shares.get(True, 0.5 if not shares else 0.0)))
+        return 0.5 if math.isnan(p) else min(max(p, 0.0), 1.0)
+
+    def learn(self, design: dict[int, float], label: int) -> None:
+        """Take in one labelled design.
+
+        Raises:
+            RiverError: The model fails.
+        """
+        with self._named():
+            self._model.learn_one(design, label)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except _FAILURES as error:
+            got = f"{_in_one_line(error)} from {self._path!r}"
+            msg = f"online.river must accept every event; got {got}"
+            raise RiverError(msg) from error
+
+    def snapshot(self) -> bytes:
+        """River's own persistence: a pickle. Read back only what this home's flow wrote."""
+        return pickle.dumps(self._model)
+
+    def restore(self, state: bytes) -> None:
+        """Take the model from `snapshot`.
+
+        Raises:
+            ValueError: It is no such model.
+        """
+        try:
+            model = pickle.loads(state)  # noqa: S301 - from our own checkpoint, see snapshot
+        except Exception as error:  # a damaged pickle may raise anything
+            msg = f"the River classifier must be readable; got {error!r}"
+            raise ValueError(msg) from error
+        if type(model) is not type(self._model):
+            wanted, got = type(self._model).__name__, type(model).__name__
+            msg = f"the River classifier must be a {wanted}; got a {got}"
+            raise ValueError(msg)
+        self._model = model
+
+
+def check_river(description: Mapping[str, Any]) -> None:
+    """Refuse a description that makes no classifier, or one that fails at once.
+
+    Raises:
+        RiverError: The message is one line and says why.
+
+    Example:
+        >>> check_river({"class": "utils.math.softmax"})
+        Traceback (most recent call last):
+        models.linear.river_model.RiverError: online.river must name a class of River; got \
+'utils.math.softmax'
+    """
+    model = RiverModel(description)
+    for label in (0, 1, 1):
+        model.predict({0: float(label), 1: 1.0})
+        model.learn({0: float(label), 1: 1.0}, label)
+    with model._named():  # noqa: SLF001 - this module's
+        model.snapshot()
+
+
+def _made(description: Any) -> Any:
+    """The object that a table with a `class` describes, anything else as it is."""
+    if isinstance(description, list):
+        return [_made(one) for one in description]
+    if not isinstance(description, Mapping):
+        return description
+    arguments = dict(description)
+    kind = _class_of(arguments.pop("class", ""))
+    try:
+        if "seed" in inspect.signature(kind).parameters:
+            arguments.setdefault("seed", 1)
+        return kind(**{key: _made(value) for key, value in arguments.items()})
+    except _FAILURES as error:
+        if isinstance(error, RiverError):
+            raise
+        msg = f"online.river must fit {kind.__name__}; got {_in_one_line(error)}"
+        raise RiverError(msg) from error
+
+
+def _class_of(path: Any) -> type[Any]:
+    """A class of River: nothing else that its modules have imported can be named."""
+    module, _, name = str(path).rpartition(".")
+    why = ""
+    try:
+        kind = getattr(importlib.import_module(f"river.{module}"), name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        kind, why = None, f": {error}"
+    if isinstance(kind, type):
+        package = kind.__module__.split(".")
+        if package[0] == "river" and "datasets" not in package:
+            return kind
+    msg = f"online.river must name a class of River; got {path!r}{why}"
+    raise RiverError(msg)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

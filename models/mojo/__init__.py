@@ -1,0 +1,1 @@
+"""H2O's model files, read and scored without Java."""

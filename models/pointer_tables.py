@@ -1,0 +1,76 @@
+"""Tables of addresses: models for compiled code, which takes long to accept an array."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_MODEL, GIVEN, TREES, GLM = range(4)
+
+LINEAR = np.dtype(
+    [
+        ("width", "i8"),
+        ("kinds", "i8"),
+        ("crosses", "i8"),
+        ("n_crosses", "i8"),
+        ("hashed", "i8"),
+        ("scale", "i8"),
+        ("online", "i8"),
+        ("residual", "i8"),
+    ]
+)
+"""The online and the residual model: lengths and addresses, held by `models.linear.online`."""
+
+OFFLINE = np.dtype(
+    [
+        ("kind", "i8"),
+        ("width", "i8"),
+        ("places", "i8"),
+        ("levels", "i8"),
+        ("codes", "i8"),
+        ("n_codes", "i8"),
+        ("a", "i8"),
+        ("n_a", "i8"),
+        ("b", "i8"),
+        ("n_b", "i8"),
+        ("c", "i8"),
+        ("n_c", "i8"),
+        ("skipped", "i8"),
+        ("link", "i8"),
+        ("init", "f8"),
+        ("divisor", "f8"),
+        ("weight_0", "f8"),
+        ("weight_1", "f8"),
+    ]
+)
+"""The offline model: where its columns are, what its levels are, and `Mojo.kernel_args`.
+
+`levels` is int64[width, 2]: where in `codes` the codes of a column's levels begin and end; -1 for a
+number. `a`, `b` and `c` are nodes, roots and bits of trees, or factors, means and beta of a GLM.
+"""
+
+
+class Table:
+    """One row of addresses, with what it points to.
+
+    Args:
+        dtype: LINEAR or OFFLINE.
+        fields: Of the row; the others are 0.
+        kept: The arrays whose addresses it holds.
+
+    Attributes:
+        address: Of the row.
+        row: The row.
+    """
+
+    __slots__ = ("_kept", "address", "row")
+
+    def __init__(
+        self, dtype: np.dtype[np.void], fields: Mapping[str, float], kept: Sequence[NDArray[Any]]
+    ) -> None:
+        self.row = np.zeros(1, dtype)
+        for name, value in fields.items():
+            self.row[name] = value
+        self.address: int = self.row.ctypes.data
+        self._kept = tuple(kept)

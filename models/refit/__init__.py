@@ -1,0 +1,1 @@
+"""A refit from Parquet files to a verdict."""

@@ -1,0 +1,1 @@
+"""Online, offline and residual model together, in one compiled call."""

@@ -1,0 +1,1 @@
+"""A partition: its input in order, its journal, its recovery and its processing loop."""

@@ -1,0 +1,281 @@
+"""The bytewax adapters: thin, so that everything worth testing is in plain classes.
+
+A source partition, its shard and its appends run on one worker and nothing crosses processes but
+the word that a cut was committed.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from operators.partition.partition_runner import PartitionRunner, Scored
+from operators.shard.messages import Finish, Message
+from operators.training.trainer import Trainer
+
+_IDLE = timedelta(milliseconds=10)
+_WATCH = timedelta(milliseconds=100)
+
+OpenPartition = Callable[[int], PartitionRunner]
+
+
+class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
+    def __init__(
+        self,
+        partition: int,
+        live: PartitionRunner,
+        stop: threading.Event,
+        unread: set[int],
+        *,
+        follow: bool,
+    ) -> None:
+        self._partition, self._live, self._stop, self._follow = partition, live, stop, follow
+        self._unread = unread
+        self._awake: datetime | None = None
+        self._finished = False
+
+    def next_batch(self) -> list[tuple[int, Message]]:
+        if self._finished:
+            raise StopIteration
+        message = None if self._stop.is_set() else self._live.read()
+        self._awake = None
+        if message is None:
+            self._awake = datetime.now(UTC) + _IDLE
+            if not self._ended():
+                return []
+            self._finished, message = True, Finish()
+        return [(self._partition, message)]
+
+    def _ended(self) -> bool:
+        if self._stop.is_set() or self._follow:
+            return self._stop.is_set()
+        if self._live.at_end():
+            self._unread.discard(self._partition)
+        # Until then another may hold at a boundary that this one has to cross too.
+        return not self._unread
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> None:
+        """Nothing: recovery is by our own checkpoints, see DESIGN decisions in the README."""
+
+
+class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
+    """The partitions of `events`, each read from where its shard stands.
+
+    Args:
+        partitions: Their numbers.
+        open_partition: Recovers a partition, on the worker that will run it.
+        stop: Set, it ends every partition where it is.
+        follow: Wait at the end of the log for more; else stop there, all that are read in this
+            process at once, when each has been at its end.
+    """
+
+    def __init__(
+        self,
+        partitions: Iterable[int],
+        open_partition: OpenPartition,
+        stop: threading.Event,
+        *,
+        follow: bool,
+    ) -> None:
+        self._partitions = list(partitions)
+        self._open = open_partition
+        self._stop, self._follow = stop, follow
+        self._unread: set[int] = set()
+        self.live: dict[int, PartitionRunner] = {}
+
+    def list_parts(self) -> list[str]:
+        """Numbers, as text, padded so that they sort."""
+        return [f"{partition:04d}" for partition in self._partitions]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
+        """Recover one partition."""
+        del step_id, resume_state
+        partition = int(for_part)
+        self._unread.add(partition)
+        live = self.live[partition] = self._open(partition)
+        return _Partition(partition, live, self._stop, self._unread, follow=self._follow)
+
+
+class _Trainings(StatefulSourcePartition[Any, None]):
+    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
+
+    def next_batch(self) -> list[Any]:
+        if self._stop.is_set():
+            self._trainer.finish()
+            raise StopIteration
+        self._trainer.poll()
+        return []
+
+    def next_awake(self) -> datetime:
+        return datetime.now(UTC) + _WATCH
+
+    def snapshot(self) -> None:
+        """Nothing: what is decided is in the log."""
+
+
+class TrainingSource(FixedPartitionedSource[Any, None]):
+    """Watches the log for boundaries that are due, until it is stopped, on one worker.
+
+    Args:
+        trainer: Made on that worker.
+        stop: Set, it ends the source and the trainer.
+    """
+
+    def __init__(self, trainer: Callable[[], Trainer], stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return ["training"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Trainings:
+        """Make the trainer."""
+        del step_id, for_part, resume_state
+        return _Trainings(self._trainer(), self._stop)
+
+
+class _Training(StatefulBatchLogic[Any, Any, None]):
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._busy = False
+
+    def on_batch(self, values: list[Any]) -> tuple[list[Any], bool]:
+        del values
+        self._busy = self._trainer.poll()
+        return [], False
+
+    def on_notify(self) -> tuple[list[Any], bool]:
+        self._busy = self._trainer.poll()
+        return [], False
+
+    def on_eof(self) -> tuple[list[Any], bool]:
+        self._trainer.finish()
+        return [], True
+
+    def notify_at(self) -> datetime | None:
+        return datetime.now(UTC) + _IDLE if self._busy else None
+
+    def snapshot(self) -> None:
+        """Nothing: what is decided is in the log."""
+
+
+class _Wake(StatefulSourcePartition[tuple[str, int], None]):
+    def __init__(self) -> None:
+        self._woken = False
+
+    def next_batch(self) -> list[tuple[str, int]]:
+        if self._woken:
+            raise StopIteration
+        self._woken = True
+        return [("training", 0)]
+
+    def snapshot(self) -> None:
+        """Nothing: each start wakes anew."""
+
+
+class _Start(FixedPartitionedSource[tuple[str, int], None]):
+    """Wakes the training step: a fit may be due that a run before had not ended."""
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return ["start"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Wake:
+        """Make it."""
+        del step_id, for_part, resume_state
+        return _Wake()
+
+
+class _AtEnd(StatelessSinkPartition[Any]):
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def write_batch(self, items: list[Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        self._call()
+
+
+class AtEnd(DynamicSink[Any]):
+    """Calls once, on the first worker, when everything has been processed.
+
+    Args:
+        call: What to do.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _AtEnd:
+        """The sink of one worker."""
+        del step_id, worker_count
+        return _AtEnd(self._call if worker_index == 0 else _nothing)
+
+
+def _nothing() -> None:
+    pass
+
+
+def compose(
+    source: EventsSource,
+    trainer: Callable[[], Trainer] | None,
+    *,
+    on_scored: Callable[[PartitionRunner, Scored], None],
+    at_end: Callable[[], None],
+) -> Dataflow:
+    """The main flow.
+
+    Args:
+        source: The partitions.
+        trainer: Makes the embedded training step, on the one worker that runs it; None: external.
+        on_scored: Called after each append, for progress.
+        at_end: Called once, when all is done.
+    """
+    flow = Dataflow("headwater")
+    messages = op.input("events", flow, source)
+
+    def score(batch: list[tuple[int, Message]]) -> list[tuple[int, Scored]]:
+        return [(p, source.live[p].score(message)) for p, message in batch]
+
+    def append(batch: list[tuple[int, Scored]]) -> list[tuple[str, int]]:
+        cuts = []
+        for p, scored in batch:
+            live = source.live[p]
+            live.append(scored)
+            on_scored(live, scored)
+            if scored.emitted.cut is not None:
+                cuts.append(("training", scored.emitted.cut.boundary))
+        return cuts
+
+    scored = op.flat_map_batch("score", messages, score)
+    cuts: KeyedStream[int] = op.flat_map_batch("append", scored, append)
+    if trainer is not None:
+        make = trainer
+        due = op.merge("due", cuts, op.input("start", flow, _Start()))
+        cuts = op.stateful_batch("train", due, lambda _: _Training(make()))
+    op.output("end", cuts, AtEnd(at_end))
+    return flow
+
+
+def compose_training(trainer: Callable[[], Trainer], stop: threading.Event) -> Dataflow:
+    """The training flow on its own: it goes on until it is stopped.
+
+    Args:
+        trainer: Makes the training step, on the one worker that runs it.
+        stop: Ends it.
+    """
+    flow = Dataflow("headwater_training")
+    decisions = op.input("boundaries", flow, TrainingSource(trainer, stop))
+    op.output("end", decisions, AtEnd(_nothing))
+    return flow

@@ -1,0 +1,189 @@
+"""Check by the checkpoints that `events` and the journal still hold what was read of them.
+
+What follows from them can be made again; they cannot. So a log that was cut at its end, an older
+copy of it, or one with other records must stop whoever goes on from it, before anything is written
+that follows from the difference.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.shard.shard import TOPICS
+from state.checkpoints.store import CheckpointHead, CheckpointStore
+from state.log import EVENTS, Log, LogError, OffsetError, place_of
+from state.log.running_hash import START, Hashed, fold
+
+_TOGETHER = 1000
+_FOLLOWING = ("predictions", "dead_letters")
+"""Outputs that tell the offset of the record that they follow from."""
+
+
+class LogCutError(LogError):
+    """The end of what cannot be made again was lost."""
+
+
+class LogAlteredError(LogError):
+    """Records are not those that were read."""
+
+
+class _Placed(msgspec.Struct):
+    """The one field of an output that is needed here."""
+
+    offset: int
+
+
+class _Mark(NamedTuple):
+    """The hash of all records before an offset, from `first` on."""
+
+    first: int
+    offset: int
+    hash: bytes
+
+
+def check_log(
+    log: Log, store: CheckpointStore, partition: int, *, most: int, outputs: bool
+) -> None:
+    """Refuse to go on where the log lacks what was read, or holds something else near its end.
+
+    Args:
+        log: Which.
+        store: Its checkpoints; those that came from elsewhere say nothing of this log.
+        partition: Of `events`.
+        most: How many of the newest records that were read are compared, about; 0: none.
+        outputs: Whether outputs cannot be there before the events that they follow from; they can
+            where a mirror copies the topics.
+
+    Raises:
+        LogCutError: The end of `events` or of the journal was lost.
+        LogAlteredError: A record among the newest is another.
+        LogError: A record among the newest is missing.
+    """
+    # The end comes last: the flow goes on meanwhile.
+    newest = next(_own(store, partition), None)
+    read = 0 if newest is None else newest.offset
+    if outputs:
+        read = max([read, *(_followed(log, topic, partition) for topic in _FOLLOWING)])
+    _check_end(log, store, EVENTS, partition, read)
+    if newest is not None:
+        _check_end(log, store, JOURNAL, partition, newest.counters.get(JOURNAL, 0))
+        hashed = _hashed(newest)
+        if most and hashed is not None:
+            _check_near(log, store, hashed, partition, most)
+
+
+def verify(log: Log, store: CheckpointStore, partition: int) -> range:
+    """Compare all that can be compared with what was read.
+
+    Args:
+        log: Which.
+        store: Its checkpoints.
+        partition: Of `events`.
+
+    Returns:
+        The offsets that are known to be as they were read; none without a checkpoint that tells.
+
+    Raises:
+        LogAlteredError: Some are not; the message names the span.
+        LogError: A record is missing.
+    """
+    known = [hashed for one in _own(store, partition) if (hashed := _hashed(one)) is not None]
+    start = log.start(EVENTS, partition)
+    mark: _Mark | None = None
+    first = end = 0
+    for hashed in reversed(known):
+        if hashed.end < start:
+            continue
+        if mark is None or mark.first != hashed.first:
+            begin = hashed.first if hashed.first >= start else hashed.end
+            mark = _Mark(hashed.first, begin, START if begin == hashed.first else hashed.hash)
+            first = min(first, begin) if end else begin
+        _check_span(log, partition, mark, hashed)
+        mark = _Mark(hashed.first, hashed.end, hashed.hash)
+        end = hashed.end
+    return range(first, end)
+
+
+def _own(store: CheckpointStore, partition: int) -> Iterator[CheckpointHead]:
+    return (head for head in store.heads(partition) if not head.foreign)
+
+
+def _hashed(head: CheckpointHead) -> Hashed | None:
+    """What a head knows of the records before it; nothing where it contradicts itself."""
+    hashed = head.hashed
+    if hashed is None or hashed.end != head.offset:
+        return None
+    return hashed if 0 <= hashed.first <= hashed.near <= hashed.end else None
+
+
+def _followed(log: Log, topic: str, partition: int) -> int:
+    """The offset after the record that the newest output follows from."""
+    end = log.end(topic, partition)
+    if end == log.start(topic, partition):
+        return 0
+    (newest,) = log.read(topic, partition, end - 1, max_records=1)
+    try:
+        return msgspec.json.decode(newest.value, type=_Placed).offset + 1
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0  # it was altered: what is made again will differ from it
+
+
+def _check_end(log: Log, store: CheckpointStore, topic: str, partition: int, wanted: int) -> None:
+    end = log.end(topic, partition)
+    if end < wanted:
+        msg = (
+            f"log must reach offset {wanted}, up to which it was read; got an end of {end} in "
+            f"{place_of(log, topic, partition)}: it was cut at offset {end}, or is an older copy. "
+            "Restore the newer one; or, to continue with what is left, move away what was made "
+            f"from the rest: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
+        )
+        raise LogCutError(msg)
+
+
+def _check_near(
+    log: Log, store: CheckpointStore, newest: Hashed, partition: int, most: int
+) -> None:
+    mark = _oldest(store, newest, partition, max(newest.end - most, log.start(EVENTS, partition)))
+    if mark.offset < log.start(EVENTS, partition):
+        return
+    try:
+        _check_span(log, partition, mark, newest)
+    except OffsetError:
+        if mark.offset >= log.start(EVENTS, partition):  # else it was trimmed meanwhile
+            raise
+
+
+def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) -> _Mark:
+    """The first place from an offset on of which the hash is known."""
+    if newest.first >= low:
+        return _Mark(newest.first, newest.first, START)
+    between = [one.offset for one in store.written(partition) if low <= one.offset < newest.near]
+    if between:
+        for head in store.heads(partition, before=min(between)):
+            found = None if head.foreign else _hashed(head)
+            if found is not None and found.first == newest.first:
+                if found.end >= low:
+                    return _Mark(found.first, found.end, found.hash)
+                break
+    return _Mark(newest.first, newest.near, newest.near_hash)
+
+
+def _check_span(log: Log, partition: int, mark: _Mark, until: Hashed) -> None:
+    offset, found, place = mark.offset, mark.hash, place_of(log, EVENTS, partition)
+    while offset < until.end:
+        most = min(until.end - offset, _TOGETHER)
+        records = log.read(EVENTS, partition, offset, max_records=most)
+        if not records:  # cut while this reads
+            msg = f"log must hold {until.end} records; got {offset} in {place}: it was cut"
+            raise LogCutError(msg)
+        found = fold(found, records)
+        offset += len(records)
+    if found != until.hash:
+        msg = (
+            f"log must hold the records that were read; got others between offset {mark.offset} "
+            f"and {until.end} in {place}: it was altered, or is that of another partition, stream "
+            "or time. Restore the right one"
+        )
+        raise LogAlteredError(msg)

@@ -1,0 +1,112 @@
+"""A partition at work: its reader, its shard and what is written of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from operators.partition.ordered_input import PartitionReader
+from operators.partition.recovery import checkpoint_of
+from operators.shard.messages import Boundary, Emitted, Finish, Message, Records
+from operators.shard.shard import Shard
+from operators.training.training_cuts import SnapshotWriter
+from state.checkpoints.store import Checkpoint, CheckpointStore
+from state.log import Log
+
+
+class Scored(NamedTuple):
+    """A shard's output on its way to the log.
+
+    Attributes:
+        emitted: To be appended.
+        checkpoint: To be saved after that; None: none is due.
+        size: Bytes of the input it came from.
+    """
+
+    emitted: Emitted
+    checkpoint: Checkpoint | None
+    size: int
+
+
+class PartitionRunner:
+    """Moves messages from the log through a shard and back to the log.
+
+    What is between `read` and `append` is bounded in bytes: `read` gives nothing more until
+    `append` has caught up.
+
+    Args:
+        shard: Restored.
+        reader: At the shard's position.
+        log: Takes the output.
+        snapshots: Takes the cuts.
+        checkpoints: Takes the checkpoints.
+        checkpoint_due: Whether it is time for one; asked after each message.
+        most_in_flight: Bytes.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        reader: PartitionReader,
+        log: Log,
+        *,
+        snapshots: SnapshotWriter,
+        checkpoints: CheckpointStore,
+        checkpoint_due: Callable[[], bool],
+        most_in_flight: int,
+    ) -> None:
+        self.shard = shard
+        self.reader = reader
+        self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
+        self._checkpoint_due = checkpoint_due
+        self._most_in_flight = most_in_flight
+        self._in_flight = 0
+        self._saved = shard.position.offset
+
+    def read(self) -> Message | None:
+        """The next message; None while there is nothing to read or too much is in flight."""
+        if self._in_flight >= self._most_in_flight:
+            return None
+        message = self.reader.poll()
+        if message is not None:
+            self._in_flight += _size(message)
+        elif self._is_unsaved() and self._checkpoint_due():
+            return Records([])
+        return message
+
+    def at_end(self) -> bool:
+        """Whether all there was has been read, when `read` gave nothing."""
+        return self._in_flight < self._most_in_flight and self.reader.at_end()
+
+    def score(self, message: Message) -> Scored:
+        """Apply a message to the shard."""
+        emitted = self.shard.apply(message)
+        at_boundary = isinstance(message, Boundary)
+        due = at_boundary or isinstance(message, Finish) or message == Records([])
+        checkpoint = None
+        if due or self._checkpoint_due():
+            checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary)
+            self._saved = checkpoint.offset
+        return Scored(emitted, checkpoint, _size(message))
+
+    def append(self, scored: Scored) -> None:
+        """Write the output, then the snapshot and the checkpoint that follow from it."""
+        emitted, checkpoint, size = scored
+        self._log.append_all(emitted.partition, emitted.entries)
+        if emitted.cut is not None:
+            self._snapshots.write(emitted.partition, emitted.cut)
+        if checkpoint is not None:
+            self._checkpoints.save(checkpoint)
+        self._in_flight -= size
+
+    def _is_unsaved(self) -> bool:
+        """Whether the last checkpoint is of before what has been written since, and all of it has.
+
+        Replicas go as far as they can see that the flow has come: without a checkpoint they would
+        not learn of what came after the last prediction as long as nothing else comes.
+        """
+        return not self._in_flight and self._saved < self.shard.position.offset
+
+
+def _size(message: Message) -> int:
+    if not isinstance(message, Records):
+        return 0
+    return sum(len(record.value) for record in message.records)

@@ -1,0 +1,162 @@
+"""Recovery: a shard from its newest usable checkpoint, or from the beginning of the log."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from models.scoring.bound_model import Offline
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Journal
+from operators.shard.shard import TOPICS, DamagedStateError, Shard
+from operators.training.training_cuts import TOPIC as SNAPSHOTS
+from state.checkpoints.names import name_of
+from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, pass_over
+from state.log import EVENTS, Log
+from state.log.running_hash import Hashed
+from state.outputs.prediction_chain import chain_of
+
+_log = logging.getLogger("headwater")
+
+
+def _unloaded(model: str, shard: Shard) -> None:
+    del model, shard
+
+
+def recover(
+    fresh: Callable[[dict[str, Any] | None], Shard],
+    partition: int,
+    store: CheckpointStore,
+    log: Log,
+    load: Callable[[str, Shard], Offline],
+) -> Shard:
+    """The shard to go on with.
+
+    A checkpoint is usable when a shard of the same shape wrote it, every output topic already holds
+    what that shard had emitted and the journal what it had obeyed, and the log still holds the
+    record it goes on with. What follows is emitted again and must equal what is there; it is made
+    with the settings that the journal tells.
+
+    Args:
+        fresh: Makes an empty shard with the settings of a journal entry; None: with those of today.
+        partition: Of `events`.
+        store: The checkpoints.
+        log: Holds the output topics.
+        load: Gives the offline model of an id, bound to a shard.
+    """
+    journal = Journal(log, partition)
+    shard = fresh(None)
+    for checkpoint in store.newest_first(partition):
+        if checkpoint.shape != shard.shape:
+            at = f"events/{checkpoint.partition} at offset {checkpoint.offset}"
+            message = "checkpoint must be of shape %r; got %r in %s: taking the one before (%s)"
+            place = store.place_of(checkpoint)
+            _log.warning(message, shard.shape, checkpoint.shape[:100], at, place)
+        elif reached(checkpoint, log):
+            found = restored(fresh, checkpoint, store, journal, load)
+            if found is not None:
+                return found
+    return shard
+
+
+def restored(
+    fresh: Callable[[dict[str, Any] | None], Shard],
+    checkpoint: Checkpoint,
+    store: CheckpointStore,
+    journal: Journal,
+    load: Callable[[str, Shard], Offline | None] = _unloaded,
+) -> Shard | None:
+    """The shard that a checkpoint holds; None, with a warning that names it, if it is damaged.
+
+    It must be what the checkpoint's head says of it, and use the model that the journal tells.
+
+    Args:
+        fresh: As for `recover`.
+        checkpoint: One that its log has reached.
+        store: Where it comes from.
+        journal: Of its partition.
+        load: As for `recover`; unless it is given, the shard is good for nothing but to be there.
+    """
+    obeyed = checkpoint.counters.get(JOURNAL, 0)
+    shard = fresh(journal.settings(obeyed))
+    if checkpoint.foreign and shard.settings.online.river is not None:
+        return None  # see `reached`; a branch has settings of its own
+    used = journal.model(obeyed)
+    try:
+        shard.restore(checkpoint.shard, lambda model: load(model, shard) if model == used else None)
+        _check(shard, checkpoint, used)
+    except DamagedStateError as error:
+        pass_over(store.place_of(checkpoint), error)
+        return None
+    shard.hashed = checkpoint.hashed or Hashed.at(checkpoint.offset)
+    return shard
+
+
+def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:
+    """Refuse a state that is not what is said of it elsewhere.
+
+    Raises:
+        DamagedStateError: It is not.
+    """
+    if shard.model != model:
+        msg = f"model must be the journal's, {model!r}; got {(shard.model or '')[:100]!r}"
+        raise DamagedStateError(msg)
+    position, made, said = shard.position, _counters(shard), {JOURNAL: 0} | head.counters
+    same = (position.offset, position.boundary) == (head.offset, head.boundary)
+    if not (same and said.items() <= made.items()):
+        msg = "position and counters of the state must be its head's; they are others"
+        raise DamagedStateError(msg)
+    if head.chain not in {"", shard.chain}:
+        msg = f"chain of the state must be its head's, {head.chain[:16]!r}; got {shard.chain!r}"
+        raise DamagedStateError(msg)
+
+
+def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
+    """The shard as it stands."""
+    return Checkpoint(
+        shard.shape,
+        shard.partition,
+        shard.position.offset,
+        _counters(shard),
+        shard.position.boundary,
+        at_boundary,
+        shard.chain,
+        hashed=shard.hashed,
+        cuts=shard.cuts,
+        shard=shard.snapshot(),
+    )
+
+
+def _counters(shard: Shard) -> dict[str, int]:
+    return shard.counters | {JOURNAL: shard.position.activations}
+
+
+def reached(checkpoint: CheckpointHead, log: Log) -> bool:
+    """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
+
+    That is: its output, of which the newest prediction must be the one that it knows, its cuts,
+    what the journal had said, and the record that comes next. One that came from a store and might
+    hold the pickle of a River classifier is of no log.
+    """
+    partition, counters = checkpoint.partition, checkpoint.counters
+    if not {*TOPICS} <= counters.keys() <= {*TOPICS, JOURNAL}:
+        name = name_of(checkpoint.offset, checkpoint.boundary, at_boundary=checkpoint.at_boundary)
+        got = sorted(counters)
+        pass_over(f"{partition}/{name}", f"its counters must be those of a shard; got {got}")
+        return False
+    if not log.end(EVENTS, partition) >= checkpoint.offset >= log.start(EVENTS, partition):
+        return False
+    written = counters | ({SNAPSHOTS: checkpoint.cuts} if checkpoint.cuts else {})
+    if any(log.end(topic, partition) < counter for topic, counter in written.items()):
+        return False
+    newest = counters.get("predictions", 0) - 1
+    if checkpoint.chain and newest >= log.start("predictions", partition):
+        (prediction,) = log.read("predictions", partition, newest, max_records=1)
+        if chain_of(prediction.value) != checkpoint.chain:
+            return False
+    return not (checkpoint.foreign and _had_river(log, partition, counters.get(JOURNAL, 0)))
+
+
+def _had_river(log: Log, partition: int, entries: int) -> bool:
+    """Whether the settings after so many entries of the journal name a River classifier."""
+    settings = Journal(log, partition).settings(entries) or {}
+    return settings.get("online.river") is not None

@@ -1,0 +1,98 @@
+"""Retention: how much of the log recovery and replay can do without."""
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.recovery import reached
+from operators.training.training_cuts import cuts_of
+from state.checkpoints.store import CheckpointHead, CheckpointStore
+from state.log import EVENTS, Log, offset_at
+
+_SPARE = 3
+"""How many checkpoints recovery must be able to choose from, should the newest be damaged."""
+
+
+def first_kept(
+    log: Log,
+    store: CheckpointStore,
+    shape: str,
+    before: int,
+    is_restorable: Callable[[CheckpointHead], bool] = lambda _: True,
+) -> list[dict[str, int]]:
+    """The first offset of `events` and of each output topic that must stay, by partition.
+
+    What was appended at or after `before` stays, and what recovery reads or emits again from any of
+    the newest checkpoints, and all since the last boundary before both, where every partition has a
+    checkpoint of it: so a replay of what is left has one to begin with. A partition without a
+    usable checkpoint keeps all and has nothing here. Journal, models and cuts always stay
+    whole: they are small, and are read from their beginning.
+
+    Args:
+        log: Where.
+        store: Its shards' checkpoints.
+        shape: Of these shards, see `Shard.shape`.
+        before: Append time, microseconds UTC.
+        is_restorable: Whether the state of a checkpoint is one; asked of no more than must be, for
+            each is read whole.
+    """
+    partitions = range(log.partitions(EVENTS))
+    newest = [
+        list(islice(filter(is_restorable, _usable(log, store, shape, p)), _SPARE))
+        for p in partitions
+    ]
+    limits = [
+        min([offset_at(log, EVENTS, p, before), *(c.offset for c in newest[p])]) for p in partitions
+    ]
+    at_boundary = [
+        list(_usable(log, store, shape, p, before=limits[p], at_boundary=True)) for p in partitions
+    ]
+    found = [next(filter(is_restorable, of), None) for of in at_boundary]
+    common = min(0 if fork is None else fork.boundary for fork in found)
+    kept: list[dict[str, int]] = []
+    for p in partitions:
+        usable = (c for c in at_boundary[p] if c.boundary <= common)
+        fork = found[p]
+        if fork is None or fork.boundary > common:
+            fork = next(filter(is_restorable, usable), None)
+        if not newest[p]:
+            kept.append({})
+        elif fork is None:
+            kept.append({EVENTS: limits[p], **_outputs(log, newest[p][-1], before)})
+        else:
+            kept.append({EVENTS: fork.offset, **_outputs(log, fork, before)})
+    return kept
+
+
+def _usable(
+    log: Log,
+    store: CheckpointStore,
+    shape: str,
+    partition: int,
+    *,
+    before: int = sys.maxsize,
+    at_boundary: bool = False,
+) -> Iterator[CheckpointHead]:
+    """What recovery would take, without the states: there may be a year of them."""
+    for one in store.heads(partition, before=before, at_boundary=at_boundary):
+        if one.shape == shape and reached(one, log):
+            yield one
+
+
+def _outputs(log: Log, oldest: CheckpointHead, before: int) -> dict[str, int]:
+    """First offsets of the output topics, for a shard that may go on from `oldest`."""
+    partition = oldest.partition
+    kept = {
+        topic: min(counter, offset_at(log, topic, partition, before))
+        for topic, counter in oldest.counters.items()
+        if topic != JOURNAL
+    }
+    # The cut of the boundary that the shard stands at may be written once more.
+    kept["outcomes"] = min(kept["outcomes"], _in_cuts(log, partition, oldest.boundary))
+    return kept
+
+
+def _in_cuts(log: Log, partition: int, boundary: int) -> int:
+    """How many outcomes are in the cuts before a boundary."""
+    return sum(cut.rows for cut in cuts_of(log, partition) if cut.boundary < boundary)

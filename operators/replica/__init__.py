@@ -1,0 +1,1 @@
+"""Copies of a shard that follow its flow."""

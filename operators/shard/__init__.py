@@ -1,0 +1,1 @@
+"""The shard: the state machine of one partition."""

@@ -1,0 +1,108 @@
+"""What a shard's models say of a request, with the shard left as it is."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.ensemble import Ensemble
+from models.linear.online import OnlineModels
+from models.mojo import model as mojo
+from models.scoring.blend import Blend, CompiledBlend
+from models.scoring.bound_model import Offline
+from state.stream import Stream
+from state.vector import kernels as feature_kernels
+from state.vector.feature_state import FeatureState
+from state.vector.levels import Levels
+
+Row = NDArray[np.float64]
+NOTHING_NEW: Mapping[str, str] = MappingProxyType({})
+
+
+class Predictor:
+    """Reads a shard's vector and asks its models, as they stand at each call.
+
+    It has working memory of its own: one for each thread, while nothing changes the shard.
+
+    Args:
+        features: Of the shard.
+        models: Of the shard.
+        ensemble: Of the shard.
+        stream: Of the shard.
+    """
+
+    def __init__(
+        self, features: FeatureState, models: OnlineModels, ensemble: Ensemble, stream: Stream
+    ) -> None:
+        self._unseen: list[tuple[Levels, str]] = []
+        self._read = features.reader(self._unseen)
+        self._blend = CompiledBlend(models, ensemble)
+        self._levels = features.levels
+        self._names = [column.name for column in stream.columns]
+        self._places = {of: place for place, of in self._levels.items()}
+
+    @property
+    def width(self) -> int:
+        """Of a vector."""
+        return len(self._names)
+
+    def vector(self, request: Any, row: Row | None = None) -> Row:
+        """The request's feature vector, in `row` or else in a new array."""
+        if row is None:
+            row = np.empty(len(self._names))
+        self._unseen.clear()
+        self._read(request, row)
+        return row
+
+    def unseen(self) -> Mapping[str, str]:
+        """The levels that were new with the request whose vector came last, by column."""
+        if not self._unseen:
+            return NOTHING_NEW
+        return {self._names[self._places[of]]: name for of, name in self._unseen}
+
+    def again(self, row: Row, unseen: Mapping[str, str]) -> Row:
+        """A vector of before, as if it came last: levels that were new then have numbers of now.
+
+        Args:
+            row: The vector; stays as it is.
+            unseen: What was new with it.
+        """
+        self._unseen.clear()
+        row = row.copy()
+        for column, name in unseen.items():
+            place = self._names.index(column)
+            row[place] = self._levels[place].peeking(self._unseen)(name)
+        return row
+
+    def knowing(self, offline: Offline | None) -> Offline | None:
+        """The model with the levels that were new with the request whose vector came last.
+
+        The shard adds them before it scores, and a model may know what its shard has yet to see.
+        """
+        if offline is None or not self._unseen:
+            return offline
+        new = {self._places[of]: name for of, name in self._unseen}
+        if not any(offline.knows(place, name) for place, name in new.items()):
+            return offline
+        levels = {
+            place: [*of.names, new[place]] if place in new else of.names
+            for place, of in self._levels.items()
+        }
+        return offline.bound_to(self._names, levels)
+
+    def blend(self, row: Row, offline: Offline | None) -> Blend:
+        """All probabilities of a vector, with this offline model."""
+        return self._blend.predict(row, offline)
+
+    def blend_many(self, rows: Row, offline: Offline | None) -> list[Blend]:
+        """What `blend` says of each row."""
+        return self._blend.predict_many(rows, offline)
+
+    def warm_up(self, offline: Offline | None) -> None:
+        """Compile all that a request, an event, a label and a new model need, or load it."""
+        feature_kernels.warm()
+        mojo.warm()
+        OnlineModels(["identity"]).learn(np.zeros(1), 0, None)
+        self._blend.warm(offline)

@@ -1,0 +1,560 @@
+"""The shard: the state machine of one log partition.
+
+It takes records in log order and gives predictions, outcomes, metrics and alerts. It reads no
+clock, no random source and no file, so the same log gives the same bytes wherever it runs.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, get_args
+
+import msgspec
+
+from models.ensemble import Ensemble
+from models.linear.online import OnlineModels
+from models.losses import RunningLosses
+from models.scoring.blend import Blend
+from models.scoring.bound_model import Offline
+from operators.shard.messages import (
+    Activation,
+    Boundary,
+    Configuration,
+    Cut,
+    Emitted,
+    Message,
+    Records,
+)
+from operators.shard.predictor import Predictor, Row
+from state.admission.clock_guard import ClockGuard
+from state.admission.pending_requests import Pending, Waiting
+from state.admission.recent_ids import RecentIds
+from state.durations import Duration
+from state.events import HOUR_US, SECOND_US, Event, TimeUs
+from state.features import Labelled
+from state.log import Entry
+from state.log.running_hash import Hashed
+from state.outputs.prediction_chain import START, link
+from state.outputs.records import (
+    Alert,
+    DeadLetter,
+    Losses,
+    Metrics,
+    Prediction,
+    Reason,
+    outcome_type,
+)
+from state.restored import Count, check
+from state.settings import Settings
+from state.stream import Stream
+from state.vector.feature_state import FeatureState
+
+VERSION = 3
+"""Of the bytes of `Shard.snapshot`."""
+
+MODELS = ("ensemble", "online", "offline", "residual")
+TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
+"""What a shard writes to, each in its own partition."""
+
+_RAW_BYTES = 64 * 2**10
+# How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
+# brackets its word must not be repeated, or a replay would write another.
+_MOST_BRACKETS = 200
+_FORGET_EVERY_US = HOUR_US
+_SILENT_SOURCE_US = 24 * HOUR_US
+_Chain = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+_encode = msgspec.json.Encoder().encode
+
+
+class GapError(ValueError):
+    """A shard was given a record that is not the next one."""
+
+
+class DamagedStateError(ValueError):
+    """Bytes are no state of such a shard; the message names the part and the rule."""
+
+
+class RefusedError(ValueError):
+    """A request that would be a dead letter for what it says."""
+
+
+class Position(msgspec.Struct):
+    """How far a shard has come: where its reader goes on.
+
+    Attributes:
+        offset: The next record.
+        boundary: The newest boundary crossed; 0 before the first.
+        activations: How many entries of the journal are in effect.
+    """
+
+    offset: Count = 0
+    boundary: Count = 0
+    activations: Count = 0
+
+
+class _Counts(msgspec.Struct):
+    """Counters of a shard; `sequences` is the next number in each output topic."""
+
+    sequences: dict[str, Count]
+    dead_letters: dict[str, Count]
+    requests: Count = 0
+    labels: Count = 0
+    high_us: TimeUs = 0
+    tick_us: TimeUs = 0
+    forgot_us: TimeUs = 0
+    cuts: Count = 0
+    cut_end: Count = 0
+    last_cut: Cut | None = None
+    model: str | None = None
+    chain: _Chain = START
+
+
+class Shard:
+    """One partition's state, and the rules by which records change it.
+
+    Args:
+        stream: The problem.
+        settings: How to learn and guard, at first.
+        partition: Which partition of `events`.
+
+    Attributes:
+        settings: How it learns and guards now.
+        threshold: Of theirs, the probability from which on `decision` is true.
+        offline: The offline model in use.
+        hashed: What it has read, which no checkpoint's `shard` holds; unless it is silent.
+        is_silent: It learns and can be asked, but writes neither predictions nor outcomes nor
+            metrics, for another has written them: a fifth of the time. Its snapshots are of use to
+            its like only.
+    """
+
+    def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
+        columns = stream.columns
+        self.stream = stream
+        self.partition = partition
+        self.position = Position()
+        self.hashed = Hashed.at(0)
+        self._decode = stream.decoder().decode
+        self._check = stream.check()
+        self._key = stream.key_of()
+        self._features = FeatureState(stream)
+        self._turn_at = 0
+        self._pending = Pending(len(columns), stream.request)
+        self._seen = RecentIds(Duration.parse(stream.dedup))
+        self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
+        self.offline: Offline | None = None
+        self.is_silent = False
+        self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
+        self._set(settings)
+        self._lateness = int(Duration.parse(stream.lateness))
+        self._too_late = self._lateness + stream.horizon_us
+        self._out: dict[str, list[Entry]] = {topic: [] for topic in TOPICS}
+        self._outcome = outcome_type(stream)
+        self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
+
+    def _set(self, settings: Settings) -> None:
+        """Make what settings decide; it has learned and seen nothing yet."""
+        columns = self.stream.columns
+        places = {column.name: i for i, column in enumerate(columns)}
+        clock = settings.clock
+        self.settings = settings
+        self.threshold = settings.decision.threshold
+        self._metrics_every = int(settings.metrics.every)
+        self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
+        self._models = OnlineModels(
+            ["level" if column.categorical else column.transform for column in columns],
+            [(places[a], places[b]) for a, b in self.stream.crosses],
+            rate=settings.online.rate,
+            residual_rate=settings.residual.rate,
+            river=settings.online.river,
+        )
+        self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
+        self._predictor = self.predictor()
+
+    def _reconfigure(self, settings: Settings) -> None:
+        """Go on with other settings and with all that was learned and seen."""
+        river = self.settings.online.river == settings.online.river
+        guard, models, ensemble = (
+            part.snapshot() for part in (self._guard, self._models, self._ensemble)
+        )
+        self._set(settings)
+        self._guard.restore(guard)
+        self._models.restore(models, river=river)
+        self._ensemble.restore(ensemble)
+
+    @property
+    def shape(self) -> str:
+        """What a checkpoint must have in common with this shard: version, stream and columns."""
+        columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
+        return f"{VERSION} {self.stream.name} {columns[:16]}"
+
+    @property
+    def chain(self) -> str:
+        """Of the newest prediction."""
+        return self._counts.chain
+
+    @property
+    def cuts(self) -> int:
+        """How many cuts it has made."""
+        return self._counts.cuts
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many records this shard has emitted to each topic."""
+        return dict(self._counts.sequences)
+
+    @property
+    def levels(self) -> dict[int, list[str]]:
+        """Names of the levels of each categorical place, by number; they grow."""
+        return dict(self._levels)
+
+    @property
+    def event_time(self) -> int:
+        """The highest accepted event time (µs)."""
+        return self._counts.high_us
+
+    def losses(self) -> dict[str, Losses]:
+        """Each model's losses since the first record."""
+        return _losses(self._total)
+
+    @property
+    def model(self) -> str | None:
+        """Id of the offline model in use."""
+        return self._counts.model
+
+    def apply(self, message: Message) -> Emitted:
+        """Take one message and return all that follows from it.
+
+        Raises:
+            GapError: A record is missing or comes twice.
+        """
+        cut = None
+        match message:
+            case Records(records):
+                for offset, append_time, key, value in records:
+                    if offset != self.position.offset:
+                        at = f"partition {self.partition}"
+                        msg = f"next offset must be {self.position.offset}; got {offset} in {at}"
+                        raise GapError(msg)
+                    self._record(offset, append_time, key, value)
+                    self.position.offset = offset + 1
+                if not self.is_silent:
+                    self.hashed = self.hashed.after(records)
+            case Boundary(time, number):
+                cut = self._cut(time)
+                if number is not None:
+                    self.position.activations = number + 1
+            case Activation(number, model, offline):
+                self.position.activations = number + 1
+                self._counts.model, self.offline = model, offline
+            case Configuration(number, settings):
+                self.position.activations = number + 1
+                self._reconfigure(settings)
+        return self._drain(cut)
+
+    def predictor(self) -> Predictor:
+        """Answers requests from the state as it stands, with its settings; one a thread."""
+        return Predictor(self._features, self._models, self._ensemble, self.stream)
+
+    def predict(self, request: Event) -> Prediction:
+        """What `apply` would answer if this request came next; nothing changes.
+
+        Its id is not looked at, nor how far its time is ahead, for that needs an append time.
+
+        Raises:
+            RefusedError: `apply` would not answer it.
+        """
+        self.check(request)
+        predictor = self.predictor()
+        row = predictor.vector(request)
+        blend = predictor.blend(row, predictor.knowing(self.offline))
+        return self._prediction(request, self._key(request), blend)
+
+    def check(self, request: Event) -> None:
+        """Refuse a request that would be a dead letter for what it says.
+
+        Raises:
+            RefusedError: It would; the message names the field.
+        """
+        wrong = self._check(request)
+        if wrong is None and request.time < self._counts.high_us - self._too_late:
+            wrong = f"time must be at most {Duration(self._too_late)} behind the newest event's"
+        if wrong is not None:
+            msg = f"{wrong}; got request {request.id!r}"
+            raise RefusedError(msg)
+
+    def snapshot(self) -> bytes:
+        """The whole state, offline model left out but for its id; starts with the version."""
+        assert not any(self._out.values())
+        parts = [part.snapshot() for part in self._parts().values()]
+        sums = (self._total.sums, self._lately.sums)
+        return msgspec.msgpack.encode((VERSION, self.position, self._counts, sums, parts))
+
+    def restore(self, state: bytes, offline: Callable[[str], Offline | None]) -> None:
+        """Take the state from `snapshot` of a shard of the same stream and settings.
+
+        Args:
+            state: The bytes; all that compiled code will follow is checked.
+            offline: Gives the offline model of an id, bound to this shard.
+
+        Raises:
+            DamagedStateError: They are no such state; this shard is of no use any more.
+        """
+        with _part("its head"):
+            version, *_ = msgspec.msgpack.decode(state, type=tuple[int, _Raw, _Raw, _Raw, _Raw])
+            check(version == VERSION, f"shard state must be of version {VERSION}", version)
+            _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
+                state, type=tuple[int, Position, _Counts, _Sums, _Parts]
+            )
+            self._check_counts()
+        for losses, of in zip((self._total, self._lately), sums, strict=True):
+            with _part("losses"):
+                losses.restore(of)
+        for (name, part), content in zip(self._parts().items(), parts, strict=True):
+            with _part(name):
+                part.restore(content)
+        with _part("pending requests"):
+            levels = {place: len(names) for place, names in self._levels}
+            self._pending.check(self.partition, self.position.offset, levels)
+        self._turn_at = self._next_turn()
+        model = self._counts.model
+        self.offline = None if model is None else offline(model)
+
+    def _check_counts(self) -> None:
+        """See that the counters go together.
+
+        Raises:
+            ValueError: They do not.
+        """
+        counts, cut = self._counts, self._counts.last_cut
+        topics = sorted(counts.sequences)
+        check(topics == sorted(TOPICS), f"topics must be {TOPICS}", topics)
+        reasons = sorted(counts.dead_letters)
+        check({*reasons} <= {*get_args(Reason)}, f"reasons must be of {Reason}", reasons)
+        written = counts.sequences["outcomes"]
+        check(counts.cut_end <= written, f"cuts must end by {written} outcomes", counts.cut_end)
+        if cut is None:
+            none = counts.cuts == counts.cut_end == self.position.boundary == 0
+            check(none, "cuts must be none before the first", counts.cuts)
+        else:
+            last = Cut(counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end)
+            check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "features": self._features,
+            "pending requests": self._pending,
+            "recent ids": self._seen,
+            "clock guard": self._guard,
+            "online models": self._models,
+            "ensemble": self._ensemble,
+        }
+
+    def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
+        try:
+            event = self._decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._bury(*_no_event(value, error), offset, append_time, value)
+            return
+        wrong = self._check(event)
+        if wrong is not None:
+            self._bury("invalid", wrong, offset, append_time, value)
+        elif event.id in self._seen or event.id in self._pending:
+            self._bury("duplicate", event.id, offset, append_time, value)
+        elif not self._timely(event, append_time):
+            detail = f"{(event.time - append_time) / SECOND_US:.0f} s ahead of its append time"
+            self._bury("clock_skew", detail, offset, append_time, value)
+        elif event.time < self._counts.high_us - self._too_late:
+            detail = f"{(self._counts.high_us - event.time) / SECOND_US:.0f} s behind the newest"
+            self._bury("late", detail, offset, append_time, value)
+        else:
+            self._accept(event, append_time, key)
+
+    def _timely(self, event: Event, append_time: int) -> bool:
+        accepted, ahead_us = self._guard.watch(event.source, event.time, append_time)
+        if ahead_us:
+            message = (
+                f"the clock of source {event.source!r} is {ahead_us / SECOND_US:.3f} s ahead; "
+                "events too far ahead are quarantined until it is set right"
+            )
+            alert = Alert("clock_ahead", append_time, message, event.source)
+            self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
+        return accepted
+
+    def _accept(self, event: Event, append_time: int, key: bytes) -> None:
+        counts = self._counts
+        self._seen.add(event.id, max(event.time, counts.high_us))
+        kind = type(event)
+        if kind is self.stream.request:
+            # Before the timers that its time makes due: else only a shard that has fired them, and
+            # so has learned, could answer it.
+            self._request(event, append_time, key)
+        if event.time > counts.high_us:
+            counts.high_us = event.time
+            self._advance(append_time)
+        self._features.observe(event)
+        label = self.stream.label
+        if kind is label.on:
+            waiting = self._pending.take(getattr(event, label.of))
+            if waiting is not None:
+                self._resolve(waiting, int(label.value(event)), event.time, append_time)
+
+    def _advance(self, append_time: int) -> None:
+        """Fire what the new watermark makes due: deadlines, metrics, forgetting."""
+        counts = self._counts
+        watermark = counts.high_us - self._lateness
+        silence = int(self.stream.label.silence)
+        while (waiting := self._pending.due(watermark)) is not None:
+            self._resolve(waiting, silence, waiting.deadline, append_time)
+        tick = watermark - watermark % self._metrics_every
+        if tick > counts.tick_us:
+            if counts.tick_us and not self.is_silent:
+                self._tick(tick, append_time)
+            counts.tick_us = tick
+        if counts.high_us >= self._turn_at:
+            since = self._turn_at - self._features.turn_us
+            self._features.forget_in_turn(since, counts.high_us, counts.high_us - self._too_late)
+            self._turn_at = self._next_turn()
+        if watermark >= counts.forgot_us + _FORGET_EVERY_US:
+            self._features.forget(counts.high_us - self._too_late)
+            self._guard.forget(append_time - _SILENT_SOURCE_US)
+            counts.forgot_us = watermark
+
+    def _next_turn(self) -> int:
+        """The event time (µs) at which rolling features have their next turn to forget."""
+        every = self._features.turn_us
+        return self._counts.high_us // every * every + every
+
+    def _request(self, event: Event, append_time: int, key: bytes) -> None:
+        place = self._pending.place()
+        row = self._pending.rows[place]
+        self._features.read(event, row)
+        blend = self._predictor.blend(row, self.offline)
+        prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
+        self._pending.add(self.stream.label.deadline(event), prediction, event)
+        self._counts.requests += 1
+        if not self.is_silent:
+            self._counts.chain, value = link(self._counts.chain, prediction)
+            self._out["predictions"].append(Entry(append_time, key, value))
+
+    def _prediction(self, request: Event, key: str, blend: Blend) -> Prediction:
+        return Prediction(
+            request.id,
+            request.time,
+            key,
+            *blend,
+            blend.probability >= self.threshold,
+            self._counts.model,
+            self.partition,
+            self.position.offset,
+        )
+
+    def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
+        made = waiting.prediction
+        row = self._pending.rows[waiting.place]
+        self._ensemble.learn(made.online, made.offline, made.residual, label)
+        self._models.learn(row, label, made.offline)
+        self._features.observe(Labelled(waiting.request, label, label_time))
+        self._counts.labels += 1
+        if not self.is_silent:
+            self._write_outcome(made, row, label, label_time, append_time)
+
+    def _write_outcome(
+        self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
+    ) -> None:
+        probabilities = (made.probability, made.online, made.offline, made.residual)
+        self._total.add(probabilities, label)
+        self._lately.add(probabilities, label)
+        values: list[float | str | None] = row.tolist()
+        for i, names in self._levels:
+            level = values[i]
+            values[i] = names[int(level)] if isinstance(level, float) and level >= 0 else None
+        fields = msgspec.structs.astuple(made)[:-1]
+        outcome = _encode(self._outcome(*fields, label, label_time, *values))
+        self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
+
+    def _tick(self, time: int, append_time: int) -> None:
+        counts = self._counts
+        metrics = Metrics(
+            time,
+            self.position.offset,
+            counts.requests,
+            counts.labels,
+            dict(counts.dead_letters),
+            len(self._pending),
+            counts.model,
+            self._guard.least_lag_us(),
+            _losses(self._lately),
+            _losses(self._total),
+        )
+        self._lately = RunningLosses(len(MODELS))
+        self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
+
+    def _bury(
+        self, reason: Reason, detail: str, offset: int, append_time: int, value: bytes
+    ) -> None:
+        """Keep a record that takes no part as a dead letter."""
+        letter = DeadLetter(
+            reason, detail[:500], self.partition, offset, len(value), value[:_RAW_BYTES]
+        )
+        counts = self._counts.dead_letters
+        counts[reason] = counts.get(reason, 0) + 1
+        self._out["dead_letters"].append(Entry(append_time, b"", _encode(letter)))
+
+    def _cut(self, boundary: int) -> Cut:
+        """The cut of a boundary; asked again for the newest one, the same again."""
+        counts = self._counts
+        if counts.last_cut is None or counts.last_cut.boundary < boundary:
+            end = counts.sequences["outcomes"]
+            counts.last_cut = Cut(counts.cuts, boundary, counts.cut_end, end)
+            counts.cuts += 1
+            counts.cut_end = end
+            self.position.boundary = boundary
+        return counts.last_cut
+
+    def _drain(self, cut: Cut | None) -> Emitted:
+        entries = {}
+        sequences = self._counts.sequences
+        for topic, out in self._out.items():
+            if out:
+                entries[topic] = (sequences[topic], out)
+                sequences[topic] += len(out)
+                self._out[topic] = []
+        return Emitted(self.partition, entries, cut)
+
+
+_Raw = msgspec.Raw
+_Sums = tuple[list[list[float]], list[list[float]]]
+_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+
+
+@contextmanager
+def _part(name: str) -> Iterator[None]:
+    """Make what is wrong in a part of a state a DamagedStateError that names it.
+
+    Raises:
+        DamagedStateError: There was something.
+    """
+    try:
+        yield
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        msg = f"{error} in {name} of a shard's state"
+        raise DamagedStateError(msg) from error
+
+
+def _no_event(value: bytes, error: Exception) -> tuple[Reason, str]:
+    """Why a value is no event, as a word and a sentence."""
+    if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
+        return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
+    detail = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return "malformed", detail
+    unknown = detail.startswith("Invalid value ") and detail.endswith(" - at `$.type`")
+    return "unknown_type" if unknown else "invalid", detail
+
+
+def _losses(running: RunningLosses) -> dict[str, Losses]:
+    return {
+        name: Losses(*means)
+        for name, means in zip(MODELS, running.means(), strict=True)
+        if means[0]
+    }

@@ -1,0 +1,219 @@
+"""The snapshot writer: at each boundary, a partition's new outcomes as one Parquet file."""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.shard.messages import Cut
+from state.atomic_write import replacing, sweep
+from state.log import Entry, Log, LogError, OffsetError, decoded
+from state.outputs.columns import schema_of, table_of
+from state.outputs.records import outcome_type
+from state.outputs.topic_rows import decoder_of
+from state.stream import Stream
+
+TOPIC = "snapshots"
+_GROUP_ROWS = 100_000
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A cut whose file is complete.
+
+    Attributes:
+        boundary: What it was made for (µs).
+        path: Of the file, below the snapshots' root.
+        sha256: Of the file's bytes.
+        rows: Outcomes in it.
+        since: Lowest event time (µs); the boundary if there are no rows.
+        until: Highest event time (µs).
+    """
+
+    boundary: int
+    path: str
+    sha256: str
+    rows: int
+    since: int
+    until: int
+
+
+class SnapshotError(Exception):
+    """A cut's file is not as committed, and can no longer be made again."""
+
+
+class _Written(NamedTuple):
+    """A file of outcomes: its hash, and the lowest and highest event time in µs, if it has rows."""
+
+    sha256: str
+    since: int | None
+    until: int | None
+
+
+class SnapshotWriter:
+    """Writes cuts: a pure function of `outcomes`, so writing one twice changes nothing.
+
+    Memory holds one row group, however long the cut.
+
+    Args:
+        log: Holds `outcomes` and `snapshots`, partitioned alike.
+        stream: Whose outcomes.
+        root: Directory of the files.
+    """
+
+    def __init__(self, log: Log, stream: Stream, root: Path) -> None:
+        self._log, self._root = log, root
+        self._columns, self._decode = decoder_of(outcome_type(stream))
+
+    def write(self, partition: int, cut: Cut) -> None:
+        """Write the file of a cut whose outcomes are in the log, then commit it."""
+        path = _path_of(partition, cut.boundary)
+        sha256, since, until = self._write(self._root / path, partition, cut.first, cut.end)
+        sweep((self._root / path).parent)
+        committed = Committed(
+            cut.boundary,
+            path,
+            sha256,
+            cut.end - cut.first,
+            cut.boundary if since is None else min(since, cut.boundary),
+            0 if until is None else until,
+        )
+        entry = Entry(cut.boundary, b"", msgspec.json.encode(committed))
+        self._log.append(TOPIC, partition, [entry], sequence=cut.number)
+
+    def mend(self, cut: Committed) -> Path:
+        """The file of a committed cut; made again from `outcomes` if it is not as committed.
+
+        Raises:
+            SnapshotError: It is not, and the outcomes are gone, or are others.
+        """
+        path = self._root / cut.path
+        if path.is_file() and _sha256(path) == cut.sha256:
+            return path
+        before = takewhile(lambda one: one != cut, cuts_of(self._log, _partition(cut)))
+        return self._made_again(cut, sum(one.rows for one in before))
+
+    def _made_again(self, cut: Committed, first: int) -> Path:
+        path = self._root / cut.path
+        try:
+            sha256 = self._write(path, _partition(cut), first, first + cut.rows).sha256
+        except OffsetError as error:
+            msg = f"snapshot must be as committed, or its outcomes be there; got {error} for {path}"
+            raise SnapshotError(msg) from error
+        if sha256 != cut.sha256:
+            msg = f"snapshot must have sha256 {cut.sha256}; got {sha256} of its outcomes in {path}"
+            raise SnapshotError(msg)
+        return path
+
+    def _write(self, path: Path, partition: int, first: int, end: int) -> _Written:
+        times = []
+        schema = schema_of(self._columns)
+        with (
+            replacing(path) as part,
+            pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        ):
+            for values in self._groups(partition, first, end):
+                table = table_of(self._columns, [self._decode(value) for value in values])
+                writer.write_table(table, row_group_size=_GROUP_ROWS)
+                found = table["event_time"].cast(pa.int64()).to_numpy() * 1000
+                times += [int(found.min()), int(found.max())]
+            writer.close()
+            sha256 = _sha256(part)
+        return _Written(sha256, min(times, default=None), max(times, default=None))
+
+    def _groups(self, partition: int, first: int, end: int) -> Iterator[list[Any]]:
+        """The outcomes from one sequence up to another, a row group at a time."""
+        while first < end:
+            values: list[bytes] = []
+            most = min(end - first, _GROUP_ROWS)
+            while len(values) < most:
+                records = self._log.read(
+                    "outcomes", partition, first + len(values), max_records=most - len(values)
+                )
+                if not records:
+                    msg = f"outcomes/{partition} must go up to {end}; got {first + len(values)}"
+                    raise OffsetError(msg)
+                values += (record.value for record in records)
+            yield values
+            first += most
+
+
+def _path_of(partition: int, boundary: int) -> str:
+    return f"{partition}/{boundary}.parquet"
+
+
+def _partition(cut: Committed) -> int:
+    return int(cut.path.partition("/")[0])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
+    """The committed cuts of a partition from a number on, in order.
+
+    Raises:
+        LogError: What is there is no cut, or its file would lie elsewhere.
+    """
+    while records := log.read(TOPIC, partition, first):
+        for record in records:
+            cut = decoded(TOPIC, partition, record, Committed)
+            path = _path_of(partition, cut.boundary)
+            if cut.path != path:
+                place = f"{TOPIC}/{partition} at offset {record.offset}"
+                msg = f"path of a cut must be {path!r}; got {cut.path[:200]!r} in {place}"
+                raise LogError(msg)
+            yield cut
+        first += len(records)
+
+
+def newest_boundary(log: Log) -> int:
+    """The newest boundary (µs) at which some partition has committed a cut; 0 if none has."""
+    newest = 0
+    for partition in range(log.partitions(TOPIC)):
+        if end := log.end(TOPIC, partition):
+            newest = max(newest, *(cut.boundary for cut in cuts_of(log, partition, end - 1)))
+    return newest
+
+
+class TrainingCuts:
+    """The committed cuts of all partitions, read as they come.
+
+    Args:
+        log: Holds `snapshots`.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._cuts: list[list[Committed]] = [[] for _ in range(log.partitions(TOPIC))]
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        for partition, cuts in enumerate(self._cuts):
+            cuts.extend(cuts_of(self._log, partition, len(cuts)))
+
+    def due(self, decided: int) -> int:
+        """The first boundary after `decided` that every partition has passed; 0 if none.
+
+        A partition that skipped a boundary, for want of events, has passed it with its next cut.
+        """
+        pending = sorted({c.boundary for cuts in self._cuts for c in cuts if c.boundary > decided})
+        passed = min(cuts[-1].boundary if cuts else 0 for cuts in self._cuts)
+        return next((boundary for boundary in pending if boundary <= passed), 0)
+
+    def of(self, boundary: int) -> list[Committed]:
+        """The cuts that belong to a boundary: of each partition all up to its first at or after it.
+
+        They are in order of boundary, then partition.
+        """
+        chosen = []
+        for partition, cuts in enumerate(self._cuts):
+            last = next((i for i, c in enumerate(cuts) if c.boundary >= boundary), len(cuts) - 1)
+            chosen += [(cut.boundary, partition, cut) for cut in cuts[: last + 1]]
+        return [cut for _, _, cut in sorted(chosen, key=lambda item: item[:2])]

@@ -1,0 +1,1 @@
+"""Checkpoints in the home and in an object store."""

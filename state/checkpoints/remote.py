@@ -1,0 +1,215 @@
+"""Copies of checkpoints in a store, for machines that do not have the home that wrote them."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from state.checkpoints.keys import ADDED_BYTES, CheckpointKeys, unsigned
+from state.checkpoints.names import is_checkpoint, surplus
+from state.storage.object_store import ObjectStore
+
+_RETRY_S, _LOOK_S = 5.0, 0.05
+_MOST_BYTES = 2**30
+_AFTER_S = 2.0
+"""For how long what is left is copied once the process has come to its end."""
+_log = logging.getLogger("headwater")
+
+
+class SharedCheckpoints:
+    """The checkpoints of one log in a store.
+
+    A thread of its own copies them there and looks what has come, so that whoever saves a
+    checkpoint never waits for the store. While it cannot be reached that is tried again, after one
+    warning; a home has what is not copied yet.
+
+    Args:
+        store: Holds a folder for each partition.
+        look_every_s: How old what `names` says may be.
+        keys: Sign what is copied there, and verify what comes from there; None: the store is
+            trusted, and takes and gives files as they are.
+    """
+
+    def __init__(
+        self, store: ObjectStore, look_every_s: float, keys: CheckpointKeys | None = None
+    ) -> None:
+        self._store, self._look_every_s, self._keys = store, look_every_s, keys
+        self._folders: dict[int, Path] = {}
+        self._saved: dict[int, set[str]] = defaultdict(set)
+        self._sizes: dict[int, dict[str, int]] = {}
+        self._asked_at: dict[int, float] = {}
+        self._due: set[int] = set()
+        self._working = False
+        self._error: OSError | None = None
+        self._ends_at = 0.0
+        self._lock = threading.Lock()
+
+    def names(self, partition: int) -> frozenset[str]:
+        """The files of a partition.
+
+        Raises:
+            OSError: The store cannot be reached, and never could.
+        """
+        error = self._error
+        if partition not in self._sizes and error is None:
+            self._asked_at[partition] = time.monotonic()
+            self._look(partition)
+        elif time.monotonic() - self._asked_at.get(partition, 0.0) > self._look_every_s:
+            self._ask(partition)
+        if partition not in self._sizes and error is not None:
+            raise error
+        return frozenset(self._sizes[partition])
+
+    def read(self, partition: int, name: str) -> memoryview | None:
+        """What a file holds; None: it is not there any more.
+
+        Raises:
+            SignatureError: It is not signed by one of the keys, for this place.
+            OSError: The store cannot be reached.
+        """
+        place = f"{partition}/{name}"
+        file = self._store.read(place, _MOST_BYTES)
+        if file is None:
+            return None
+        return unsigned(file) if self._keys is None else self._keys.verified(place, file)
+
+    def copy(self, partition: int, folder: Path, saved: str = "") -> None:
+        """Have copied what a home has and the store lacks.
+
+        Args:
+            partition: Of `events`.
+            folder: The home's of this partition.
+            saved: The file that was just written there; the store may have another of its name.
+        """
+        with self._lock:
+            self._folders[partition] = folder
+            if saved:
+                self._saved[partition].add(saved)
+                self._saved[partition] -= surplus(self._saved[partition])
+        self._ask(partition)
+
+    def clear(self, partition: int) -> None:
+        """Remove all of a partition: its log is to be made anew, and none fits that.
+
+        Raises:
+            OSError: The store cannot be reached.
+        """
+        for name in self._store.sizes(str(partition)):
+            if is_checkpoint(name):
+                self._store.remove(f"{partition}/{name}")
+
+    def tell(self, error: OSError | None) -> None:
+        """Warn once that the store cannot be reached, and say once that it can again.
+
+        Args:
+            error: Why it cannot; None: it can.
+        """
+        before, self._error = self._error, error
+        if error is not None and before is None:
+            _log.warning("%s must be reached; it is tried again: %s", self, error)
+        elif error is None and before is not None:
+            _log.warning("%s is reached again", self)
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    def _ask(self, partition: int) -> None:
+        with self._lock:
+            self._asked_at[partition] = time.monotonic()
+            self._due.add(partition)
+            if not self._working and self._goes_on():
+                self._working = True
+                # No daemon: a process that ends while it waits for S3 might never come to its end.
+                threading.Thread(target=self._work, name="copy checkpoints").start()
+
+    def _work(self) -> None:
+        """See to what is due; the thread ends with the last of it, or soon after the process."""
+        try:
+            while (partition := self._next()) is not None:
+                try:
+                    self._look(partition)
+                    self._copy(partition)
+                except OSError as error:
+                    self.tell(error)
+                    self._ask(partition)
+                    self._rest()
+                else:
+                    self.tell(None)
+        except BaseException:
+            self._working = False
+            raise
+
+    def _next(self) -> int | None:
+        with self._lock:
+            if self._due and self._goes_on():
+                return self._due.pop()
+            if any(partition in self._folders for partition in self._due):
+                _log.warning("%s lacks the newest checkpoints: the next run copies them", self)
+            self._working = False
+            return None
+
+    def _rest(self) -> None:
+        again_at = time.monotonic() + _RETRY_S
+        while time.monotonic() < again_at and self._goes_on():
+            time.sleep(_LOOK_S)
+
+    def _goes_on(self) -> bool:
+        """Whether the process does, or has ended only just now."""
+        if threading.main_thread().is_alive():
+            return True
+        self._ends_at = self._ends_at or time.monotonic() + _AFTER_S
+        return time.monotonic() < self._ends_at
+
+    def _look(self, partition: int) -> None:
+        sizes = self._store.sizes(str(partition))
+        self._sizes[partition] = {name: size for name, size in sizes.items() if is_checkpoint(name)}
+
+    def _copy(self, partition: int) -> None:
+        """Write what the home has and the store lacks, the newest first; then remove what is old.
+
+        What the home keeps stays, even where the store has newer: other code may have made that.
+        """
+        folder = self._folders.get(partition)
+        if folder is None:
+            return
+        with self._lock:
+            saved = self._saved.pop(partition, set())
+        here = {path.name: path for path in folder.glob("*.ckpt") if is_checkpoint(path.name)}
+        try:
+            for name in sorted(here, reverse=True):
+                if not self._goes_on():
+                    self._ask(partition)
+                    return
+                self._write(partition, here[name], anew=name in saved)
+        except OSError:
+            with self._lock:
+                self._saved[partition] |= saved
+            raise
+        there = self._sizes[partition]
+        old = (surplus({*there, *here}) - here.keys()) & there.keys()
+        for name in old:
+            self._store.remove(f"{partition}/{name}")
+        self._sizes[partition] = {name: of for name, of in there.items() if name not in old}
+
+    def _write(self, partition: int, path: Path, *, anew: bool) -> None:
+        """Write a file, unless the store has it or it is gone: a later one has taken its place.
+
+        Args:
+            partition: Of `events`.
+            path: The home's.
+            anew: The store may have another of its name.
+        """
+        there = self._sizes[partition]
+        try:
+            size = path.stat().st_size + (0 if self._keys is None else ADDED_BYTES)
+            if not anew and there.get(path.name) == size:
+                return
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return
+        place = f"{partition}/{path.name}"
+        if self._keys is not None:
+            content = self._keys.signed(place, content)
+        self._store.write(place, content)
+        self._sizes[partition] = {**there, path.name: len(content)}

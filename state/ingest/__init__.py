@@ -1,0 +1,1 @@
+"""How records from outside become events, and how far they have been read."""

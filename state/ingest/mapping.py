@@ -1,0 +1,311 @@
+"""Foreign records as events, by a declarative mapping that is checked against the stream.
+
+Where something is, is said by a short text: `a.b.0` or `field:a.b.0` is a path in the value,
+through objects by name and through lists by number; `header:host` a header as text; `key` the
+record's key as text, `key:a.b` a path in it; `timestamp` its own time; `offset` its topic,
+partition and offset as a text that is unique; `const:x` the text x. What is no text stands for
+itself.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from state.events import Event
+from state.field_types import TEXT, TIME, declared, nullable
+from state.log import MAX_VALUE_BYTES
+from state.outputs.records import Reason
+from state.settings import ForeignTopic, Option, Place, Timed
+from state.stream import Stream
+
+_US = {"s": Decimal(1_000_000), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
+_WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS = ("field", "header", "key", "const")
+_ENVELOPE = ("id", "time", "source")
+# What Confluent's serializers put before a value: a zero and the id of its schema.
+_MAGIC, _FRAME_BYTES = b"\0", 5
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "json": msgspec.json.Decoder().decode,
+    "msgpack": msgspec.msgpack.Decoder().decode,
+}
+# Beyond so many, whether a decoder gives up depends on the depth of its caller.
+_MOST_BRACKETS = 200
+# An object may take 70 bytes of memory for one of MessagePack.
+_MOST_BYTES = {"json": MAX_VALUE_BYTES, "msgpack": MAX_VALUE_BYTES // 4}
+_MOST_DIGITS = 100
+
+
+class Foreign(NamedTuple):
+    """A record of a foreign topic.
+
+    Attributes:
+        topic: Kafka's name.
+        partition: Which.
+        offset: Kafka's.
+        timestamp: Its producer's or its broker's, microseconds UTC.
+        key: Its key; empty where it has none.
+        headers: By name; of several with a name the last.
+        value: None for a tombstone.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    headers: Mapping[str, bytes]
+    value: bytes | None
+
+
+class Refused(NamedTuple):
+    """Why a record became no event: a word to count by and a sentence."""
+
+    reason: Reason
+    detail: str
+
+
+class _Body(NamedTuple):
+    record: Foreign
+    value: Any
+    format: str
+
+
+_Read = Callable[[_Body], Any]
+
+
+class _Rule(NamedTuple):
+    event: type[Event]
+    format: str
+    when: list[tuple[_Read, Option]]
+    fields: list[tuple[str, _Read]]
+
+
+class Mapper:
+    """Maps records of foreign topics to events.
+
+    Args:
+        stream: Whose events.
+        topics: Mappings; of one topic the first that fits a record is taken.
+
+    Attributes:
+        digest: Of the mappings: with another the same records may become something else.
+
+    Raises:
+        ValueError: A mapping names something that is not there; the message has its path.
+    """
+
+    def __init__(self, stream: Stream, topics: Iterable[ForeignTopic]) -> None:
+        self._decode, self._check = stream.decoder().decode, stream.check()
+        self._key = stream.key
+        self._rules: dict[str, list[_Rule]] = {}
+        topics = list(topics)
+        self.digest = _digest(topics)
+        events = {str(event.__struct_config__.tag): event for event in stream.events}
+        for i, topic in enumerate(topics):
+            where = f"ingest.topics[{i}]"
+            if topic.event not in events:
+                msg = f"event must be one of {sorted(events)}; got {topic.event!r} in {where}.event"
+                raise ValueError(msg)
+            rules = self._rules.setdefault(topic.topic, [])
+            if rules and not rules[-1].when:
+                msg = f"mapping must be reachable; got one after another without `when` in {where}"
+                raise ValueError(msg)
+            if rules and rules[0].format != topic.format:
+                msg = f"format must be the same for one topic; got another in {where}.format"
+                raise ValueError(msg)
+            rules.append(_rule(events[topic.event], topic, where))
+
+    @property
+    def topics(self) -> list[str]:
+        """Of which topics there are mappings."""
+        return list(self._rules)
+
+    def map(self, record: Foreign) -> tuple[bytes, bytes] | Refused:
+        """A record as key and value for `events`, or why it is none.
+
+        What comes out is what the shard will accept: it was decoded as the shard does. Texts are
+        taken for numbers where a number is wanted, and whole numbers for texts; a null is taken
+        for nothing where the field knows no null.
+        """
+        if record.value is None:
+            return Refused("malformed", "no value: a tombstone")
+        rules = self._rules.get(record.topic)
+        if rules is None:
+            return Refused("unknown_type", f"no mapping is of topic {record.topic!r}")
+        try:
+            value = _decoded(record.value, rules[0].format)
+        except (ValueError, RecursionError) as error:
+            return Refused("malformed", f"no {rules[0].format}: {error}")
+        body = _Body(record, value, rules[0].format)
+        try:
+            rule = next((rule for rule in rules if _fits(rule, body)), None)
+            if rule is None:
+                return Refused("unknown_type", f"no mapping of topic {record.topic!r} fits")
+            return self._event(rule, body)
+        except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
+            return Refused("invalid", str(error))
+
+    def _event(self, rule: _Rule, body: _Body) -> tuple[bytes, bytes] | Refused:
+        found = {name: read(body) for name, read in rule.fields}
+        fields = {name: value for name, value in found.items() if value is not UNSET}
+        # Numbers may come as text, in headers and from CSV; the event itself is strict again.
+        event = msgspec.convert(fields, rule.event, strict=False)
+        raw = msgspec.json.encode(event)
+        if len(raw) > MAX_VALUE_BYTES:
+            return Refused("invalid", f"event must be at most {MAX_VALUE_BYTES} bytes")
+        checked: Any = self._decode(raw)
+        wrong = self._check(checked)
+        if wrong is not None:
+            return Refused("invalid", wrong)
+        key = b"" if self._key is None else getattr(checked, self._key).encode()
+        return key, raw
+
+
+def _digest(topics: list[ForeignTopic]) -> str:
+    written = msgspec.json.encode(topics, order="deterministic")
+    return blake2b(written, digest_size=8).hexdigest()
+
+
+def _rule(event: type[Event], topic: ForeignTopic, where: str) -> _Rule:
+    names = [field.name for field in msgspec.structs.fields(event)]
+    unknown = sorted(set(topic.fields) - set(names) | set(topic.fields) & set(_ENVELOPE))
+    if unknown:
+        own = ", ".join(name for name in names if name not in _ENVELOPE)
+        msg = f"fields of {topic.event!r} must be of {own}; got {unknown[0]!r} in {where}.fields"
+        raise ValueError(msg)
+    places: dict[str, tuple[Place, str]] = {
+        name: (f"field:{name}", where) for name in names if name not in _ENVELOPE
+    }
+    places |= {name: (place, f"{where}.fields.{name}") for name, place in topic.fields.items()}
+    places |= {
+        "id": (topic.id, f"{where}.id"),
+        "time": (topic.time, f"{where}.time"),
+        "source": (topic.source or f"const:{topic.topic}", f"{where}.source"),
+    }
+    return _Rule(
+        event,
+        topic.format,
+        [(_reader(at, f"{where}.when"), value) for at, value in topic.when.items()],
+        [(name, _field(event, name, *place)) for name, place in places.items()],
+    )
+
+
+def _field(event: type[Event], name: str, place: Place, where: str) -> _Read:
+    """Reads one field of an event, in the kind that it is declared."""
+    kinds = declared(event)[name]
+    is_time, is_text = (all(map(need.takes, kinds)) for need in (TIME, TEXT))
+    if isinstance(place, Timed) and not is_time:
+        msg = f"unit must be of a time; got one for {name!r} in {where}"
+        raise ValueError(msg)
+    unit = "us" if not isinstance(place, Timed) else place.unit
+    read = _reader(place.path if isinstance(place, Timed) else place, where)
+    of_time = isinstance(place, str) and place == "timestamp"
+    keeps_null = nullable(event, name)
+
+    def field(body: _Body) -> Any:
+        value = read(body)
+        if value is None and not keeps_null:
+            return UNSET
+        if is_time and value is not None and not isinstance(value, UnsetType):
+            return value if of_time else _microseconds(value, unit, name)
+        if is_text and isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return value
+
+    return field
+
+
+def _reader(place: Option, where: str) -> _Read:
+    if not isinstance(place, str):
+        return lambda _: place
+    if place == "timestamp":
+        return lambda body: body.record.timestamp
+    if place == "offset":
+        return lambda body: f"{body.record.topic}-{body.record.partition}-{body.record.offset}"
+    if place == "key":
+        return lambda body: body.record.key.decode() if body.record.key else UNSET
+    kind, colon, rest = place.partition(":")
+    if not colon:
+        kind, rest = "field", place
+    if kind not in _KINDS or (not rest and kind != "const"):
+        hint = "a path, 'field:…', 'header:…', 'key:…', 'const:…', 'key', 'timestamp' or 'offset'"
+        msg = f"place must be {hint}; got {place!r} in {where}"
+        raise ValueError(msg)
+    if kind == "const":
+        return lambda _: rest
+    if kind == "header":
+        return lambda body: _text(body.record.headers.get(rest))
+    steps = rest.split(".")
+    if kind == "key":
+        return lambda body: _at(_decoded(body.record.key, body.format), steps)
+    return lambda body: _at(body.value, steps)
+
+
+def _text(content: bytes | None) -> str | UnsetType:
+    return UNSET if content is None else content.decode()
+
+
+def _at(value: Any, steps: list[str]) -> Any:
+    """What a path leads to; UNSET where it leads nowhere."""
+    for step in steps:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return UNSET
+    return value
+
+
+def _decoded(content: bytes, form: str) -> Any:
+    if len(content) > _MOST_BYTES[form]:
+        msg = f"more than {_MOST_BYTES[form]} bytes"
+        raise ValueError(msg)
+    if content[:1] == _MAGIC and len(content) > _FRAME_BYTES:
+        content = content[_FRAME_BYTES:]
+    if form == "json" and content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
+        msg = f"more than {_MOST_BRACKETS} brackets"
+        raise ValueError(msg)
+    return _DECODERS[form](content)
+
+
+def _fits(rule: _Rule, body: _Body) -> bool:
+    return all(_same(read(body), wanted) for read, wanted in rule.when)
+
+
+def _same(value: Any, wanted: Option) -> bool:
+    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
+
+
+def _microseconds(value: Any, unit: str, name: str) -> int:
+    """A time as a number of units or in ISO 8601, as microseconds UTC.
+
+    Example:
+        >>> _microseconds(1.5, "s", "time"), _microseconds("1970-01-01T01:00:00+01:00", "s", "time")
+        (1500000, 0)
+    """
+    if isinstance(value, str) and len(value) > _MOST_DIGITS:
+        msg = f"{name} must be at most {_MOST_DIGITS} characters; got {len(value)}"
+        raise ValueError(msg)
+    if isinstance(value, str) and not _is_number(value):
+        moment = datetime.fromisoformat(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        since = moment - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        msg = f"{name} must be a number of {unit} or in ISO 8601; got {value!r:.80}"
+        raise TypeError(msg)
+    if isinstance(value, int) and unit in _WHOLE_US:
+        return value * _WHOLE_US[unit]
+    # By its decimal digits, so that 1.1 s are 1,100,000 µs.
+    return int(Decimal(str(value)) * _US[unit])
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().lstrip("-").replace(".", "", 1).isdecimal()

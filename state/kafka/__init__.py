@@ -1,0 +1,1 @@
+"""The log in Kafka, and the topics of others."""

@@ -1,0 +1,295 @@
+"""One partition of a topic in Kafka, read by sequences."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, TopicPartition
+
+from state.kafka.cluster import Cluster, Waiting
+from state.kafka.reader import Cursor, PointReader
+from state.kafka.records import Found
+from state.log import LogError, Record, check_offset
+
+_FRESH_S = 0.02
+_NEAR = 200
+_MOST_IDLE = 3
+_RECHECK_S = 0.002
+
+
+class _Marks(NamedTuple):
+    """What Kafka says of a partition: its first offset, and the one after all committed."""
+
+    low: int
+    high: int
+
+
+class KafkaPartition:
+    """Reads one partition, from any thread.
+
+    What other processes append is seen within `_FRESH_S`, what `appended` was told at once.
+
+    Args:
+        cluster: Where.
+        asking: A consumer that never reads.
+        probe: Shared with other partitions.
+        name: Kafka's of the topic.
+        topic: Ours.
+        partition: Which.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        asking: Consumer,
+        probe: PointReader,
+        *,
+        name: str,
+        topic: str,
+        partition: int,
+    ) -> None:
+        self._cluster, self._asking, self._probe = cluster, asking, probe
+        self._name, self._topic, self._partition = name, topic, partition
+        self._place = TopicPartition(name, partition)
+        self._lock = threading.Lock()
+        self._idle: list[Cursor] = []
+        self._asked_at = float("-inf")
+        self._marks = _Marks(0, 0)
+        self._first: tuple[int, Found | None] = (-1, None)
+        self._last: tuple[int, Found | None] = (-1, None)
+        self._known_end = 0
+
+    def start(self) -> int:
+        """See `Log.start`."""
+        first = self._first_left()
+        return 0 if first is None else first.record.offset
+
+    def end(self) -> int:
+        """See `Log.end`."""
+        waiting = Waiting(self._cluster, f"see what was written to {self._name}")
+        while True:
+            self.last()
+            if self._seen_end() >= self._known_end:
+                return self._seen_end()
+            # A transaction is durable a little before its records can be read.
+            time.sleep(_RECHECK_S)
+            self.refresh()
+            waiting.go_on()
+
+    def last(self) -> Found | None:
+        """The last committed record; None if there never was one."""
+        low, high = self._watermarks()
+        if self._last[0] != high:
+            self._last = high, self._find_last(low, high)
+        return self._last[1]
+
+    def read(self, offset: int, max_records: int, max_bytes: int) -> list[Record]:
+        """See `Log.read`."""
+        cursor = self._idle_at(offset)
+        if cursor is None and max_records == 1:
+            return self._read_one(offset)
+        is_new = cursor is None
+        cursor = cursor or self._begun_at(offset)
+        try:
+            if is_new:  # a transaction is durable a little before its records can be read
+                cursor.wait(_FRESH_S)
+            records = self._take(cursor, max_records, max_bytes)
+        except BaseException:
+            cursor.close()
+            raise
+        self._known_end = max(self._known_end, cursor.next)
+        self._put_back(cursor)
+        return records
+
+    def trim(self, before: int, delete: Callable[[TopicPartition], None]) -> int:
+        """See `Trimmable.trim`.
+
+        Args:
+            before: The first offset to keep.
+            delete: Makes Kafka delete what lies before a place.
+        """
+        start, end = self.start(), self.end()
+        check_offset(self._topic, self._partition, max(before, start), start, end)
+        before = min(before, end - 1)
+        if before > start:
+            physical = self._found(before).physical
+            delete(TopicPartition(self._name, self._partition, physical))
+            self.refresh()
+        return self.start()
+
+    def trim_old(self, span_s: float, limit: int, delete: Callable[[TopicPartition], None]) -> None:
+        """Trim what was appended longer ago, by Kafka's clock.
+
+        Args:
+            span_s: How long ago.
+            limit: The first offset to keep in any case.
+            delete: As for `trim`.
+        """
+        since_ms = round((time.time() - span_s) * 1000)
+        what = f"look for old records of {self._name}"
+        asked = TopicPartition(self._name, self._partition, since_ms)
+        with self._cluster.doing(what):
+            (since,) = self._cluster.ask(
+                what, lambda s: self._asking.offsets_for_times([asked], s), self._asking.poll
+            )
+        if since.offset >= 0:
+            newer = self._probe.records(self._name, self._partition, since.offset, 1)
+            limit = min([limit, *(found.record.offset for found in newer)])
+        self.trim(limit, delete)
+
+    def appended(self, end: int) -> None:
+        """Take note that this process appended up to a sequence."""
+        self._known_end = max(self._known_end, end)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask Kafka anew the next time."""
+        self._asked_at = float("-inf")
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _watermarks(self) -> _Marks:
+        now = time.monotonic()
+        if now - self._asked_at > _FRESH_S:
+            what = f"look for the end of {self._name}"
+            with self._cluster.doing(what):
+                low, high = self._cluster.ask(what, self._ask, self._asking.poll)
+            self._marks, self._asked_at = _Marks(low, high), now
+        return self._marks
+
+    def _ask(self, seconds: float) -> tuple[int, int]:
+        marks = self._asking.get_watermark_offsets(self._place, seconds)
+        assert marks is not None
+        return marks
+
+    def _first_left(self) -> Found | None:
+        low, high = self._watermarks()
+        if self._first[0] != low or self._first[1] is None:
+            there = self._probe.records(self._name, self._partition, low, 1) if high > low else []
+            self._first = low, there[0] if there else None
+            self._check_known(low, there)
+        return self._first[1]
+
+    def _find_last(self, low: int, high: int) -> Found | None:
+        """Look back for it, further and further: markers and aborted records lie after it."""
+        back = 2
+        while high > low:
+            first = max(low, high - back)
+            place = self._name, self._partition
+            there = self._probe.records(*place, first, back, until=high)
+            # Some may have been committed since: the end moves by whole appends only.
+            before = [found for found in there if found.physical < high]
+            if before:
+                return before[-1]
+            if first == low:
+                break
+            back *= 8
+        self._check_known(low, [])
+        return None
+
+    def _check_known(self, low: int, left: list[Found]) -> None:
+        if low and not left:
+            msg = (
+                f"a record must be left for the sequences to go on from; "
+                f"got none in {self._name}/{self._partition}, which begins at Kafka's offset {low}"
+            )
+            raise LogError(msg)
+
+    def _idle_at(self, offset: int) -> Cursor | None:
+        with self._lock:
+            for cursor in self._idle:
+                if cursor.next == offset:
+                    self._idle.remove(cursor)
+                    return cursor
+        return None
+
+    def _begun_at(self, offset: int) -> Cursor:
+        self.refresh()
+        physical = self._physical(offset)
+        return Cursor(self._cluster, self._name, self._partition, physical, offset)
+
+    def _put_back(self, cursor: Cursor) -> None:
+        with self._lock:
+            self._idle.append(cursor)
+            surplus = self._idle.pop(0) if len(self._idle) > _MOST_IDLE else None
+        if surplus is not None:
+            surplus.close()
+
+    def _take(self, cursor: Cursor, max_records: int, max_bytes: int) -> list[Record]:
+        """What has come, and what was there at the last look; nothing else is waited for."""
+        records = cursor.take(max_records, max_bytes, first=True)
+        there = max(self._known_end, self._seen_end())
+        if not records:
+            if self._all_came(cursor):
+                return []
+            there = max(there, cursor.next + 1)
+        waiting = None
+        while len(records) < max_records and cursor.next < there and not cursor.holds_more():
+            waiting = waiting or Waiting(self._cluster, f"read {self._name}/{self._partition}")
+            if cursor.wait():
+                waiting = None
+            else:
+                waiting.go_on()
+            room = max_bytes - sum(len(record.value) for record in records)
+            records += cursor.take(max_records - len(records), room, first=not records)
+        return records
+
+    def _seen_end(self) -> int:
+        last = self._last[1]
+        return 0 if last is None else last.record.offset + 1
+
+    def _all_came(self, cursor: Cursor) -> bool:
+        if cursor.next >= self._known_end:
+            high = self._watermarks().high
+            if cursor.reached >= high:
+                last = cursor.last
+                if last is not None and last.physical < high:
+                    self._last = high, last
+                return True
+        return cursor.next >= self.end()
+
+    def _read_one(self, offset: int) -> list[Record]:
+        if offset == self.end():
+            return []
+        last = self.last()
+        if last is not None and last.record.offset == offset:
+            return [last.record]
+        return [self._found(offset).record]
+
+    def _found(self, offset: int) -> Found:
+        physical = self._physical(offset)
+        near = self._probe.records(self._name, self._partition, physical, _NEAR + 1)
+        there = [found for found in near if found.record.offset == offset]
+        if not there:
+            msg = f"sequences must have no gap; got none {offset} in {self._name}/{self._partition}"
+            raise LogError(msg)
+        return there[0]
+
+    def _physical(self, offset: int) -> int:
+        """Kafka's offset of a record, or up to `_NEAR` before it.
+
+        Raises:
+            OffsetError: There is no such record.
+        """
+        end, start = self.end(), self.start()
+        check_offset(self._topic, self._partition, offset, start, end)
+        high, last = self._last
+        first = self._first_left()
+        if offset == end or first is None or last is None:
+            return high
+        # Kafka's offsets run ahead of the sequences, further and further.
+        low = first.physical + offset - first.record.offset
+        high = last.physical - (last.record.offset - offset)
+        while high - low > _NEAR:
+            middle = (low + high) // 2
+            (found,) = self._probe.records(self._name, self._partition, middle, 1)
+            there = found.physical + offset - found.record.offset
+            if found.record.offset <= offset:
+                low = there
+            else:
+                high = min(middle, there)
+        return low

@@ -1,0 +1,156 @@
+"""What a shard writes to the output topics. Times are µs since 1970 UTC."""
+
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from state.stream import Stream
+
+
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one request.
+
+    Attributes:
+        id: The request's event id.
+        event_time: When it was asked, by its source's clock.
+        key: Of its record in `events`.
+        probability: The ensemble's P(label is 1).
+        online: The online model's.
+        offline: The offline model's; None while there is none.
+        residual: The residual model's; None while there is no offline model.
+        decision: Whether `probability` reaches the threshold.
+        model: Id of the offline model.
+        partition: Of the request in `events`.
+        offset: Of the request in `events`.
+        chain: Running hash over the partition's predictions, see
+            `state.outputs.prediction_chain`; the last field.
+    """
+
+    id: str
+    event_time: int
+    key: str
+    probability: float
+    online: float
+    offline: float | None
+    residual: float | None
+    decision: bool
+    model: str | None
+    partition: int
+    offset: int
+    chain: str = ""
+
+
+Reason = Literal["malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late"]
+
+
+# The keys are declared for `state.outputs.columns`, which makes a column of each.
+ReasonKey = Annotated[str, msgspec.Meta(extra={"keys": get_args(Reason)})]
+ModelKey = Annotated[
+    str, msgspec.Meta(extra={"keys": ("ensemble", "online", "offline", "residual")})
+]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record that took no part.
+
+    Attributes:
+        reason: Why, one of a few words to count by.
+        detail: Why, as a sentence.
+        partition: Of the record in `events`, or in `topic`.
+        offset: Of the record in `events`, where it stays whole, or in `topic`.
+        size: Of the raw record, in bytes; of a foreign one with its key and headers.
+        raw: The first 64 KiB of it (base64 in JSON); of a foreign record all, up to 8 MiB together
+            with key and headers.
+        topic: The foreign topic whose record became no event; empty: `events`.
+        timestamp: The foreign record's own (µs).
+        key: The foreign record's.
+        headers: The foreign record's.
+        again: The dead letter of a foreign record that was mapped again in vain: its offset.
+    """
+
+    reason: Reason
+    detail: str
+    partition: int
+    offset: int
+    size: int
+    raw: bytes
+    topic: str = ""
+    timestamp: int = 0
+    key: bytes = b""
+    headers: dict[str, bytes] = {}
+    again: int | None = None
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """Something a person should look at.
+
+    Attributes:
+        kind: What, one of a few words to count by.
+        time: Event time or boundary it belongs to.
+        message: What happened and what follows from it.
+        source: The event source it is about, if one.
+    """
+
+    kind: Literal["clock_ahead", "fit_failed", "fit_rejected"]
+    time: int
+    message: str
+    source: str = ""
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """How good one model's probabilities were, over some requests.
+
+    Attributes:
+        n: Labels seen for requests that this model scored.
+        log_loss: Mean negative log likelihood, natural log.
+        brier: Mean squared error.
+    """
+
+    n: int
+    log_loss: float
+    brier: float
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """One partition's counters and losses at a tick of event time.
+
+    Attributes:
+        time: The tick.
+        records: Read so far.
+        requests: Scored so far.
+        labels: Known so far.
+        dead_letters: Counted so far, by reason.
+        pending: Requests whose label is awaited.
+        model: The offline model in use.
+        least_lag: Append time less event time (µs) at its least, by source; negative: clock ahead.
+        lately: Losses by model since the last tick.
+        total: Losses by model since the first record.
+    """
+
+    time: int
+    records: int
+    requests: int
+    labels: int
+    dead_letters: dict[ReasonKey, int]
+    pending: int
+    model: str | None
+    least_lag: dict[str, int]
+    lately: dict[ModelKey, Losses]
+    total: dict[ModelKey, Losses]
+
+
+def outcome_type(stream: Stream) -> type[msgspec.Struct]:
+    """The struct of `outcomes`: a prediction without its chain, its label, its vector.
+
+    Args:
+        stream: Whose feature columns follow the label: numbers, or level names of categories.
+    """
+    fields: list[tuple[str, Any]] = [
+        (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:-1]
+    ]
+    fields += [("label", int), ("label_time", int)]
+    fields += [
+        (column.name, str | None if column.categorical else float | None)
+        for column in stream.columns
+    ]
+    return msgspec.defstruct("Outcome", fields, frozen=True, gc=False)

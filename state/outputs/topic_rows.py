@@ -1,0 +1,180 @@
+"""What a record of each topic becomes as a row of a table."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import reduce
+from operator import attrgetter, or_
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from state.log import EVENTS, Record
+from state.outputs.columns import TIME, Column, columns_of, schema_of, table_of, union_of
+from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, outcome_type
+from state.stream import Stream
+
+_OWN: dict[str, type[msgspec.Struct]] = {
+    "predictions": Prediction,
+    "metrics": Metrics,
+    "alerts": Alert,
+    "dead_letters": DeadLetter,
+}
+
+
+class Placed(NamedTuple):
+    """A record and its partition."""
+
+    partition: int
+    record: Record
+
+
+_PLACES = (
+    Column("partition", pa.int64(), {Placed: attrgetter("partition")}),
+    Column("append_time", TIME, {Placed: attrgetter("record.append_time")}),
+)
+_OFFSET = Column("offset", pa.int64(), {Placed: attrgetter("record.offset")})
+
+_Names = Collection[str] | None
+_Values = tuple[Sequence[Column], Callable[[bytes], Any]]
+"""The columns of values, and what decodes a value."""
+
+
+class TopicRows:
+    """How the records of a topic become rows.
+
+    Args:
+        topic: Its name.
+        places: Columns of the records themselves; what the values have too is theirs.
+        values: Gives columns and decoder of the values, for the names wanted or all (None).
+
+    Attributes:
+        schema: All columns.
+    """
+
+    def __init__(
+        self, topic: str, places: Sequence[Column], values: Callable[[_Names], _Values]
+    ) -> None:
+        columns = values(None)[0]
+        names = {column.name for column in columns}
+        self._topic = topic
+        self._places = [place for place in places if place.name not in names]
+        self._values = values
+        self.schema: pa.Schema = schema_of([*self._places, *columns])
+
+    def reader(self, names: _Names = None) -> Callable[[Sequence[Placed]], pa.Table]:
+        """A function from records to a table of all columns, or those named.
+
+        It raises a ValueError where a value is no record of this topic.
+        """
+        wanted = set(self.schema.names if names is None else names)
+        places = [place for place in self._places if place.name in wanted]
+        of_values, decode = self._values(names)
+        columns = [column for column in of_values if column.name in wanted]
+        schema = schema_of([*places, *columns])
+
+        def read(records: Sequence[Placed]) -> pa.Table:
+            values = self._decoded(records, decode) if columns else []
+            arrays = [
+                *table_of(places, records).itercolumns(),
+                *table_of(columns, values).itercolumns(),
+            ]
+            return pa.Table.from_arrays(arrays, schema=schema)
+
+        return read
+
+    def _decoded(self, records: Sequence[Placed], decode: Callable[[bytes], Any]) -> list[Any]:
+        values: list[Any] = []
+        try:
+            values.extend(decode(one.record.value) for one in records)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            partition, record = records[len(values)]
+            place = f"{self._topic}/{partition} at offset {record.offset}"
+            msg = f"record must be one of this topic; got '{error}' in {place}: another stream?"
+            raise ValueError(msg) from error
+        return values
+
+
+Declared = Stream | type[msgspec.Struct] | tuple[type[msgspec.Struct], ...]
+"""What says of which fields a topic's records are; a tuple: each is one of these tagged structs."""
+
+
+def rows_of(topic: str, of: Declared | None = None) -> TopicRows:
+    """How the records of a topic become rows.
+
+    Each row has `partition` and `append_time` of its record beside the fields. `events` has a row
+    for every record, good or bad: its `offset`, its `type`, a column for each field of any event
+    type (null in the rows of other types), and in `raw` the bytes of what is no event.
+
+    Args:
+        topic: Which.
+        of: The stream for `events` and `outcomes`; for topics that no shard writes the struct or
+            structs of their records.
+
+    Raises:
+        ValueError: `of` is missing, or not what this topic needs.
+    """
+    if topic in {EVENTS, "outcomes"}:
+        if not isinstance(of, Stream):
+            msg = f"topic {topic!r} must be read with its stream; got {of!r}"
+            raise ValueError(msg)
+        return _events(of) if topic == EVENTS else _structs(topic, outcome_type(of))
+    kind = _OWN.get(topic) if of is None else of
+    if kind is None or isinstance(kind, Stream):
+        msg = f"topic {topic!r} must be read with the struct of its records; got {of!r}"
+        raise ValueError(msg)
+    if isinstance(kind, tuple):
+        decode = msgspec.json.Decoder(reduce(or_, kind)).decode
+        return TopicRows(topic, _PLACES, lambda _: (_tagged(kind), decode))
+    return _structs(topic, kind)
+
+
+def decoder_of(
+    kind: type[msgspec.Struct], names: _Names = None
+) -> tuple[list[Column], Callable[[bytes], Any]]:
+    """Columns and decoder of records of one struct; fields that are not wanted are not decoded.
+
+    What a record lacks is null. Where all are wanted, a field more is an error: it would be lost.
+    """
+    fields = [
+        (field.encode_name, field.type, msgspec.field(**_default(field)))
+        for field in msgspec.structs.fields(kind)
+        if names is None or any(f"{n}_".startswith(f"{field.encode_name}_") for n in names)
+    ]
+    row = msgspec.defstruct(
+        kind.__name__, fields, kw_only=True, forbid_unknown_fields=names is None, gc=False
+    )
+    return columns_of(row), msgspec.json.Decoder(row).decode
+
+
+def _default(field: msgspec.structs.FieldInfo) -> dict[str, Any]:
+    if field.default is not msgspec.NODEFAULT:
+        return {"default": field.default}
+    if field.default_factory is not msgspec.NODEFAULT:
+        return {"default_factory": field.default_factory}
+    return {"default": None}
+
+
+def _structs(topic: str, kind: type[msgspec.Struct]) -> TopicRows:
+    return TopicRows(topic, _PLACES, lambda names: decoder_of(kind, names))
+
+
+def _tagged(kinds: Sequence[type[msgspec.Struct]]) -> list[Column]:
+    tags = {kind: kind.__struct_config__.tag for kind in kinds}
+    of_type = Column("type", pa.string(), dict.fromkeys(kinds, lambda row: tags[type(row)]))
+    return [of_type, *union_of(kinds)]
+
+
+def _events(stream: Stream) -> TopicRows:
+    columns = _tagged(stream.events)
+    if all(column.name != "raw" for column in columns):
+        columns.append(Column("raw", pa.binary(), {bytes: lambda raw: raw}))
+    decode, check = stream.decoder().decode, stream.check()
+
+    def event_or_raw(raw: bytes) -> Any:
+        try:
+            event = decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return raw
+        return event if check(event) is None else raw
+
+    return TopicRows(EVENTS, (*_PLACES, _OFFSET), lambda _: (columns, event_or_raw))

@@ -1,0 +1,1 @@
+"""The features of a stream as state: what it keeps by key, and the vector of a request."""

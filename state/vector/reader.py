@@ -1,0 +1,158 @@
+"""How the vector of a request is read: one look-up for each key, one call of a kernel."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.vector import kernels
+from state.vector.arena import NOWHERE, Arena, Table
+from state.vector.keys import key_of, writer
+from state.vector.levels import Levels
+
+Read = Callable[[Any, NDArray[np.float64]], None]
+"""Writes the vector of a request into a row: float64, one place a column."""
+Number = Callable[[Levels], Callable[[str | None], float]]
+
+
+class Block(NamedTuple):
+    """One block that the vector reads.
+
+    Attributes:
+        table: Where it is.
+        by: Fields of the request that make its key.
+        fixed: Fields of its `feature_kernels.READ`.
+        stats: Fields of each of its `feature_kernels.STAT`.
+    """
+
+    table: Table
+    by: tuple[str, ...]
+    fixed: Mapping[str, float]
+    stats: Sequence[Mapping[str, float]]
+
+
+class Given(NamedTuple):
+    """What the vector takes from the request, or from a hook, as it is.
+
+    Attributes:
+        place: The column, or the first of them.
+        value: Of the request; names where there are levels.
+        levels: Of each column, None or nothing where it is a number.
+        several: Whether `value` returns one for each of several columns.
+    """
+
+    place: int
+    value: Callable[[Any], Any]
+    levels: tuple[Levels | None, ...] = ()
+    several: bool = False
+
+
+class Cut(NamedTuple):
+    """A column that says between which edges another lies."""
+
+    place: int
+    of: int
+    edges: tuple[float, ...]
+
+
+def reader(
+    arena: Arena,
+    blocks: Sequence[Block],
+    given: Sequence[Given],
+    cuts: Sequence[Cut],
+    number: Number,
+) -> Read:
+    """A reading with working memory of its own.
+
+    Nothing else changes while one that does not add levels runs, whatever other threads read.
+
+    Args:
+        arena: Of the blocks' tables.
+        blocks: What is read from it.
+        given: What is not.
+        cuts: What follows from other columns.
+        number: What turns the names of a column's levels into numbers.
+    """
+    groups = list(dict.fromkeys(block.by for block in blocks))
+    directory = {block.by: block.table.directory.places for block in blocks}
+    keys = [(i, directory[by], key_of(by)) for i, by in enumerate(groups)]
+    plan = kernels.plan_of(*_tables(blocks, groups), *_bins(cuts))
+    places = np.zeros(len(groups), np.int64)
+    put_place = writer(places)
+    single = [(one.place, _numbered(one, number)) for one in given if not one.several]
+    several = [(many.place, _all_numbered(many, number)) for many in given if many.several]
+    kernel = kernels.read
+
+    def read(request: Any, row: NDArray[np.float64]) -> None:
+        for i, found, key in keys:
+            put_place[i] = found.get(key(request), NOWHERE)
+        put = writer(row)
+        for i, value in single:
+            put[i] = value(request)
+        for first, values in several:
+            for i, one in enumerate(values(request), first):
+                put[i] = one
+        kernel(arena.pool, arena.slots, places, plan, request.time, row)
+
+    return read
+
+
+def _tables(
+    blocks: Sequence[Block], groups: Sequence[tuple[str, ...]]
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """The blocks as READ and their statistics as STAT."""
+    table = np.zeros(len(blocks), kernels.READ)
+    stats = np.zeros(sum(len(block.stats) for block in blocks), kernels.STAT)
+    end = 0
+    for row, block in zip(table, blocks, strict=True):
+        row["group"], row["slot"] = groups.index(block.by), block.table.slot
+        row["stats"] = end
+        for stat in block.stats:
+            for name, value in stat.items():
+                stats[end][name] = value
+            end += 1
+        row["stats_end"] = end
+        for name, value in block.fixed.items():
+            row[name] = value
+    return table, stats
+
+
+def _bins(cuts: Sequence[Cut]) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+    """The cuts as BIN and all their edges."""
+    bins = np.zeros(len(cuts), kernels.BIN)
+    edges: list[float] = []
+    for row, cut in zip(bins, cuts, strict=True):
+        end = len(edges) + len(cut.edges)
+        row["column"], row["of"], row["edges"], row["edges_end"] = (
+            cut.place,
+            cut.of,
+            len(edges),
+            end,
+        )
+        edges += cut.edges
+    return bins, np.array(edges, np.float64)
+
+
+def _numbered(given: Given, number: Number) -> Callable[[Any], float]:
+    if not given.levels:
+        return given.value
+    (levels,), name_of = given.levels, given.value
+    assert levels is not None
+    number_of = number(levels)
+    return lambda request: number_of(name_of(request))
+
+
+def _all_numbered(given: Given, number: Number) -> Callable[[Any], Sequence[float]]:
+    values_of = given.value
+    numbers = [(i, number(levels)) for i, levels in enumerate(given.levels) if levels is not None]
+    if not numbers:
+        return values_of
+
+    def values(request: Any) -> list[float]:
+        found = list(values_of(request))
+        for i, number_of in numbers:
+            found[i] = number_of(found[i])
+        return found
+
+    return values

@@ -1,0 +1,208 @@
+"""A shard goes on from its newest usable checkpoint, and nobody can tell where it stopped."""
+
+import logging
+
+import msgspec
+import pytest
+
+from operators.partition.journal import Activated, Configured, Journal
+from operators.partition.recovery import checkpoint_of, reached, recover
+from operators.shard.messages import Activation, Configuration
+from operators.shard.shard import TOPICS
+from state.checkpoints.store import CheckpointStore
+from state.log import Entry
+from state.log.sqlite import SqliteLog
+from state.settings import deciding, settings_from
+from tests.operators.shard_runs import Run, feed, rides_shard
+from tests.rides import records
+
+RECORDS = records(120)
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    for topic in ("events", "activations", *TOPICS):
+        log.create(topic, 1)
+    log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointStore(tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def checkpoints(store, log):
+    """Saved at three offsets; the outputs are there up to the last of them."""
+    run = Run(rides_shard())
+    saved = {}
+    for offset in (40, 80, 120):
+        feed(run, RECORDS[:offset])
+        saved[offset] = store.save(checkpoint_of(run.shard, at_boundary=False))
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    return saved
+
+
+def no_model(model, shard):
+    raise AssertionError(model)
+
+
+def recovered(store, log):
+    return recover(lambda _: rides_shard(), 0, store, log, no_model)
+
+
+def test_without_a_checkpoint_it_starts_at_the_beginning(store, log):
+    shard = recovered(store, log)
+    assert shard.position.offset == 0
+    assert shard.snapshot() == rides_shard().snapshot()
+
+
+def test_the_newest_checkpoint_is_taken_and_goes_on_to_the_same_bytes(store, log, checkpoints):
+    shard = recovered(store, log)
+    assert shard.position.offset == 120
+    whole, rest = feed(Run(rides_shard()), RECORDS), Run(shard)
+    rest.written = {
+        topic: entries[: shard.counters[topic]] for topic, entries in whole.written.items()
+    }
+    feed(rest, RECORDS)
+    assert rest.written == whole.written
+    assert shard.snapshot() == whole.shard.snapshot()
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_checkpoint_ahead_of_an_output_is_not_used(tmp_path, store, log, checkpoints, topic):
+    whole, counters = log, {c.offset: c.counters for c in store.newest_first(0)}
+    log = SqliteLog(tmp_path / "other")
+    try:
+        for name in ("events", "activations", *TOPICS):
+            log.create(name, 1)
+        log.append("events", 0, [Entry(*record[1:]) for record in RECORDS])
+        usable = 80 if counters[80][topic] < counters[120][topic] else 120
+        for name in TOPICS:
+            end = counters[120][name] - (name == topic and usable == 80)
+            log.append(name, 0, [Entry(*r[1:]) for r in whole.read(name, 0, 0, max_records=end)])
+        assert recovered(store, log).position.offset == usable
+    finally:
+        log.close()
+
+
+def test_a_checkpoint_beyond_the_end_of_the_events_is_not_used(tmp_path, store, log, checkpoints):
+    short = SqliteLog(tmp_path / "short")
+    try:
+        for name in ("events", "activations", *TOPICS):
+            short.create(name, 1)
+            if name != "events":
+                short.append(name, 0, [Entry(*r[1:]) for r in log.read(name, 0, 0)])
+        short.append("events", 0, [Entry(*record[1:]) for record in RECORDS[:80]])
+        assert recovered(store, short).position.offset == 80
+    finally:
+        short.close()
+
+
+def test_a_torn_checkpoint_is_skipped_for_the_one_before(store, log, checkpoints, caplog):
+    path = checkpoints[120]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with caplog.at_level(logging.WARNING):
+        assert recovered(store, log).position.offset == 80
+    assert f"{path} is damaged" in caplog.text
+
+
+def test_with_every_checkpoint_corrupt_it_starts_at_the_beginning(store, log, checkpoints, caplog):
+    for path in checkpoints.values():
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    assert recovered(store, log).position.offset == 0
+    assert len(caplog.records) == 3
+
+
+def test_a_checkpoint_of_another_stream_or_version_is_skipped_and_said(
+    store, log, checkpoints, caplog
+):
+    foreign = msgspec.structs.replace(next(store.newest_first(0)), shape="2 rides")
+    store.save(foreign)
+    with caplog.at_level(logging.WARNING):
+        assert recovered(store, log).position.offset == 80
+    assert "got '2 rides' in events/0 at offset 120: taking the one before" in caplog.text
+
+
+RIVER = {"class": "tree.HoeffdingTreeClassifier"}
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_pickle_is_read_back_only_from_the_home(store, log, noted, foreign):
+    settings = settings_from({"online": {"river": RIVER}})
+    if noted:
+        Journal(log, 0).write(Configured(0, deciding(settings), version=2), 0)
+    run = Run(rides_shard(settings))
+    feed(run, RECORDS[:40], others={0: [Configuration(0, settings)]} if noted else {})
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    made = checkpoint_of(run.shard, at_boundary=False)
+    store.save(msgspec.structs.replace(made, foreign=foreign))
+    (saved,) = store.newest_first(0)
+    assert reached(saved, log) == (not (foreign and noted))
+    shard = recover(lambda _: rides_shard(settings), 0, store, log, no_model)
+    assert shard.position.offset == (0 if foreign else 40)
+
+
+def test_the_model_in_use_is_loaded_again(store, log, offline):
+    run = Run(rides_shard())
+    feed(run, RECORDS[:60], others={30: [Activation(0, "gbm-1", offline(run.shard, "gbm-1"))]})
+    store.save(checkpoint_of(run.shard, at_boundary=False))
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    assert recovered(store, log).position.offset == 0  # the journal has lost what it obeyed
+    Journal(log, 0).write(Activated(30, "gbm-1", None), 0)
+    loaded = []
+
+    def load(model, shard):
+        loaded.append((model, shard))
+        return offline(shard, model)
+
+    shard = recover(lambda _: rides_shard(), 0, store, log, load)
+    assert loaded == [("gbm-1", shard)]
+    assert (shard.model, shard.position) == ("gbm-1", run.shard.position)
+    feed(run, RECORDS)
+    rest = Run(shard)
+    rest.written = {
+        topic: entries[: shard.counters[topic]] for topic, entries in run.written.items()
+    }
+    assert feed(rest, RECORDS).written == run.written
+
+
+def test_a_checkpoint_of_another_log_is_not_used_however_long_that_is(store, log, checkpoints):
+    of_another = next(store.newest_first(0))
+    store.save(msgspec.structs.replace(of_another, chain="0123456789abcdef"))
+    assert recovered(store, log).position.offset == 80
+
+
+def rate(value):
+    return settings_from({"online": {"rate": value}})
+
+
+def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_path, store, log):
+    run = Run(rides_shard(rate(0.5)))
+    feed(run, RECORDS[:60], others={30: [Configuration(0, rate(0.25))]})
+    store.save(checkpoint_of(run.shard, at_boundary=False))
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    Journal(log, 0).write(Configured(30, {"online.rate": 0.25}), 0)
+    Journal(log, 0).write(Configured(60, {"online.rate": 0.125}), 0)
+    asked = []
+
+    def fresh(values):
+        asked.append(values)
+        return rides_shard(rate(values["online.rate"] if values else 0.75))
+
+    shard = recover(fresh, 0, store, log, no_model)
+    assert asked[-1] == {"online.rate": 0.25}
+    assert shard.snapshot() == run.shard.snapshot()
+    store.drop_beyond(0, 0, shard.shape)
+    assert recover(fresh, 0, store, log, no_model).settings == rate(0.75)
+    assert asked[-1] is None

@@ -1,0 +1,150 @@
+"""What readers go by: what training published, a pinned model, or nothing at all."""
+
+import hashlib
+
+import pytest
+
+from models.refit.fit_record import FitRecord
+from operators.training.model_registry import ModelRegistry, Pinned, Undecided, file_of
+from state.log.sqlite import SqliteLog
+from state.outputs.history import History
+from state.storage.artifact_chunks import CHUNK_BYTES, ArtifactChunks
+from state.storage.artifact_store import ArtifactError, ArtifactStore
+
+
+@pytest.fixture
+def published(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+    models = ModelRegistry(log)
+    for boundary, status, model in (
+        (10, "skipped", ""),
+        (20, "promoted", "gbm-a"),
+        (30, "rejected", "gbm-b"),
+        (40, "failed", ""),
+    ):
+        models.publish(
+            FitRecord(
+                boundary=boundary,
+                status=status,
+                reason="it was",
+                algorithm="gbm",
+                model=model,
+                sha256=model and f"sha of {model}",
+            )
+        )
+    yield models
+    log.close()
+
+
+@pytest.mark.parametrize("model", ["gbm-a", "gbm-b"])
+def test_a_pinned_model_is_the_answer_at_every_boundary(published, model):
+    pinned = Pinned(published, model)
+    assert [pinned.champion_at(boundary) for boundary in (0, 20, 99)] == [(True, model)] * 3
+    assert pinned.champion() == model
+    assert published.of(model).sha256 == f"sha of {model}"
+
+
+def test_a_pinned_model_must_have_been_published(published):
+    with pytest.raises(ValueError, match="got 'gbm-c', it has gbm-a, gbm-b"):
+        Pinned(published, "gbm-c")
+
+
+def test_the_champion_is_the_promoted_one_and_not_the_rejected(published):
+    assert published.champion() == "gbm-a"
+    assert [published.champion_at(b) for b in (10, 20, 30, 50)] == [
+        (True, None),
+        (True, "gbm-a"),
+        (True, "gbm-a"),
+        (False, "gbm-a"),
+    ]
+
+
+def test_one_rollback_after_another_goes_further_back(log):
+    models = ModelRegistry(log)
+    log.create("rollbacks", 1)
+    for boundary in (1, 2, 3):
+        models.publish(decision(boundary, b"trees"))
+    assert [models.roll_back(None, 0) for _ in range(2)] == ["gbm-2", "gbm-1"]
+    with pytest.raises(ValueError, match="none was in use before gbm-1; there is gbm-2, gbm-3"):
+        models.roll_back(None, 0)
+    assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
+    assert models.roll_back(None, 0) == "gbm-2"
+
+
+def test_nothing_is_ever_decided_beyond_a_record(published):
+    undecided = Undecided()
+    assert undecided.champion_at(20) == (False, None)
+    assert undecided.champion() is None
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+    yield log
+    log.close()
+
+
+def decision(boundary, content=b""):
+    return FitRecord(
+        boundary=boundary,
+        status="promoted" if content else "skipped",
+        reason="it was",
+        algorithm="gbm",
+        model=f"gbm-{boundary}" if content else "",
+        sha256=hashlib.sha256(content).hexdigest() if content else "",
+    )
+
+
+TREES = bytes(range(256)) * 4096  # two chunks
+DECISIONS = [decision(10), decision(20, TREES), decision(30), decision(40, b"small")]
+
+
+@pytest.fixture
+def trainer(log, tmp_path):
+    """What a trainer far away published, files and all."""
+    artifacts = ArtifactStore(tmp_path / "far")
+    models = ModelRegistry(log, artifacts)
+    for one, content in zip(DECISIONS, (b"", TREES, b"", b"small"), strict=True):
+        if content:
+            artifacts.put(content)
+        models.publish(one)
+    return models
+
+
+def test_files_go_with_the_decision_and_are_no_decisions(trainer, log):
+    assert len(TREES) == 2 * CHUNK_BYTES
+    keys = [bool(record.key) for record in log.read("models", 0, 0)]
+    assert keys == [False, True, True, False, False, True, False]
+    assert trainer.records() == ModelRegistry(log).records() == DECISIONS
+    assert [trainer.end_of(count) for count in range(5)] == [0, 1, 4, 5, 7]
+
+
+def test_a_model_is_found_by_its_record_where_only_the_log_is(trainer, log, tmp_path):
+    here = ArtifactStore(tmp_path / "here", [ArtifactChunks(log)])
+    assert file_of(ModelRegistry(log).of("gbm-20"), here) == TREES
+
+
+def test_a_model_that_is_nowhere_is_named(published, tmp_path):
+    with pytest.raises(ArtifactError, match=r"model gbm-a must have its file; .*`artifacts`"):
+        file_of(published.of("gbm-a"), ArtifactStore(tmp_path / "here"))
+
+
+def test_a_decision_and_its_files_are_published_together_or_not_at_all(log, tmp_path):
+    models = ModelRegistry(log, ArtifactStore(tmp_path / "far"))
+    with pytest.raises(ArtifactError, match="must be in"):
+        models.publish(DECISIONS[1])
+    assert log.end("models", 0) == 0
+
+
+def test_a_decision_of_another_writer_is_not_published_over(log, tmp_path):
+    one, other = ModelRegistry(log), ModelRegistry(log)
+    one.publish(DECISIONS[0])
+    assert other.records() == DECISIONS[:1]
+    other.publish(DECISIONS[2])
+    assert one.records() == [DECISIONS[0], DECISIONS[2]]
+
+
+def test_history_leaves_out_the_pieces_of_files(trainer, log):
+    assert [placed.record.offset for placed in History(log, "models")] == [0, 3, 4, 6]
