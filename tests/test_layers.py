@@ -1,6 +1,7 @@
 """Imports point downward: flows → operators → {models, state}."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,52 @@ def wrong(source, package):
 def test_every_module_imports_from_below_only(path):
     package = list(path.relative_to(ROOT).parent.parts)
     assert not wrong(path.read_text(), package)
+
+
+def place(module):
+    """The folder of a layer, or the module that stands in none."""
+    head = module.split(".")[:2]
+    return ".".join(head)
+
+
+def arrows(sources):
+    """Which folder of a layer imports which other one of it, from sources by module name."""
+    found = {}
+    for module, source in sources.items():
+        layer = module.partition(".")[0]
+        for name in imported(source, module.split(".")[:-1]):
+            if name.startswith(f"{layer}.") and place(name) != place(module):
+                found.setdefault(place(module), set()).add(place(name))
+    return found
+
+
+def circle(found):
+    """A circle of arrows, or nothing."""
+    try:
+        TopologicalSorter(found).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_circle_between_the_folders_of_a_layer():
+    sources = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text()
+        for path in MODULES
+        if path.name != "__init__.py"
+    }
+    assert circle(arrows(sources)) == []
+
+
+def test_the_rule_finds_a_circle():
+    sources = {
+        "flows.home.log": "from flows.repair.note import is_unfinished",
+        "flows.repair.note": "from flows.terminal import bar",
+        "flows.terminal.bar": "from flows.home.paths import Home\nfrom flows.terminal import text",
+    }
+    assert {*circle(arrows(sources))} == {"flows.home", "flows.repair", "flows.terminal"}
+    del sources["flows.terminal.bar"]
+    assert circle(arrows(sources)) == []
 
 
 def test_every_layer_is_looked_at():

@@ -25,9 +25,9 @@ from flows.home.configuration import ConfigurationError, find_stream, load_setti
 from flows.home.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
 from flows.home.open_log import check_cluster, check_topics, find_log
 from flows.home.restorable import is_restorable
+from flows.home.unfinished_repair import is_repair_unfinished
 from flows.home.wall_clock import latest_time
 from flows.repair.journals import broken_entries
-from flows.repair.new_home import is_broken_off
 from flows.repair.repair import repair
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
@@ -152,7 +152,7 @@ def _of_log(home: Home) -> Iterator[_Check]:
         yield from _of_content(home)
         return
     root = home.root / "log"
-    if is_broken_off(home.root):
+    if is_repair_unfinished(home.root):
         hint = "`headwater doctor --repair` resumes it"
         yield _Check("repair", partial(_unfinished, home.root), hint)
         return

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from flows.home.configuration import ConfigurationError
 from flows.home.home import Home, check_directory, create_topics, fitting_topics
-from flows.repair.new_home import is_broken_off
+from flows.home.unfinished_repair import is_repair_unfinished
 from operators.partition.log_check import check_log
 from state.checkpoints.store import CheckpointStore
 from state.log import Log, Trimmable, UnknownTopicError
@@ -26,7 +26,7 @@ def find_log(settings: Settings, home: Home) -> Trimmable:
     """
     check_directory(home.root)
     if settings.log == "sqlite":
-        if is_broken_off(home.root):
+        if is_repair_unfinished(home.root):
             msg = (
                 f"home must be complete; got one whose repair was interrupted in {home.root}: "
                 "`headwater doctor --repair` resumes it"

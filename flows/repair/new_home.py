@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from flows.home.home import Home, create_topics, read_note
+from flows.home.unfinished_repair import ready_note, repair_folder
 from flows.intake.envelope import wrap
 from flows.repair.poisoned import Peek, Poisoned, records_of
 from state.atomic_write import sync, write_atomically
@@ -56,11 +57,6 @@ class Made(NamedTuple):
     aside: Path
 
 
-def is_broken_off(root: Path) -> bool:
-    """Whether a repair of a home has been begun and must be brought to its end."""
-    return _ready(root).exists()
-
-
 def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -> Made:
     """Make the new home aside and decide for it; `take_place` puts it in its place.
 
@@ -74,10 +70,11 @@ def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -
     Raises:
         LogError: Something of the home cannot be moved.
     """
+    stays = (*_STAYS, repair_folder(home.root).name)
     entries = sorted(
         path.name
         for path in home.root.iterdir()
-        if path.name not in (*_STAYS, _work(home.root).name) and not path.name.startswith(_ASIDE)
+        if path.name not in stays and not path.name.startswith(_ASIDE)
     )
     for name in entries:
         if os.path.ismount(home.root / name):
@@ -87,8 +84,8 @@ def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -
             )
             raise LogError(msg)
     number = next(n for n in count(1) if not (home.root / f"{_ASIDE}{n}").exists())
-    shutil.rmtree(_work(home.root), ignore_errors=True)
-    new = Home(_work(home.root) / "new")
+    shutil.rmtree(repair_folder(home.root), ignore_errors=True)
+    new = Home(repair_folder(home.root) / "new")
     made = new.log()
     try:
         create_topics(made, log.partitions(EVENTS))
@@ -106,7 +103,7 @@ def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -
         write_atomically(new.root / left_out.name, b"".join(lines))
     aside = home.root / f"{_ASIDE}{number}"
     there = sorted(path.name for path in new.root.iterdir())
-    write_atomically(_ready(home.root), msgspec.json.encode(_Ready(aside.name, entries, there)))
+    write_atomically(ready_note(home.root), msgspec.json.encode(_Ready(aside.name, entries, there)))
     events = sum(copied for copied, _ in counts)
     return Made(events, sum(repaired for _, repaired in counts), left_out, aside)
 
@@ -115,14 +112,14 @@ def take_place(root: Path) -> Path:
     """Put what `make` made in the place of the old home, or go on where that was broken off.
 
     Args:
-        root: Of the home; `is_broken_off`.
+        root: Of the home; `is_repair_unfinished`.
 
     Returns:
         The folder in which the old home is.
     """
-    ready = read_note(_ready(root), _Ready)
+    ready = read_note(ready_note(root), _Ready)
     assert ready is not None
-    aside, new = root / ready.aside, _work(root) / "new"
+    aside, new = root / ready.aside, repair_folder(root) / "new"
     aside.mkdir(exist_ok=True)
     for name in ready.old:
         if not (aside / name).exists():
@@ -132,18 +129,10 @@ def take_place(root: Path) -> Path:
         if (new / name).exists():
             (new / name).rename(root / name)
     sync(root)
-    _ready(root).unlink()
-    sync(_work(root))
-    shutil.rmtree(_work(root))
+    ready_note(root).unlink()
+    sync(repair_folder(root))
+    shutil.rmtree(repair_folder(root))
     return aside
-
-
-def _work(root: Path) -> Path:
-    return root / ".repair"
-
-
-def _ready(root: Path) -> Path:
-    return _work(root) / "ready"
 
 
 def _copy_events(

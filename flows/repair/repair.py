@@ -6,9 +6,10 @@ from typing import NamedTuple
 from flows.errors.user_errors import CommandError
 from flows.home.file_lock import lock_alone
 from flows.home.home import Home, sharing
+from flows.home.unfinished_repair import is_repair_unfinished
 from flows.home.wall_clock import latest_time
 from flows.repair.journals import Broken, broken_entries, mend
-from flows.repair.new_home import Made, is_broken_off, make, take_place
+from flows.repair.new_home import Made, make, take_place
 from flows.repair.poisoned import Poisoned, Wrong, poisoned
 from flows.terminal.time_format import format_time
 from state.events import DAY_US
@@ -73,7 +74,7 @@ def repair(
         )
         raise CommandError(msg)
     root = home.root
-    if is_broken_off(root):
+    if is_repair_unfinished(root):
         locks = len(list((root / "running").glob("*.lock")))
         if dry_run:
             say("A repair was interrupted: without --dry-run it is resumed.")
