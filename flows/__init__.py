@@ -6,9 +6,15 @@ import tempfile
 from pathlib import Path
 
 from flows.kernel_cache import find_kernel_cache
+from flows.own_packages import hiding
 
 if sys.flags.optimize > 1:  # H2O's client and bytewax read docstrings, of which there are none then
     sys.stderr.write("headwater: PYTHONOPTIMIZE must be below 2; got 2 (or -OO): not supported\n")
+    raise SystemExit(2)
+
+_hiding = hiding(Path(__file__).parents[1])
+if _hiding is not None:
+    sys.stderr.write(f"headwater: {_hiding}\n")
     raise SystemExit(2)
 
 # The one import with an effect: numba looks for this while kernels are imported, and not later.
