@@ -18,12 +18,21 @@ lint:
     ruff format --check
     mypy
 
+# Find ten lines that stand twice
+clones:
+    pylint --disable=all --enable=duplicate-code --min-similarity-lines=10 --ignore-imports=y \
+        --ignore-docstrings=y --ignore-signatures=y flows operators models state
+
+# Run the tests and list the lines that none of them reaches
+coverage *args:
+    pytest --cov=flows --cov=operators --cov=models --cov=state --cov-report=term-missing:skip-covered {{ args }}
+
 # Run the tests, or the ones named
 test *args:
     pytest {{ args }}
 
 # All that CI looks at
-check: lint test
+check: lint clones test
 
 # Kill a run at a hundred moments and compare what it wrote: some ten minutes
 torture *args:

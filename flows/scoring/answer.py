@@ -3,43 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from operators.replica.replica import Reason
 from operators.shard.predictor import Row
+from state.outputs.records import ScoredRequest
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the flow would have answered at one point of the log.
+class Answer(ScoredRequest, frozen=True, gc=True):
+    """The answer of the flow to a request at one point of the log.
 
     Attributes:
-        id: The request's event id.
-        event_time: When it was asked (µs UTC).
-        key: Of its partition.
-        probability: The ensemble's P(label is 1).
-        online: The online model's.
-        offline: The offline model's; None while there is none.
-        residual: The residual model's; None while there is no offline model.
-        decision: Whether `probability` reaches the threshold.
-        model: Id of the offline model.
-        partition: Of the request.
-        offset: The record before which the flow would have answered so: all before it count.
-        as_of: The highest event time before it (µs UTC).
+        as_of: The highest event time before that point (µs UTC).
         vector: The features that were scored.
         unseen: By column, the level that no event before had; only an offline model may know it.
     """
 
-    id: str
-    event_time: int
-    key: str
-    probability: float
-    online: float
-    offline: float | None
-    residual: float | None
-    decision: bool
-    model: str | None
-    partition: int
-    offset: int
     as_of: int
     vector: Row
     unseen: Mapping[str, str]

@@ -7,6 +7,7 @@ import msgspec
 from flows.scorer import Scorer, Staleness
 from flows.scoring.answer import Answer
 from models.refit.fit_record import FitRecord
+from state.outputs.records import ScoredRequest
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -17,7 +18,7 @@ class Reason(msgspec.Struct, frozen=True):
     change: float
 
 
-class Scored(msgspec.Struct, frozen=True):
+class Scored(ScoredRequest, frozen=True, gc=True):
     """The answer to one request; fields as in the topic `predictions`.
 
     Attributes:
@@ -26,17 +27,6 @@ class Scored(msgspec.Struct, frozen=True):
         reasons: If they were asked for, the largest change first.
     """
 
-    id: str
-    event_time: int
-    key: str
-    probability: float
-    online: float
-    offline: float | None
-    residual: float | None
-    decision: bool
-    model: str | None
-    partition: int
-    offset: int
     as_of: int
     unseen: list[str]
     reasons: list[Reason] | None = None

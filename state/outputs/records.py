@@ -7,23 +7,22 @@ import msgspec
 from state.stream import Stream
 
 
-class Prediction(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one request.
+class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
+    """The probabilities that a request got, and the models that gave them.
 
     Attributes:
-        id: The request's event id.
-        event_time: When it was asked, by its source's clock.
-        key: Of its record in `events`.
-        probability: The ensemble's P(label is 1).
-        online: The online model's.
-        offline: The offline model's; None while there is none.
-        residual: The residual model's; None while there is no offline model.
+        id: Event id of the request.
+        event_time: Time of the request by its source's clock.
+        key: Key of its record in `events`.
+        probability: P(label is 1) by the ensemble.
+        online: P(label is 1) by the online model.
+        offline: P(label is 1) by the offline model; None while there is none.
+        residual: P(label is 1) by the residual model; None while there is no offline model.
         decision: Whether `probability` reaches the threshold.
         model: Id of the offline model.
-        partition: Of the request in `events`.
-        offset: Of the request in `events`.
-        chain: Running hash over the partition's predictions, see
-            `state.outputs.prediction_chain`; the last field.
+        partition: Partition of `events`.
+        offset: Offset of the request in `events`. In a scorer: the record before which the flow
+            would have answered so; all before it count.
     """
 
     id: str
@@ -37,6 +36,16 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     model: str | None
     partition: int
     offset: int
+
+
+class Prediction(ScoredRequest, frozen=True, gc=False):
+    """A record of `predictions`.
+
+    Attributes:
+        chain: Running hash over the partition's predictions, see
+            `state.outputs.prediction_chain`; the last field.
+    """
+
     chain: str = ""
 
 
