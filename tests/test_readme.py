@@ -1,15 +1,13 @@
-"""What the README shows and lists is so."""
+"""The READMEs' example runs, and their tables of settings, topics and words are complete."""
 
 import re
-import shlex
 import sys
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from flows.__main__ import _parser, main
+from flows.__main__ import main
 from flows.home.configuration import find_stream, load_settings
 from flows.home.home import ALL_TOPICS, environment_home
 from models.refit.fit_record import FitRecord, Status
@@ -20,22 +18,19 @@ from operators.training.training_cuts import Committed
 from state.durations import Duration
 from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, Reason
 from state.settings import Settings
-
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+from tests.documents import section, table
 
 
 def block(language: str) -> str:
     """The one code block of the own stream's section in a language."""
-    section = README.split("\n## Bring your own stream\n")[1].split("\n### ")[0]
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    text = section("Bring your own stream")
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return found
 
 
-def table(heading: str) -> dict[str, list[str]]:
-    """The rows of the table whose first column has this heading: cells by the first."""
-    lines = README.split(f"\n| {heading} |")[1].splitlines()[2:]
-    rows = [line.strip("| ").split(" | ") for line in lines[: lines.index("")]]
-    return {first.strip("`"): rest for first, *rest in rows}
+def rows(title: str, heading: str) -> dict[str, list[str]]:
+    """The rows of a section's table by their first cell, without its backticks."""
+    return {first.strip("`"): rest for first, rest in table(title, heading).items()}
 
 
 def flat(settings: msgspec.Struct, path: str = "") -> dict[str, Any]:
@@ -87,20 +82,13 @@ def test_the_example_predicts_learns_and_buries_as_the_text_says(example):
     assert "$.busy" in letter["detail"]
 
 
-def test_every_command_line_is_one_that_headwater_takes():
-    lines = re.findall(r"^(?:[A-Z_]+=\S+ )*headwater (.*)$", README, re.MULTILINE)
-    assert len(lines) > 5
-    for line in lines:
-        _parser().parse_args(shlex.split(line))
-
-
 def test_the_settings_are_all_listed_with_their_defaults():
-    listed = {key: default for key, (default, _) in table("key").items()}
+    listed = {key: default for key, (default, _) in rows("Settings", "key").items()}
     assert listed == {key: as_toml(value) for key, value in flat(Settings()).items()}
 
 
 def test_the_topics_are_all_listed_with_their_fields():
-    listed = table("topic")
+    listed = rows("Topics", "topic")
     assert listed.keys() == set(ALL_TOPICS)
     records = {
         "predictions": Prediction,
@@ -119,14 +107,15 @@ def test_the_topics_are_all_listed_with_their_fields():
 
 
 def test_the_reasons_of_dead_letters_are_all_explained():
-    assert list(table("reason")) == list(get_args(Reason))
+    assert list(rows("Dead letters", "reason")) == list(get_args(Reason))
 
 
 def test_the_decisions_on_a_fit_are_all_explained():
-    assert list(table("decision")) == list(get_args(Status))
+    assert list(rows("Reports and alerts", "decision")) == list(get_args(Status))
 
 
 def test_the_alerts_are_all_named():
-    (line,) = [line for line in README.splitlines() if line.startswith("**`alerts`**")]
+    lines = section("Reports and alerts").splitlines()
+    (line,) = [line for line in lines if line.startswith("**`alerts`**")]
     kinds = {field.name: field.type for field in msgspec.structs.fields(Alert)}["kind"]
     assert re.findall(r"`(\w+)`", line)[1:] == list(get_args(kinds))

@@ -64,7 +64,7 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
         return self._awake
 
     def snapshot(self) -> None:
-        """Nothing: recovery is by our own checkpoints, see DESIGN decisions in the README."""
+        """Nothing: recovery is by our own checkpoints, see decision 3 of operators/README.md."""
 
 
 class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
