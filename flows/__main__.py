@@ -48,13 +48,13 @@ _VERBS = (
     DOCTOR,
 )
 _EPILOG = """\
-settings: headwater.toml here, or the file that HEADWATER_CONFIG names
+settings: headwater.toml in this directory, or the file that HEADWATER_CONFIG names
 home:     ./var, or the directory that HEADWATER_HOME names
 
 examples:
-  headwater run                       the demo, on an empty home
+  headwater run                       the demo, if the home is empty
   headwater export outcomes --out outcomes.parquet
-  headwater VERB --help               more on each verb"""
+  headwater VERB --help               details of a verb"""
 
 
 class _Parser(ArgumentParser):

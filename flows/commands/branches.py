@@ -58,13 +58,13 @@ BRANCHES = Verb(
     name="branches",
     help="list and remove what-ifs",
     description=(
-        "One entry for each what-if that `headwater replay` has made: name, range, state, bytes "
-        "that only it needs, and what it does otherwise. Removing one never touches the original."
+        "One entry for each what-if of `headwater replay`: name, range, state, bytes that only it "
+        "needs, and its changed settings. Removing one never touches the original."
     ),
     examples="""\
   headwater branches
   headwater branches --remove 0f3c5a9be1""",
     arguments=_arguments,
     call=_run,
-    stopped="a removal goes on with the same command",
+    stopped="the same command completes a removal",
 )

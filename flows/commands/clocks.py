@@ -96,11 +96,11 @@ CLOCKS = Verb(
     name="clocks",
     help="compare the sources' clocks with the log's",
     description=(
-        "For each source of events the least lag, append time less event time: below zero its "
-        "clock is ahead, by that much at least. Events further ahead than `clock.tolerance` were "
-        "quarantined. A clock that is behind looks like a slow way: see whether the least lag of "
-        "one source is much above the others'. Where foreign topics are ingested, also the newest "
-        "time that each of their brokers gave a record, and whether that is ahead of this machine."
+        "For each source of events the least lag (append time minus event time). If it is below "
+        "zero, the source's clock is ahead by at least that much. Events further ahead than "
+        "`clock.tolerance` were quarantined. A clock that is behind looks like a slow transport: "
+        "compare the least lags of the sources. For foreign topics it also shows the newest time "
+        "that each broker gave a record, and whether that is ahead of this machine."
     ),
     examples="""\
   headwater clocks

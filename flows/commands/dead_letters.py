@@ -127,7 +127,7 @@ def _table(*headings: str) -> Table:
 
 DEAD_LETTERS = Verb(
     name="dead-letters",
-    help="list what took no part, and try it again after a fix",
+    help="list bad records, and retry them after a fix",
     description=(
         "Counts by reason and topic, and the newest letters with the place of their record: in "
         "`events`, or in the foreign topic that it came from. With --again foreign records are "

@@ -65,7 +65,7 @@ class _Check(NamedTuple):
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--no-h2o", action="store_true", help="leave out the start of H2O and the trial fit"
+        "--no-h2o", action="store_true", help="skip the start of H2O and the trial fit"
     )
     parser.add_argument(
         "--repair",
@@ -368,14 +368,14 @@ DOCTOR = Verb(
     name="doctor",
     help="check the installation, the settings, the log and H2O",
     description=(
-        "One line for each check: ok, or the problem and what to do. It reads the whole log (in "
+        "One line for each check: ok, or the problem and its remedy. It reads the whole log (in "
         "Kafka, both ends of each topic) and changes nothing. The exit code is 1 if there is any "
-        "problem. --repair instead heals two kinds of damage that earlier versions let in. Journal "
-        "entries that cannot be read are mended in place if no output depends on them. Append "
-        "times beyond the clock, and other journal entries, need a new home: the records that "
-        "brought such times are named and left out, and the old home is kept complete in "
-        "`before-repair-N` in the new one. No other process may work on the home meanwhile. An "
-        "interrupted repair is resumed by the next call."
+        "problem. --repair instead heals two kinds of damage that earlier versions let in. "
+        "Unreadable journal entries are mended in place if no output depends on them. Other "
+        "unreadable entries, and append times beyond the clock, need a new home: it leaves out "
+        "and names the records that brought such times, and keeps the old home complete in "
+        "`before-repair-N`. No other process may work on the home meanwhile. The next call "
+        "resumes an interrupted repair."
     ),
     examples="""\
   headwater doctor

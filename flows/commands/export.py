@@ -31,10 +31,10 @@ def _arguments(parser: ArgumentParser) -> None:
         dest="since",
         type=moment,
         metavar="T",
-        help="only what was appended at or after this date or time, UTC",
+        help="only records appended at or after this date or time, UTC",
     )
     parser.add_argument(
-        "--to", type=moment, metavar="T", help="only what was appended before this, UTC"
+        "--to", type=moment, metavar="T", help="only records appended before this, UTC"
     )
 
 
@@ -74,16 +74,16 @@ EXPORT = Verb(
     name="export",
     help="write a topic to a file",
     description=(
-        "Writes what a topic holds, partitions merged by append time. The file appears whole or "
-        "not at all. Parquet has a column for each field, records within records flattened. JSON "
-        "lines of `events` go back in with `headwater ingest`, and a run on them makes the same "
-        "predictions."
+        "Writes all records of a topic, its partitions merged by append time. The file appears "
+        "complete or not at all. Parquet has a column for each field; nested records are "
+        "flattened. `headwater ingest` takes JSON lines of `events` back, and a run on them makes "
+        "the same predictions."
     ),
     examples="""\
   headwater export outcomes --out outcomes.parquet
   headwater export events --out events.parquet    a column for each field of any event
   headwater export predictions --out march.jsonl.zst --from 2013-03-01 --to 2013-04-01
-  headwater export events --out events.jsonl      what `headwater ingest` takes back""",
+  headwater export events --out events.jsonl      for `headwater ingest`""",
     arguments=_arguments,
     call=_run,
     stopped="nothing was written",

@@ -65,7 +65,7 @@ def _uses_table(in_use: list[_InUse]) -> Table:
 
 MODELS = Verb(
     name="models",
-    help="list what was fitted and what is in use",
+    help="list fits and the models in use",
     description=(
         "One line for each boundary: what was decided and why. Then the offline model that each "
         "partition of `events` uses now."

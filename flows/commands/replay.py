@@ -32,9 +32,11 @@ def _arguments(parser: ArgumentParser) -> None:
         dest="since",
         type=moment,
         metavar="T",
-        help="what was appended at or after this date or time, UTC",
+        help="only records appended at or after this date or time, UTC",
     )
-    parser.add_argument("--to", type=moment, metavar="T", help="what was appended before this, UTC")
+    parser.add_argument(
+        "--to", type=moment, metavar="T", help="only records appended before this, UTC"
+    )
     parser.add_argument(
         "--set",
         dest="sets",
@@ -48,7 +50,10 @@ def _arguments(parser: ArgumentParser) -> None:
         "--policy", type=Path, metavar="FILE", help="settings to try, a part of headwater.toml"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="X.parquet", help="of a what-if: one row for each request"
+        "--out",
+        type=Path,
+        metavar="X.parquet",
+        help="write one row for each request (what-if only)",
     )
     parser.add_argument(
         "-w", "--workers", type=workers, default=1, metavar="N", help="processes (default 1)"
@@ -176,14 +181,14 @@ def _sayer(console: Console) -> Callable[[str], None]:
 
 REPLAY = Verb(
     name="replay",
-    help="check history, or ask what if",
+    help="audit history, or replay it with other settings",
     description=(
-        "Without --set and --policy an audit: the range is made again from the nearest checkpoint "
-        "on and compared with what was recorded; exit code 1 and the first difference if it is "
-        "otherwise. With them a what-if: the range is made again with other settings on a branch "
-        "of its own, which never touches the original. Fits are made again if the training "
-        "changed. Both use the settings with which history was made. Stopped and called again, "
-        "they go on where they were."
+        "Without --set and --policy an audit: it replays the range from the nearest checkpoint "
+        "and compares the outputs with the recorded ones. At a difference it shows the first one "
+        "and ends with exit code 1. With --set or --policy a what-if: it replays the range with "
+        "other settings on a branch of its own and never touches the original. It repeats the "
+        "fits if the training changed. Both start from the recorded settings. If stopped, the "
+        "same command resumes."
     ),
     examples="""\
   headwater replay --from 2013-02-08 --to 2013-02-11

@@ -17,7 +17,7 @@ def _arguments(parser: ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         nargs="?",
-        help="its id; none: the one that was in use before this one ever was",
+        help="model id; default: the previous champion",
     )
 
 
@@ -36,15 +36,16 @@ def _run(arguments: Namespace) -> int:
 
 ROLLBACK = Verb(
     name="rollback",
-    help="use an earlier model again, at once",
+    help="return to an earlier model at once",
     description=(
-        "A running flow, and one that is started later, takes the model with the next message, and "
-        "writes that to the journal; scorers follow. The model stays until a later fit is promoted."
+        "A running flow activates the model at its next message and writes that to the journal; a "
+        "flow that starts later does the same. Scorers follow. The model stays until a later fit "
+        "is promoted."
     ),
     examples="""\
-  headwater rollback                     the model before; once more, the one before that
-  headwater rollback gbm-0123456789ab    this one""",
+  headwater rollback                     the previous champion; again: the one before it
+  headwater rollback gbm-0123456789ab    this model""",
     arguments=_arguments,
     call=_run,
-    stopped="nothing was changed, unless it said so",
+    stopped="nothing was changed, unless a line said so",
 )

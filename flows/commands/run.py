@@ -55,19 +55,19 @@ def _run(arguments: Namespace) -> int:
 
 RUN = Verb(
     name="run",
-    help="read the log, predict, learn, refit",
+    help="process the log: predict, learn, refit",
     description=(
-        "Reads the log from the last checkpoint to its end: predictions, outcomes, metrics, "
-        "alerts and fitted models go to their topics. With a built-in stream and an empty home "
-        "it fills the log with that stream's history first. "
-        "The same as `python -m bytewax.run flows.main`. Ctrl-C or SIGTERM stops it cleanly; the "
-        "next run goes on where it was."
+        "Processes the log from the last checkpoint to its end and writes predictions, outcomes, "
+        "metrics, alerts and fitted models to their topics. With a built-in stream it first fills "
+        "an empty home with the history of that stream. "
+        "`python -m bytewax.run flows.main` does the same. Ctrl-C or SIGTERM stops it cleanly; "
+        "the next run resumes there."
     ),
     examples="""\
-  headwater run                       the first three months of the flights, or what is new
+  headwater run                       the first three months of the flights, or new events
   headwater run --until 2014-01-01    the whole year
-  headwater run --follow              go on with events as they are ingested, until Ctrl-C""",
+  headwater run --follow              wait for new events, until Ctrl-C""",
     arguments=_arguments,
     call=_run,
-    stopped="the next run goes on from the last checkpoint",
+    stopped="the next run resumes from the last checkpoint",
 )

@@ -18,10 +18,10 @@ from operators.replica.replica import ModelError
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--host", help="address to listen at (default: serve.host, loopback)")
-    parser.add_argument("--port", type=_port, help="0: any that is free (default: serve.port)")
+    parser.add_argument("--host", help="address to listen on (default: serve.host, loopback)")
+    parser.add_argument("--port", type=_port, help="port; 0: any free one (default: serve.port)")
     parser.add_argument(
-        "--access-log", action="store_true", help="a line on standard error for each request"
+        "--access-log", action="store_true", help="print a line on standard error for each request"
     )
 
 
@@ -70,12 +70,13 @@ SERVE = Verb(
     help="score over HTTP",
     description=(
         "Answers POST /score and /score/batch as the flow would, from a replica that follows the "
-        "log and writes nothing; /docs describes it all. It listens at loopback; at any other "
-        "address who asks must bear the token in HEADWATER_TOKEN. After SIGTERM /readyz says 503 "
-        "while requests are answered on for serve.drain, then it ends; Ctrl-C ends it at once."
+        "log and writes nothing; /docs describes all endpoints. It listens on loopback; at any "
+        "other address clients must send the token in HEADWATER_TOKEN. After SIGTERM /readyz "
+        "answers 503, requests are still answered for serve.drain, then the service ends. Ctrl-C "
+        "ends it at once."
     ),
     examples="""\
-  headwater serve                     at 127.0.0.1:8080
+  headwater serve                     on 127.0.0.1:8080
   headwater serve --port 9000 --access-log
   HEADWATER_TOKEN=$(openssl rand -hex 16) headwater serve --host 0.0.0.0
   curl -H 'content-type: application/json' -d @request.json '127.0.0.1:8080/score?reasons=5'""",

@@ -11,7 +11,7 @@ from flows.terminal.console import TerminalConsole
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--apply", action="store_true", help="make and change what can be")
+    parser.add_argument("--apply", action="store_true", help="create and change all that can be")
 
 
 def _run(arguments: Namespace) -> int:
@@ -37,16 +37,16 @@ def _run(arguments: Namespace) -> int:
 
 TOPICS = Verb(
     name="topics",
-    help="compare Kafka's topics with what a run needs, and make them",
+    help="compare Kafka's topics with the needed ones, create them",
     description=(
-        "One line for each difference: + a topic to make, ~ a setting to change, ! what this "
-        "never does, such as changing the number of partitions. Nothing is ever deleted. The "
-        "exit code is 1 if a difference is left."
+        "One line for each difference: + a topic to create, ~ a setting to change, ! a difference "
+        "that this command never changes, such as the partition count. It never deletes anything. "
+        "The exit code is 1 if a difference is left."
     ),
     examples="""\
   headwater topics
   headwater topics --apply""",
     arguments=_arguments,
     call=_run,
-    stopped="topics that were made stay",
+    stopped="topics that were created stay",
 )

@@ -36,12 +36,12 @@ def _arguments(parser: ArgumentParser) -> None:
         type=moment,
         required=True,
         metavar="T",
-        help="drop what was appended before this date or time, UTC",
+        help="drop records appended before this date or time, UTC",
     )
     parser.add_argument(
-        "--all", action="store_true", help="drop from the topics that the run writes too"
+        "--all", action="store_true", help="also drop from the topics that the run writes"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--dry-run", action="store_true", help="only say how much would be dropped")
 
 
 def _run(arguments: Namespace) -> int:
@@ -123,11 +123,11 @@ TRIM = Verb(
     name="trim",
     help="drop the oldest part of the log",
     description=(
-        "Drops events that were appended before a time, but nothing that recovery or a branch "
-        "needs, and nothing since the last boundary before that time, so that what is left can be "
-        "replayed. Checkpoints from before what is left go with it. A partition without a "
-        "checkpoint keeps all. The space goes back to the disk. A run, an ingest "
-        "or a reader may be at work meanwhile."
+        "Drops events that were appended before a time. It keeps all that recovery or a branch "
+        "needs, and all since the last boundary before that time, so that the rest can be "
+        "replayed. It also removes the checkpoints that are older than the rest. A partition "
+        "without a checkpoint keeps everything. The disk gets the space back. Runs, ingests and "
+        "readers may go on meanwhile."
     ),
     examples="""\
   headwater trim --before 2013-06-01 --dry-run
@@ -135,5 +135,5 @@ TRIM = Verb(
   headwater trim --before 2013-06-01 --all    predictions, outcomes, metrics … as well""",
     arguments=_arguments,
     call=_run,
-    stopped="what was dropped is gone, the rest is whole; the same command goes on",
+    stopped="dropped records are gone, the rest is complete; the same command resumes",
 )
