@@ -1,4 +1,4 @@
-"""Where the service listens, and what that asks of it."""
+"""The address that the service listens on, and the token that it then needs."""
 
 import socket
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ _LEAST_TOKEN = 16
 
 
 def token_for(host: str, environment: Mapping[str, str]) -> str | None:
-    """The token that who asks must bear; None: anyone on this machine may ask.
+    """The token that clients must send; None: every client on this machine may ask.
 
     Raises:
         ValueError: Others can reach the address and there is no token, or it is short or cannot
@@ -19,19 +19,19 @@ def token_for(host: str, environment: Mapping[str, str]) -> str | None:
         >>> token_for("127.0.0.1", {})
         >>> token_for("0.0.0.0", {})
         Traceback (most recent call last):
-        ValueError: HEADWATER_TOKEN must be set where others can ask; got none for host 0.0.0.0
+        ValueError: HEADWATER_TOKEN must be set for any host but loopback; got none for 0.0.0.0
     """
     token = environment.get(TOKEN)
     if token is None:
         if is_loopback(host):
             return None
-        msg = f"{TOKEN} must be set where others can ask; got none for host {host}"
+        msg = f"{TOKEN} must be set for any host but loopback; got none for {host}"
         raise ValueError(msg)
     if len(token) < _LEAST_TOKEN or not token.isascii():
         msg = f"{TOKEN} must have {_LEAST_TOKEN} ASCII characters or more; got {len(token)}"
         raise ValueError(msg)
     if not all("!" <= character <= "~" for character in token):
-        msg = f"{TOKEN} must be without spaces, line ends and control characters; got some"
+        msg = f"{TOKEN} must have no spaces, line ends or control characters; got some"
         raise ValueError(msg)
     return token
 

@@ -14,7 +14,7 @@ class Bodies:
 
     Args:
         settings: How large one may be and how long it may take; together they may take as much as
-            all requests in work.
+            all requests in flight.
     """
 
     def __init__(self, settings: Serve) -> None:
@@ -52,7 +52,7 @@ class Bodies:
         return bytes(body)
 
     def too_large(self, got: int) -> ProblemError:
-        """What one gets whose body has so many bytes, or more."""
+        """The refusal of a body of so many bytes or more."""
         return ProblemError(413, f"body must have at most {self._most} bytes; got {got} or more")
 
     def _make_room(self) -> None:

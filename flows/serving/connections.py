@@ -9,7 +9,7 @@ _SWEEP_S = 0.25
 
 
 class Connection(Protocol):
-    """What is asked of one."""
+    """What `Connections` needs of one connection."""
 
     def is_overdue(self, now: float) -> bool:
         """Whether its stage has lasted too long at this time of the event loop."""

@@ -1,4 +1,4 @@
-"""What Prometheus sees of the service: a registry of its own."""
+"""The metrics of the service for Prometheus, in a registry of its own."""
 
 from collections.abc import Callable, Iterable
 
@@ -24,7 +24,7 @@ class Metrics:
 
     Args:
         scorer: How far behind it is, and on which models.
-        running: Tells how many requests are in work.
+        running: Returns the number of requests in flight.
 
     Attributes:
         scored: Requests answered with a probability, batches row by row.
@@ -48,9 +48,9 @@ class Metrics:
             ["column"],
             registry=self._registry,
         )
-        Gauge("headwater_http_running", "Requests in work.", registry=self._registry).set_function(
-            running
-        )
+        Gauge(
+            "headwater_http_running", "Requests in flight.", registry=self._registry
+        ).set_function(running)
         self._registry.register(_OfScorer(scorer))
         ProcessCollector(registry=self._registry)
 

@@ -1,4 +1,4 @@
-"""Round every request: its id, who may ask, how large its head is, how long it took."""
+"""Middleware of every request: its id, its token, the size of its head, its duration."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ MOST_HEAD_BYTES = 16_384
 LINGER_S = 1.0
 """How long an unread body is drained, so that its sender can read the answer."""
 CLIENT_GONE = 499
-"""Not of HTTP, but of nginx: who asked did not wait for the answer."""
+"""Status of nginx, not of HTTP: the client disconnected before the answer."""
 _UNKNOWN = 401
 """Closes the connection too: each attempt without the token needs a new one."""
 _PROBES = frozenset({"/healthz", "/readyz"})

@@ -15,14 +15,14 @@ from state.stream import Stream
 
 _READING = (400, 408, 413, 415, 422, 503)
 _TITLES = {
-    400: "The body is no JSON",
-    401: "The token is missing or another",
+    400: "The body is not JSON",
+    401: "The token is missing or wrong",
     408: "The body did not arrive in time",
     413: "The body or the batch is too large",
-    415: "The body is of another content type",
+    415: "The content type is not JSON",
     422: "A field is missing, unknown or out of bounds",
     431: "The head is too large",
-    503: "Too much in work, or too far behind the log; `retry-after` says when to try again",
+    503: "Too many requests in flight, or too far behind the log; retry after `retry-after`",
 }
 _NAMES = "#/components/schemas/{name}"
 _REASONS = {
@@ -34,7 +34,7 @@ _REASONS = {
 
 
 class _Operation(NamedTuple):
-    """One endpoint, and the schemas of what goes in and comes out."""
+    """One endpoint, and the schemas of its request and its answer."""
 
     path: str
     method: str

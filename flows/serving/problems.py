@@ -1,4 +1,4 @@
-"""What an answer says that is no score: one JSON object, as RFC 9457 has it."""
+"""The body of a refusal: one JSON object, as RFC 9457 defines it."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the service sends: structs, from which its OpenAPI document is made as well."""
+"""The answers of the service as structs; its OpenAPI document is made from them too."""
 
 import math
 
@@ -11,7 +11,7 @@ from state.outputs.records import ScoredRequest
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """What a column did to an answer: the change of the log odds that its absence would undo."""
+    """The effect of a column on an answer: the change of the log odds that its absence undoes."""
 
     column: str
     value: float | str | None
@@ -75,7 +75,7 @@ def scored(answer: Answer, most_reasons: int) -> Scored:
 
 
 def models_of(scorer: Scorer) -> Models:
-    """What answers now, by what the scorer knows: no log is read for it."""
+    """The models that answer now, as the scorer knows them: it reads no log for it."""
     in_use, records, behind = scorer.models, scorer.records, scorer.staleness
     return Models(
         scorer.stream.name,

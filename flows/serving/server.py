@@ -18,7 +18,7 @@ from flows.serving.protocol import Protocol
 from flows.serving.service import Service
 
 _KEEP_ALIVE_S = 75
-"""Longer than proxies keep idle connections, so that it is they who close them."""
+"""Longer than proxies keep idle connections, so that the proxies close them."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End what rests at once, and what is in work within the timeout."""
+        """Close idle connections at once, and those with requests in flight within the timeout."""
         self._connections.end(asyncio.get_running_loop().time() + self._timeout_s)
         await super().shutdown(sockets)
 

@@ -1,4 +1,4 @@
-"""The endpoints: bodies in, answers out, never more in work than the limits allow."""
+"""The endpoints: bodies in, answers out, never more in flight than the limits allow."""
 
 import asyncio
 import math
@@ -152,7 +152,7 @@ class Service:
     def _in_work(self) -> Iterator[None]:
         most = self.settings.concurrent
         if self._running >= most:
-            msg = f"requests in work must be at most {most}; try again"
+            msg = f"requests in flight must be at most {most}; try again"
             raise ProblemError(503, msg, headers=_SOON)
         self._running += 1
         try:

@@ -489,7 +489,7 @@ def test_a_home_without_a_log_is_one_line(here, capsys, monkeypatch, tmp_path):
     "token", ["a token with blanks in it", "a-token-of-some-length\n", "\t" * 20]
 )
 def test_a_token_that_no_header_can_hold_is_refused(token):
-    with pytest.raises(ValueError, match="must be without spaces"):
+    with pytest.raises(ValueError, match="must have no spaces"):
         token_for("127.0.0.1", {"HEADWATER_TOKEN": token})
 
 

@@ -162,6 +162,6 @@ def test_too_many_in_work_are_asked_to_come_again(world, serve):
             working.enter_context(service._in_work())
         assert told(service.score(Request(scope, receive)))[0] == 200
         working.enter_context(service._in_work())
-        with pytest.raises(ProblemError, match="requests in work must be at most 64") as caught:
+        with pytest.raises(ProblemError, match="requests in flight must be at most 64") as caught:
             told(service.score(Request(scope, receive)))
     assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "1"})
