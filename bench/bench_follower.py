@@ -31,7 +31,7 @@ from bench.growing_log import GrowingLog
 from flows.home.configuration import find_stream
 from flows.home.home import Home, create_topics
 from flows.scorer import Scorer
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, Journal, JournalWriter
 from operators.training.model_registry import ModelRegistry
 from state.checkpoints.store import CheckpointStore
 from state.events import Event
@@ -136,7 +136,7 @@ class World:
         """Load one of two models and answer by it; when that began and when it was done."""
         model, begin = self._models[turn % 2], time.perf_counter()
         self.scorer._models._forget(model)  # noqa: SLF001 - as if it were new
-        Journal(self.log, 0).write(Activated(self.log.passed, model, None), 0)
+        JournalWriter(self.log, 0).write(Activated(self.log.passed, model, None), 0)
         self.wait(lambda: self.scorer.models[0] == model)
         return begin, time.perf_counter()
 

@@ -8,6 +8,7 @@ never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a new f
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,15 +18,14 @@ from models.mojo.model import read_mojo
 from models.scoring.bound_model import Offline
 from operators.partition.boundaries import Boundaries
 from operators.partition.journal import Journal
-from operators.partition.ordered_input import Configuring, Decisions, Newest, PartitionReader
+from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
 from operators.shard.messages import Finish
 from operators.shard.shard import TOPICS, Shard
-from operators.training.model_registry import Undecided
-from operators.training.training_cuts import SnapshotWriter, newest_boundary
+from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import CheckpointStore
 from state.events import HOUR_US
-from state.log import EVENTS, Entry, newest_append_time
+from state.log import EVENTS, Entry
 from state.log.sqlite import SqliteLog
 from state.settings import Settings, changed, nested, settings_from
 from tests.golden.trips import stream
@@ -61,37 +61,35 @@ def _key(value: bytes) -> bytes:
     return stream.peek()(value)[1]
 
 
-def replay(folder: Path, log: SqliteLog, root: Path, decisions=None) -> None:
+def replay(folder: Path, log: SqliteLog, root: Path) -> None:
     """Let both partitions work to their end, one after the other."""
     for partition in range(stream.partitions):
         shard = Shard(stream, SETTINGS, partition)
-        live = PartitionRunner(
+        runner = PartitionRunner(
             shard,
-            reader(folder, log, shard, decisions or Undecided()),
+            ordered_input(log, shard),
             log,
+            decider=None,
+            load=partial(offline, folder),
             snapshots=SnapshotWriter(log, stream, root / "snapshots"),
             checkpoints=CheckpointStore(root / "checkpoints"),
             checkpoint_due=lambda: False,
             most_in_flight=10**9,
         )
-        while (message := live.read()) is not None:
-            live.append(live.score(message))
-        live.append(live.score(Finish()))
+        while (message := runner.poll()) is not None:
+            runner.commit(runner.process(message))
+        runner.commit(runner.process(Finish()))
 
 
-def reader(folder: Path, log: SqliteLog, shard: Shard, decisions: Decisions) -> PartitionReader:
+def ordered_input(log: SqliteLog, shard: Shard) -> OrderedInput:
     """Of a shard's partition, from where it stands."""
-    return PartitionReader(
+    return OrderedInput(
         log,
         Journal(log, shard.partition),
         shard.position,
-        boundaries=Boundaries(0, HOUR_US),
-        decisions=decisions,
-        load=lambda model: offline(folder, model, shard),
-        configuring=Configuring(settings_of, lambda: None),
-        newest=Newest(lambda: newest_append_time(log, EVENTS), lambda: newest_boundary(log)),
-        wait=True,
+        settings_of=settings_of,
         batch=20,
+        boundaries=Boundaries(0, HOUR_US),
     )
 
 

@@ -116,8 +116,8 @@ class World:
         """Events up to this offset come, and the flow has them."""
         self.append(partition, until)
         live = self.lives[partition]
-        while (message := live.read()) is not None:
-            live.append(live.score(message))
+        while (message := live.poll()) is not None:
+            live.commit(live.process(message))
 
     def scorer(self, **options):
         settings = options.pop("settings", self.settings)

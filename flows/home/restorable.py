@@ -7,12 +7,12 @@ from operators.partition.journal import Journal
 from operators.partition.recovery import restored
 from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore
-from state.log import Log
+from state.log import ReadableLog
 from state.settings import Settings, changed, nested
 
 
 def is_restorable(
-    checkpoint: CheckpointHead, store: CheckpointStore, log: Log, settings: Settings
+    checkpoint: CheckpointHead, store: CheckpointStore, log: ReadableLog, settings: Settings
 ) -> bool:
     """Whether a shard can restore its state; if not, a warning names the file.
 

@@ -2,36 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from msgspec.structs import astuple
 
 from flows.home.configuration import find_stream
 from flows.home.home import Home, sharing
+from flows.home.journaled_settings import usable
 from flows.home.open_log import find_log
 from flows.home.restorable import is_restorable
 from flows.replay.audit_progress import keep, kept
-from flows.replay.fork import forks_of
 from flows.replay.output_check import Checked, Checking
 from flows.replay.replay_range import Span, headless
 from flows.replay.worker_pool import Report, Tick, step
 from flows.runtime.partitions import Partitions, once_in
+from operators.partition.boundaries import Boundaries
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
+from operators.partition.ordered_input import OrderedInput, with_model
 from operators.partition.recovery import reached
+from operators.replica.replica import Load
 from operators.shard.messages import Message, Records
 from operators.shard.shard import Shard
-from operators.training.model_registry import Undecided
 from state.checkpoints.store import Checkpoint
-from state.log import EVENTS, Log, Record
-from state.log.branch import BranchLog
+from state.log import EVENTS, Log, ReadableLog, Record
 from state.log.running_hash import Hashed
-from state.log.sqlite import SqliteLog
-from state.settings import Settings, changed
+from state.settings import Settings
 from state.storage.artifact_store import ArtifactError
+from state.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,8 @@ class AuditJob:
         """Replay and compare."""
         home = sharing(Home(self.root), self.today)
         log = find_log(self.today, home)
-        with TemporaryDirectory() as aside:
-            own = SqliteLog(Path(aside), durable=False)
-            checked = self.checked(partitions, home, log, own, report, tick)
-            own.close()
-            log.close()
+        checked = self.checked(partitions, home, log, report, tick)
+        log.close()
         return checked
 
     def checked(
@@ -68,28 +66,25 @@ class AuditJob:
         partitions: Sequence[int],
         home: Home,
         log: Log,
-        own: Log,
         report: Report,
         tick: Tick,
     ) -> list[Checked]:
-        """Replay and compare, on logs that are open.
+        """Replay and compare, on a log that is open.
 
         Args:
             partitions: Which.
             home: Whose history.
             log: Has it; only read.
-            own: An empty one: what a reader decides beyond the end of the record goes there.
             report: Told each step.
             tick: Called after each step.
         """
-        for topic in ("activations", "models", "snapshots"):
-            own.create(topic, log.partitions(topic))
-        view = BranchLog(log, own, forks_of(log, self.span, [], "reused"))
-        work = _Work(self, home, log, view, report, tick)
+        stream = find_stream(self.today.stream)
+        load = Partitions(self.today, stream, log, home, decides=False).offline
+        work = _Work(self, home, log, stream, load, report, tick)
         return [work.check(partition) for partition in partitions]
 
     def begin(
-        self, home: Home, log: Log, partition: int
+        self, home: Home, log: ReadableLog, partition: int
     ) -> tuple[Checkpoint | None, Checked | None]:
         """Where it was stopped, or the newest checkpoint before the range; None: the head.
 
@@ -123,32 +118,31 @@ class _Work:
     """An audit job in one process."""
 
     def __init__(
-        self, job: AuditJob, home: Home, log: Log, view: BranchLog, report: Report, tick: Tick
+        self,
+        job: AuditJob,
+        home: Home,
+        log: ReadableLog,
+        stream: Stream,
+        load: Load,
+        report: Report,
+        tick: Tick,
     ) -> None:
-        self._job, self._home, self._log, self._view = job, home, log, view
+        self._job, self._home, self._log, self._stream, self._load = job, home, log, stream, load
         self._report, self._tick = report, tick
         self._due = once_in(job.today.checkpoints.every / 1e6)
-        waiting = changed(job.today, {"training": {"wait": True}})
-        stream = find_stream(job.today.stream)
-        self._parts = Partitions(waiting, stream, view, home, Undecided())
+        self._settings_of = partial(usable, job.today)
 
     def check(self, partition: int) -> Checked:
         """Take a partition from where it begins to the end of the span."""
-        job, parts = self._job, self._parts
+        job = self._job
         begin, checked = job.begin(self._home, self._log, partition)
         if checked is None:
             checked = Checked.nothing(partition, 0 if begin is None else begin.offset)
         checking = Checking(self._log, checked, job.span.since or 0)
         try:
-            if begin is None:
-                shard = parts.shard(partition)
-            else:
-                journal = Journal(self._log, partition)
-                obeyed = journal.settings(begin.counters.get(JOURNAL, 0))
-                shard = parts.shard(partition, obeyed)
-                shard.restore(begin.shard, lambda model: parts.offline(model, shard))
-                shard.hashed = begin.hashed or Hashed.at(begin.offset)
-            self._replay(shard, checked, checking)
+            journal = Journal(self._log, partition)
+            shard = self._begun(journal, begin)
+            self._replay(shard, journal, checked, checking)
         except ArtifactError as error:
             checking.broken(error)
             return checked
@@ -156,15 +150,28 @@ class _Work:
         checking.at_end(shard, job.span.ends[partition], self._home.checkpoints())
         return checked
 
-    def _replay(self, shard: Shard, checked: Checked, checking: Checking) -> None:
-        reader, end = self._parts.reader(shard), self._job.span.ends[checked.partition]
+    def _begun(self, journal: Journal, begin: Checkpoint | None) -> Shard:
+        """The shard of a checkpoint, with the settings of then; None: that of the head."""
+        partition, obeyed = journal.partition, None
+        if begin is not None:
+            obeyed = journal.settings(begin.counters.get(JOURNAL, 0))
+        settings = self._job.today if obeyed is None else self._settings_of(obeyed)
+        shard = Shard(self._stream, settings, partition)
+        if begin is not None:
+            shard.restore(begin.shard, lambda model: self._load(model, shard))
+            shard.hashed = begin.hashed or Hashed.at(begin.offset)
+        return shard
+
+    def _replay(self, shard: Shard, journal: Journal, checked: Checked, checking: Checking) -> None:
+        source, end = self._source(shard, journal), self._job.span.ends[checked.partition]
         states = self._states(shard, end)
         while checked.recorded and (before := shard.position.offset) < end:
-            message = reader.poll()
+            message = source.poll(end)
             if message is None:  # at a boundary that the flow had not passed
                 checked.recorded = False
                 break
-            for piece in _pieces(message, end, {offset for offset, *_ in states}):
+            message = with_model(message, shard, self._load)
+            for piece in _pieces(message, {offset for offset, *_ in states}):
                 checking.take(shard.apply(piece), shard.position.offset)
                 if (recorded := states.get(astuple(shard.position))) is not None:
                     checking.state(shard, recorded.state)
@@ -173,6 +180,17 @@ class _Work:
             if self._due():
                 keep(self._job.folder, shard, checked)
             self._tick()
+
+    def _source(self, shard: Shard, journal: Journal) -> OrderedInput:
+        every = shard.settings.training.every
+        return OrderedInput(
+            self._log,
+            journal,
+            shard.position,
+            settings_of=self._settings_of,
+            batch=self._job.today.reading.batch,
+            boundaries=Boundaries(self._stream.refit_from_us, every),
+        )
 
     def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _Recorded]:
         """What the flow's checkpoints of the range say, by `Position`."""
@@ -186,15 +204,13 @@ class _Work:
         return {place: of for place, of in found.items() if place > astuple(shard.position)}
 
 
-def _pieces(message: Message, end: int, cuts: set[int]) -> Iterator[Message]:
-    """A message up to an offset; records in pieces, of which one ends at each of these offsets."""
+def _pieces(message: Message, cuts: set[int]) -> Iterator[Message]:
+    """A message; records in pieces, of which one ends at each of these offsets."""
     if not isinstance(message, Records):
         yield message
         return
     piece: list[Record] = []
     for record in message.records:
-        if record.offset == end:
-            break
         piece.append(record)
         if record.offset + 1 in cuts:
             yield Records(piece)

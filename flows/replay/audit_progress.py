@@ -18,7 +18,7 @@ from flows.replay.replay_range import Span
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore, pass_over
-from state.log import Log, offset_at
+from state.log import ReadableLog, offset_at
 from state.settings import Settings, deciding
 
 _KEPT = 3
@@ -32,7 +32,7 @@ class _Unfinished(msgspec.Struct):
 
 
 def folder_of(
-    home: Home, log: Log, span: Span, shape: str, stretches: Sequence[Sequence[Stretch]]
+    home: Home, log: ReadableLog, span: Span, shape: str, stretches: Sequence[Sequence[Stretch]]
 ) -> Path:
     """Where an audit keeps what it found: another one if range, code, settings or log change.
 
@@ -73,7 +73,7 @@ def keep(folder: Path, shard: Shard, checked: Checked) -> None:
 
 
 def kept(
-    folder: Path, partition: int, log: Log, settings: Settings
+    folder: Path, partition: int, log: ReadableLog, settings: Settings
 ) -> tuple[Checkpoint, Checked] | None:
     """How far a partition is, as a checkpoint of its shard and what had been found.
 
@@ -96,7 +96,7 @@ def kept(
     return None
 
 
-def _newest(log: Log, partition: int, until: int | None) -> bytes:
+def _newest(log: ReadableLog, partition: int, until: int | None) -> bytes:
     """The last prediction before the end of the range."""
     topic = "predictions"
     end = log.end(topic, partition) if until is None else offset_at(log, topic, partition, until)

@@ -16,7 +16,6 @@ from flows.replay.replay_range import Span
 from flows.replay.requests import requests_of
 from flows.replay.worker_pool import Report, Tick, drive
 from flows.runtime.partitions import Partitions
-from operators.training.model_registry import Undecided
 from state.log import EVENTS
 from state.log.branch import BranchLog
 from state.settings import Settings, changed
@@ -61,7 +60,6 @@ class BranchJob:
     def _run(self, log: BranchLog, partitions: Sequence[int], report: Report, tick: Tick) -> None:
         settings, reused = self.settings, self.branch.models == "reused"
         home = branches.home_of(Home(self.root), self.branch.name)
-        decisions = Undecided() if reused else None
 
         def settings_of(recorded: dict[str, Any]) -> Settings:
             # Its own; where the boundaries lie is the journal's to say as long as it is the base's.
@@ -69,6 +67,6 @@ class BranchJob:
             return changed(settings, {"training": {"every": every}}) if reused else settings
 
         stream = find_stream(settings.stream)
-        parts = Partitions(settings, stream, log, home, decisions, settings_of)
-        lives = [parts.open(partition) for partition in partitions]
-        drive(lives, waiting=not reused, report=report, tick=tick)
+        parts = Partitions(settings, stream, log, home, settings_of, decides=not reused)
+        runners = [parts.open(partition) for partition in partitions]
+        drive(runners, waiting=not reused, report=report, tick=tick)

@@ -9,7 +9,7 @@ from flows.replay.difference import Difference, cause_of, difference, surplus
 from operators.shard.messages import Emitted
 from operators.shard.shard import TOPICS, Shard
 from state.checkpoints.store import CheckpointHead, CheckpointStore
-from state.log import EVENTS, Log, Record
+from state.log import EVENTS, ReadableLog, Record
 from state.log.running_hash import Hashed
 from state.outputs.records import Prediction
 from state.storage.artifact_store import ArtifactError
@@ -62,7 +62,7 @@ class Checking:
         since: Append time from which on records count.
     """
 
-    def __init__(self, log: Log, checked: Checked, since: int) -> None:
+    def __init__(self, log: ReadableLog, checked: Checked, since: int) -> None:
         self._log, self._checked, self._since = log, checked, since
         self._held = {topic: log.end(topic, checked.partition) for topic in TOPICS}
 

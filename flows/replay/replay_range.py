@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from flows.runtime.app import parse_day
 from flows.terminal.time_format import format_time
-from state.log import EVENTS, Log, newest_append_time, offset_at
+from state.log import EVENTS, ReadableLog, newest_append_time, offset_at
 
 Moment = datetime | str | None
 
@@ -30,7 +30,7 @@ class Span(NamedTuple):
         return f"{format_time(self.since) or 'the start'} to {format_time(self.until) or 'the end'}"
 
 
-def span_of(log: Log, since: Moment, until: Moment) -> Span:
+def span_of(log: ReadableLog, since: Moment, until: Moment) -> Span:
     """The span between two append times, UTC.
 
     Raises:
@@ -66,7 +66,7 @@ def _us(moment: Moment) -> int | None:
     return None if moment is None else round(moment.timestamp() * 1e6)
 
 
-def headless(log: Log, partition: int) -> ValueError:
+def headless(log: ReadableLog, partition: int) -> ValueError:
     """What to say where a replay would need records that are no longer there."""
     start = log.start(EVENTS, partition)
     time = log.read(EVENTS, partition, start)[0].append_time

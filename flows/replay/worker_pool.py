@@ -127,29 +127,29 @@ def _largest_first(loads: Sequence[int]) -> list[int]:
     return sorted(range(len(loads)), key=lambda partition: -loads[partition])
 
 
-def drive(lives: Sequence[PartitionRunner], *, waiting: bool, report: Report, tick: Tick) -> None:
+def drive(runners: Sequence[PartitionRunner], *, waiting: bool, report: Report, tick: Tick) -> None:
     """Run partitions in turn until each has read all there is.
 
     Args:
-        lives: At their checkpoints; they end with one.
+        runners: At their checkpoints; they end with one.
         waiting: Whether decisions may still come for a partition that holds at a boundary.
         report: Told each step.
         tick: Called after each step and while all wait.
     """
-    left = list(lives)
+    left = list(runners)
     while left:
         quiet = True
-        for live in tuple(left):
-            message = live.read()
+        for runner in tuple(left):
+            message = runner.poll()
             if message is None:
-                if not waiting or live.at_end():
-                    live.append(live.score(Finish()))
-                    left.remove(live)
+                if not waiting or runner.at_end():
+                    runner.commit(runner.process(Finish()))
+                    left.remove(runner)
                 continue
             quiet = False
-            before = live.shard.position.offset
-            live.append(live.score(message))
-            report(step(live.shard, before))
+            before = runner.shard.position.offset
+            runner.commit(runner.process(message))
+            report(step(runner.shard, before))
             tick()
         if quiet and left:
             time.sleep(_IDLE_S)

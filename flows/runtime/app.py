@@ -26,7 +26,7 @@ from flows.runtime.summary import print_summary
 from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
 from operators.partition.dataflow import EventsSource, compose
-from operators.partition.partition_runner import PartitionRunner, Scored
+from operators.partition.partition_runner import PartitionRunner
 from operators.training.trainer import Trainer
 from state.settings import Settings
 
@@ -84,7 +84,7 @@ class App:
         source = EventsSource(
             self._partitions, self._open, self._stop, follow=self._settings.follow
         )
-        return compose(source, trainer, on_scored=self._scored, at_end=self._ended)
+        return compose(source, trainer, on_committed=self._committed, at_end=self._ended)
 
     def hide_progress(self) -> None:
         """Take the progress bar away, at any time."""
@@ -93,15 +93,14 @@ class App:
     def _open(self, partition: int) -> PartitionRunner:
         if self._settings.log == "sqlite":
             self._claimed.append(lock_partition(self._home.root, partition))
-        live = self._opened.open(partition)
-        self._offsets[partition] = live.shard.position.offset
-        self._event_time = max(self._event_time, live.shard.event_time)
+        runner = self._opened.open(partition)
+        self._offsets[partition] = runner.shard.position.offset
+        self._event_time = max(self._event_time, runner.shard.event_time)
         self._tell_waiting(partition)
-        return live
+        return runner
 
-    def _scored(self, live: PartitionRunner, scored: Scored) -> None:
-        del scored
-        shard = live.shard
+    def _committed(self, runner: PartitionRunner) -> None:
+        shard = runner.shard
         before = self._offsets[shard.partition]
         self._offsets[shard.partition] = shard.position.offset
         self._event_time = max(self._event_time, shard.event_time)
@@ -109,7 +108,7 @@ class App:
             shard.partition, shard.position.offset - before, shard.event_time, shard.losses()
         )
         self._tell_waiting(shard.partition)
-        self._tell_held(live.reader.holding)
+        self._tell_held(runner.holding)
 
     def _tell_held(self, boundary: int) -> None:
         """Say, once for each boundary, that another process must decide it."""

@@ -13,9 +13,10 @@ from flows.home.open_log import check_kept
 from models.mojo.model import Mojo, read_mojo
 from models.scoring.bound_model import Offline
 from operators.partition.boundaries import Boundaries
+from operators.partition.decider import Champions, Decider, Newest
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import Journal
-from operators.partition.ordered_input import Configuring, Decisions, Newest, PartitionReader
+from operators.partition.journal import JournalWriter
+from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import recover
 from operators.shard.shard import TOPICS, Shard
@@ -37,9 +38,10 @@ class Partitions:
         stream: The problem.
         log: The home's, or a view of it.
         home: Checkpoints, snapshots and artifacts.
-        decisions: What the readers go by; None: the topic `models`, or the model that is pinned.
         settings_of: The settings that an entry of the journal stands for; None: its own, and what
             it leaves open from `settings`. Where it is given, no partition takes others.
+        decides: Whether partitions decide what their journals do not say, by the topic `models` or
+            the model that is pinned; else they end where their journals do.
         clock: Seconds, by which a checkpoint is due; no output depends on it.
 
     Raises:
@@ -52,17 +54,15 @@ class Partitions:
         stream: Stream,
         log: Log,
         home: Home,
-        decisions: Decisions | None = None,
         settings_of: Callable[[dict[str, Any]], Settings] | None = None,
+        *,
+        decides: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
         self.published = published_models(home, settings, log)
-        pinned = settings.training.pinned
-        if decisions is None:
-            decisions = Pinned(self.published, pinned) if pinned else self.published
-        self._decisions = decisions
+        self._champions = self._found_champions() if decides else None
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(usable, settings)
         self._clock = clock
@@ -84,10 +84,14 @@ class Partitions:
         )
         checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
         checkpoints.share(partition)
+        journal = JournalWriter(log, partition)
+        source = self._source(shard, journal)
         return PartitionRunner(
             shard,
-            self.reader(shard, self._wanted(shard) if self._is_original else None),
+            source,
             log,
+            decider=self._decider(shard, journal, source),
+            load=self.offline,
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
             checkpoint_due=once_in(settings.checkpoints.every / 1e6, self._clock),
@@ -99,28 +103,36 @@ class Partitions:
         settings = self._settings if values is None else self.settings_of(values)
         return Shard(self._stream, settings, partition)
 
-    def reader(
-        self, shard: Shard, wanted: Callable[[], dict[str, Any] | None] | None = None
-    ) -> PartitionReader:
-        """The reader of a shard's partition, at the shard's position.
-
-        Args:
-            shard: Which.
-            wanted: See `PartitionReader`; unless it is given, settings change only where the
-                journal says so.
-        """
-        settings, stream = self._settings, self._stream
-        return PartitionReader(
+    def _source(self, shard: Shard, journal: JournalWriter) -> OrderedInput:
+        """The input of a shard's partition, at the shard's position."""
+        every = shard.settings.training.every
+        return OrderedInput(
             self._log,
-            Journal(self._log, shard.partition),
+            journal,
             shard.position,
-            boundaries=Boundaries(stream.refit_from_us, shard.settings.training.every),
-            decisions=self._decisions,
+            settings_of=self.settings_of,
+            batch=self._settings.reading.batch,
+            boundaries=Boundaries(self._stream.refit_from_us, every),
+        )
+
+    def _found_champions(self) -> Champions:
+        pinned = self._settings.training.pinned
+        return Pinned(self.published, pinned) if pinned else self.published
+
+    def _decider(
+        self, shard: Shard, journal: JournalWriter, source: OrderedInput
+    ) -> Decider | None:
+        if self._champions is None:
+            return None
+        return Decider(
+            self._log,
+            journal,
+            source,
+            champions=self._champions,
             load=lambda model: self.offline(model, shard),
-            configuring=Configuring(self.settings_of, wanted or _nothing),
+            wanted=self._wanted(shard) if self._is_original else _nothing,
             newest=self._newest,
-            wait=settings.training.wait,
-            batch=settings.reading.batch,
+            wait=self._settings.training.wait,
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:

@@ -15,7 +15,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from operators.partition.partition_runner import PartitionRunner, Scored
+from operators.partition.partition_runner import PartitionRunner, Processed
 from operators.shard.messages import Finish, Message
 from operators.training.trainer import Trainer
 
@@ -29,13 +29,13 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def __init__(
         self,
         partition: int,
-        live: PartitionRunner,
+        runner: PartitionRunner,
         stop: threading.Event,
         unread: set[int],
         *,
         follow: bool,
     ) -> None:
-        self._partition, self._live, self._stop, self._follow = partition, live, stop, follow
+        self._partition, self._runner, self._stop, self._follow = partition, runner, stop, follow
         self._unread = unread
         self._awake: datetime | None = None
         self._finished = False
@@ -43,7 +43,7 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def next_batch(self) -> list[tuple[int, Message]]:
         if self._finished:
             raise StopIteration
-        message = None if self._stop.is_set() else self._live.read()
+        message = None if self._stop.is_set() else self._runner.poll()
         self._awake = None
         if message is None:
             self._awake = datetime.now(UTC) + _IDLE
@@ -55,7 +55,7 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def _ended(self) -> bool:
         if self._stop.is_set() or self._follow:
             return self._stop.is_set()
-        if self._live.at_end():
+        if self._runner.at_end():
             self._unread.discard(self._partition)
         # Until then another may hold at a boundary that this one has to cross too.
         return not self._unread
@@ -90,7 +90,7 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         self._open = open_partition
         self._stop, self._follow = stop, follow
         self._unread: set[int] = set()
-        self.live: dict[int, PartitionRunner] = {}
+        self.runners: dict[int, PartitionRunner] = {}
 
     def list_parts(self) -> list[str]:
         """Numbers, as text, padded so that they sort."""
@@ -101,8 +101,8 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         del step_id, resume_state
         partition = int(for_part)
         self._unread.add(partition)
-        live = self.live[partition] = self._open(partition)
-        return _Partition(partition, live, self._stop, self._unread, follow=self._follow)
+        runner = self.runners[partition] = self._open(partition)
+        return _Partition(partition, runner, self._stop, self._unread, follow=self._follow)
 
 
 class _Trainings(StatefulSourcePartition[Any, None]):
@@ -231,7 +231,7 @@ def compose(
     source: EventsSource,
     trainer: Callable[[], Trainer] | None,
     *,
-    on_scored: Callable[[PartitionRunner, Scored], None],
+    on_committed: Callable[[PartitionRunner], None],
     at_end: Callable[[], None],
 ) -> Dataflow:
     """The main flow.
@@ -239,27 +239,27 @@ def compose(
     Args:
         source: The partitions.
         trainer: Makes the embedded training step, on the one worker that runs it; None: external.
-        on_scored: Called after each append, for progress.
+        on_committed: Called after each commit, for progress.
         at_end: Called once, when all is done.
     """
     flow = Dataflow("headwater")
     messages = op.input("events", flow, source)
 
-    def score(batch: list[tuple[int, Message]]) -> list[tuple[int, Scored]]:
-        return [(p, source.live[p].score(message)) for p, message in batch]
+    def process(batch: list[tuple[int, Message]]) -> list[tuple[int, Processed]]:
+        return [(p, source.runners[p].process(message)) for p, message in batch]
 
-    def append(batch: list[tuple[int, Scored]]) -> list[tuple[str, int]]:
+    def commit(batch: list[tuple[int, Processed]]) -> list[tuple[str, int]]:
         cuts = []
-        for p, scored in batch:
-            live = source.live[p]
-            live.append(scored)
-            on_scored(live, scored)
-            if scored.emitted.cut is not None:
-                cuts.append(("training", scored.emitted.cut.boundary))
+        for p, one in batch:
+            runner = source.runners[p]
+            runner.commit(one)
+            on_committed(runner)
+            if one.emitted.cut is not None:
+                cuts.append(("training", one.emitted.cut.boundary))
         return cuts
 
-    scored = op.flat_map_batch("score", messages, score)
-    cuts: KeyedStream[int] = op.flat_map_batch("append", scored, append)
+    processed = op.flat_map_batch("process", messages, process)
+    cuts: KeyedStream[int] = op.flat_map_batch("commit", processed, commit)
     if trainer is not None:
         make = trainer
         due = op.merge("due", cuts, op.input("start", flow, _Start()))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from state.log import Entry, Log, LogError
+from state.log import Entry, Log, LogError, ReadableLog
 
 TOPIC = "activations"
 VERSION = 2
@@ -97,7 +97,7 @@ def read_entry(partition: int, offset: int, value: bytes) -> Decision:
 
 
 class Journal:
-    """All entries of one partition, and the way of its only writer to add one.
+    """All entries of one partition; it only reads.
 
     Args:
         log: Holds the topic `activations`, partitioned like `events`.
@@ -111,7 +111,7 @@ class Journal:
         LogError: An entry is damaged, or a later version wrote it.
     """
 
-    def __init__(self, log: Log, partition: int) -> None:
+    def __init__(self, log: ReadableLog, partition: int) -> None:
         self._log, self.partition = log, partition
         self.entries: list[Decision] = []
         self.refresh()
@@ -148,6 +148,22 @@ class Journal:
         newest = next(configured, None)
         return None if newest is None else newest.settings
 
+    def _activated(self) -> Iterator[Activated]:
+        return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
+
+
+class JournalWriter(Journal):
+    """The journal in the hands of the one process that may add to it.
+
+    Args:
+        log: As for `Journal`.
+        partition: As for `Journal`.
+    """
+
+    def __init__(self, log: Log, partition: int) -> None:
+        self._writable = log
+        super().__init__(log, partition)
+
     def write(self, entry: Decision, append_time: int) -> None:
         """Add an entry; it is durable when this returns.
 
@@ -160,8 +176,7 @@ class Journal:
         if read_back != entry:
             msg = f"journal entry must be read back as it is written; got {read_back} of {entry}"
             raise LogError(msg)
-        self._log.append(TOPIC, self.partition, [Entry(append_time, b"", value)], sequence=number)
+        self._writable.append(
+            TOPIC, self.partition, [Entry(append_time, b"", value)], sequence=number
+        )
         self.entries.append(entry)
-
-    def _activated(self) -> Iterator[Activated]:
-        return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))

@@ -1,64 +1,24 @@
-"""The reader of one partition: events, boundaries and activations in one order.
+"""The one order of a partition: records, boundaries and journal entries, merged; it only reads.
 
-It follows the journal where there is one. It takes a new decision only where no earlier run can
-have passed: at a boundary without a journal entry, or at or beyond the log's end; and it writes
-the decision to the journal before it hands it on.
+The flow, replicas, audits and what-ifs all read through this class, so none can see another order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from itertools import takewhile
+from typing import Any
 
 from models.scoring.bound_model import Offline
 from operators.partition.boundaries import Boundaries
-from operators.partition.journal import VERSION, Activated, Configured, Crossed, Decision, Journal
+from operators.partition.journal import Activated, Configured, Crossed, Decision, Journal
 from operators.shard.messages import Activation, Boundary, Configuration, Message, Records
-from operators.shard.shard import Position
-from state.log import EVENTS, Log, LogError, Record
+from operators.shard.shard import Position, Shard
+from state.log import EVENTS, LogError, OffsetError, ReadableLog, Record
 from state.settings import Settings
 
 
-class Decisions(Protocol):
-    """What training has decided so far, as the topic `models` tells it."""
-
-    def champion_at(self, boundary: int) -> tuple[bool, str | None]:
-        """Whether the boundary is decided, and the champion after it (None: none yet)."""
-
-    def champion(self) -> str | None:
-        """The newest champion."""
-
-    def rollbacks(self) -> int:
-        """How many there were: each is obeyed at once, however long the next boundary is off."""
-
-
-class Configuring(NamedTuple):
-    """Which settings are to be used.
-
-    Attributes:
-        settings_of: Those that an entry of the journal stands for.
-        wanted: Those that are to hold from here on, as an entry has them; None as long as what an
-            earlier run wrote is not made up, and where only the journal changes them.
-    """
-
-    settings_of: Callable[[dict[str, Any]], Settings]
-    wanted: Callable[[], dict[str, Any] | None]
-
-
-class Newest(NamedTuple):
-    """What all partitions tell of how late it is.
-
-    Attributes:
-        append_time: The newest one in `events` (µs).
-        cut: The newest boundary at which a partition has committed its cut (µs). It may hold there
-            until the others have crossed it, whether their settings have such a boundary or not.
-    """
-
-    append_time: Callable[[], int]
-    cut: Callable[[], int]
-
-
-class JournalError(LogError):
-    """The journal speaks of records that the log does not hold."""
+class EntryAheadError(LogError):
+    """A journal entry is of an offset that the log does not hold."""
 
     def __init__(self, entry: Decision, end: int, partition: int) -> None:
         super().__init__(
@@ -67,171 +27,168 @@ class JournalError(LogError):
         )
 
 
-class PartitionReader:
-    """Reads one partition of `events` from a shard's position on.
+class EntryBehindError(OffsetError):
+    """A journal entry is of an offset that has been passed without it."""
+
+    def __init__(self, entry: Decision, number: int, offset: int, partition: int) -> None:
+        super().__init__(
+            f"journal entry must not be behind the records that were read; got entry {number} of "
+            f"offset {entry.offset} where events/{partition} has been read up to {offset}"
+        )
+
+
+class OrderedInput:
+    """Reads one partition of `events` and its journal from a position on.
+
+    A journal entry comes before the record of its offset; the boundary that it decides comes right
+    before it. Beyond the newest entry, a boundary comes before the first record that was appended
+    at or after it, and then nothing comes until the journal decides that boundary.
 
     Args:
-        log: Where.
-        journal: Of the same partition.
-        position: Where the shard stands.
-        boundaries: When refits are due.
-        decisions: What training has decided.
-        load: Gives the offline model of an id, bound to the shard.
-        configuring: Which settings are to be used.
-        newest: What all partitions tell.
-        wait: Hold at a boundary until it is decided.
+        log: Holds `events`.
+        journal: Of the partition; entries that are added to it or found by its `refresh` are
+            followed.
+        position: Where to begin.
+        settings_of: Gives the settings that a journal entry stands for.
         batch: Most records in one message.
+        boundaries: When refits are due, until a journal entry changes it; None: boundaries come
+            from the journal alone.
 
     Attributes:
-        holding: The boundary that is waited for; 0 when none.
+        journal: The same.
+        settings_of: The same.
+        offset: Of the next record.
+        boundary: The newest one crossed (µs).
+        next_entry: Number of the next journal entry.
+        holding: The boundary that must be decided before more comes (µs); 0: none.
     """
 
     def __init__(
         self,
-        log: Log,
+        log: ReadableLog,
         journal: Journal,
         position: Position,
         *,
-        boundaries: Boundaries,
-        decisions: Decisions,
-        load: Callable[[str], Offline],
-        configuring: Configuring,
-        newest: Newest,
-        wait: bool,
+        settings_of: Callable[[dict[str, Any]], Settings],
         batch: int,
+        boundaries: Boundaries | None = None,
     ) -> None:
-        self._log, self._journal, self._partition = log, journal, journal.partition
-        self._boundaries, self._decisions, self._load = boundaries, decisions, load
-        self._settings_of, self._wanted = configuring
-        self._newest_anywhere = newest
-        self._wait, self._batch = wait, batch
-        self._offset = position.offset
-        self._boundary = position.boundary
-        self._next = position.activations
-        self._free_from = log.end(EVENTS, journal.partition)
-        self._is_configured = False
-        self._messages: Iterator[Message] = iter(())
-        self.holding = 0
-        if self._boundary > journal.boundary:
-            self.holding = self._boundary
-            self._messages = iter((Boundary(self._boundary),))
+        self._log, self.journal = log, journal
+        self.settings_of, self._batch, self._boundaries = settings_of, batch, boundaries
+        self.offset = position.offset
+        self.boundary = position.boundary
+        self.next_entry = position.activations
+        # One that is crossed and not decided comes again: its cut may not have been written.
+        self._due = self.boundary if self.boundary > journal.boundary else 0
+        self.holding = self._due
 
-    def poll(self) -> Message | None:
-        """The next message, or None if there is nothing to read just now."""
-        message = next(self._messages, None)
-        if message is not None:
-            return message
-        self._messages = self._more()
-        return next(self._messages, None)
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is recorded of what comes next: only here can it be decided."""
+        return not self._due and self.next_entry == len(self.journal.entries)
+
+    def newest_boundary(self, append_time: int) -> int:
+        """The newest boundary at or before an append time (µs), by the settings in effect."""
+        return 0 if self._boundaries is None else self._boundaries.newest(append_time)
+
+    def poll(self, until: int | None = None) -> Message | None:
+        """The next message, an activation without its model; None: there is nothing to read.
+
+        Args:
+            until: Read no record of this offset or a later one; None: read to the log's end.
+
+        Raises:
+            EntryAheadError: The journal is ahead of the log.
+            EntryBehindError: The journal is behind what was read.
+            LogError: The log cannot be read.
+        """
+        if self._due:
+            return self._cross(self._due)
+        if not self.is_open:
+            return self._recorded(self.journal.entries[self.next_entry], until)
+        return None if self.holding else self._beyond(until)
 
     def at_end(self) -> bool:
-        """Whether all there was has been read, when `poll` gave nothing and none is awaited."""
-        read = self._offset >= self._log.end(EVENTS, self._partition)
-        return read and not self.holding and self._next == len(self._journal.entries)
+        """Whether all there is has been read and no boundary waits to be decided."""
+        read = self.offset >= self._log.end(EVENTS, self.journal.partition)
+        return read and self.is_open and not self.holding
 
-    def _more(self) -> Iterator[Message]:
-        if self._next < len(self._journal.entries):
-            yield from self._replay(self._journal.entries[self._next])
-        elif self.holding:
-            yield from self._decide()
-        else:
-            yield from self._read_on()
-
-    def _replay(self, entry: Decision) -> Iterator[Message]:
-        """Read up to a journal entry, then what it says."""
-        if self._offset < entry.offset:
-            records = self._read(entry.offset - self._offset)
+    def _recorded(self, entry: Decision, until: int | None) -> Message | None:
+        """Records up to a journal entry, then the entry."""
+        partition = self.journal.partition
+        if entry.offset < self.offset:
+            raise EntryBehindError(entry, self.next_entry, self.offset, partition)
+        if entry.offset > self.offset:
+            if until is not None and until < entry.offset:
+                return _message(self._read(until))
+            records = self._read(entry.offset)
             if not records:
-                raise JournalError(entry, self._offset, self._partition)
-            yield self._records(records)
-            return
-        if isinstance(entry, Activated) and (entry.boundary or 0) > self._boundary:
-            yield self._hold(entry.boundary or 0)
-        yield self._obey(entry)
-
-    def _decide(self) -> Iterator[Message]:
-        decided, model = self._decisions.champion_at(self.holding)
-        if not decided and self._wait:
-            return
-        if not decided:
-            model = self._decisions.champion()
-        yield self._take(Activated(self._offset, model, self.holding), self.holding)
-
-    def _read_on(self) -> Iterator[Message]:
-        if not self._is_configured and (settings := self._wanted()) is not None:
-            self._is_configured = True
-            if settings != self._journal.settings(self._next):
-                yield self._take(
-                    Configured(self._offset, settings, version=VERSION), self._boundary
-                )
-                return
-        if self._offset >= self._free_from:
-            decision = self._between_boundaries()
-            if decision is not None:
-                yield self._take(decision, self._boundary)
-                return
-        records = self._read(self._batch)
-        if not records:
-            yield from self._at_end()
-            return
-        if self._boundaries.newest(records[-1].append_time) > self._boundary:
-            before = [r for r in records if self._newest(r) <= self._boundary]
-            if before:
-                yield self._records(before)
-            if len(before) < len(records):
-                yield self._hold(self._newest(records[len(before)]))
-            return
-        yield self._records(records)
-
-    def _between_boundaries(self) -> Activated | None:
-        """What is to be decided here and now: a champion that came late, or a rollback."""
-        rollbacks = self._decisions.rollbacks()
-        if not self._wait:
-            champion, active = self._decisions.champion(), self._journal.active
-            if champion != (active.model if active else None):
-                return Activated(self._offset, champion, None, rollbacks)
-        elif rollbacks > self._journal.rollbacks:
-            _, champion = self._decisions.champion_at(self._boundary)
-            return Activated(self._offset, champion, None, rollbacks)
-        return None
-
-    def _at_end(self) -> Iterator[Message]:
-        """At the end other partitions tell how late it is: nothing in this one's events does."""
-        append_time, cut = self._newest_anywhere
-        due = max(self._boundaries.newest(append_time()), cut())
-        # Looked at after the others: what this one was given in the meantime comes first.
-        if due > self._boundary and self.at_end():
-            yield self._take(Crossed(self._offset, due), due)
-
-    def _hold(self, boundary: int, number: int | None = None) -> Boundary:
-        self.holding = self._boundary = boundary
-        return Boundary(boundary, number)
-
-    def _take(self, decision: Decision, append_time: int) -> Message:
-        """Make a decision durable, then hand it on; one that cannot be obeyed is not written."""
-        message = self._obey(decision)
-        self._journal.write(decision, append_time)
-        return message
+                raise EntryAheadError(entry, self.offset, partition)
+            return _message(records)
+        if isinstance(entry, Activated) and (entry.boundary or 0) > self.boundary:
+            return self._cross(entry.boundary or 0)
+        return self._obey(entry)
 
     def _obey(self, entry: Decision) -> Message:
-        number, self._next = self._next, self._next + 1
-        if isinstance(entry, Configured):
-            settings = self._settings_of(entry.settings)
-            self._boundaries = replace(self._boundaries, every=settings.training.every)
-            return Configuration(number, settings)
-        if isinstance(entry, Crossed):
-            return self._hold(entry.boundary, number)
-        self.holding = 0
-        offline = None if entry.model is None else self._load(entry.model)
-        return Activation(number, entry.model, offline)
+        number, self.next_entry = self.next_entry, self.next_entry + 1
+        match entry:
+            case Configured():
+                settings = self.settings_of(entry.settings)
+                if self._boundaries is not None:
+                    self._boundaries = replace(self._boundaries, every=settings.training.every)
+                return Configuration(number, settings)
+            case Crossed(boundary=boundary):
+                return self._cross(boundary, number)
+            case Activated(model=model):
+                self.holding = 0
+                return Activation(number, model, None)
 
-    def _read(self, most: int) -> list[Record]:
-        most = min(most, self._batch)
-        return self._log.read(EVENTS, self._partition, self._offset, max_records=most)
+    def _beyond(self, until: int | None) -> Message | None:
+        """Records that no journal entry follows, up to the next boundary; then that boundary."""
+        boundaries = self._boundaries
+        if boundaries is None:
+            return _message(self._read(until))
+        records = self._peek(until)
+        if records and boundaries.newest(records[-1].append_time) > self.boundary:
+            before = [
+                *takewhile(lambda r: boundaries.newest(r.append_time) <= self.boundary, records)
+            ]
+            boundary = boundaries.newest(records[len(before)].append_time)
+            if not before:
+                return self._cross(boundary)
+            self._due, records = boundary, before
+        self.offset += len(records)
+        return _message(records)
 
-    def _records(self, records: list[Record]) -> Records:
-        self._offset += len(records)
-        return Records(records)
+    def _cross(self, boundary: int, number: int | None = None) -> Boundary:
+        self._due = 0
+        self.holding = self.boundary = boundary
+        return Boundary(boundary, number)
 
-    def _newest(self, record: Record) -> int:
-        return self._boundaries.newest(record.append_time)
+    def _read(self, until: int | None) -> list[Record]:
+        records = self._peek(until)
+        self.offset += len(records)
+        return records
+
+    def _peek(self, until: int | None) -> list[Record]:
+        most = self._batch if until is None else min(until - self.offset, self._batch)
+        if most <= 0:
+            return []
+        return self._log.read(EVENTS, self.journal.partition, self.offset, max_records=most)
+
+
+def with_model(message: Message, shard: Shard, load: Callable[[str, Shard], Offline]) -> Message:
+    """An activation with its model, bound to a shard; any other message as it is.
+
+    Args:
+        message: From `OrderedInput.poll`.
+        shard: Takes the message.
+        load: Gives the offline model of an id, bound to a shard.
+    """
+    if isinstance(message, Activation) and message.model is not None:
+        return message._replace(offline=load(message.model, shard))
+    return message
+
+
+def _message(records: list[Record]) -> Records | None:
+    return Records(records) if records else None

@@ -1,9 +1,11 @@
-"""A partition at work: its reader, its shard and what is written of them."""
+"""The processing loop of one partition: its messages through its shard, and back to the log."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from operators.partition.ordered_input import PartitionReader
+from models.scoring.bound_model import Offline
+from operators.partition.decider import Decider
+from operators.partition.ordered_input import OrderedInput, with_model
 from operators.partition.recovery import checkpoint_of
 from operators.shard.messages import Boundary, Emitted, Finish, Message, Records
 from operators.shard.shard import Shard
@@ -12,7 +14,7 @@ from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.log import Log
 
 
-class Scored(NamedTuple):
+class Processed(NamedTuple):
     """A shard's output on its way to the log.
 
     Attributes:
@@ -29,13 +31,16 @@ class Scored(NamedTuple):
 class PartitionRunner:
     """Moves messages from the log through a shard and back to the log.
 
-    What is between `read` and `append` is bounded in bytes: `read` gives nothing more until
-    `append` has caught up.
+    What is between `poll` and `commit` is bounded in bytes: `poll` gives nothing more until
+    `commit` has caught up.
 
     Args:
         shard: Restored.
-        reader: At the shard's position.
+        source: The partition's input, at the shard's position.
         log: Takes the output.
+        decider: Decides what the journal does not say; None: nothing is decided, and the input
+            ends where the journal does.
+        load: Gives the offline model of an id, bound to a shard.
         snapshots: Takes the cuts.
         checkpoints: Takes the checkpoints.
         checkpoint_due: Whether it is time for one; asked after each message.
@@ -45,27 +50,34 @@ class PartitionRunner:
     def __init__(
         self,
         shard: Shard,
-        reader: PartitionReader,
+        source: OrderedInput,
         log: Log,
         *,
+        decider: Decider | None,
+        load: Callable[[str, Shard], Offline],
         snapshots: SnapshotWriter,
         checkpoints: CheckpointStore,
         checkpoint_due: Callable[[], bool],
         most_in_flight: int,
     ) -> None:
         self.shard = shard
-        self.reader = reader
+        self._source, self._decider, self._load = source, decider, load
         self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
         self._checkpoint_due = checkpoint_due
         self._most_in_flight = most_in_flight
         self._in_flight = 0
         self._saved = shard.position.offset
 
-    def read(self) -> Message | None:
+    @property
+    def holding(self) -> int:
+        """The boundary that must be decided before the partition goes on (µs); 0: none."""
+        return self._source.holding
+
+    def poll(self) -> Message | None:
         """The next message; None while there is nothing to read or too much is in flight."""
         if self._in_flight >= self._most_in_flight:
             return None
-        message = self.reader.poll()
+        message = self._next()
         if message is not None:
             self._in_flight += _size(message)
         elif self._is_unsaved() and self._checkpoint_due():
@@ -73,10 +85,10 @@ class PartitionRunner:
         return message
 
     def at_end(self) -> bool:
-        """Whether all there was has been read, when `read` gave nothing."""
-        return self._in_flight < self._most_in_flight and self.reader.at_end()
+        """Whether all there was has been read, when `poll` gave nothing."""
+        return self._in_flight < self._most_in_flight and self._source.at_end()
 
-    def score(self, message: Message) -> Scored:
+    def process(self, message: Message) -> Processed:
         """Apply a message to the shard."""
         emitted = self.shard.apply(message)
         at_boundary = isinstance(message, Boundary)
@@ -85,17 +97,26 @@ class PartitionRunner:
         if due or self._checkpoint_due():
             checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary)
             self._saved = checkpoint.offset
-        return Scored(emitted, checkpoint, _size(message))
+        return Processed(emitted, checkpoint, _size(message))
 
-    def append(self, scored: Scored) -> None:
+    def commit(self, processed: Processed) -> None:
         """Write the output, then the snapshot and the checkpoint that follow from it."""
-        emitted, checkpoint, size = scored
+        emitted, checkpoint, size = processed
         self._log.append_all(emitted.partition, emitted.entries)
         if emitted.cut is not None:
             self._snapshots.write(emitted.partition, emitted.cut)
         if checkpoint is not None:
             self._checkpoints.save(checkpoint)
         self._in_flight -= size
+
+    def _next(self) -> Message | None:
+        source, decider = self._source, self._decider
+        if decider is not None:
+            decider.decide()
+        message = source.poll()
+        if message is None and decider is not None and decider.cross():
+            message = source.poll()
+        return None if message is None else with_model(message, self.shard, self._load)
 
     def _is_unsaved(self) -> bool:
         """Whether the last checkpoint is of before what has been written since, and all of it has.

@@ -11,7 +11,7 @@ from operators.shard.shard import TOPICS, DamagedStateError, Shard
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.checkpoints.names import name_of
 from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, pass_over
-from state.log import EVENTS, Log
+from state.log import EVENTS, ReadableLog
 from state.log.running_hash import Hashed
 from state.outputs.prediction_chain import chain_of
 
@@ -26,7 +26,7 @@ def recover(
     fresh: Callable[[dict[str, Any] | None], Shard],
     partition: int,
     store: CheckpointStore,
-    log: Log,
+    log: ReadableLog,
     load: Callable[[str, Shard], Offline],
 ) -> Shard:
     """The shard to go on with.
@@ -130,7 +130,7 @@ def _counters(shard: Shard) -> dict[str, int]:
     return shard.counters | {JOURNAL: shard.position.activations}
 
 
-def reached(checkpoint: CheckpointHead, log: Log) -> bool:
+def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
     """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
 
     That is: its output, of which the newest prediction must be the one that it knows, its cuts,
@@ -156,7 +156,7 @@ def reached(checkpoint: CheckpointHead, log: Log) -> bool:
     return not (checkpoint.foreign and _had_river(log, partition, counters.get(JOURNAL, 0)))
 
 
-def _had_river(log: Log, partition: int, entries: int) -> bool:
+def _had_river(log: ReadableLog, partition: int, entries: int) -> bool:
     """Whether the settings after so many entries of the journal name a River classifier."""
     settings = Journal(log, partition).settings(entries) or {}
     return settings.get("online.river") is not None

@@ -59,7 +59,52 @@ class SequenceConflictError(LogError):
     """A numbered append differs from what is stored, or leaves a gap before itself."""
 
 
-class Log(Protocol):
+class ReadableLog(Protocol):
+    """The part of `Log` that changes nothing: who is given no more can only read."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has.
+
+        Raises:
+            UnknownTopicError: It was never created.
+        """
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        max_records: int = 1000,
+        max_bytes: int = MAX_READ_BYTES,
+    ) -> list[Record]:
+        """The records from `offset` on, in order, as far as they are at hand.
+
+        An empty list says that the log ended at `offset`: what the same log object has appended is
+        never missed, what others append is seen within milliseconds. A list that is shorter than
+        the limits allow says nothing: whoever needs all records reads on until there are none, or
+        up to an `end`. A read never waits for records to be appended.
+
+        Args:
+            topic: A topic that was created.
+            partition: From 0.
+            offset: Of the first record.
+            max_records: At most so many, and at least one.
+            max_bytes: Stop once the values exceed this; the first record is always returned.
+
+        Raises:
+            OffsetError: `offset` is beyond the end or before the first record left.
+            UnknownTopicError: No such topic or partition.
+        """
+
+    def start(self, topic: str, partition: int) -> int:
+        """The first offset left, 0 unless history was cut."""
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next entry gets; never below what the same log object has read."""
+
+
+class Log(ReadableLog, Protocol):
     """What every backend promises; `tests/state/log_contract.py` holds each to it.
 
     Offsets of a partition are dense and start at 0. Several readers may work beside one writer,
@@ -71,13 +116,6 @@ class Log(Protocol):
 
         Raises:
             ValueError: It is there with another number of partitions, or the name is no name.
-        """
-
-    def partitions(self, topic: str) -> int:
-        """How many partitions the topic has.
-
-        Raises:
-            UnknownTopicError: It was never created.
         """
 
     def append(
@@ -118,40 +156,6 @@ class Log(Protocol):
             For each topic the offset after the last of these entries. Errors as for `append`.
         """
 
-    def read(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        *,
-        max_records: int = 1000,
-        max_bytes: int = MAX_READ_BYTES,
-    ) -> list[Record]:
-        """The records from `offset` on, in order, as far as they are at hand.
-
-        An empty list says that the log ended at `offset`: what the same log object has appended is
-        never missed, what others append is seen within milliseconds. A list that is shorter than
-        the limits allow says nothing: whoever needs all records reads on until there are none, or
-        up to an `end`. A read never waits for records to be appended.
-
-        Args:
-            topic: A topic that was created.
-            partition: From 0.
-            offset: Of the first record.
-            max_records: At most so many, and at least one.
-            max_bytes: Stop once the values exceed this; the first record is always returned.
-
-        Raises:
-            OffsetError: `offset` is beyond the end or before the first record left.
-            UnknownTopicError: No such topic or partition.
-        """
-
-    def start(self, topic: str, partition: int) -> int:
-        """The first offset left, 0 unless history was cut."""
-
-    def end(self, topic: str, partition: int) -> int:
-        """The offset that the next entry gets; never below what the same log object has read."""
-
     def close(self) -> None:
         """Let go of files and connections."""
 
@@ -188,7 +192,7 @@ class Placed(Protocol):
         """Where, for a message."""
 
 
-def place_of(log: Log, topic: str, partition: int) -> str:
+def place_of(log: ReadableLog, topic: str, partition: int) -> str:
     """A partition, for a message, and where it is kept as far as the log can say.
 
     Args:
@@ -240,7 +244,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions
 
 
-def newest_append_time(log: Log, topic: str) -> int:
+def newest_append_time(log: ReadableLog, topic: str) -> int:
     """The highest append time of all partitions of a topic; 0 for an empty one."""
     newest = 0
     for partition in range(log.partitions(topic)):
@@ -251,7 +255,7 @@ def newest_append_time(log: Log, topic: str) -> int:
     return newest
 
 
-def offset_at(log: Log, topic: str, partition: int, append_time: int) -> int:
+def offset_at(log: ReadableLog, topic: str, partition: int, append_time: int) -> int:
     """The first offset left that was appended at or after a time; the end if none was."""
     held = range(log.start(topic, partition), log.end(topic, partition))
 

@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from flows.intake.event_files import read_lines
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, JournalWriter
 from operators.partition.recovery import checkpoint_of, reached, recover
 from operators.shard.messages import Activation, Records
 from operators.shard.shard import TOPICS, Shard
@@ -84,7 +84,7 @@ def world_of(root: Path, fresh: Fresh, load: Load, records: list[Record], at: tu
         start = run.shard.position.offset
         if activated is not None and start <= activated < end:
             run.take(Records(records[start:activated]))
-            Journal(log, 0).write(Activated(activated, "gbm-1", None), 0)
+            JournalWriter(log, 0).write(Activated(activated, "gbm-1", None), 0)
             run.take(Activation(0, "gbm-1", load("gbm-1", run.shard)))
             start = activated
         run.take(Records(records[start:end]))

@@ -1,17 +1,16 @@
 """Deliberate faults of the product or of what it stands on: the simulator must find each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from flows.runtime.partitions import Partitions
-from operators.partition import partition_runner as live
 from operators.partition import recovery
+from operators.partition.decider import Decider
 from operators.partition.journal import Crossed
-from operators.partition.ordered_input import PartitionReader
+from operators.partition.partition_runner import PartitionRunner, Processed
 from operators.replica.follower import Follower
-from operators.shard.messages import Message
 from state.ingest import positions as ingested
 from state.settings import deciding
 from tests.simulation.simulated_log import SimulatedLog, Store
@@ -51,23 +50,25 @@ def the_journal_is_not_synced(patch: pytest.MonkeyPatch) -> None:
 def the_own_end_is_not_looked_at_again(patch: pytest.MonkeyPatch) -> None:
     """What commit 3f68c1a mended."""
 
-    def at_end(self: PartitionReader) -> Iterator[Message]:
-        append_time, cut = self._newest_anywhere
-        due = max(self._boundaries.newest(append_time()), cut())
-        if due > self._boundary:
-            yield self._take(Crossed(self._offset, due), due)
+    def cross(self: Decider) -> bool:
+        source, (append_time, cut) = self._source, self._newest
+        due = max(source.newest_boundary(append_time()), cut())
+        if due <= source.boundary or source.holding:
+            return False
+        self._write(Crossed(source.offset, due), due)
+        return True
 
-    patch.setattr(PartitionReader, "_at_end", at_end)
+    patch.setattr(Decider, "cross", cross)
 
 
 def decisions_are_taken_where_an_earlier_run_has_passed(patch: pytest.MonkeyPatch) -> None:
-    make = PartitionReader.__init__
+    make = Decider.__init__
 
-    def anywhere(self: PartitionReader, *given: Any, **named: Any) -> None:
+    def anywhere(self: Decider, *given: Any, **named: Any) -> None:
         make(self, *given, **named)
         self._free_from = 0
 
-    patch.setattr(PartitionReader, "__init__", anywhere)
+    patch.setattr(Decider, "__init__", anywhere)
 
 
 def settings_change_before_what_was_written_is_made_up(patch: pytest.MonkeyPatch) -> None:
@@ -75,14 +76,14 @@ def settings_change_before_what_was_written_is_made_up(patch: pytest.MonkeyPatch
 
 
 def checkpoints_are_saved_before_the_output_and_trusted(patch: pytest.MonkeyPatch) -> None:
-    append = live.PartitionRunner.append
+    commit = PartitionRunner.commit
 
-    def hastily(self: live.PartitionRunner, scored: live.Scored) -> None:
-        if scored.checkpoint is not None:
-            self._checkpoints.save(scored.checkpoint)
-        append(self, scored)
+    def hastily(self: PartitionRunner, processed: Processed) -> None:
+        if processed.checkpoint is not None:
+            self._checkpoints.save(processed.checkpoint)
+        commit(self, processed)
 
-    patch.setattr(live.PartitionRunner, "append", hastily)
+    patch.setattr(PartitionRunner, "commit", hastily)
     patch.setattr(recovery, "reached", lambda *_: True)
 
 

@@ -15,7 +15,7 @@ from flows.runtime.partitions import Partitions
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Configured, Journal
 from operators.shard.shard import TOPICS
-from operators.training.model_registry import ModelRegistry, Undecided
+from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import SnapshotWriter, cuts_of
 from state.log import EVENTS, Record
 from state.outputs.records import Alert, DeadLetter, Prediction
@@ -131,14 +131,14 @@ def _undisturbed(system: System, root: Path) -> Store:
     log = _copied(system, (EVENTS, MODELS, "rollbacks", "activations"))
     home = SimulatedHome(root, faults=no_faults())
     (root / "artifacts").symlink_to(system.home.root / "artifacts")
-    settings = changed(system.settings, {"training": {"wait": True}, "reading": {"batch": 50}})
+    settings = changed(system.settings, {"reading": {"batch": 50}})
     opened = Partitions(
-        settings, stream, log, home, Undecided(), lambda values: changed(settings, nested(values))
+        settings, stream, log, home, lambda of: changed(settings, nested(of)), decides=False
     )
     for p in PARTITIONS:
         live = opened.open(p)
-        while (message := live.read()) is not None:
-            live.append(live.score(message))
+        while (message := live.poll()) is not None:
+            live.commit(live.process(message))
     return log.store
 
 
@@ -210,8 +210,7 @@ def _an_audit_finds_no_difference(system: System, root: Path) -> None:
     job = replace(
         job_of(system.home, log, system.settings, span_of(log, None, None)), folder=root / "audit"
     )
-    own = SimulatedLog(Store())
-    for one in job.checked(PARTITIONS, system.home, log, own, _unheard, int):
+    for one in job.checked(PARTITIONS, system.home, log, _unheard, int):
         wanted = {topic: log.end(topic, one.partition) for topic in TOPICS}
         _must(
             one.recorded and not one.different and one.identical == wanted,

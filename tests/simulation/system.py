@@ -19,12 +19,13 @@ from flows.home.home import create_topics
 from flows.home.kafka import role_in
 from flows.runtime.partitions import Partitions
 from models.refit.fit_record import FitRecord
-from operators.partition.partition_runner import Scored
+from operators.partition.ordered_input import with_model
+from operators.partition.partition_runner import Processed
 from operators.partition.recovery import recover
 from operators.partition.retention import first_kept
 from operators.replica.follower import Follower
 from operators.replica.replica import Replica
-from operators.shard.messages import Activation, Message, Records
+from operators.shard.messages import Message, Records
 from operators.shard.shard import RefusedError, Shard
 from operators.training.model_registry import ModelRegistry
 from operators.training.trainer import Fit, Trainer
@@ -87,20 +88,20 @@ class Flow:
         )  # fmt: skip
         self.lives = {p: opened.open(p) for p in PARTITIONS}
         self._read: dict[int, deque[Message]] = {p: deque() for p in PARTITIONS}
-        self._scored: dict[int, deque[Scored]] = {p: deque() for p in PARTITIONS}
+        self._processed: dict[int, deque[Processed]] = {p: deque() for p in PARTITIONS}
 
     def step(self, partition: int, kind: str) -> bool:
         """Read, score or append one message; whether there was one."""
-        live, read, scored = (
-            of[partition] for of in (self.lives, self._read, self._scored)
+        live, read, processed = (
+            of[partition] for of in (self.lives, self._read, self._processed)
         )  # fmt: skip
-        if kind == "append" and scored:
-            live.append(scored.popleft())
+        if kind == "append" and processed:
+            live.commit(processed.popleft())
             return True
         if kind == "score" and read:
-            scored.append(live.score(read.popleft()))
+            processed.append(live.process(read.popleft()))
             return True
-        if kind == "read" and len(read) < 3 and (message := live.read()) is not None:
+        if kind == "read" and len(read) < 3 and (message := live.poll()) is not None:
             read.append(message)
             if isinstance(message, Records) and message.records:
                 reached = self._system.reached
@@ -194,17 +195,11 @@ class Scoring:
             self._log, left, store, opened.settings_of, 5, self._system.clock.monotonic
         )
         while (message := follower.poll()) is not None:
-            left.apply(_bound(message, left, opened))
+            left.apply(with_model(message, left, opened.offline))
         right = Shard(stream, left.settings, partition)
         right.is_silent = True
         right.restore(left.snapshot(), lambda model: opened.offline(model, right))
         return Replica(left, right, follower, opened.offline)
-
-
-def _bound(message: Message, shard: Shard, opened: Partitions) -> Message:
-    if isinstance(message, Activation) and message.model is not None:
-        return message._replace(offline=opened.offline(message.model, shard))
-    return message
 
 
 class System:

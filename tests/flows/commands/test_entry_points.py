@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from flows.__main__ import _VERBS, main
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, JournalWriter
 from state.log.sqlite import SqliteLog
 from tests.flow_processes import REPOSITORY, fill
 from tests.torture import WITHOUT_H2O
@@ -143,7 +143,7 @@ def test_a_journal_that_names_an_unknown_model_is_told_in_a_line(tmp_path, words
     home = tmp_path / "home"
     fill(home, WITHOUT_H2O, hours=0.1)
     log = SqliteLog(home / "log")
-    Journal(log, 0).write(Activated(3, "gbm-lost", None), 0)
+    JournalWriter(log, 0).write(Activated(3, "gbm-lost", None), 0)
     log.close()
     code, said = ended(
         words, HEADWATER_HOME=home, HEADWATER_CONFIG=home / "headwater.toml", RUST_BACKTRACE="0"

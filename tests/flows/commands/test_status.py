@@ -62,8 +62,8 @@ def work(home, messages):
     lives = [partitions.open(p) for p in range(2)]
     for live in lives:
         for _ in range(messages):
-            message = live.read()
-            live.append(live.score(message or Finish()))
+            message = live.poll()
+            live.commit(live.process(message or Finish()))
             if message is None:
                 break
     return log, lives

@@ -43,8 +43,8 @@ def go_on(home):
     create_topics(log, 2)
     for partition in (0, 1):
         live = Partitions(settings, find_stream("quotes"), log, home).open(partition)
-        while (message := live.read()) is not None:
-            live.append(live.score(message))
+        while (message := live.poll()) is not None:
+            live.commit(live.process(message))
     log.close()
 
 

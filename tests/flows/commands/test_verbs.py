@@ -12,7 +12,7 @@ from flows.__main__ import main
 from flows.home.home import ALL_TOPICS, Home, create_topics
 from flows.streams.quotes_market import Market
 from models.refit.fit_record import FitRecord
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, JournalWriter
 from operators.training.model_registry import ModelRegistry
 from state.log import Entry
 
@@ -287,7 +287,7 @@ def decide(log):
     published.publish(
         FitRecord(boundary=APRIL_US + DAY_US, status="skipped", reason="few", algorithm="gbm")
     )
-    Journal(log, 1).write(Activated(1_234, "m", APRIL_US), APRIL_US)
+    JournalWriter(log, 1).write(Activated(1_234, "m", APRIL_US), APRIL_US)
 
 
 def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):

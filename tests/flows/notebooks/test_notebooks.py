@@ -28,8 +28,8 @@ def home(tmp_path_factory):
     append_history(log, events(round(until.timestamp() * 1e6)), stream.peek())
     settings = settings_from({"training": {"wait": False}})
     live = Partitions(settings, stream, log, home).open(0)
-    while (message := live.read()) is not None:
-        live.append(live.score(message))
+    while (message := live.poll()) is not None:
+        live.commit(live.process(message))
     log.close()
     return home
 

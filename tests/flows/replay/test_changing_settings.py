@@ -35,9 +35,9 @@ def cut_off(settings, home, messages=6):
         live = app._opened.open(partition)
         live._checkpoint_due = lambda: False
         for _ in range(messages):
-            message = live.read()
+            message = live.poll()
             if message is not None:
-                live.append(live.score(message))
+                live.commit(live.process(message))
     app._log.close()
 
 

@@ -13,7 +13,7 @@ from flows.runtime.partitions import Partitions
 from models.refit.fit_record import FitRecord
 from operators.partition.dataflow import EventsSource
 from operators.partition.journal import Activated, Crossed, Journal
-from operators.training.model_registry import ModelRegistry, Undecided
+from operators.training.model_registry import ModelRegistry
 from operators.training.trainer import Trainer
 from state.events import HOUR_US, MINUTE_US
 from state.log import Entry
@@ -80,10 +80,9 @@ def at_once(fit, *given):
 class FiniteRun:
     """The parts of a run, driven by hand in rounds of one message of each partition."""
 
-    def __init__(self, home, log, every, decisions=None):
-        opened = Partitions(
-            settings(every), stream, log, home, decisions, clock=count(0.0, 0.3).__next__
-        )
+    def __init__(self, home, log, every, *, decides=True):
+        clock = count(0.0, 0.3).__next__
+        opened = Partitions(settings(every), stream, log, home, decides=decides, clock=clock)
         self.source = EventsSource([0, 1], opened.open, threading.Event(), follow=False)
         self._going = {p: self.source.build_part("events", f"{p:04d}", None) for p in (0, 1)}
         self.fit = Skipping()
@@ -91,14 +90,14 @@ class FiniteRun:
 
     def round(self, *partitions):
         for partition in self._going.keys() & set(partitions):
-            live = self.source.live[partition]
+            live = self.source.runners[partition]
             try:
                 batch = self._going[partition].next_batch()
             except StopIteration:
                 del self._going[partition]
                 continue
             for _, message in batch:
-                live.append(live.score(message))
+                live.commit(live.process(message))
         self._trainer.poll()
 
     def end(self):
@@ -106,7 +105,7 @@ class FiniteRun:
             self.round(*self._going)
             if not self._going:
                 return
-        holding = {p: self.source.live[p].reader.holding for p in self._going}
+        holding = {p: self.source.runners[p].holding for p in self._going}
         pytest.fail(f"the run must end; it holds at {holding}")
 
 
@@ -127,7 +126,7 @@ def test_a_boundary_of_before_the_interval_changed_is_crossed_by_all(home, log, 
     while not stopped.fit.boundaries:
         stopped.round(0, 1)
     at = START_US + 20 * MINUTE_US
-    while stopped.source.live[0].reader.holding != at:
+    while stopped.source.runners[0].holding != at:
         stopped.round(0)
     assert stopped.fit.boundaries == [0]
 
@@ -143,7 +142,7 @@ def test_a_boundary_of_before_the_interval_changed_is_crossed_by_all(home, log, 
         for partition in (0, 1):
             records = log.read(topic, partition, 0)
             other.append(topic, partition, [Entry(*record[1:]) for record in records])
-    repeated = FiniteRun(Home(tmp_path / "other"), other, "1h", Undecided())
+    repeated = FiniteRun(Home(tmp_path / "other"), other, "1h", decides=False)
     repeated.end()
     assert repeated.fit.boundaries == [0, 20]
     assert stored(other) == stored(log)
@@ -154,7 +153,7 @@ def test_other_settings_wait_until_the_cut_of_a_run_before_is_made_up(home, log)
     ask(log, 0, 0, 5, 25, 65)
     ask(log, 1, 0)
     stopped = FiniteRun(home, log, "20m")
-    while stopped.source.live[0].reader.holding != START_US + 20 * MINUTE_US:
+    while stopped.source.runners[0].holding != START_US + 20 * MINUTE_US:
         stopped.round(0, 1)
     shutil.rmtree(home.root / "checkpoints")
     again = FiniteRun(home, log, "1h")

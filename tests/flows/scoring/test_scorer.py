@@ -20,7 +20,7 @@ from flows.scorer import FollowError, RequestError, Scorer, StaleError
 from models.logits import logit
 from models.mojo.model import read_mojo
 from models.scoring.bound_model import Offline
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, Journal, JournalWriter
 from operators.replica.replica import ModelError
 from operators.shard.messages import Activation
 from operators.shard.shard import RefusedError
@@ -772,7 +772,7 @@ def test_fifty_swaps_are_seen_by_no_request_but_in_the_model(world):
     world.go(0, 90)
     request, models = ask(IN_0), ["gbm-1", "gbm-2"]
     with world.scorer(partitions=[0], follow=True) as scorer:
-        journal, stop = Journal(world.log, 0), threading.Event()
+        journal, stop = JournalWriter(world.log, 0), threading.Event()
 
         def swap(i):
             """From when to when a model came into use that was not in memory."""
@@ -846,7 +846,7 @@ def test_a_prediction_of_a_record_that_is_not_there_leads_no_further_than_the_lo
 def test_a_decision_for_a_record_that_never_comes_keeps_nobody_waiting(world):
     world.go(0, 20)
     world.append(0)
-    journal = Journal(world.log, 0)
+    journal = JournalWriter(world.log, 0)
     journal.write(Activated(2**62, None, None), 0)
     with world.scorer(partitions=[0]) as scorer:
         scorer.advance()

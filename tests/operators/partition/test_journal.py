@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from operators.partition.journal import Activated, Configured, Crossed, Journal
+from operators.partition.journal import Activated, Configured, Crossed, Journal, JournalWriter
 from state.log import Entry, LogError, UnknownTopicError
 from state.log.sqlite import SqliteLog
 
@@ -23,7 +23,7 @@ def root(tmp_path):
     """A journal as a crash leaves it: the last entries are in the write-ahead log only."""
     log = SqliteLog(tmp_path / "before")
     log.create("activations", 1)
-    journal = Journal(log, 0)
+    journal = JournalWriter(log, 0)
     for entry in ENTRIES:
         journal.write(entry, 0)
     files = tmp_path / "after" / "activations"
@@ -53,7 +53,7 @@ def test_a_torn_last_record_is_not_there_and_is_written_again(root, torn_bytes):
     wal = root / "activations" / "0.db-wal"
     wal.write_bytes(wal.read_bytes()[:-torn_bytes])
     log = SqliteLog(root)
-    found = Journal(log, 0)
+    found = JournalWriter(log, 0)
     assert found.entries == ENTRIES[:-1]
     assert found.active == ENTRIES[2]
     found.write(ENTRIES[-1], 0)
@@ -63,7 +63,7 @@ def test_a_torn_last_record_is_not_there_and_is_written_again(root, torn_bytes):
 
 def test_a_boundary_that_was_crossed_is_not_yet_decided(root):
     log = SqliteLog(root)
-    found = Journal(log, 0)
+    found = JournalWriter(log, 0)
     found.write(Crossed(12, 120), 120)
     assert (found.boundary, found.active) == (110, ENTRIES[3])
     log.close()
@@ -77,7 +77,7 @@ def test_a_log_without_a_journal_says_so(tmp_path):
 
 def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
     log = SqliteLog(root)
-    found = Journal(log, 0)
+    found = JournalWriter(log, 0)
     found.write(Configured(9, {"online.rate": 0.5}, version=2), 0)
     found.write(Activated(10, "m3", None), 0)
     found.write(Configured(11, {"online.rate": 0.25}, version=2), 0)
@@ -100,7 +100,7 @@ def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
 )
 def test_what_could_not_be_read_as_it_is_is_not_written(root, entry):
     log = SqliteLog(root)
-    found = Journal(log, 0)
+    found = JournalWriter(log, 0)
     with pytest.raises(LogError, match="journal entry must be"):
         found.write(entry, 0)
     assert found.entries == ENTRIES

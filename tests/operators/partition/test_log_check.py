@@ -7,7 +7,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, JournalWriter
 from operators.partition.log_check import LogAlteredError, LogCutError, check_log, verify
 from operators.partition.recovery import checkpoint_of, recover
 from operators.shard.messages import Activation, Boundary
@@ -58,7 +58,7 @@ def run(store, log):
         store.save(checkpoint_of(run.shard, at_boundary=False))
     for topic, entries in run.written.items():
         log.append(topic, 0, entries)
-    Journal(log, 0).write(Activated(20, None, None), 0)
+    JournalWriter(log, 0).write(Activated(20, None, None), 0)
     return run
 
 
@@ -154,7 +154,7 @@ def test_a_missing_record_is_named(run, log, store, root):
 @pytest.mark.parametrize("most", [1, MANY])
 def test_the_log_of_another_stream_or_time_is_refused_however_long(tmp_path, run, store, most):
     with closing(written(tmp_path / "other", records(130, seed=8))) as other:
-        Journal(other, 0).write(Activated(20, None, None), 0)
+        JournalWriter(other, 0).write(Activated(20, None, None), 0)
         with pytest.raises(LogAlteredError, match="another partition, stream or time"):
             check(other, store, most, outputs=False)
 

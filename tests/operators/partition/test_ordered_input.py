@@ -1,482 +1,194 @@
-"""One order of events, boundaries and activations, whoever reads it and however often."""
+"""The flow, the what-if, the audit and the scorer's replica read one order."""
 
-import math
-import sqlite3
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from models.refit.fit_record import FitRecord
-from models.scorecard import Scorecard
 from operators.partition.boundaries import Boundaries
-from operators.partition.journal import Activated, Configured, Crossed, Journal
-from operators.partition.ordered_input import Configuring, JournalError, Newest, PartitionReader
-from operators.shard.messages import Activation, Boundary, Configuration, Records
-from operators.shard.shard import Position
-from operators.training.model_registry import ModelRegistry, UnknownModelError
-from state.log import Entry, LogError, newest_append_time
-from state.log.sqlite import SqliteLog
+from operators.partition.decider import Decider, Newest
+from operators.partition.journal import Activated, Journal, JournalWriter
+from operators.partition.ordered_input import EntryAheadError, OrderedInput, with_model
+from operators.partition.partition_runner import PartitionRunner
+from operators.replica.follower import Follower
+from operators.shard.messages import Boundary
+from operators.shard.shard import Position, Shard
+from operators.training.training_cuts import SnapshotWriter
+from state.checkpoints.store import CheckpointStore
+from state.log import Entry
+from state.outputs.records import Prediction
 from state.settings import deciding, nested, settings_from
+from tests.golden.trips import stream
+from tests.golden_log import SETTINGS
+from tests.operators.partition.ordered_input_contract import (
+    ENTRIES,
+    ORDER,
+    OTHERS,
+    TIMES,
+    OrderedInputContract,
+    all_of,
+    recorded,
+)
 
-WEEKLY = Boundaries(first=100, every=10)
-TIMES = [95, 99, 100, 104, 109, 110, 110, 135, 136]  # the gap holds the boundaries 120 and 130
+PREDICTED = Prediction(
+    id="a", event_time=1, key="", probability=0.5, online=0.5, offline=None, residual=None,
+    decision=False, model=None, partition=0, offset=len(TIMES) - 1,
+)  # fmt: skip
+EVERY_10 = Boundaries(first=100, every=10)
 
 
-class Decided:
-    """What training has decided, for these tests: a model or None at each boundary."""
-
-    def __init__(self, *decided):
-        self.list = list(decided)
-        self.rolled_back = 0
-
-    def rollbacks(self):
-        return self.rolled_back
+class NothingNew:
+    """Champions of which none is new: the last entry's."""
 
     def champion_at(self, boundary):
-        known = [model for at, model in self.list if at <= boundary]
-        return any(at == boundary for at, _ in self.list), known[-1] if known else None
+        del boundary
+        return False, None
 
     def champion(self):
-        return self.list[-1][1] if self.list else None
+        return "m4"
+
+    def rollbacks(self):
+        return 1
 
 
-ALL = [(100, "m1"), (110, None), (130, "m2")]
-READ = [
-    0, 1, Boundary(100), Activation(0, "m1", "<m1>"), 2, 3, 4, Boundary(110),
-    Activation(1, None, None), 5, 6, Boundary(130), Activation(2, "m2", "<m2>"), 7, 8,
-]  # fmt: skip
+def settings_of(values):
+    return settings_from(nested(values))
 
 
-def filled(path, *partitions):
-    log = SqliteLog(path)
-    log.create("events", len(partitions))
-    log.create("activations", len(partitions))
-    for partition, times in enumerate(partitions):
-        log.append("events", partition, [Entry(time, b"", b"{}") for time in times])
-    return log
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = filled(tmp_path / "log", TIMES)
-    yield log
-    log.close()
-
-
-def reader(
-    log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
-    boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0,
-):  # fmt: skip
-    return PartitionReader(
-        log,
-        Journal(log, partition),
-        position or Position(),
-        boundaries=boundaries,
-        decisions=decisions,
-        load=lambda model: f"<{model}>",
-        configuring=Configuring(lambda values: settings_from(nested(values)), wanted),
-        newest=Newest(lambda: newest(log, "events"), cut),
-        wait=wait,
-        batch=batch,
+def source(log, journal, position, batch, boundaries=EVERY_10):
+    return OrderedInput(
+        log, journal, position, settings_of=settings_of, batch=batch, boundaries=boundaries
     )
 
 
-def taken(position, message):
-    """Where a shard stands after a message, and the message without its batch."""
-    match message:
-        case Records(records):
-            position.offset = records[-1].offset + 1
-            return [record.offset for record in records]
-        case Boundary(time, number):
-            position.boundary = time
-            if number is not None:
-                position.activations = number + 1
-        case Activation(number) | Configuration(number):
-            position.activations = number + 1
-    return [message]
+def runner(log, source, decider):
+    nowhere = Path("not/used")
+    return PartitionRunner(
+        Shard(stream, SETTINGS, 0),
+        source,
+        log,
+        decider=decider,
+        load=lambda model, _: model,
+        snapshots=SnapshotWriter(log, stream, nowhere),
+        checkpoints=CheckpointStore(nowhere),
+        checkpoint_due=lambda: False,
+        most_in_flight=10**9,
+    )
 
 
-def drained(reading, position=None):
-    position = position or Position()
-    seen = []
-    while (message := reading.poll()) is not None:
-        seen += taken(position, message)
-    return seen
-
-
-def journal(log, partition=0):
-    return Journal(log, partition).entries
-
-
-def test_a_boundary_comes_before_the_first_record_appended_at_or_after_it(log):
-    assert drained(reader(log, Decided(*ALL))) == READ
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3, 5, 100])
-def test_the_order_does_not_depend_on_the_batch(log, batch):
-    assert drained(reader(log, Decided(*ALL), batch=batch)) == READ
-
-
-def test_every_decision_is_in_the_journal_before_it_is_handed_on(log):
-    reading = reader(log, Decided(*ALL))
-    while (message := reading.poll()) is not None:
-        if isinstance(message, Activation):
-            entry = journal(log)[message.number]
-            assert entry.model == message.model
-    assert journal(log) == [
-        Activated(2, "m1", 100), Activated(5, None, 110), Activated(7, "m2", 130)
-    ]  # fmt: skip
-
-
-def test_waiting_holds_at_a_boundary_until_it_is_decided(log):
-    decisions = Decided()
-    reading = reader(log, decisions)
-    assert drained(reading) == [0, 1, Boundary(100)]
-    assert (reading.holding, reading.at_end(), journal(log)) == (100, False, [])
-    decisions.list = [(90, "m0")]  # decided, but not this boundary
-    assert drained(reading) == []
-    decisions.list = ALL[:1]
-    assert drained(reading) == READ[3:8]
-    decisions.list = ALL
-    assert drained(reading) == READ[8:]
-    assert reading.at_end()
-
-
-def test_a_model_decided_at_a_later_boundary_is_not_taken_at_an_earlier_one(log):
-    drained(reader(log, Decided((100, "m1"), (110, "m2"), (130, "m3"))))
-    assert [entry.model for entry in journal(log)] == ["m1", "m2", "m3"]
-
-
-def test_without_waiting_it_goes_on_with_the_champion_of_the_moment(log):
-    reading = reader(log, Decided(), wait=False)
-    without = [
-        x if not isinstance(x, Activation) else Activation(x.number, None, None) for x in READ
-    ]
-    assert drained(reading) == without
-    assert [entry.boundary for entry in journal(log)] == [100, 110, 130]
-    assert reading.at_end()
-
-
-def test_without_waiting_a_model_is_taken_when_it_comes_idle_or_not(log):
-    decisions = Decided()
-    reading = reader(log, decisions, wait=False, batch=2)
-    drained(reading)
-    decisions.list = [(130, "m2")]
-    assert drained(reading) == [Activation(3, "m2", "<m2>")]
-    log.append("events", 0, [Entry(137, b"", b"{}")] * 6)
-    position = Position()
-    assert taken(position, reading.poll()) == [9, 10]
-    decisions.list.append((130, "m3"))
-    assert drained(reading, position) == [Activation(4, "m3", "<m3>"), 11, 12, 13, 14]
-    assert journal(log)[3:] == [Activated(9, "m2", None), Activated(11, "m3", None)]
-    assert drained(reader(log, Decided((999, "other"))))[-8:] == [
-        Activation(3, "m2", "<m2>"), 9, 10, Activation(4, "m3", "<m3>"), 11, 12, 13, 14
-    ]  # fmt: skip
-
-
-def test_where_an_earlier_run_may_have_passed_no_model_is_taken_but_at_a_boundary(log):
-    reading = reader(log, Decided((90, "m0")), wait=False, batch=1)
-    assert drained(reading)[:4] == [0, 1, Boundary(100), Activation(0, "m0", "<m0>")]
-
-
-@pytest.mark.parametrize("wait", [True, False])
-@pytest.mark.parametrize("batch", [1, 4, 100])
-def test_a_journal_is_followed_exactly_whatever_training_says_now(log, wait, batch):
-    drained(reader(log, Decided(*ALL)))
-    before = journal(log)
-    for decisions in (Decided(), Decided(*ALL), Decided((100, "x"), (110, "y"), (120, "z"))):
-        reading = reader(log, decisions, wait=wait, batch=batch)
-        seen = []
-        while len(seen) < len(READ):
-            seen += taken(Position(), reading.poll())
-        assert seen == READ
-        assert journal(log)[: len(before)] == before
-
-
-@pytest.mark.parametrize("done", range(len(READ) + 1))
-def test_a_run_resumed_anywhere_reads_what_an_unbroken_one_reads(log, done):
-    """As of its whole journal, and as of the journal at that moment."""
-    position = Position()
-    reading = reader(log, Decided(*ALL), batch=1)
-    for _ in range(done):
-        taken(position, reading.poll())
-    again = READ[done - 1 : done] if isinstance(READ[done - 1], Boundary) and done else []
-    resumed = reader(log, Decided(*ALL), msgspec.structs.replace(position))
-    assert drained(resumed) == again + READ[done:]
-    whole = reader(log, Decided(), msgspec.structs.replace(position))
-    assert drained(whole) == READ[done:]
-    assert whole.at_end()
-
-
-def test_a_run_resumed_while_it_held_cuts_again_and_holds_again(log):
-    position = Position()
-    drained(reader(log, Decided()), position)
-    assert position == Position(2, 100, 0)
-    decisions = Decided()
-    reading = reader(log, decisions, position)
-    assert reading.holding == 100
-    assert drained(reading) == [Boundary(100)]
-    assert not reading.at_end()
-    decisions.list = ALL
-    assert drained(reading) == READ[3:]
-
-
-def test_a_run_that_never_saw_a_checkpoint_reads_all_again(log):
-    drained(reader(log, Decided(*ALL[:2])))
-    assert drained(reader(log, Decided(*ALL))) == READ
-
-
-def test_an_idle_partition_crosses_with_the_others(tmp_path):
-    log = filled(tmp_path / "log", [95, 131], [96], [])
-    try:
-        idle, empty = (reader(log, Decided((130, "m")), partition=p) for p in (1, 2))
-        crossed = [Boundary(130, 0), Activation(1, "m", "<m>")]
-        assert drained(idle) == [0, *crossed]
-        assert drained(empty) == crossed
-        assert journal(log, 1) == [Crossed(1, 130), Activated(1, "m", 130)]
-        assert journal(log, 2) == [Crossed(0, 130), Activated(0, "m", 130)]
-        log.append("events", 1, [Entry(132, b"", b"{}"), Entry(141, b"", b"{}")])
-        assert drained(idle) == [1, Boundary(140)]
-        assert drained(empty) == [Boundary(140, 2)]
-        again = reader(log, Decided(), partition=1)
-        assert drained(again) == [0, *crossed, 1, Boundary(140)]
-    finally:
-        log.close()
-
-
-def test_a_partition_crosses_at_its_end_what_another_has_cut_at(tmp_path):
-    log = filled(tmp_path / "log", [95, 131], [96, 97])
-    try:
-        rarely = {"partition": 1, "boundaries": Boundaries(100, 1_000), "cut": lambda: 130}
-        decisions = Decided((100, None), (130, "m"))
-        seen = [0, 1, Boundary(130, 0), Activation(1, "m", "<m>")]
-        assert drained(reader(log, decisions, **rarely)) == seen
-        log.append("events", 1, [Entry(140, b"", b"{}")])
-        assert drained(reader(log, decisions, **rarely)) == [*seen, 2]
-        assert drained(reader(log, decisions, **rarely | {"cut": lambda: 0})) == [*seen, 2]
-        assert journal(log, 1) == [Crossed(2, 130), Activated(2, "m", 130)]
-    finally:
-        log.close()
-
-
-def test_what_is_appended_while_the_others_are_asked_comes_before_their_boundary(tmp_path):
-    log = filled(tmp_path / "log", [95], [96])
-
-    def appended_meanwhile(log, topic):
-        if log.end("events", 1) == 1:
-            log.append("events", 1, [Entry(time, b"", b"{}") for time in (97, 112, 131)])
-            log.append("events", 0, [Entry(131, b"", b"{}")])
-        return newest_append_time(log, topic)
-
-    try:
-        decisions = Decided((110, None), (130, "m"))
-        reading = reader(log, decisions, partition=1, newest=appended_meanwhile)
-        assert drained(reading) == [0]
-        boundaries = [Boundary(110), Activation(0, None, None), 2]
-        assert drained(reading) == [1, *boundaries, Boundary(130), Activation(1, "m", "<m>"), 3]
-    finally:
-        log.close()
-
-
-@pytest.mark.parametrize("checkpointed", [True, False])
-def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_decides(
-    tmp_path, checkpointed
-):
-    log = filled(tmp_path / "log", [95, 131], [96])
-    try:
-        position = Position()
-        assert drained(reader(log, Decided(), partition=1), position) == [0, Boundary(130, 0)]
-        assert position == Position(1, 130, 1)
-        log.append("events", 1, [Entry(time, b"", b"{}") for time in (97, 112, 129, 133)])
-        log.append("events", 0, [Entry(155, b"", b"{}")])
-        again = reader(log, Decided((130, "m")), position if checkpointed else None, partition=1)
-        seen = [Boundary(130)] if checkpointed else [0, Boundary(130, 0)]
-        rest = [Activation(1, "m", "<m>"), 1, 2, 3, 4, Boundary(150, 2)]
-        assert drained(again) == [*seen, *rest]
-        whole = drained(reader(log, Decided(), partition=1))
-        assert whole == [0, Boundary(130, 0), *rest]
-    finally:
-        log.close()
-
-
-def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
-    drained(reader(log, Decided(*ALL)))
-    for value, message in (
-        (b'{"type":"activated","version":3}', "must be of version 2 or older; got 3 in activ"),
-        (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
-    ):
-        with sqlite3.connect(log._root / "activations" / "0.db") as database:
-            database.execute("UPDATE records SET value = ? WHERE offset = 1", (value,))
-        database.close()
-        with pytest.raises(LogError, match=message):
-            Journal(log, 0)
-
-
-def test_at_the_end_there_is_nothing_more_until_there_is(log):
-    reading = reader(log, Decided(*ALL))
-    assert not reading.at_end()
-    drained(reading)
-    assert reading.poll() is None
-    assert reading.at_end()
-    log.append("events", 0, [Entry(139, b"", b"{}")])
-    assert not reading.at_end()
-    assert drained(reading) == [9]
-
-
-def test_an_empty_log_has_no_boundaries(tmp_path):
-    log = filled(tmp_path / "log", [], [])
-    try:
-        reading = reader(log, Decided(*ALL))
-        assert reading.poll() is None
-        assert reading.at_end()
-        assert newest_append_time(log, "events") == 0
-    finally:
-        log.close()
-
-
-def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
-    log = SqliteLog(tmp_path / "log")
-    log.create("models", 1)
-    writer, other = ModelRegistry(log), ModelRegistry(log)
-
-    def publish(boundary, status, model=""):
-        writer.publish(
-            FitRecord(
-                boundary=boundary,
-                status=status,
-                reason="",
-                algorithm="gbm",
-                model=model,
-                sha256=model,
+class TestFlow(OrderedInputContract):
+    @pytest.fixture(params=[True, False], ids=["waits", "goes on"])
+    def opened(self, request):
+        def poll(log, position, batch=4):
+            journal = JournalWriter(log, 0)
+            reading = source(log, journal, position, batch)
+            decider = Decider(
+                log,
+                journal,
+                reading,
+                champions=NothingNew(),
+                load=str,
+                wanted=lambda: deciding(OTHERS),
+                newest=Newest(lambda: 136, lambda: 130),
+                wait=request.param,
             )
-        )
+            return runner(log, reading, decider).poll
 
-    try:
-        assert (other.decided(), other.champion(), other.champion_at(5)) == (0, None, (False, None))
-        publish(5, "skipped")
-        assert (other.decided(), other.champion_at(5)) == (5, (True, None))
-        publish(10, "promoted", "a")
-        publish(15, "rejected", "b")
-        publish(20, "failed")
-        publish(25, "promoted", "c")
-        assert [other.champion_at(t) for t in (5, 10, 12, 15, 20, 25, 30)] == [
-            (True, None), (True, "a"), (False, "a"), (True, "a"), (True, "a"), (True, "c"),
-            (False, "c"),
-        ]  # fmt: skip
-        assert (other.champion(), other.of("a").boundary, other.of("b").boundary) == ("c", 10, 15)
-        with pytest.raises(UnknownModelError, match="model must be in topic 'models'; got 'x'"):
-            other.of("x")
-    finally:
-        log.close()
+        return poll
 
 
-@pytest.mark.parametrize("wait", [True, False])
-def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_path, wait):
-    log = filled(tmp_path / "log", [])
-    decided = Decided((100, "m1"), (110, "m2"))
-    one = reader(log, decided, wait=wait)
-    assert one.poll() is None or not wait
-    log.append("events", 0, [Entry(time, b"", b"{}") for time in (101, 112)])
-    while one.poll() is not None:
-        pass
-    decided.list.append((110, "m1"))
-    decided.rolled_back = 1
-    log.append("events", 0, [Entry(113, b"", b"{}")])
-    message = one.poll()
-    number = len(Journal(log, 0).entries) - 1
-    assert message == Activation(number, "m1", "<m1>")
-    assert Journal(log, 0).entries[-1] == Activated(2, "m1", None, 1)
-    assert [r.offset for r in one.poll().records] == [2]
-    assert one.poll() is None
+class TestWhatIf(OrderedInputContract):
+    @pytest.fixture
+    def opened(self):
+        def poll(log, position, batch=4):
+            return runner(log, source(log, Journal(log, 0), position, batch), None).poll
+
+        return poll
+
+
+class TestAudit(OrderedInputContract):
+    @pytest.fixture
+    def opened(self):
+        """Up to the end of the log, as of its range."""
+
+        def poll(log, position, batch=4):
+            reading, end = source(log, Journal(log, 0), position, batch), log.end("events", 0)
+            return lambda: reading.poll(end)
+
+        return poll
+
+
+class TestFollower(OrderedInputContract):
+    @pytest.fixture
+    def opened(self, tmp_path):
+        """Behind a flow that has predicted the last record."""
+
+        def poll(log, position, batch=4):
+            value = msgspec.json.encode(PREDICTED)
+            log.append("predictions", 0, [Entry(0, b"", value)], sequence=0)
+            shard = Shard(stream, SETTINGS, 0)
+            shard.position = position
+            store = CheckpointStore(tmp_path / "checkpoints")
+            return Follower(log, shard, store, settings_of, batch, time.monotonic).poll
+
+        return poll
+
+
+@pytest.mark.parametrize("until", range(10))
+def test_no_record_at_or_beyond_a_limit_is_read(tmp_path, until):
+    log = recorded(tmp_path)
+    reading = source(log, Journal(log, 0), Position(), 3)
+    steps = all_of(lambda: reading.poll(until))
+    assert steps == ORDER[: len(steps)]
+    assert [step for step in steps if isinstance(step, int)] == list(range(until))
     log.close()
 
 
-def test_settings_are_journaled_before_the_first_record_and_not_again(log):
-    settings = settings_from({"online": {"rate": 0.5}})
-    first = drained(reader(log, Decided(), wanted=lambda: deciding(settings)))
-    assert first[:3] == [Configuration(0, settings), 0, 1]
-    assert journal(log) == [Configured(0, deciding(settings), version=2)]
-    assert drained(reader(log, Decided(), wanted=lambda: deciding(settings))) == first
-    assert drained(reader(log, Decided())) == first
-    assert len(journal(log)) == 1
-
-
-def often(**online):
-    """Settings by which a boundary is due each millisecond, as the journal has them."""
-    return deciding(settings_from({"training": {"every": "1ms"}, "online": online}))
-
-
-def test_boundaries_are_those_of_the_settings_in_the_journal(tmp_path):
-    log = filled(tmp_path / "log", [95, 1_100, 1_150, 2_150])
-    seen = drained(reader(log, Decided((1_100, "m"), (2_100, "m")), wanted=often))
-    assert [m.time for m in seen if isinstance(m, Boundary)] == [1_100, 2_100]
+def test_without_boundaries_of_its_own_it_reads_those_of_the_journal_alone(tmp_path):
+    log = recorded(tmp_path, ENTRIES[:2])
+    steps = all_of(source(log, Journal(log, 0), Position(), 4, None).poll)
+    assert steps == [*ORDER[:5], *range(2, 9)]
     log.close()
 
 
-def test_other_settings_wait_until_what_a_run_before_wrote_is_made_up(tmp_path):
-    log = filled(tmp_path / "log", [95, 1_100, 1_150, 2_150, 2_160])
-    decided = Decided((1_100, "m"), (2_100, "n"))
-    drained(reader(log, decided, wanted=often))
-    before, new = journal(log), often(rate=1)
-    made_up = iter([None])
-    given = {"batch": 1, "boundaries": Boundaries(100, 1_000)}
-
-    def resumed(wanted):
-        return drained(reader(log, decided, Position(3, 2_100, 3), wanted=wanted, **given))
-
-    seen = [3, Configuration(3, settings_from(nested(new))), 4]
-    assert resumed(lambda: next(made_up, new)) == seen
-    assert journal(log) == [*before, Configured(4, new, version=2)]
-    assert resumed(lambda: None) == seen
+def test_an_entry_that_is_added_is_read_and_ends_a_hold(tmp_path):
+    log = recorded(tmp_path, [])
+    journal = JournalWriter(log, 0)
+    reading = source(log, journal, Position(), 4)
+    assert all_of(reading.poll) == [0, 1, ("boundary", 100, None)]
+    assert (reading.holding, reading.is_open, reading.at_end()) == (100, True, False)
+    journal.write(Activated(2, None, 100), 100)
+    assert not reading.is_open
+    steps = [("activation", 0, None), 2, 3, 4, ("boundary", 110, None)]
+    assert all_of(reading.poll) == steps
     log.close()
 
 
-def test_a_journal_that_is_ahead_of_its_events_is_told(log):
-    Journal(log, 0).write(Activated(12, "m", None), 0)
-    with pytest.raises(JournalError, match=r"offset 12 where events/0 ends at 9: was the log cut"):
-        drained(reader(log, Decided()))
-
-
-def test_a_decision_that_cannot_be_read_back_is_not_published(tmp_path):
-    log = SqliteLog(tmp_path / "log")
-    log.create("models", 1)
-    published = ModelRegistry(log)
-    card = Scorecard(
-        rows=1, positives=1, log_loss=math.nan, auc=None, brier=0.0, f1=0.0, threshold=0.5
-    )
-    record = FitRecord(boundary=5, status="promoted", reason="", algorithm="gbm", metrics=card)
-    with pytest.raises(LogError, match=r"decision must be readable; got .* in models at 5"):
-        published.publish(record)
-    assert log.end("models", 0) == 0
-    assert published.records() == []
+def test_nothing_can_be_decided_between_a_record_and_the_boundary_right_after_it(tmp_path):
+    log = recorded(tmp_path, [])
+    reading = source(log, JournalWriter(log, 0), Position(), 100)
+    assert [record.offset for record in reading.poll().records] == [0, 1]
+    assert (reading.is_open, reading.holding) == (False, 0)
+    assert reading.poll() == Boundary(100)
+    assert (reading.is_open, reading.holding) == (True, 100)
     log.close()
 
 
-def test_a_decision_that_cannot_be_obeyed_is_not_written(log):
-    def lacking(model):
-        msg = f"model {model} is lost"
-        raise LogError(msg)
-
-    reading = PartitionReader(
-        log,
-        Journal(log, 0),
-        Position(),
-        boundaries=WEEKLY,
-        decisions=Decided(*ALL),
-        load=lacking,
-        configuring=Configuring(lambda values: settings_from(nested(values)), lambda: None),
-        newest=Newest(lambda: newest_append_time(log, "events"), lambda: 0),
-        wait=True,
-        batch=4,
-    )
-    with pytest.raises(LogError, match="model m1 is lost"):
-        drained(reading)
-    assert journal(log) == []
-    assert drained(reader(log, Decided(*ALL))) == READ
+def test_an_entry_ahead_of_the_log_is_an_error(tmp_path):
+    log = recorded(tmp_path, [Activated(12, "m", None)])
+    reading = source(log, Journal(log, 0), Position(), 4)
+    with pytest.raises(EntryAheadError, match="offset 12 where events/0 ends at 9"):
+        all_of(reading.poll)
+    log.close()
 
 
-@pytest.mark.parametrize("wrong", [{"online.rate": 1e9}, {"online.rate": None}, {"no.key": 1}])
-def test_settings_that_cannot_be_used_are_not_written(log, wrong):
-    with pytest.raises(ValueError, match=r"Expected|unknown field"):
-        drained(reader(log, Decided(*ALL), wanted=lambda: wrong))
-    assert journal(log) == []
+def test_an_activation_gets_its_model_and_nothing_else_does(tmp_path):
+    log = recorded(tmp_path)
+    shard = Shard(stream, SETTINGS, 0)
+    reading, bound = source(log, Journal(log, 0), Position(), 4), []
+    while (message := reading.poll()) is not None:
+        made = with_model(message, shard, lambda model, of: (model, of is shard))
+        bound += [made.offline] if made != message else []
+    assert bound == [("m1", True), ("m2", True), ("m3", True), ("m4", True)]
+    log.close()

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from operators.partition.boundaries import Boundaries
-from operators.partition.journal import Journal
-from operators.partition.ordered_input import Configuring, Newest, PartitionReader
+from operators.partition.decider import Decider, Newest
+from operators.partition.journal import JournalWriter
+from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import recover
 from operators.shard.messages import Finish
@@ -45,23 +46,32 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
     """A partition that checkpoints after so many messages, without a wait for training."""
     store = CheckpointStore(root / "checkpoints")
     shard = recover(lambda _: rides_shard(), 0, store, log, lambda model, _: pytest.fail(model))
-    reader = PartitionReader(
+    journal = JournalWriter(log, 0)
+    source = OrderedInput(
         log,
-        Journal(log, 0),
+        journal,
         shard.position,
+        settings_of=pytest.fail,
+        batch=batch,
         boundaries=Boundaries(START_US, HOUR_US),
-        decisions=ModelRegistry(log),
+    )
+    decider = Decider(
+        log,
+        journal,
+        source,
+        champions=ModelRegistry(log),
         load=pytest.fail,
-        configuring=Configuring(pytest.fail, lambda: None),
+        wanted=lambda: None,
         newest=Newest(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),
         wait=False,
-        batch=batch,
     )
     count = iter(range(1, 10**9))
     return PartitionRunner(
         shard,
-        reader,
+        source,
         log,
+        decider=decider,
+        load=lambda model, _: pytest.fail(model),
         snapshots=SnapshotWriter(log, stream, root / "snapshots"),
         checkpoints=store,
         checkpoint_due=lambda: next(count) % every == 0,
@@ -71,8 +81,8 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
 
 def run(partition, most=10**9):
     done = 0
-    while done < most and (message := partition.read()) is not None:
-        partition.append(partition.score(message))
+    while done < most and (message := partition.poll()) is not None:
+        partition.commit(partition.process(message))
         done += 1
     return done
 
@@ -115,12 +125,12 @@ def test_a_run_killed_anywhere_and_started_again_writes_the_same_bytes(
 ):
     partition = live(root, log, every=3)
     run(partition, stop)
-    message = partition.read()
+    message = partition.poll()
     if lost != "append" and message is not None:
-        scored = partition.score(message)
+        processed = partition.process(message)
         if lost == "checkpoint":
-            scored = scored._replace(checkpoint=None)
-        partition.append(scored)
+            processed = processed._replace(checkpoint=None)
+        partition.commit(processed)
     again = live(root, log, every=7, batch=33)
     run(again)
     assert again.at_end()
@@ -131,7 +141,7 @@ def test_an_append_torn_between_topics_is_completed(root, log, whole):
     partition = live(root, log, every=1000)
     run(partition, 6)
     emitted = next(
-        e for e in iter(lambda: partition.score(partition.read()).emitted, None) if e.entries
+        e for e in iter(lambda: partition.process(partition.poll()).emitted, None) if e.entries
     )
     topic, (sequence, entries) = next(iter(emitted.entries.items()))
     log.append(topic, 0, entries[: len(entries) // 2 + 1], sequence=sequence)
@@ -192,7 +202,7 @@ def test_a_clock_that_was_set_back_moves_no_boundary_and_a_killed_run_repeats_it
 def test_checkpoints_are_made_when_due_at_every_boundary_and_at_the_end(root, log):
     partition = live(root, log, every=10**6)
     run(partition)
-    partition.append(partition.score(Finish()))
+    partition.commit(partition.process(Finish()))
     kept = list(CheckpointStore(root / "checkpoints").newest_first(0))
     boundaries = [msgspec.json.decode(value)["boundary"] for _, value in stored(log, "snapshots")]
     assert [c.boundary for c in kept if c.at_boundary] == boundaries[::-1]
@@ -204,19 +214,19 @@ def test_checkpoints_are_made_when_due_at_every_boundary_and_at_the_end(root, lo
 def test_reading_waits_while_too_much_is_on_its_way(root, log):
     partition = live(root, log, batch=10, most_in_flight=5_000)
     sizes, waiting = [], []
-    while (message := partition.read()) is not None:
-        waiting.append(partition.score(message))
+    while (message := partition.poll()) is not None:
+        waiting.append(partition.process(message))
         sizes.append(waiting[-1].size)
     assert 5_000 <= sum(sizes) < 5_000 + max(sizes)
     assert not partition.at_end()
-    while (message := partition.read()) is None:
-        partition.append(waiting.pop(0))
+    while (message := partition.poll()) is None:
+        partition.commit(waiting.pop(0))
     assert waiting
-    waiting.append(partition.score(message))
-    for scored in waiting:
-        partition.append(scored)
-    while (message := partition.read()) is not None:
-        partition.append(partition.score(message))
+    waiting.append(partition.process(message))
+    for processed in waiting:
+        partition.commit(processed)
+    while (message := partition.poll()) is not None:
+        partition.commit(partition.process(message))
     assert partition.at_end()
 
 
@@ -232,8 +242,8 @@ def test_what_came_last_is_in_a_checkpoint_soon_though_nothing_follows(root, log
     store = CheckpointStore(root / "checkpoints")
     end = log.end("events", 0)
     assert store.newest_offset(0) < end
-    assert partition.read() is None
+    assert partition.poll() is None
     due = True
     run(partition)
     assert store.newest_offset(0) == end
-    assert partition.read() is None  # and only once
+    assert partition.poll() is None  # and only once

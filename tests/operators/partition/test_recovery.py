@@ -5,7 +5,7 @@ import logging
 import msgspec
 import pytest
 
-from operators.partition.journal import Activated, Configured, Journal
+from operators.partition.journal import Activated, Configured, JournalWriter
 from operators.partition.recovery import checkpoint_of, reached, recover
 from operators.shard.messages import Activation, Configuration
 from operators.shard.shard import TOPICS
@@ -138,7 +138,7 @@ RIVER = {"class": "tree.HoeffdingTreeClassifier"}
 def test_a_pickle_is_read_back_only_from_the_home(store, log, noted, foreign):
     settings = settings_from({"online": {"river": RIVER}})
     if noted:
-        Journal(log, 0).write(Configured(0, deciding(settings), version=2), 0)
+        JournalWriter(log, 0).write(Configured(0, deciding(settings), version=2), 0)
     run = Run(rides_shard(settings))
     feed(run, RECORDS[:40], others={0: [Configuration(0, settings)]} if noted else {})
     for topic, entries in run.written.items():
@@ -158,7 +158,7 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
     for topic, entries in run.written.items():
         log.append(topic, 0, entries)
     assert recovered(store, log).position.offset == 0  # the journal has lost what it obeyed
-    Journal(log, 0).write(Activated(30, "gbm-1", None), 0)
+    JournalWriter(log, 0).write(Activated(30, "gbm-1", None), 0)
     loaded = []
 
     def load(model, shard):
@@ -192,8 +192,8 @@ def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_pa
     store.save(checkpoint_of(run.shard, at_boundary=False))
     for topic, entries in run.written.items():
         log.append(topic, 0, entries)
-    Journal(log, 0).write(Configured(30, {"online.rate": 0.25}), 0)
-    Journal(log, 0).write(Configured(60, {"online.rate": 0.125}), 0)
+    JournalWriter(log, 0).write(Configured(30, {"online.rate": 0.25}), 0)
+    JournalWriter(log, 0).write(Configured(60, {"online.rate": 0.125}), 0)
     asked = []
 
     def fresh(values):

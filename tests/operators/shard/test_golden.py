@@ -6,9 +6,9 @@ from functools import partial
 import msgspec
 import pytest
 
+from operators.partition.ordered_input import with_model
 from operators.partition.recovery import recover
 from operators.shard.shard import TOPICS, Shard
-from operators.training.model_registry import Undecided
 from state.checkpoints.store import CheckpointStore
 from state.outputs.prediction_chain import first_unlinked
 from state.outputs.records import Reason
@@ -18,7 +18,7 @@ from tests.golden_log import (
     SETTINGS,
     golden_log,
     offline,
-    reader,
+    ordered_input,
     replay,
     settings_of,
     values,
@@ -68,9 +68,9 @@ def test_its_checkpoint_goes_on_to_what_it_gave_or_is_passed_over_and_said(
         return
     assert shard.position.offset == checkpoint.offset > 0
     counters, made = shard.counters, {topic: [] for topic in TOPICS}
-    reading = reader(golden, log, shard, Undecided())
-    while (message := reading.poll()) is not None:
-        for topic, (_, entries) in shard.apply(message).entries.items():
+    source, load = ordered_input(log, shard), partial(offline, golden)
+    while (message := source.poll()) is not None:
+        for topic, (_, entries) in shard.apply(with_model(message, shard, load)).entries.items():
             made[topic] += (msgspec.json.decode(entry.value) for entry in entries)
     for topic in TOPICS:
         rest = expected(golden, topic, partition)[counters[topic] :]

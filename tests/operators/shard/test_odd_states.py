@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from operators.partition.journal import Activated, Journal
+from operators.partition.journal import Activated, JournalWriter
 from operators.partition.recovery import checkpoint_of, recover
 from operators.partition.retention import first_kept
 from operators.shard.shard import TOPICS, DamagedStateError
@@ -318,7 +318,7 @@ def test_recovery_takes_the_one_before_with_one_line_that_names_the_file(
 )
 def test_a_head_that_says_otherwise_than_its_state_is_passed_over(run, store, log, caplog, lie):
     made = checkpoint_of(run.shard, at_boundary=False)
-    Journal(log, 0).write(Activated(NEWER, "gbm-1", None), 0)
+    JournalWriter(log, 0).write(Activated(NEWER, "gbm-1", None), 0)
     if "counters" in lie:
         lie = {"counters": made.counters | lie["counters"], "chain": ""}
     path = store.save(msgspec.structs.replace(made, **lie))

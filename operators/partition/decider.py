@@ -1,0 +1,148 @@
+"""The decisions of one partition, and the only writer of its journal.
+
+A decision is taken only where no earlier run can have passed: at a boundary without a journal
+entry, or at or beyond the end that the log had at the start. It is in the journal before it takes
+effect.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from operators.partition.journal import (
+    VERSION,
+    Activated,
+    Configured,
+    Crossed,
+    Decision,
+    JournalWriter,
+)
+from operators.partition.ordered_input import OrderedInput
+from state.log import EVENTS, ReadableLog
+
+
+class Champions(Protocol):
+    """What training has decided so far, as the topic `models` tells it."""
+
+    def champion_at(self, boundary: int) -> tuple[bool, str | None]:
+        """Whether the boundary is decided, and the champion after it (None: none yet)."""
+
+    def champion(self) -> str | None:
+        """The newest champion."""
+
+    def rollbacks(self) -> int:
+        """How many there were: each is obeyed at once, however long the next boundary is off."""
+
+
+class Newest(NamedTuple):
+    """What all partitions tell of how late it is.
+
+    Attributes:
+        append_time: The newest one in `events` (µs).
+        cut: The newest boundary at which a partition has committed its cut (µs). It may hold there
+            until the others have crossed it, whether their settings have such a boundary or not.
+    """
+
+    append_time: Callable[[], int]
+    cut: Callable[[], int]
+
+
+class Decider:
+    """Decides what the events of a partition do not say: hold, cross, activate, configure.
+
+    A decision that cannot be obeyed, for its model or its settings cannot be used, is not written.
+
+    Args:
+        log: Holds `events`.
+        journal: Of the partition; the input reads the same one.
+        source: The partition's input; decisions are taken where it stands.
+        champions: What training has decided.
+        load: Loads the offline model of an id, or raises.
+        wanted: The settings that are to hold from here on, as a journal entry has them; None as
+            long as what an earlier run wrote is not made up.
+        newest: What all partitions tell.
+        wait: Hold at a boundary until training has decided it; else go on with the champion of
+            the moment, and activate a later one when it comes.
+    """
+
+    def __init__(
+        self,
+        log: ReadableLog,
+        journal: JournalWriter,
+        source: OrderedInput,
+        *,
+        champions: Champions,
+        load: Callable[[str], object],
+        wanted: Callable[[], dict[str, Any] | None],
+        newest: Newest,
+        wait: bool,
+    ) -> None:
+        self._journal, self._source, self._champions = journal, source, champions
+        self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
+        self._free_from = log.end(EVENTS, journal.partition)
+        self._is_configured = False
+
+    def decide(self) -> None:
+        """Write what is to be decided where the input stands, if anything is."""
+        source = self._source
+        if not source.is_open:
+            return
+        if source.holding:
+            self._decide_boundary(source.holding)
+        elif not self._configure() and source.offset >= self._free_from:
+            self._activate()
+
+    def cross(self) -> bool:
+        """Write that a boundary is crossed, where only other partitions say so; whether they do.
+
+        To be called where the input has nothing more: else its own events tell how late it is.
+        """
+        source = self._source
+        if not source.is_open or source.holding:
+            return False
+        due = max(source.newest_boundary(self._newest.append_time()), self._newest.cut())
+        # Looked at after the others: what this one was given in the meantime comes first.
+        if due <= source.boundary or not source.at_end():
+            return False
+        self._write(Crossed(source.offset, due), due)
+        return True
+
+    def _decide_boundary(self, boundary: int) -> None:
+        decided, model = self._champions.champion_at(boundary)
+        if not decided and self._wait:
+            return
+        if not decided:
+            model = self._champions.champion()
+        self._write(Activated(self._source.offset, model, boundary), boundary)
+
+    def _configure(self) -> bool:
+        """Write the settings that are wanted, if they are others; whether they are."""
+        settings = None if self._is_configured else self._wanted()
+        if settings is None:
+            return False
+        self._is_configured = True
+        if settings == self._journal.settings(self._source.next_entry):
+            return False
+        entry = Configured(self._source.offset, settings, version=VERSION)
+        self._write(entry, self._source.boundary)
+        return True
+
+    def _activate(self) -> None:
+        """Write between boundaries: a champion that came late, or a rollback."""
+        champions, boundary = self._champions, self._source.boundary
+        rollbacks = champions.rollbacks()
+        if self._wait:
+            if rollbacks <= self._journal.rollbacks:
+                return
+            _, champion = champions.champion_at(boundary)
+        else:
+            active, champion = self._journal.active, champions.champion()
+            if champion == (active.model if active else None):
+                return
+        self._write(Activated(self._source.offset, champion, None, rollbacks), boundary)
+
+    def _write(self, decision: Decision, append_time: int) -> None:
+        if isinstance(decision, Activated) and decision.model is not None:
+            self._load(decision.model)
+        if isinstance(decision, Configured):
+            self._source.settings_of(decision.settings)
+        self._journal.write(decision, append_time)
