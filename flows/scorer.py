@@ -25,19 +25,19 @@ from flows.home.home import Home, environment_home, sharing
 from flows.home.model_sources import reaching
 from flows.home.open_log import check_cluster, check_kept, find_log
 from flows.home.wall_clock import check_append_times, microseconds_now
+from flows.runtime.kept_rows import LOADING
 from flows.runtime.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
-from flows.scoring.gil_yield import Turns
-from flows.scoring.model_loader import Models
+from flows.scoring.gil_yield import Turns, taking_turns
 from flows.scoring.notifier import OnceNotifier
 from flows.scoring.replica_supervisor import EndedError, ReplicaSupervisor
 from flows.scoring.requests import Asked, RequestError, Requests
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Journal
+from operators.partition.ordered_input import with_model
 from operators.partition.recovery import recover
 from operators.replica.follower import Follower
-from operators.replica.replica import Difference, Load, Replica, RowError, Score
-from operators.shard.messages import Activation, Message
+from operators.replica.replica import Difference, Replica, RowError, Score
 from operators.shard.shard import RefusedError, Shard
 from state.events import Event
 from state.log import EVENTS, Log
@@ -126,8 +126,9 @@ class Scorer:
         self._most_staleness = most_staleness
         self._requests = Requests(stream, self._count, set(followed))
         self._stop = threading.Event()
-        self._shards = Partitions(settings, stream, log, home)
-        self._models = Models(stream, self._shards.published, home.artifacts())
+        loading = LOADING._replace(turns=taking_turns)
+        self._shards = Partitions(settings, stream, log, home, loading=loading)
+        self._models = self._shards.models
         self._models.start_java(settings.training.algorithm)
         listener = on_trouble or _log.warning
         self._tell = OnceNotifier(listener, aside=follow)
@@ -411,7 +412,7 @@ class Scorer:
         while (message := follower.poll()) is not None:
             if self._stop.is_set():
                 raise EndedError
-            left.apply(_bound(message, left, load))
+            left.apply(with_model(message, left, load))
         right = Shard(self.stream, left.settings, partition)
         right.is_silent = True
         right.restore(left.snapshot(), lambda model: load(model, right))
@@ -517,12 +518,6 @@ def _answer(asked: Asked, score: Score, replica: Replica) -> Answer:
         unseen,
         replica.reasons,
     )
-
-
-def _bound(message: Message, shard: Shard, load: Load) -> Message:
-    if isinstance(message, Activation) and message.model is not None:
-        return message._replace(offline=load(message.model, shard))
-    return message
 
 
 def _staleness(replica: Replica) -> Staleness:

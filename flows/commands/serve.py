@@ -14,7 +14,7 @@ from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.scorer import Scorer
 from flows.serving.bind import bind, token_for
-from operators.replica.replica import ModelError
+from operators.training.model_loader import ModelError
 
 
 def _arguments(parser: ArgumentParser) -> None:

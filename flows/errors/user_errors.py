@@ -9,6 +9,7 @@ from flows.home.configuration import ConfigurationError
 from models.h2o.server import H2OError
 from models.linear.river_model import RiverError
 from models.scoring.blend import NotFiniteError
+from operators.training.model_loader import ModelError
 from state.storage.artifact_store import ArtifactError
 from state.stream import StreamError
 
@@ -23,6 +24,7 @@ USER_ERRORS = (
     StreamError,
     ArtifactError,
     H2OError,
+    ModelError,
     NotFiniteError,
     RiverError,
     OSError,

@@ -18,6 +18,7 @@ from flows.replay.audit_progress import keep, kept
 from flows.replay.output_check import Checked, Checking
 from flows.replay.replay_range import Span, headless
 from flows.replay.worker_pool import Report, Tick, step
+from flows.runtime.kept_rows import REPLAYING
 from flows.runtime.partitions import Partitions, once_in
 from operators.partition.boundaries import Boundaries
 from operators.partition.journal import TOPIC as JOURNAL
@@ -27,11 +28,11 @@ from operators.partition.recovery import reached
 from operators.replica.replica import Load
 from operators.shard.messages import Message, Records
 from operators.shard.shard import Shard
+from operators.training.model_loader import ModelError
 from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log, ReadableLog, Record
 from state.log.running_hash import Hashed
 from state.settings import Settings
-from state.storage.artifact_store import ArtifactError
 from state.stream import Stream
 
 
@@ -79,7 +80,9 @@ class AuditJob:
             tick: Called after each step.
         """
         stream = find_stream(self.today.stream)
-        load = Partitions(self.today, stream, log, home, decides=False).offline
+        load = Partitions(
+            self.today, stream, log, home, decides=False, loading=REPLAYING
+        ).models.offline
         work = _Work(self, home, log, stream, load, report, tick)
         return [work.check(partition) for partition in partitions]
 
@@ -143,7 +146,7 @@ class _Work:
             journal = Journal(self._log, partition)
             shard = self._begun(journal, begin)
             self._replay(shard, journal, checked, checking)
-        except ArtifactError as error:
+        except ModelError as error:
             checking.broken(error)
             return checked
         keep(job.folder, shard, checked)

@@ -15,6 +15,7 @@ from flows.replay.branch import Branch
 from flows.replay.replay_range import Span
 from flows.replay.requests import requests_of
 from flows.replay.worker_pool import Report, Tick, drive
+from flows.runtime.kept_rows import REPLAYING
 from flows.runtime.partitions import Partitions
 from state.log import EVENTS
 from state.log.branch import BranchLog
@@ -67,6 +68,8 @@ class BranchJob:
             return changed(settings, {"training": {"every": every}}) if reused else settings
 
         stream = find_stream(settings.stream)
-        parts = Partitions(settings, stream, log, home, settings_of, decides=not reused)
+        parts = Partitions(
+            settings, stream, log, home, settings_of, decides=not reused, loading=REPLAYING
+        )
         runners = [parts.open(partition) for partition in partitions]
         drive(runners, waiting=not reused, report=report, tick=tick)

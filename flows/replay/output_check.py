@@ -8,11 +8,11 @@ import msgspec
 from flows.replay.difference import Difference, cause_of, difference, surplus
 from operators.shard.messages import Emitted
 from operators.shard.shard import TOPICS, Shard
+from operators.training.model_loader import ModelError
 from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, ReadableLog, Record
 from state.log.running_hash import Hashed
 from state.outputs.records import Prediction
-from state.storage.artifact_store import ArtifactError
 
 
 class Checked(msgspec.Struct):
@@ -165,7 +165,7 @@ class Checking:
                 )
                 checked.first = checked.first or Difference(*place, [], cause)
 
-    def broken(self, error: ArtifactError) -> None:
+    def broken(self, error: ModelError) -> None:
         """The replay cannot go on."""
         checked = self._checked
         self._count("activations", 1)

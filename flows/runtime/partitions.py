@@ -1,17 +1,16 @@
 """The partitions of a home at work: one way to put them together, for runs and for replays."""
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.home.configuration import ConfigurationError
 from flows.home.home import Home
 from flows.home.journaled_settings import usable
 from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
-from models.mojo.model import Mojo, read_mojo
-from models.scoring.bound_model import Offline
+from flows.runtime.kept_rows import LOADING
 from operators.partition.boundaries import Boundaries
 from operators.partition.decider import Champions, Decider, Newest
 from operators.partition.journal import TOPIC as JOURNAL
@@ -20,7 +19,8 @@ from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import recover
 from operators.shard.shard import TOPICS, Shard
-from operators.training.model_registry import Pinned, file_of
+from operators.training.model_loader import Loading, ModelLoader
+from operators.training.model_registry import Pinned
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from operators.training.training_cuts import SnapshotWriter, newest_boundary
 from state.log import EVENTS, Log, newest_append_time
@@ -28,6 +28,7 @@ from state.settings import Settings, deciding
 from state.stream import Stream
 
 _LOOK_EVERY_S = 1.0
+_log = logging.getLogger("headwater")
 
 
 class Partitions:
@@ -42,7 +43,13 @@ class Partitions:
             it leaves open from `settings`. Where it is given, no partition takes others.
         decides: Whether partitions decide what their journals do not say, by the topic `models` or
             the model that is pinned; else they end where their journals do.
+        loading: How models are loaded.
         clock: Seconds, by which a checkpoint is due; no output depends on it.
+
+    Attributes:
+        published: The records of the models.
+        models: Loads them.
+        settings_of: As given.
 
     Raises:
         ValueError: The pinned model is not known.
@@ -57,6 +64,7 @@ class Partitions:
         settings_of: Callable[[dict[str, Any]], Settings] | None = None,
         *,
         decides: bool = True,
+        loading: Loading = LOADING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._stream, self._log = settings, stream, log
@@ -70,7 +78,7 @@ class Partitions:
             _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock),
             _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
         )
-        self._mojos: dict[str, Mojo] = {}
+        self.models = ModelLoader(stream, self.published, home.artifacts(), loading)
 
     def open(self, partition: int) -> PartitionRunner:
         """A partition from its newest checkpoint on; from here on no other writes what it does."""
@@ -80,7 +88,11 @@ class Partitions:
         log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
         check_kept(settings, log, checkpoints, partition)
         shard = recover(
-            lambda values: self.shard(partition, values), partition, checkpoints, log, self.offline
+            lambda values: self.shard(partition, values),
+            partition,
+            checkpoints,
+            log,
+            self.models.offline,
         )
         checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
         checkpoints.share(partition)
@@ -91,7 +103,7 @@ class Partitions:
             source,
             log,
             decider=self._decider(shard, journal, source),
-            load=self.offline,
+            load=self.models.offline,
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
             checkpoint_due=once_in(settings.checkpoints.every / 1e6, self._clock),
@@ -129,10 +141,11 @@ class Partitions:
             journal,
             source,
             champions=self._champions,
-            load=lambda model: self.offline(model, shard),
+            load=lambda model: self.models.offline(model, shard),
             wanted=self._wanted(shard) if self._is_original else _nothing,
             newest=self._newest,
             wait=self._settings.training.wait,
+            tell=_log.warning,
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
@@ -145,22 +158,6 @@ class Partitions:
             return values if all(made[topic] >= end for topic, end in written.items()) else None
 
         return wanted
-
-    def offline(self, model: str, shard: Shard) -> Offline:
-        """The offline model of an id, bound to a shard.
-
-        Raises:
-            ConfigurationError: It is not one that this stream can use.
-        """
-        names = [column.name for column in self._stream.columns]
-        try:
-            if model not in self._mojos:
-                artifact = file_of(self.published.of(model), self._home.artifacts())
-                self._mojos[model] = read_mojo(artifact)
-            return Offline(model, self._mojos[model], names, shard.levels)
-        except ValueError as error:
-            msg = f"model {model} must fit stream {self._stream.name!r}; got {error}"
-            raise ConfigurationError(msg) from error
 
 
 def _nothing() -> None:

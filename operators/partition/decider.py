@@ -17,6 +17,7 @@ from operators.partition.journal import (
     JournalWriter,
 )
 from operators.partition.ordered_input import OrderedInput
+from operators.training.model_loader import ModelError, UnavailableModelError
 from state.log import EVENTS, ReadableLog
 
 
@@ -49,19 +50,22 @@ class Newest(NamedTuple):
 class Decider:
     """Decides what the events of a partition do not say: hold, cross, activate, configure.
 
-    A decision that cannot be obeyed, for its model or its settings cannot be used, is not written.
+    A model that is not what was certified is not taken: the one before stays, and `tell` is told.
+    Any other decision that cannot be obeyed is not written.
 
     Args:
         log: Holds `events`.
         journal: Of the partition; the input reads the same one.
         source: The partition's input; decisions are taken where it stands.
         champions: What training has decided.
-        load: Loads the offline model of an id, or raises.
+        load: Loads the offline model of an id; raises `ModelError` for one that is not what was
+            certified, `UnavailableModelError` for one that cannot be had just now.
         wanted: The settings that are to hold from here on, as a journal entry has them; None as
             long as what an earlier run wrote is not made up.
         newest: What all partitions tell.
         wait: Hold at a boundary until training has decided it; else go on with the champion of
             the moment, and activate a later one when it comes.
+        tell: Told in a line of a model that is not taken.
     """
 
     def __init__(
@@ -75,9 +79,12 @@ class Decider:
         wanted: Callable[[], dict[str, Any] | None],
         newest: Newest,
         wait: bool,
+        tell: Callable[[str], object],
     ) -> None:
         self._journal, self._source, self._champions = journal, source, champions
         self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
+        self._tell = tell
+        self._refused: str | None = None
         self._free_from = log.end(EVENTS, journal.partition)
         self._is_configured = False
 
@@ -112,7 +119,8 @@ class Decider:
             return
         if not decided:
             model = self._champions.champion()
-        self._write(Activated(self._source.offset, model, boundary), boundary)
+        usable = self._usable(model)
+        self._write(Activated(self._source.offset, usable, boundary), boundary)
 
     def _configure(self) -> bool:
         """Write the settings that are wanted, if they are others; whether they are."""
@@ -135,14 +143,38 @@ class Decider:
                 return
             _, champion = champions.champion_at(boundary)
         else:
-            active, champion = self._journal.active, champions.champion()
-            if champion == (active.model if active else None):
+            champion = champions.champion()
+            if champion == self._active() or (champion and champion == self._refused):
                 return
-        self._write(Activated(self._source.offset, champion, None, rollbacks), boundary)
+        usable = self._usable(champion)
+        if usable == champion or rollbacks > self._journal.rollbacks:
+            self._write(Activated(self._source.offset, usable, None, rollbacks), boundary)
+
+    def _active(self) -> str | None:
+        active = self._journal.active
+        return active.model if active else None
+
+    def _usable(self, model: str | None) -> str | None:
+        """The model, or the active one where it is not what was certified.
+
+        Raises:
+            UnavailableModelError: It cannot be had just now, which says nothing against it.
+        """
+        if model is None:
+            return None
+        try:
+            self._load(model)
+        except UnavailableModelError:
+            raise
+        except ModelError as error:
+            active = self._active()
+            if model != self._refused:
+                self._tell(f"{error}; {active or 'no offline model'} stays in use")
+            self._refused = model
+            return active
+        return model
 
     def _write(self, decision: Decision, append_time: int) -> None:
-        if isinstance(decision, Activated) and decision.model is not None:
-            self._load(decision.model)
         if isinstance(decision, Configured):
             self._source.settings_of(decision.settings)
         self._journal.write(decision, append_time)

@@ -15,12 +15,9 @@ from operators.replica.left_right import LeftRight, Reading
 from operators.shard.messages import Activation, Message, Records
 from operators.shard.predictor import NOTHING_NEW, Predictor, Row
 from operators.shard.shard import RefusedError, Shard
+from operators.training.model_loader import ModelError
 from state.events import Event
 from state.settings import Settings
-
-
-class ModelError(Exception):
-    """A model cannot take its place; the one before goes on."""
 
 
 class RowError(RefusedError):

@@ -230,22 +230,6 @@ class Pinned:
         return 0
 
 
-class Undecided:
-    """No decision ever: what follows the end of a journal stays open."""
-
-    def champion_at(self, boundary: int) -> tuple[bool, None]:
-        """Never decided."""
-        del boundary
-        return False, None
-
-    def champion(self) -> None:
-        """None yet."""
-
-    def rollbacks(self) -> int:
-        """None."""
-        return 0
-
-
 def file_of(record: FitRecord, artifacts: ArtifactStore) -> bytes:
     """The MOJO that a record names, from wherever it is.
 
@@ -259,7 +243,7 @@ def file_of(record: FitRecord, artifacts: ArtifactStore) -> bytes:
             f"model {record.model} must have its file; {error} "
             "(`artifacts` in the settings says where models are kept)"
         )
-        raise ArtifactError(msg) from error
+        raise type(error)(msg) from error
 
 
 def _promoted_again(rolled: RolledBack, before: list[FitRecord]) -> FitRecord:

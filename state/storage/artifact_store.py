@@ -18,6 +18,10 @@ class ArtifactError(Exception):
     """An artifact is missing or not what its name says."""
 
 
+class MissingArtifactError(ArtifactError):
+    """An artifact is nowhere."""
+
+
 class Origin(Protocol):
     """Where other machines' files come from; `str` of it is for people."""
 
@@ -94,7 +98,7 @@ class ArtifactStore:
                 return content
         places = " nor in ".join(map(str, (self._root, *self._origins)))
         msg = f"artifact {path.name} must be in {places}; got nothing: was it copied along?"
-        raise ArtifactError(msg)
+        raise MissingArtifactError(msg)
 
 
 def _check(sha256: str, content: bytes, place: object) -> None:

@@ -118,7 +118,7 @@ FOUND_BY: dict[Patch, int] = {
     decisions_are_taken_where_an_earlier_run_has_passed: 15,
     settings_change_before_what_was_written_is_made_up: 5,
     checkpoints_are_saved_before_the_output_and_trusted: 29,
-    scorers_look_at_the_journal_before_the_flow: 18,
+    scorers_look_at_the_journal_before_the_flow: 354,
     scorers_follow_the_log_and_not_the_flow: 1,
     ingest_trusts_what_it_announced: 2,
 }

@@ -188,18 +188,22 @@ class Scoring:
     def _open(self, partition: int) -> Replica:
         opened, store = self._opened, self._system.home.checkpoints()
         left = recover(
-            lambda of: opened.shard(partition, of), partition, store, self._log, opened.offline
+            lambda of: opened.shard(partition, of),
+            partition,
+            store,
+            self._log,
+            opened.models.offline,
         )
         left.is_silent = True
         follower = Follower(
             self._log, left, store, opened.settings_of, 5, self._system.clock.monotonic
         )
         while (message := follower.poll()) is not None:
-            left.apply(with_model(message, left, opened.offline))
+            left.apply(with_model(message, left, opened.models.offline))
         right = Shard(stream, left.settings, partition)
         right.is_silent = True
-        right.restore(left.snapshot(), lambda model: opened.offline(model, right))
-        return Replica(left, right, follower, opened.offline)
+        right.restore(left.snapshot(), lambda model: opened.models.offline(model, right))
+        return Replica(left, right, follower, opened.models.offline)
 
 
 class System:

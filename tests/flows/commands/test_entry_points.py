@@ -150,7 +150,8 @@ def test_a_journal_that_names_an_unknown_model_is_told_in_a_line(tmp_path, words
     )
     assert code == 2
     assert said.splitlines()[-1] == (
-        "headwater: model must be in topic 'models'; got 'gbm-lost', it has none: was the log cut?"
+        "headwater: model gbm-lost must be usable: model must be in topic 'models'; got "
+        "'gbm-lost', it has none: was the log cut?"
     )
     assert "Traceback" not in said
 

@@ -21,9 +21,9 @@ from models.logits import logit
 from models.mojo.model import read_mojo
 from models.scoring.bound_model import Offline
 from operators.partition.journal import Activated, Journal, JournalWriter
-from operators.replica.replica import ModelError
 from operators.shard.messages import Activation
 from operators.shard.shard import RefusedError
+from operators.training.model_loader import ModelError
 from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, Entry, partition_of
 from state.outputs.records import Prediction

@@ -16,6 +16,7 @@ from operators.partition.ordered_input import EntryAheadError, OrderedInput
 from operators.partition.partition_runner import PartitionRunner
 from operators.shard.messages import Activation, Boundary, Configuration, Records
 from operators.shard.shard import Position, Shard
+from operators.training.model_loader import ModelError, UnavailableModelError
 from operators.training.model_registry import ModelRegistry, UnknownModelError
 from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import CheckpointStore
@@ -73,6 +74,7 @@ def log(tmp_path):
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
     boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, load="<{}>".format,
+    tell=pytest.fail,
 ):  # fmt: skip
     """The flow of a partition, which writes nothing but its journal."""
     journal = JournalWriter(log, partition)
@@ -93,6 +95,7 @@ def reader(
         wanted=wanted,
         newest=Newest(lambda: newest(log, "events"), cut),
         wait=wait,
+        tell=tell,
     )
     return PartitionRunner(
         Shard(stream, SETTINGS, partition),
@@ -478,6 +481,77 @@ def test_a_decision_that_cannot_be_read_back_is_not_published(tmp_path):
     assert log.end("models", 0) == 0
     assert published.records() == []
     log.close()
+
+
+def as_command_errors(*models):
+    """Loads any model but these, which are not what was certified."""
+
+    def load(model):
+        if model in models:
+            msg = f"model {model} must be usable: predictions must be H2O's"
+            raise ModelError(msg)
+        return f"<{model}>"
+
+    return load
+
+
+def test_a_model_that_is_not_what_was_certified_is_not_taken_and_said(log):
+    said = []
+    seen = drained(reader(log, Decided(*ALL), load=as_command_errors("m2"), tell=said.append))
+    assert seen == [*READ[:12], Activation(2, None, None), *READ[13:]]
+    assert journal(log)[-1] == Activated(7, None, 130)
+    assert said == [
+        "model m2 must be usable: predictions must be H2O's; no offline model stays in use"
+    ]
+    whole = drained(reader(log, Decided(), load=as_command_errors("m2")))
+    assert whole == seen
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_model_before_stays_and_each_refusal_is_said_once(log, wait):
+    said, decided = [], Decided((100, "m1"), (110, "bad"))
+    given = {"load": as_command_errors("bad"), "tell": said.append, "wait": wait}
+    one = reader(log, decided, **given)
+    while one.poll() is not None:
+        pass
+    decided.list.append((130, "bad"))
+    log.append("events", 0, [Entry(139, b"", b"{}")])
+    while one.poll() is not None:
+        pass
+    models = [entry.model for entry in journal(log)]
+    assert models == ["m1"] * 3
+    assert len(said) == 1
+    decided.list.append((140, "m3"))
+    log.append("events", 0, [Entry(141, b"", b"{}")])
+    while one.poll() is not None:
+        pass
+    assert journal(log)[-1].model == "m3"
+
+
+def test_a_rollback_to_one_that_is_not_is_done_with(log):
+    said, decided = [], Decided((100, "m1"), (110, "m2"), (130, "m2"))
+    one = reader(log, decided, load=as_command_errors("m1"), tell=said.append)
+    while one.poll() is not None:
+        pass
+    decided.list.append((130, "m1"))
+    decided.rolled_back = 1
+    for _ in range(3):
+        one.poll()
+    assert journal(log)[-1] == Activated(9, "m2", None, 1)
+    assert len(journal(log)) == 4
+    log.append("events", 0, [Entry(137, b"", b"{}")])
+    assert [record.offset for record in one.poll().records] == [9]
+
+
+def test_a_model_that_cannot_be_had_just_now_is_waited_for_by_stopping(log):
+    def load(model):
+        msg = f"model {model} must be usable: store is not there"
+        raise UnavailableModelError(msg)
+
+    with pytest.raises(UnavailableModelError, match="store is not there"):
+        drained(reader(log, Decided(*ALL), load=load))
+    assert journal(log) == []
+    assert drained(reader(log, Decided(*ALL))) == READ
 
 
 def test_a_decision_that_cannot_be_obeyed_is_not_written(log):

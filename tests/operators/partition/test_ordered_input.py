@@ -92,6 +92,7 @@ class TestFlow(OrderedInputContract):
                 wanted=lambda: deciding(OTHERS),
                 newest=Newest(lambda: 136, lambda: 130),
                 wait=request.param,
+                tell=pytest.fail,
             )
             return runner(log, reading, decider).poll
 

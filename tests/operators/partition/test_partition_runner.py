@@ -64,6 +64,7 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
         wanted=lambda: None,
         newest=Newest(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),
         wait=False,
+        tell=pytest.fail,
     )
     count = iter(range(1, 10**9))
     return PartitionRunner(

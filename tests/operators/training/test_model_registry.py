@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from models.refit.fit_record import FitRecord
-from operators.training.model_registry import ModelRegistry, Pinned, Undecided, file_of
+from operators.training.model_registry import ModelRegistry, Pinned, file_of
 from state.log.sqlite import SqliteLog
 from state.outputs.history import History
 from state.storage.artifact_chunks import CHUNK_BYTES, ArtifactChunks
@@ -70,12 +70,6 @@ def test_one_rollback_after_another_goes_further_back(log):
         models.roll_back(None, 0)
     assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
     assert models.roll_back(None, 0) == "gbm-2"
-
-
-def test_nothing_is_ever_decided_beyond_a_record(published):
-    undecided = Undecided()
-    assert undecided.champion_at(20) == (False, None)
-    assert undecided.champion() is None
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.scoring.model_loader import Models
+from flows.runtime.kept_rows import LOADING
 from models.mojo.java_scorer import start_java
 from models.mojo.model import read_mojo
 from models.refit.certificate import kept_rows
 from models.refit.fit_record import FitRecord
-from operators.replica.replica import ModelError
 from operators.shard.shard import Shard
+from operators.training.model_loader import Loading, ModelError, ModelLoader, UnavailableModelError
 from operators.training.model_registry import ModelRegistry
 from state.log.sqlite import SqliteLog
 from state.storage.artifact_store import ArtifactStore
@@ -66,7 +66,7 @@ def published(tmp_path, rows):
                 rows_sha256=artifacts.put(kept or kept_rows(frame, predictions + away)),
             )
         )  # fmt: skip
-        return Models(of, models, artifacts), Shard(of, SETTINGS, 0)
+        return ModelLoader(of, models, artifacts, LOADING), Shard(of, SETTINGS, 0)
 
     yield publish
     log.close()
@@ -85,30 +85,69 @@ def test_a_model_that_scores_as_h2o_did_is_bound_to_the_shard(published):
     [
         ({"away": 1e-6}, "predictions must be H2O's within 1e-09; got 1e-06 away"),
         ({"of": other_stream}, "wants column 'zone' that the stream lacks"),
-        ({"sha256": hashlib.sha256(b"").hexdigest()}, "must have its file"),
-        ({"kept": b"no Parquet"}, "parquet"),
+        ({"kept": b"no Parquet"}, "rows kept with a model must be readable; got .*parquet"),
     ],
 )
 def test_any_other_is_refused_with_the_reason(published, wrong, words):
     models, shard = published(**wrong)
-    with pytest.raises(ModelError, match=f"model gbm-1 must be usable: .*{words}"):
+    with pytest.raises(ModelError, match=f"model gbm-1 must be usable: .*{words}") as raised:
+        models.offline("gbm-1", shard)
+    assert raised.type is ModelError
+
+
+def test_so_is_one_whose_file_was_altered(published, tmp_path):
+    models, shard = published()
+    (tmp_path / "artifacts" / SHA256).write_bytes(CONTENT + b"x")
+    with pytest.raises(ModelError, match=r"gbm-1 must be usable: .*must have sha256") as raised:
+        models.offline("gbm-1", shard)
+    assert raised.type is ModelError
+
+
+def test_one_without_its_file_cannot_be_had_just_now(published):
+    models, shard = published(sha256=hashlib.sha256(b"").hexdigest())
+    with pytest.raises(UnavailableModelError, match=r"gbm-1 must be usable: .*must have its file"):
         models.offline("gbm-1", shard)
 
 
 def test_one_that_is_not_published_is_refused(published):
     models, shard = published()
-    with pytest.raises(ModelError, match="gbm-2"):
+    with pytest.raises(UnavailableModelError, match=r"gbm-2 must be usable: .* in topic 'models'"):
         models.offline("gbm-2", shard)
 
 
-def test_only_a_few_are_kept(published):
+def test_the_models_used_last_are_kept_and_the_others_forgotten(tmp_path, rows):
+    log = SqliteLog(tmp_path / "log")
+    log.create("models", 1)
+    registry, artifacts = ModelRegistry(log), ArtifactStore(tmp_path / "artifacts")
+    names = [f"gbm-{i}" for i in range(6)]
+    for i, name in enumerate(names):
+        registry.publish(
+            FitRecord(
+                boundary=i + 1, status="promoted", reason="", algorithm="gbm", model=name,
+                sha256=artifacts.put(CONTENT),
+            )
+        )  # fmt: skip
+    models = ModelLoader(stream, registry, artifacts, Loading(pytest.fail, kept=3))
+    shard = Shard(stream, SETTINGS, 0)
+    for name in ["gbm-0", "gbm-1", "gbm-2", "gbm-0", "gbm-3", "gbm-4"]:
+        models.offline(name, shard)
+    (tmp_path / "artifacts" / SHA256).unlink()
+    for name in ["gbm-0", "gbm-3", "gbm-4"]:
+        assert models.offline(name, shard).model == name
+    with pytest.raises(UnavailableModelError, match="gbm-1 must be usable"):
+        models.offline("gbm-1", shard)
+    log.close()
+
+
+def test_failures_are_forgotten_too(published):
     models, shard = published()
     for i in range(20):
         with pytest.raises(ModelError):
             models.offline(f"gbm-{i + 2}", shard)
+    assert not models._loaded
     models.prepare()
     models.offline("gbm-1", shard)
-    assert len(models._loaded) <= 4
+    assert list(models._loaded) == ["gbm-1"]
 
 
 def test_a_preload_that_failed_is_tried_again_once_the_model_is_wanted(published, tmp_path):

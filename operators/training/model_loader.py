@@ -1,50 +1,81 @@
-"""Models on their way into use: loaded beside those that serve, and verified before."""
+"""The offline models in memory: loaded, verified, and bound to shards, for whoever scores.
+
+The flow, replicas and replays load through this class, so none can score with a model that another
+refuses.
+"""
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NamedTuple
 
 import numpy as np
 
-from flows.intake.parquet_rows import parquet_rows
-from flows.scoring.gil_yield import taking_turns
 from models.mojo.model import Mojo, MojoError, needs_java, read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
 from models.scoring.bound_model import Offline
-from operators.replica.replica import ModelError
 from operators.shard.shard import Shard
 from operators.training.model_registry import ModelRegistry, file_of
-from state.storage.artifact_store import ArtifactStore
+from state.storage.artifact_store import ArtifactStore, MissingArtifactError
 from state.stream import Stream
 
-_AGAIN_S = 30.0
-_MOST_KEPT_BYTES = 32 * 2**20
-_KEPT = 4
+KEPT = 4
 """Models in memory: the one in use, the one before for a rollback, and one to come or two."""
 
+_AGAIN_S = 30.0
 
-class Models:
-    """Verified models by id.
 
-    A model is loaded when it is published, in a thread of its own, so that it is there once the
-    flow activates it. Verified are its bytes against their sha256, its columns against the
-    stream's, and its predictions against those that H2O gave for the rows kept with it.
+class ModelError(Exception):
+    """A model is not what was certified, or cannot be used here; the one before goes on."""
 
-    Args:
-        stream: Whose vectors they take.
-        published: Their records.
-        artifacts: Their files.
+
+class UnavailableModelError(ModelError, OSError):
+    """A model cannot be loaded just now: its record or its file is missing or cannot be read."""
+
+
+class Loading(NamedTuple):
+    """How models are loaded.
 
     Attributes:
-        records: Of those that were loaded, by id; to look there reads no log.
+        check_rows: Raises if reading the rows kept with a model would take too much memory.
+        kept: How many models stay in memory.
+        turns: Within it, a thread lets others run often.
     """
 
-    def __init__(self, stream: Stream, published: ModelRegistry, artifacts: ArtifactStore) -> None:
+    check_rows: Callable[[bytes], None]
+    kept: int = KEPT
+    turns: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class ModelLoader:
+    """Verified models by id, a few of them in memory.
+
+    Verified are a model's bytes against their sha256, its columns against the stream's, and its
+    predictions against those that H2O gave for the rows that are kept with it. Each is loaded in a
+    thread of its own, so that one that was announced is there when it is activated.
+
+    Args:
+        stream: Whose vectors the models take.
+        published: Their records.
+        artifacts: Their files.
+        loading: How.
+
+    Attributes:
+        records: Of the models that were loaded, by id; reading it reads no log.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        published: ModelRegistry,
+        artifacts: ArtifactStore,
+        loading: Loading,
+    ) -> None:
         self._published, self._artifacts = published, artifacts
+        self._check_rows, self._kept, self._turns = loading
         self._names = [column.name for column in stream.columns]
         self.records: dict[str, FitRecord] = {}
         self._loaded: dict[str, Future[Mojo]] = {}
@@ -55,7 +86,7 @@ class Models:
     def start_java(self, algorithm: str) -> None:
         """Start Java if a model needs it, for its start stops all threads for a third of a second.
 
-        Where it cannot be had, whoever wants such a model is told so.
+        Where Java cannot be started, loading such a model fails and says so.
 
         Args:
             algorithm: Of the models to come.
@@ -72,16 +103,19 @@ class Models:
 
         Raises:
             ModelError: It cannot be used; the message says why.
+            UnavailableModelError: It cannot be loaded just now.
         """
         try:
             mojo = self._future(model, again=True).result()
-            with taking_turns():
+            with self._turns():
                 offline = Offline(model, mojo, self._names, shard.levels)
                 offline.predict(np.full(len(self._names), np.nan))
         except Exception as error:  # a foreign file in foreign code: it may be any
             self._forget(model)
+            unavailable = isinstance(error, OSError | MissingArtifactError)
+            kind = UnavailableModelError if unavailable else ModelError
             msg = f"model {model} must be usable: {str(error) or type(error).__name__}"
-            raise ModelError(msg) from error
+            raise kind(msg) from error
         return offline
 
     def prepare(self) -> None:
@@ -111,7 +145,7 @@ class Models:
                 self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
                 thread.start()
             self._loaded[model] = future  # the newest last
-            for oldest in list(self._loaded)[:-_KEPT]:
+            for oldest in list(self._loaded)[: -self._kept]:
                 del self._loaded[oldest]
         return future
 
@@ -122,7 +156,7 @@ class Models:
 
     def _load(self, model: str, future: Future[Mojo]) -> None:
         try:
-            with taking_turns():
+            with self._turns():
                 mojo = self._verified(self._published.of(model))
         except Exception as error:  # noqa: BLE001 - it is raised where the model is wanted
             future.set_exception(error)
@@ -134,23 +168,11 @@ class Models:
     def _verified(self, record: FitRecord) -> Mojo:
         mojo = read_mojo(file_of(record, self._artifacts))
         if record.rows_sha256:
-            away = verify(mojo, _bounded(self._artifacts.get(record.rows_sha256)))
+            rows = self._artifacts.get(record.rows_sha256)
+            self._check_rows(rows)
+            away = verify(mojo, rows)
             if away > LIMIT:
                 msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
                 raise MojoError(msg)
         self.records[record.model] = record
         return mojo
-
-
-def _bounded(kept: bytes) -> bytes:
-    """Rows kept with a model, once another process has seen that they are small.
-
-    Raises:
-        OSError: They are not, or cannot be read.
-    """
-    with NamedTemporaryFile(suffix=".parquet") as file:
-        file.write(kept)
-        file.flush()
-        for _ in parquet_rows(Path(file.name), _MOST_KEPT_BYTES, _MOST_KEPT_BYTES):
-            pass
-    return kept
