@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ from models.h2o.server import H2OError, H2OServer, check_h2o_version
 from models.refit.refit import Task, train
 from operators.partition.journal import LaterVersionError
 from operators.partition.log_check import check_log, verify
-from operators.partition.recovery import reached
+from operators.partition.recovery import usable
 from operators.shard.shard import Shard
 from state.checkpoints.keys import VARIABLE
 from state.events import HOUR_US, MINUTE_US
@@ -233,10 +234,10 @@ def _checkpoints(home: Home) -> str:
             files += store.count(partition)
             heads = list(store.heads(partition))
             readable += len(heads)
-            usable = [one for one in heads if one.shape == shape and reached(one, log)][:1]
-            if not all(is_restorable(one, store, log, settings) for one in usable):
+            newest = [*islice(usable(heads, shape, log), 1)]
+            if not all(is_restorable(one, store, log, settings) for one in newest):
                 readable -= 1
-            restored += len(usable)
+            restored += len(newest)
     if readable < files:
         msg = (
             f"all {files} must be readable; got {files - readable} that are passed over, see above"

@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from flows.home.configuration import find_stream
 from flows.home.home import Home, sharing
-from flows.home.journaled_settings import usable
+from flows.home.journaled_settings import usable as usable_settings
 from flows.home.open_log import find_log
 from flows.home.restorable import is_restorable
 from flows.replay.audit_progress import keep, kept
@@ -24,7 +24,7 @@ from operators.partition.boundaries import Boundaries
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
 from operators.partition.ordered_input import OrderedInput, with_model
-from operators.partition.recovery import reached
+from operators.partition.recovery import usable
 from operators.replica.replica import Load
 from operators.shard.messages import Message, Records
 from operators.shard.shard import Shard
@@ -99,15 +99,13 @@ class AuditJob:
         before = kept(self.folder, partition, log, self.today)
         if before is not None:
             return before
-        start = log.start(EVENTS, partition)
         store = home.checkpoints()
-        for one in store.newest_first(partition, before=self.span.firsts[partition]):
-            fits = one.shape == self.shape and (one.offset or not start) and reached(one, log)
-            if fits and is_restorable(one, store, log, self.today):
-                return one, None
-        if start:
+        found = store.newest_first(partition, before=self.span.firsts[partition])
+        restorable = partial(is_restorable, store=store, log=log, settings=self.today)
+        newest = next(usable(found, self.shape, log, restorable), None)
+        if newest is None and log.start(EVENTS, partition):
             raise headless(log, partition)
-        return None, None
+        return newest, None
 
 
 class _Recorded(NamedTuple):
@@ -133,7 +131,7 @@ class _Work:
         self._job, self._home, self._log, self._stream, self._load = job, home, log, stream, load
         self._report, self._tick = report, tick
         self._due = once_in(job.today.checkpoints.every / 1e6)
-        self._settings_of = partial(usable, job.today)
+        self._settings_of = partial(usable_settings, job.today)
 
     def check(self, partition: int) -> Checked:
         """Take a partition from where it begins to the end of the span."""

@@ -1,6 +1,7 @@
 """Where a branch leaves its base: at a boundary that every partition has a checkpoint of."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Literal
 
@@ -9,7 +10,7 @@ from flows.home.restorable import is_restorable
 from flows.replay.replay_range import Span, headless
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Activated, Journal
-from operators.partition.recovery import reached
+from operators.partition.recovery import usable
 from operators.training.model_registry import ROLLBACKS, ModelRegistry
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from operators.training.training_cuts import cuts_of
@@ -50,15 +51,17 @@ def checkpoints_at(
 def _common(home: Home, log: Log, span: Span, shape: str, settings: Settings) -> list[Checkpoint]:
     store = home.checkpoints()
 
-    def usable(partition: int) -> Iterator[Checkpoint]:
+    def before_span(partition: int) -> Iterator[Checkpoint]:
         before = span.firsts[partition]
         for one in store.newest_first(partition, before=before, at_boundary=True):
-            whole = one.shape == shape and reached(one, log)
-            before_span = one.boundary <= (span.since or 0)
-            if whole and before_span and is_restorable(one, store, log, settings):
+            if one.boundary <= (span.since or 0):
                 yield one
 
-    candidates = [usable(partition) for partition in range(len(span.ends))]
+    restorable = partial(is_restorable, store=store, log=log, settings=settings)
+    candidates = [
+        usable(before_span(partition), shape, log, restorable)
+        for partition in range(len(span.ends))
+    ]
     chosen = [next(of, None) for of in candidates]
     while True:
         found = [one for one in chosen if one is not None]

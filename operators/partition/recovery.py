@@ -1,7 +1,7 @@
 """Recovery: a shard from its newest usable checkpoint, or from the beginning of the log."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from models.scoring.bound_model import Offline
@@ -10,7 +10,7 @@ from operators.partition.journal import Journal
 from operators.shard.shard import TOPICS, DamagedStateError, Shard
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.checkpoints.names import name_of
-from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, pass_over
+from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, Part, pass_over
 from state.log import EVENTS, ReadableLog
 from state.log.running_hash import Hashed
 from state.outputs.prediction_chain import chain_of
@@ -45,17 +45,40 @@ def recover(
     """
     journal = Journal(log, partition)
     shard = fresh(None)
-    for checkpoint in store.newest_first(partition):
-        if checkpoint.shape != shard.shape:
-            at = f"events/{checkpoint.partition} at offset {checkpoint.offset}"
-            message = "checkpoint must be of shape %r; got %r in %s: taking the one before (%s)"
-            place = store.place_of(checkpoint)
-            _log.warning(message, shard.shape, checkpoint.shape[:100], at, place)
-        elif reached(checkpoint, log):
-            found = restored(fresh, checkpoint, store, journal, load)
-            if found is not None:
-                return found
+
+    def tell(other: CheckpointHead) -> None:
+        at = f"events/{other.partition} at offset {other.offset}"
+        message = "checkpoint must be of shape %r; got %r in %s: taking the one before (%s)"
+        _log.warning(message, shard.shape, other.shape[:100], at, store.place_of(other))
+
+    for checkpoint in usable(store.newest_first(partition), shard.shape, log, of_other_shape=tell):
+        found = restored(fresh, checkpoint, store, journal, load)
+        if found is not None:
+            return found
     return shard
+
+
+def usable(
+    checkpoints: Iterable[Part],
+    shape: str,
+    log: ReadableLog,
+    is_restorable: Callable[[Part], bool] = lambda _: True,
+    of_other_shape: Callable[[CheckpointHead], object] = lambda _: None,
+) -> Iterator[Part]:
+    """Those checkpoints, in their order, with which a shard can go on; the first is to be taken.
+
+    Args:
+        checkpoints: The newest first; whole, or their heads.
+        shape: Of the shard, see `Shard.shape`.
+        log: Of the shard.
+        is_restorable: Whether the state of a checkpoint is one; asked last, for it is read whole.
+        of_other_shape: Told of each that another version or stream wrote.
+    """
+    for one in checkpoints:
+        if one.shape != shape:
+            of_other_shape(one)
+        elif reached(one, log) and is_restorable(one):
+            yield one
 
 
 def restored(

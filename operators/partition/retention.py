@@ -1,11 +1,10 @@
 """Retention: how much of the log recovery and replay can do without."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.recovery import reached
+from operators.partition.recovery import usable
 from operators.training.training_cuts import cuts_of
 from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, offset_at
@@ -39,23 +38,23 @@ def first_kept(
     """
     partitions = range(log.partitions(EVENTS))
     newest = [
-        list(islice(filter(is_restorable, _usable(log, store, shape, p)), _SPARE))
-        for p in partitions
+        list(islice(usable(store.heads(p), shape, log, is_restorable), _SPARE)) for p in partitions
     ]
     limits = [
         min([offset_at(log, EVENTS, p, before), *(c.offset for c in newest[p])]) for p in partitions
     ]
     at_boundary = [
-        list(_usable(log, store, shape, p, before=limits[p], at_boundary=True)) for p in partitions
+        list(usable(store.heads(p, before=limits[p], at_boundary=True), shape, log))
+        for p in partitions
     ]
     found = [next(filter(is_restorable, of), None) for of in at_boundary]
     common = min(0 if fork is None else fork.boundary for fork in found)
     kept: list[dict[str, int]] = []
     for p in partitions:
-        usable = (c for c in at_boundary[p] if c.boundary <= common)
         fork = found[p]
         if fork is None or fork.boundary > common:
-            fork = next(filter(is_restorable, usable), None)
+            earlier = (c for c in at_boundary[p] if c.boundary <= common)
+            fork = next(filter(is_restorable, earlier), None)
         if not newest[p]:
             kept.append({})
         elif fork is None:
@@ -63,21 +62,6 @@ def first_kept(
         else:
             kept.append({EVENTS: fork.offset, **_outputs(log, fork, before)})
     return kept
-
-
-def _usable(
-    log: Log,
-    store: CheckpointStore,
-    shape: str,
-    partition: int,
-    *,
-    before: int = sys.maxsize,
-    at_boundary: bool = False,
-) -> Iterator[CheckpointHead]:
-    """What recovery would take, without the states: there may be a year of them."""
-    for one in store.heads(partition, before=before, at_boundary=at_boundary):
-        if one.shape == shape and reached(one, log):
-            yield one
 
 
 def _outputs(log: Log, oldest: CheckpointHead, before: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from operators.partition.journal import Activated, Journal
 from operators.partition.ordered_input import OrderedInput
-from operators.partition.recovery import reached
+from operators.partition.recovery import usable
 from operators.shard.messages import Message
 from operators.shard.shard import Shard
 from state.checkpoints.store import CheckpointHead, CheckpointStore
@@ -111,10 +111,10 @@ class Follower:
         if newest != self._newest:
             self._found = self._beyond()
             self._newest = newest
-        return next((one.offset for one in self._found if reached(one, self._log)), 0)
+        found = next(usable(self._found, self._shape, self._log), None)
+        return 0 if found is None else found.offset
 
     def _beyond(self) -> list[CheckpointHead]:
         """The checkpoints beyond where the flow surely was, newest first."""
         heads = self._checkpoints.heads(self._partition)
-        beyond = takewhile(lambda one: one.offset > self._passed, heads)
-        return [one for one in beyond if one.shape == self._shape]
+        return list(takewhile(lambda one: one.offset > self._passed, heads))

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from operators.partition.journal import Activated, Configured, JournalWriter
-from operators.partition.recovery import checkpoint_of, reached, recover
+from operators.partition.recovery import checkpoint_of, reached, recover, usable
 from operators.shard.messages import Activation, Configuration
 from operators.shard.shard import TOPICS
-from state.checkpoints.store import CheckpointStore
+from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.log import Entry
 from state.log.sqlite import SqliteLog
 from state.settings import deciding, settings_from
@@ -206,3 +206,25 @@ def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_pa
     store.drop_beyond(0, 0, shard.shape)
     assert recover(fresh, 0, store, log, no_model).settings == rate(0.75)
     assert asked[-1] is None
+
+
+def test_the_newest_usable_checkpoint_is_the_same_for_all_who_ask(log, tmp_path):
+    """Of the shape, reached by the log, and with a state; a state is asked for last."""
+    store = CheckpointStore(tmp_path / "many")
+    shape, counters = rides_shard().shape, dict.fromkeys(TOPICS, 0)
+    for offset, of_shape, boundary in (
+        (10, shape, 1), (20, shape, 2), (30, "other", 3), (40, shape, 4), (10**6, shape, 5),
+    ):  # fmt: skip
+        head = of_shape, 0, offset, counters, boundary, True
+        store.save(Checkpoint(*head, shard=b""))
+    others, asked = [], []
+
+    def is_restorable(head):
+        asked.append(head.offset)
+        return head.offset != 40
+
+    for checkpoints in (store.newest_first(0), store.heads(0)):
+        found = usable(checkpoints, shape, log, is_restorable, others.append)
+        assert [one.offset for one in found] == [20, 10]
+    assert [one.offset for one in others] == [30, 30]
+    assert asked == [40, 20, 10] * 2
