@@ -19,11 +19,10 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 from msgspec.structs import astuple
 
-from flows.home.configuration import find_stream, load_settings
+from flows.home.configuration import load_settings
+from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_shared
-from flows.home.home import Home, environment_home, sharing
-from flows.home.model_sources import reaching
-from flows.home.open_log import check_cluster, check_kept, find_log
+from flows.home.home import Home, environment_home
 from flows.home.wall_clock import check_append_times, microseconds_now
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.partitions import Partitions
@@ -181,24 +180,21 @@ class Scorer:
             ValueError: There are no such partitions.
         """
         settings = load_settings(path)
-        stream = find_stream(settings.stream)
         where = environment_home() if home is None else Home(Path(home).absolute())
         with ExitStack() as on_error:
-            log = find_log(settings, where)
-            on_error.callback(log.close)
-            check_cluster(settings, where)
+            deployment = Deployment.open(settings, where)
+            on_error.callback(deployment.close)
             held = None
             if settings.log == "sqlite" and where.root.is_dir():
                 held = lock_shared(where.root)
                 on_error.callback(os.close, held)
-                check_append_times(log, where)
-            for partition in range(log.partitions(EVENTS)):
-                check_kept(settings, log, where.checkpoints(), partition, compare=False)
+                check_append_times(deployment.log, where)
+            deployment.check_kept()
             scorer = cls(
                 settings,
-                stream,
-                log,
-                reaching(sharing(where, settings), settings, log),
+                deployment.stream,
+                deployment.log,
+                deployment.home,
                 partitions=partitions,
                 most_staleness=most_staleness,
                 follow=follow,

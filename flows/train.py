@@ -9,11 +9,10 @@ with loading():
 
     from flows.errors.bytewax_errors import one_line_errors
     from flows.errors.user_errors import CommandError
-    from flows.home.configuration import find_stream, load_settings
+    from flows.home.configuration import load_settings
+    from flows.home.deployment import Deployment
     from flows.home.file_lock import lock_shared
     from flows.home.home import environment_home
-    from flows.home.model_sources import published_models, reaching
-    from flows.home.open_log import open_log
     from flows.runtime.fitter import Fitter
     from flows.terminal.console import TerminalConsole
     from operators.partition.dataflow import compose_training
@@ -28,13 +27,12 @@ def flow() -> Dataflow:
             got = repr(settings.training.pinned)
             msg = f"training.pinned must be empty where fits are made; got {got}"
             raise CommandError(msg)
-        stream = find_stream(settings.stream)
-        log = open_log(settings, stream, home)
+        deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+        log = deployment.log
         if settings.log == "sqlite":
             lock_shared(home.root)  # until the process ends
-        home = reaching(home, settings, log)
         say = partial(console.print, highlight=False)
-        fitter = Fitter(settings, stream, log, home, say)
+        fitter = Fitter(settings, deployment.stream, log, deployment.home, say)
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
-    published = published_models(home, settings, log)
-    return compose_training(lambda: Trainer(log, published, fitter, stop), stop)
+    registry = deployment.registry
+    return compose_training(lambda: Trainer(log, registry, fitter, stop), stop)

@@ -23,7 +23,14 @@ from rich.text import Text
 from flows.commands.verb import Verb
 from flows.errors.user_errors import CommandError
 from flows.home.configuration import ConfigurationError, find_stream, load_settings
-from flows.home.home import ALL_TOPICS, Home, checkpoint_keys, environment_home, sharing
+from flows.home.home import (
+    ALL_TOPICS,
+    CheckpointKeyError,
+    Home,
+    checkpoint_keys,
+    environment_home,
+    sharing,
+)
 from flows.home.open_log import check_cluster, check_topics, find_log
 from flows.home.restorable import is_restorable
 from flows.home.unfinished_repair import is_repair_unfinished
@@ -224,7 +231,7 @@ def _checkpoints(home: Home) -> str:
     stream = find_stream(settings.stream)
     try:
         store = sharing(home, settings).checkpoints()
-    except ConfigurationError:  # another check tells it
+    except CheckpointKeyError:  # another check tells it
         return "not read without the keys of the store"
     shape = Shard(stream, settings, 0).shape
     files = readable = restored = 0

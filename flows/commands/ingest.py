@@ -17,10 +17,10 @@ from rich.text import Text
 from flows.commands.verb import Verb, moment
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
-from flows.home.configuration import find_stream, load_settings
+from flows.home.configuration import load_settings
+from flows.home.deployment import Deployment
 from flows.home.file_lock import locked_shared
 from flows.home.home import environment_home
-from flows.home.open_log import open_log
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import Peek, ingest
 from flows.intake.foreign_ingest import foreign_flow
@@ -68,12 +68,12 @@ def _run(arguments: Namespace) -> int:
         if name != _STDIN and not Path(name).is_file():
             msg = f"FILE must be a file that is there; got {name}"
             raise CommandError(msg)
-    settings = load_settings()
-    stream, home = find_stream(settings.stream), environment_home()
+    settings, home = load_settings(), environment_home()
     console = TerminalConsole()
     total = 0
     with as_command_errors():
-        log = open_log(settings, stream, home)
+        deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+        log, stream = deployment.log, deployment.stream
         if now is not None:
             declare_time(home, now)
         check_append_times(log, home)

@@ -6,10 +6,9 @@ from argparse import ArgumentParser, Namespace
 
 from flows.commands.verb import Verb, log_of
 from flows.errors.user_errors import as_command_errors
-from flows.home.configuration import find_stream, load_settings
+from flows.home.configuration import load_settings
+from flows.home.deployment import Deployment
 from flows.home.home import environment_home
-from flows.home.open_log import open_log
-from operators.training.model_registry import ModelRegistry
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -25,11 +24,11 @@ def _run(arguments: Namespace) -> int:
     home, settings = environment_home(), load_settings()
     log_of(home).close()
     with as_command_errors():
-        log = open_log(settings, find_stream(settings.stream), home)
-        published = ModelRegistry(log)
-        before = published.champion()
-        model = published.roll_back(arguments.model, time.time_ns() // 1000)
-    log.close()
+        deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+        registry = deployment.registry
+        before = registry.champion()
+        model = registry.roll_back(arguments.model, time.time_ns() // 1000)
+    deployment.close()
     sys.stdout.write(f"{model} takes the place of {before}\n")
     return 0
 

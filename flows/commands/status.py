@@ -9,14 +9,14 @@ from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
 from flows.home.configuration import load_settings
-from flows.home.home import ALL_TOPICS, Home, environment_home
-from flows.home.open_log import check_kept
+from flows.home.deployment import Deployment
+from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
 from flows.reports.status import PartitionStatus, Status, status_of
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from operators.partition.log_check import LogCutError
-from state.log import EVENTS, Log
+from state.log import EVENTS
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -25,10 +25,11 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     home = environment_home()
-    log = log_of(home)
-    status = status_of(log, home.checkpoints(), ALL_TOPICS, time.time())
-    lost = _lost(log, home)
-    log.close()
+    log_of(home).close()
+    with _opened(home) as deployment:
+        log, store = deployment.log, deployment.home.checkpoints()
+        status = status_of(log, store, ALL_TOPICS, time.time())
+        lost = _lost(deployment)
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
         return _tell(lost)
@@ -43,12 +44,22 @@ def _run(arguments: Namespace) -> int:
     return _tell(lost)
 
 
-def _lost(log: Log, home: Home) -> list[str]:
+def _opened(home: Home) -> Deployment:
+    """With the checkpoint store, if it can be read from here."""
+    settings = load_settings()
+    try:
+        return Deployment.open(settings, home)
+    except CheckpointKeyError as error:
+        _tell([f"the checkpoints in the store are left out: {error}"])
+        return Deployment.open(settings, home, checkpoints=False)
+
+
+def _lost(deployment: Deployment) -> list[str]:
     """What the log lacks that was read of it."""
-    settings, found = load_settings(), []
-    for partition in range(log.partitions(EVENTS)):
+    found = []
+    for partition in range(deployment.log.partitions(EVENTS)):
         try:
-            check_kept(settings, log, home.checkpoints(), partition, compare=False)
+            deployment.check_kept(partition)
         except LogCutError as error:
             found.append(str(error))
     return found

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from flows.commands.verb import Verb, log_of, moment
 from flows.errors.user_errors import as_command_errors
-from flows.home.configuration import find_stream, load_settings
-from flows.home.home import Home, environment_home, sharing
+from flows.home.configuration import load_settings
+from flows.home.deployment import Deployment
+from flows.home.home import Home, environment_home
 from flows.home.restorable import is_restorable
 from flows.replay.branch import needs
 from flows.terminal.console import TerminalConsole
@@ -46,9 +47,11 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     home, console = environment_home(), TerminalConsole()
-    log = log_of(home)
+    log_of(home).close()
     with as_command_errors():
-        kept = _kept(log, home, round(arguments.before.timestamp() * 1e6))
+        deployment = Deployment.open(load_settings(), home)
+        log = deployment.log
+        kept = _kept(deployment, round(arguments.before.timestamp() * 1e6))
     held = _keep_for_branches(home, kept)
     spans = [span for span in _spans(log, kept) if arguments.all or span.topic == EVENTS]
     size = _size(home)
@@ -76,10 +79,9 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-def _kept(log: Log, home: Home, before: int) -> list[dict[str, int]]:
-    settings = load_settings()
-    shape = Shard(find_stream(settings.stream), settings, 0).shape
-    store = sharing(home, settings).checkpoints()
+def _kept(deployment: Deployment, before: int) -> list[dict[str, int]]:
+    settings, log, store = deployment.settings, deployment.log, deployment.home.checkpoints()
+    shape = Shard(deployment.stream, settings, 0).shape
     whole = partial(is_restorable, store=store, log=log, settings=settings)
     return first_kept(log, store, shape, before, whole)
 

@@ -25,6 +25,11 @@ from state.storage.object_store import ObjectStore
 
 T = TypeVar("T")
 
+
+class CheckpointKeyError(ConfigurationError):
+    """What signs the checkpoints in the store is not set, or cannot be used."""
+
+
 _log = logging.getLogger("headwater")
 
 DERIVED = ("snapshots", *TOPICS)
@@ -143,7 +148,7 @@ def sharing(home: Home, settings: Settings) -> Home:
     `HEADWATER_CHECKPOINT_KEY`.
 
     Raises:
-        ConfigurationError: There is no key, and `checkpoints.trusted` is not set; or one is short.
+        CheckpointKeyError: There is no key, and `checkpoints.trusted` is not set; or one is short.
     """
     uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
     if not uri:
@@ -159,14 +164,14 @@ def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
     """What signs the checkpoints in `checkpoints.store`; None: it is trusted as it is.
 
     Raises:
-        ConfigurationError: As for `sharing`.
+        CheckpointKeyError: As for `sharing`.
     """
     text = os.environ.get(VARIABLE, "")
     if text:
         try:
             return CheckpointKeys.parse(text)
         except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+            raise CheckpointKeyError(str(error)) from None
     if settings.checkpoints.trusted:
         return None
     msg = (
@@ -174,7 +179,7 @@ def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
         f"{ObjectStore(settings.checkpoints.store)}: `openssl rand -hex 32` makes a key for all "
         "machines, or checkpoints.trusted = true says that nobody else can write there"
     )
-    raise ConfigurationError(msg)
+    raise CheckpointKeyError(msg)
 
 
 def read_note(path: Path, kind: type[T]) -> T | None:

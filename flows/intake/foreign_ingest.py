@@ -13,9 +13,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.home.configuration import ConfigurationError, find_stream
+from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_shared
 from flows.home.home import Home
-from flows.home.open_log import needing_kafka, open_log
+from flows.home.open_log import needing_kafka
 from flows.home.wall_clock import check_append_times, microseconds_now
 from operators.partition.dataflow import AtEnd
 from state.ingest.mapping import Foreign, Mapper, Refused
@@ -223,8 +224,8 @@ def foreign_flow(
     if not settings.ingest.topics:
         msg = "ingest must be given a FILE, or foreign topics in ingest.topics; got neither"
         raise ConfigurationError(msg)
-    stream = find_stream(settings.stream)
-    mapper, log = mapper_of(settings, stream), open_log(settings, stream, home)
+    mapper = mapper_of(settings, find_stream(settings.stream))
+    log = Deployment.open(settings, home, make_topics=True, checkpoints=False).log
     held: list[int] = []
     if settings.log == "sqlite":
         check_append_times(log, home)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +12,8 @@ import polars as pl
 from rich.console import Console
 
 from flows.home.configuration import find_stream, load_settings
-from flows.home.home import Home, environment_home, sharing
-from flows.home.open_log import check_kept, find_log
+from flows.home.deployment import Deployment
+from flows.home.home import Home, environment_home
 from flows.replay.audit_job import AuditJob
 from flows.replay.audit_progress import can_keep, drop_old, folder_of
 from flows.replay.held import held
@@ -23,7 +23,7 @@ from flows.replay.replay_range import Moment, Span, span_of
 from flows.replay.worker_pool import progress_of, spread
 from flows.terminal.console import TerminalConsole
 from operators.shard.shard import Shard
-from state.log import EVENTS, Log
+from state.log import Log
 from state.settings import Settings
 
 
@@ -86,11 +86,10 @@ def audited(
         console: For progress.
         say: Told where the replay begins, and where it is interrupted.
     """
-    home = sharing(home, settings)
-    with closing(find_log(settings, home)) as log:
-        for partition in range(log.partitions(EVENTS)):
-            check_kept(settings, log, home.checkpoints(), partition, compare=False)
-        return _audited(home, log, settings, span_of(log, since, until), workers, console, say)
+    with Deployment.open(settings, home) as deployment:
+        deployment.check_kept()
+        span = span_of(deployment.log, since, until)
+        return _audited(deployment.home, deployment.log, settings, span, workers, console, say)
 
 
 def _audited(

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from msgspec.structs import astuple
 
 from flows.home.configuration import find_stream
-from flows.home.home import Home, sharing
+from flows.home.deployment import Deployment
+from flows.home.home import Home
 from flows.home.journaled_settings import usable as usable_settings
-from flows.home.open_log import find_log
 from flows.home.restorable import is_restorable
 from flows.replay.audit_progress import keep, kept
 from flows.replay.output_check import Checked, Checking
@@ -56,10 +56,9 @@ class AuditJob:
 
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[Checked]:
         """Replay and compare."""
-        home = sharing(Home(self.root), self.today)
-        log = find_log(self.today, home)
-        checked = self.checked(partitions, home, log, report, tick)
-        log.close()
+        deployment = Deployment.open(self.today, Home(self.root))
+        checked = self.checked(partitions, deployment.home, deployment.log, report, tick)
+        deployment.close()
         return checked
 
     def checked(

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from flows.home.configuration import find_stream
+from flows.home.deployment import Deployment
 from flows.home.home import Home
-from flows.home.open_log import find_log
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
 from flows.replay.replay_range import Span
@@ -41,7 +41,7 @@ class BranchJob:
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[pl.DataFrame]:
         """Run, and compare."""
         home, branch = Home(self.root), self.branch
-        base = find_log(self.settings, home)
+        base = Deployment.open(self.settings, home, checkpoints=False).log
         log = branches.log_of(base, home, branch)
         if not branch.done:
             self._run(log, partitions, report, tick)

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ import polars as pl
 from rich.console import Console
 
 from flows.home.configuration import check_models, find_stream, load_settings
-from flows.home.home import Home, environment_home, sharing
+from flows.home.deployment import Deployment
+from flows.home.home import Home, environment_home
 from flows.home.model_sources import reaching
-from flows.home.open_log import check_kept, find_log
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
 from flows.replay.branch_job import BranchJob
@@ -114,10 +114,9 @@ def branched(
         ValueError: A setting is wrong or has no meaning in a replay, or the range is not one of
             this log.
     """
-    home = sharing(home, settings)
-    with closing(find_log(settings, home)) as log:
-        for partition in range(log.partitions(EVENTS)):
-            check_kept(settings, log, home.checkpoints(), partition, compare=False)
+    with Deployment.open(settings, home) as deployment:
+        deployment.check_kept()
+        home, log = deployment.home, deployment.log
         span = span_of(log, since, until)
         old = newest_of(stretches_of(log, span, settings))
         new = old
@@ -245,11 +244,11 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     if branch.models != "refitted" or branch.done:
         yield lambda: None
         return
-    log = branches.log_of(find_log(settings, home), home, branch)
+    deployment = Deployment.open(settings, home)
+    log = branches.log_of(deployment.log, home, branch)
     stop = threading.Event()
     own = reaching(branches.home_of(home, branch.name), settings, log)
-    stream = find_stream(settings.stream)
-    fitter = Fitter(settings, stream, log, own, progress.say)
+    fitter = Fitter(settings, deployment.stream, log, own, progress.say)
     trainer = Trainer(log, ModelRegistry(log), fitter, stop)
     try:
         yield trainer.poll

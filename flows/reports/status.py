@@ -61,7 +61,7 @@ def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: floa
 
     Args:
         log: Its log.
-        store: Its checkpoints; an empty one where they are on another machine.
+        store: Its checkpoints; those in a store count too.
         topics: Of the log.
         now: Unix time.
     """
@@ -89,7 +89,7 @@ def rate(written: Sequence[Written], now: float) -> float | None:
 def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> PartitionStatus:
     written = store.written(partition)
     # The end comes last: the flow goes on meanwhile.
-    position = max([_predicted(log, partition), *(one.offset for one in written)])
+    position = max(_predicted(log, partition), store.newest_offset(partition))
     active = Journal(log, partition).active
     end = log.end(EVENTS, partition)
     return PartitionStatus(

@@ -12,12 +12,10 @@ from reprlib import repr as shortened
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
-from flows.home.configuration import find_stream
+from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_partition
-from flows.home.home import Home, sharing
+from flows.home.home import Home
 from flows.home.journaled_settings import check_journals
-from flows.home.model_sources import reaching
-from flows.home.open_log import open_log
 from flows.home.wall_clock import check_append_times
 from flows.runtime.demo import fill
 from flows.runtime.fitter import Fitter
@@ -53,10 +51,10 @@ class App:
         stop: threading.Event,
         until: datetime | None = None,
     ) -> None:
-        self._home = home = sharing(home, settings)
         self._settings, self._console, self._stop = settings, console, stop
-        self._stream = find_stream(settings.stream)
-        self._log = open_log(settings, self._stream, home)
+        deployment = Deployment.open(settings, home, make_topics=True)
+        self._home = home = deployment.home
+        self._stream, self._log = deployment.stream, deployment.log
         if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
             fill(home, self._log, self._stream, until, console, stop)
         if settings.log == "sqlite":  # what was declared is not known where Kafka has the log
@@ -78,8 +76,8 @@ class App:
         training = self._settings.training
         trainer: Callable[[], Trainer] | None = None
         if training.trainer == "embedded" and not training.pinned:
-            home = reaching(self._home, self._settings, self._log)
-            fitter = Fitter(self._settings, self._stream, self._log, home, self._progress.say)
+            say = self._progress.say
+            fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
         source = EventsSource(
             self._partitions, self._open, self._stop, follow=self._settings.follow

@@ -13,6 +13,8 @@ from flows.home.open_log import find_log, open_log
 from flows.runtime.partitions import Partitions
 from flows.streams.quotes_market import Market
 from operators.shard.messages import Finish
+from state.checkpoints.store import Checkpoint, CheckpointStore
+from state.storage.object_store import ObjectStore
 
 market = Market(seed=2, rate_per_s=0.8)
 SETTINGS = """
@@ -114,3 +116,25 @@ def test_doctor_looks_at_the_log_in_kafka_too(home, capsys):
         settings.write_text(settings.read_text().replace("partitions = 2", "partitions = 3"))
         assert main(["doctor", "--no-h2o"]) == 1
         assert "partitions must be 3; got 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_checkpoint_in_the_store_counts_where_its_key_is_not_missing(
+    home, tmp_path, monkeypatch, capsys, trusted
+):
+    monkeypatch.delenv("HEADWATER_CHECKPOINT_KEY", raising=False)
+    checkpoint = Checkpoint("of another machine", 1, 7, {}, 0, False, shard=b"state")
+    file = CheckpointStore(tmp_path / "other").save(checkpoint)
+    uri = (tmp_path / "store").as_uri()
+    ObjectStore(uri).write(f"1/{file.name}", file.read_bytes())
+    settings = f'checkpoints.store = "{uri}"\ncheckpoints.trusted = {str(trusted).lower()}\n'
+    path = tmp_path / "headwater.toml"
+    path.write_text(settings + path.read_text().replace('[checkpoints]\nevery = "1ms"\n', ""))
+    capsys.readouterr()
+    assert main(["status", "--json"]) == 0
+    said = capsys.readouterr()
+    positions = [one["position"] for one in json.loads(said.out)["partitions"]]
+    assert positions == ([0, 7] if trusted else [0, 0])
+    left_out = "headwater: the checkpoints in the store are left out: checkpoints.store must be"
+    assert said.err.startswith(left_out) is not trusted
