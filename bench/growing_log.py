@@ -6,10 +6,9 @@ import msgspec
 
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
-from operators.training.model_registry import ROLLBACKS
 from state.log import EVENTS, Log
 from state.log.branch import BranchLog
-from state.storage.artifact_chunks import MODELS
+from state.topics import MODELS, ROLLBACKS
 
 
 class _Answered(msgspec.Struct):

@@ -10,18 +10,19 @@ from flows.home.home import Home, environment_home
 from flows.home.open_log import find_log
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Configured, Crossed
-from operators.training.model_registry import ROLLBACKS, RolledBack
+from operators.training.model_registry import RolledBack
 from operators.training.training_cuts import Committed
-from state.ingest.positions import INGESTED, Ingested
+from state.ingest.positions import Ingested
 from state.log import EVENTS
 from state.outputs.topic_rows import Declared
 from state.reading import scan
+from state.topics import ACTIVATIONS, INGESTED, MODELS, OUTCOMES, ROLLBACKS, SNAPSHOTS, TOPICS
 
 _RECORDS: dict[str, Declared] = {
-    "activations": (Activated, Crossed, Configured),
+    ACTIVATIONS: (Activated, Crossed, Configured),
     INGESTED: Ingested,
-    "snapshots": Committed,
-    "models": FitRecord,
+    SNAPSHOTS: Committed,
+    MODELS: FitRecord,
     ROLLBACKS: RolledBack,
 }
 
@@ -56,6 +57,7 @@ def declared(topic: str) -> Declared | None:
     Raises:
         ConfigurationError: It is the stream, and the settings do not give one.
     """
-    if topic in {EVENTS, "outcomes"}:
+    if topic in {EVENTS, OUTCOMES}:
         return find_stream(load_settings().stream)
-    return _RECORDS.get(topic)
+    own = TOPICS.get(topic)
+    return own.record if own and own.record else _RECORDS.get(topic)

@@ -12,6 +12,7 @@ from state.log import Log
 from state.log.sqlite import SqliteLog
 from state.outputs.history import History
 from state.outputs.topic_rows import Declared, rows_of
+from state.topics import TOPICS
 
 _PIECE_ROWS = 10_000
 
@@ -68,7 +69,8 @@ def scan(
         ValueError: `of` is missing, or not what this topic needs.
         UnknownTopicError: The log has no such topic.
     """
-    rows, span = rows_of(topic, of), (_us(since), _us(until))
+    kind = TOPICS[topic].record if of is None and topic in TOPICS else of
+    rows, span = rows_of(topic, kind), (_us(since), _us(until))
     with closing(open_log()) as log:
         log.partitions(topic)
 

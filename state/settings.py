@@ -16,6 +16,7 @@ from msgspec import Meta
 from state.durations import Duration
 from state.log import MOST_PARTITIONS, LogError
 from state.plain_text import is_plain_line
+from state.topics import TOPICS
 
 _D = Duration.parse
 Rate = Annotated[float, Meta(gt=0, le=1_000)]
@@ -253,8 +254,7 @@ class Serve(_Part, frozen=True):
         _check_wait("serve.drain", self.drain)
 
 
-_ENDS = ("predictions", "metrics", "alerts")
-"""Topics that nothing is made from again: no state, snapshot, model or decision."""
+_ENDS = tuple(name for name, topic in TOPICS.items() if topic.is_end)
 
 _CHECKPOINTS_KEPT = 20
 """What was written since so many checkpoints stays: a killed run makes it again, and compares."""

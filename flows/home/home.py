@@ -10,18 +10,15 @@ from typing import TypeVar
 import msgspec
 
 from flows.home.configuration import ConfigurationError
-from operators.partition.journal import TOPIC as JOURNAL
-from operators.shard.shard import TOPICS
-from operators.training.model_registry import ROLLBACKS
 from state.checkpoints.keys import VARIABLE, CheckpointKeys
 from state.checkpoints.remote import SharedCheckpoints
 from state.checkpoints.store import CheckpointStore
-from state.ingest.positions import INGESTED, LETTERS
-from state.log import EVENTS, Log, LogError, UnknownTopicError
+from state.log import Log, LogError, UnknownTopicError
 from state.log.sqlite import SqliteLog
 from state.settings import Settings
 from state.storage.artifact_store import ArtifactStore, Origin
 from state.storage.object_store import ObjectStore
+from state.topics import DEAD_LETTERS, TOPICS
 
 T = TypeVar("T")
 
@@ -32,12 +29,7 @@ class CheckpointKeyError(ConfigurationError):
 
 _log = logging.getLogger("headwater")
 
-DERIVED = ("snapshots", *TOPICS)
-"""The topics that follow from the others: a run makes again what is lost of them."""
-
-_FACTS = (EVENTS, JOURNAL, "models")
-
-ALL_TOPICS = ("events", INGESTED, "activations", "snapshots", *TOPICS, "models", ROLLBACKS)
+ALL_TOPICS = tuple(TOPICS)
 """The topics of a home, inputs first."""
 
 
@@ -96,7 +88,7 @@ def create_topics(log: Log, partitions: int) -> None:
     if isinstance(log, SqliteLog):
         _check_facts(log)
     for topic, wanted in fitting_topics(log, partitions).items():
-        if topic in DERIVED and isinstance(log, SqliteLog) and log.has(topic):
+        if TOPICS[topic].follows and isinstance(log, SqliteLog) and log.has(topic):
             for partition in log.remake(topic, wanted):
                 place = log.place(topic, partition)
                 _log.warning("%s was lost: the run makes again what was in it", place)
@@ -106,7 +98,7 @@ def create_topics(log: Log, partitions: int) -> None:
 def _check_facts(log: SqliteLog) -> None:
     """Refuse to make anew what a log must have had, for topics are made one after the other."""
     for i, topic in enumerate(ALL_TOPICS):
-        if topic in _FACTS and not log.has(topic) and any(map(log.has, ALL_TOPICS[i + 1 :])):
+        if TOPICS[topic].is_fact and not log.has(topic) and any(map(log.has, ALL_TOPICS[i + 1 :])):
             msg = (
                 f"topic must be there, for it cannot be made again; got no {topic!r} in "
                 f"{Path(log.place(topic, 0)).parent}: it was lost, restore it from a copy"
@@ -118,11 +110,11 @@ def fitting_topics(log: Log, partitions: int) -> dict[str, int]:
     """How many partitions each topic of a log may have: all that is wanted, but in an older log."""
     wanted = wanted_topics(partitions)
     try:
-        letters = log.partitions(LETTERS)
+        letters = log.partitions(DEAD_LETTERS)
     except UnknownTopicError:
         return wanted
     # One that was made before foreign topics could be ingested serves for all else.
-    return wanted | {LETTERS: partitions} if letters == partitions else wanted
+    return wanted | {DEAD_LETTERS: partitions} if letters == partitions else wanted
 
 
 def wanted_topics(partitions: int) -> dict[str, int]:
@@ -135,9 +127,7 @@ def wanted_topics(partitions: int) -> dict[str, int]:
         >>> wanted_topics(8)["alerts"]
         9
     """
-    counts = dict.fromkeys(ALL_TOPICS, partitions)
-    # The last partition of alerts is training's, that of dead letters is ingest's.
-    return counts | {"alerts": partitions + 1, LETTERS: partitions + 1, "models": 1, ROLLBACKS: 1}
+    return {name: topic.partitions(partitions) for name, topic in TOPICS.items()}
 
 
 def sharing(home: Home, settings: Settings) -> Home:

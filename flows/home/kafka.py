@@ -12,10 +12,8 @@ from msgspec.structs import replace
 
 from flows.home.configuration import ConfigurationError
 from flows.home.home import read_note
-from operators.training.model_registry import ROLLBACKS
 from state.atomic_write import write_atomically
 from state.events import SECOND_US
-from state.ingest.positions import INGESTED, LETTERS
 from state.kafka.broker_clocks import BrokerClocks
 from state.kafka.cluster import Cluster
 from state.kafka.foreign_topics import ForeignTopics
@@ -23,12 +21,7 @@ from state.kafka.log import KafkaLog
 from state.kafka.topic_plan import Comparison
 from state.log import EVENTS
 from state.settings import Kafka, Settings
-
-_ROLES = {EVENTS: "ingest", INGESTED: "ingest", "models": "trainer", ROLLBACKS: "operator"}
-"""What a process of its own may write; all other topics are written by the shard's."""
-
-_BESIDE = {LETTERS: "ingest", "alerts": "trainer"}
-"""Who writes the partition that a topic has beyond those of `events`."""
+from state.topics import TOPICS
 
 
 def kafka_log(settings: Kafka) -> KafkaLog:
@@ -64,9 +57,8 @@ def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
         >>> role_in(eight, "alerts", 7), role_in(eight, "alerts", 8), role_in(eight, "models", 0)
         ('shard', 'trainer', 'trainer')
     """
-    if topic in _BESIDE and partition >= partitions():
-        return _BESIDE[topic]
-    return _ROLES.get(topic, "shard")
+    of = TOPICS[topic]
+    return of.beside if of.beside and partition >= partitions() else of.writer
 
 
 def kafka_comparison(settings: Kafka) -> Comparison:

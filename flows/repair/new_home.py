@@ -22,10 +22,11 @@ from flows.intake.envelope import wrap
 from flows.repair.poisoned import Peek, Poisoned, records_of
 from state.atomic_write import sync, write_atomically
 from state.ingest.append_time import append_times
-from state.ingest.positions import INGESTED, LETTERS, carry_over
+from state.ingest.positions import LETTERS, carry_over
 from state.log import EVENTS, Entry, Log, LogError, Record, UnknownTopicError
 from state.log.batches import batches
 from state.log.sqlite import SqliteLog
+from state.topics import INGESTED
 
 _NOTES = ("demo.json", "clock.json")
 _STAYS = ("running", "demo.lock")

@@ -20,6 +20,7 @@ from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore, pass_over
 from state.log import ReadableLog, offset_at
 from state.settings import Settings, deciding
+from state.topics import PREDICTIONS
 
 _KEPT = 3
 
@@ -98,7 +99,7 @@ def kept(
 
 def _newest(log: ReadableLog, partition: int, until: int | None) -> bytes:
     """The last prediction before the end of the range."""
-    topic = "predictions"
+    topic = PREDICTIONS
     end = log.end(topic, partition) if until is None else offset_at(log, topic, partition, until)
     held = end > log.start(topic, partition)
     return log.read(topic, partition, end - 1, max_records=1)[0].value if held else b""

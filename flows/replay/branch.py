@@ -16,13 +16,13 @@ from flows.replay.held import held
 from flows.replay.replay_range import Span
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.shard.shard import TOPICS
-from operators.training.model_registry import ROLLBACKS
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.atomic_write import write_atomically
 from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log
 from state.log.branch import BranchLog
 from state.log.sqlite import SqliteLog
+from state.topics import ALERTS, MODELS, ROLLBACKS
 
 _NAME = re.compile(r"[0-9a-f]{10}")
 
@@ -107,7 +107,7 @@ def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]
     for checkpoint in checkpoints:
         home.checkpoints().save(checkpoint)
     own = home.log()
-    for topic in (JOURNAL, SNAPSHOTS, *TOPICS, "models"):
+    for topic in (JOURNAL, SNAPSHOTS, *TOPICS, MODELS):
         own.create(topic, log.partitions(topic))
     own.create(ROLLBACKS, 1)
     own.close()
@@ -144,7 +144,7 @@ def caught_up(log: Log, base: Home, branch: Branch, span: Span) -> Branch:
     own, now = home_of(base, branch.name).log(), forks_of(log, span, [], "reused")
     forks = {topic: list(of) for topic, of in branch.forks.items()}
     places = [(JOURNAL, p) for p in range(len(span.ends))]
-    for topic, p in [*places, ("models", 0), ("alerts", len(span.ends))]:
+    for topic, p in [*places, (MODELS, 0), (ALERTS, len(span.ends))]:
         if not own.end(topic, p):  # else the branch is at its end there, and on its own
             forks[topic][p] = now[topic][p]
     own.close()

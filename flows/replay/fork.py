@@ -11,13 +11,14 @@ from flows.replay.replay_range import Span, headless
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Activated, Journal
 from operators.partition.recovery import usable
-from operators.training.model_registry import ROLLBACKS, ModelRegistry
+from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from operators.training.training_cuts import cuts_of
 from state.checkpoints.store import Checkpoint
 from state.log import EVENTS, Log
 from state.log.branch import Forks
 from state.settings import Settings
+from state.topics import ALERTS, MODELS, ROLLBACKS
 
 Models = Literal["reused", "refitted", "pinned"]
 """Where a branch has its offline models from."""
@@ -102,8 +103,8 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
         published = [record for record in published if record.boundary < boundary]
     bad = sum(record.status in {"failed", "rejected"} for record in published)
     forks[ROLLBACKS] = [max(_obeyed(log, p, of) for p, of in enumerate(counters))]
-    forks["models"] = [decisions.end_of(len(published))]
-    forks["alerts"] = [*forks["alerts"], bad]
+    forks[MODELS] = [decisions.end_of(len(published))]
+    forks[ALERTS] = [*forks[ALERTS], bad]
     return forks
 
 

@@ -13,6 +13,7 @@ from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, ReadableLog, Record
 from state.log.running_hash import Hashed
 from state.outputs.records import Prediction
+from state.topics import ACTIVATIONS, PREDICTIONS
 
 
 class Checked(msgspec.Struct):
@@ -87,7 +88,7 @@ class Checking:
                 self._count(topic, 1)
                 if checked.first is None:
                     checked.first = difference(topic, checked.partition, record, entry)
-            if topic == "predictions":
+            if topic == PREDICTIONS:
                 left = self._held[topic] - sequence
                 if left > 0:
                     checked.chain = _prediction(entries[min(left, len(entries)) - 1].value).chain
@@ -168,9 +169,9 @@ class Checking:
     def broken(self, error: ModelError) -> None:
         """The replay cannot go on."""
         checked = self._checked
-        self._count("activations", 1)
+        self._count(ACTIVATIONS, 1)
         if checked.first is None:
-            place = "activations", checked.partition, None, checked.end, None
+            place = ACTIVATIONS, checked.partition, None, checked.end, None
             checked.first = Difference(*place, [], str(error))
 
     def _count(self, topic: str, different: int) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 from state.log import EVENTS, Log, offset_at
 from state.outputs.columns import columns_of, schema_of
 from state.outputs.records import Prediction
+from state.topics import OUTCOMES, PREDICTIONS
 
 ANSWERS = ("probability", "online", "offline", "residual", "decision", "model")
 PLACE = ("partition", "offset")
@@ -42,10 +43,10 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
         pieces = _pieces(log, topic, schema, partition, first, end)
         return pl.concat(pieces).filter(pl.col("offset").is_between(first, end, closed="left"))
 
-    recorded = rows(base, "predictions", Prediction, (*_FACTS, *ANSWERS))
-    made = rows(branch, "predictions", Prediction, (*_FACTS, *ANSWERS))
+    recorded = rows(base, PREDICTIONS, Prediction, (*_FACTS, *ANSWERS))
+    made = rows(branch, PREDICTIONS, Prediction, (*_FACTS, *ANSWERS))
     # Labels follow from the events alone; the branch has none that came after its end.
-    labels = rows(branch, "outcomes", _Labelled, ["label"])
+    labels = rows(branch, OUTCOMES, _Labelled, ["label"])
     answers = [f"{name}_{side}" for side in ("base", "branch") for name in ANSWERS]
     return (
         recorded.rename({name: f"{name}_base" for name in ANSWERS})
@@ -77,7 +78,7 @@ def _pieces(
     while records := log.read(topic, partition, at, max_records=_READ_RECORDS):
         rows = pl.read_ndjson(b"\n".join([record.value for record in records]), schema=written)
         yield rows.with_columns(pl.from_epoch(name, "us").dt.cast_time_unit("ms") for name in times)
-        if topic == "predictions" and rows["offset"][-1] >= end:  # in the requests' order
+        if topic == PREDICTIONS and rows["offset"][-1] >= end:  # in the requests' order
             return
         at += len(records)
 

@@ -10,6 +10,7 @@ from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import TrainingCuts
 from state.checkpoints.store import CheckpointStore, Written
 from state.log import EVENTS, Log, UnknownTopicError, decoded
+from state.topics import PREDICTIONS
 
 _SPAN_S = 60.0
 
@@ -105,11 +106,11 @@ def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> 
 
 def _predicted(log: Log, partition: int) -> int:
     """The first record after the newest that was predicted."""
-    end = log.end("predictions", partition)
-    if end == log.start("predictions", partition):
+    end = log.end(PREDICTIONS, partition)
+    if end == log.start(PREDICTIONS, partition):
         return 0
-    (last,) = log.read("predictions", partition, end - 1, max_records=1)
-    return decoded("predictions", partition, last, _Placed).offset + 1
+    (last,) = log.read(PREDICTIONS, partition, end - 1, max_records=1)
+    return decoded(PREDICTIONS, partition, last, _Placed).offset + 1
 
 
 def _lag_s(log: Log, partition: int, position: int, end: int) -> float:

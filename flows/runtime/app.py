@@ -26,6 +26,7 @@ from flows.terminal.time_format import format_time
 from operators.partition.dataflow import EventsSource, compose
 from operators.partition.partition_runner import PartitionRunner
 from operators.training.trainer import Trainer
+from state.log import EVENTS
 from state.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ class App:
         if settings.log == "sqlite":  # what was declared is not known where Kafka has the log
             check_append_times(self._log, home)
             check_journals(self._log, settings)
-        self._partitions = range(self._log.partitions("events"))
+        self._partitions = range(self._log.partitions(EVENTS))
         self._opened = Partitions(settings, self._stream, self._log, home)
         self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
@@ -130,7 +131,7 @@ class App:
         now, offset = time.monotonic(), self._offsets[partition]
         end, seen = self._ends.get(partition, (0, float("-inf")))
         if offset >= end and now - seen > _MOMENT_S:
-            end = self._log.end("events", partition)
+            end = self._log.end(EVENTS, partition)
             self._ends[partition] = end, now
         if offset >= end:
             self._behind.discard(partition)
@@ -142,7 +143,7 @@ class App:
         store = self._home.checkpoints()
         left = 0
         for partition in self._partitions:
-            left += max(self._log.end("events", partition) - store.newest_offset(partition), 0)
+            left += max(self._log.end(EVENTS, partition) - store.newest_offset(partition), 0)
         return left
 
     def _ended(self) -> None:

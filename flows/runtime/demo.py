@@ -16,7 +16,7 @@ from flows.ingest import append_history
 from flows.terminal.console import Bar
 from state.atomic_write import write_atomically
 from state.events import HOUR_US
-from state.log import Log
+from state.log import EVENTS, Log
 from state.stream import Stream
 
 FLIGHTS_UNTIL = datetime(2013, 4, 1, tzinfo=UTC)
@@ -64,7 +64,7 @@ def fill(
     with _alone(home.root / "demo.lock"):
         note = home.root / "demo.json"
         had = read_note(note, Demo)
-        empty = not any(log.end("events", p) for p in range(log.partitions("events")))
+        empty = not any(log.end(EVENTS, p) for p in range(log.partitions(EVENTS)))
         if had is None and not empty:
             if until is not None:
                 msg = "--until must go with an empty home or one that holds the demo only"

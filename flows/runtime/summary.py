@@ -16,6 +16,7 @@ from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, scorecard
 from state.log import Log, decoded
+from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
 
 T = TypeVar("T")
 _SHOWN = ("online", "offline", "residual", "ensemble")
@@ -40,10 +41,10 @@ def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: 
     _print_quality(console, log)
     if decisions:
         print_fits(console, decisions)
-    reasons = Counter(letter.reason for letter in _all(log, "dead_letters", _Buried))
+    reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _Buried))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     console.print(f"Dead letters: {counted}", highlight=False)
-    alerts = sum(log.end("alerts", p) for p in range(log.partitions("alerts")))
+    alerts = sum(log.end(ALERTS, p) for p in range(log.partitions(ALERTS)))
     console.print(f"Alerts: {alerts or 'none'}", highlight=False)
     console.print(
         f"Results: {home.root}  "
@@ -79,7 +80,7 @@ def _scores(log: Log) -> dict[str, Floats]:
     """What the summary needs of all outcomes, 40 bytes for each; NaN where there is none."""
     columns = {name: array("d") for name in _Scored.__struct_fields__}
     put = [column.append for column in columns.values()]
-    for one in _all(log, "outcomes", _Scored):
+    for one in _all(log, OUTCOMES, _Scored):
         for append, value in zip(put, msgspec.structs.astuple(one), strict=True):
             append(math.nan if value is None else value)
     return {name: np.asarray(column) for name, column in columns.items()}

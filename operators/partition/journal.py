@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import msgspec
 
 from state.log import Entry, Log, LogError, ReadableLog
+from state.topics import ACTIVATIONS
 
-TOPIC = "activations"
+TOPIC = ACTIVATIONS
 VERSION = 2
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 

@@ -15,9 +15,10 @@ from operators.shard.shard import TOPICS
 from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, LogError, OffsetError, place_of
 from state.log.running_hash import START, Hashed, fold
+from state.topics import DEAD_LETTERS, PREDICTIONS
 
 _TOGETHER = 1000
-_FOLLOWING = ("predictions", "dead_letters")
+_FOLLOWING = (PREDICTIONS, DEAD_LETTERS)
 """Outputs that tell the offset of the record that they follow from."""
 
 

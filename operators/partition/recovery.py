@@ -14,6 +14,7 @@ from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore,
 from state.log import EVENTS, ReadableLog
 from state.log.running_hash import Hashed
 from state.outputs.prediction_chain import chain_of
+from state.topics import PREDICTIONS
 
 _log = logging.getLogger("headwater")
 
@@ -171,9 +172,9 @@ def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
     written = counters | ({SNAPSHOTS: checkpoint.cuts} if checkpoint.cuts else {})
     if any(log.end(topic, partition) < counter for topic, counter in written.items()):
         return False
-    newest = counters.get("predictions", 0) - 1
-    if checkpoint.chain and newest >= log.start("predictions", partition):
-        (prediction,) = log.read("predictions", partition, newest, max_records=1)
+    newest = counters.get(PREDICTIONS, 0) - 1
+    if checkpoint.chain and newest >= log.start(PREDICTIONS, partition):
+        (prediction,) = log.read(PREDICTIONS, partition, newest, max_records=1)
         if chain_of(prediction.value) != checkpoint.chain:
             return False
     return not (checkpoint.foreign and _had_river(log, partition, counters.get(JOURNAL, 0)))

@@ -8,6 +8,7 @@ from operators.partition.recovery import usable
 from operators.training.training_cuts import cuts_of
 from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, offset_at
+from state.topics import OUTCOMES
 
 _SPARE = 3
 """How many checkpoints recovery must be able to choose from, should the newest be damaged."""
@@ -73,7 +74,7 @@ def _outputs(log: Log, oldest: CheckpointHead, before: int) -> dict[str, int]:
         if topic != JOURNAL
     }
     # The cut of the boundary that the shard stands at may be written once more.
-    kept["outcomes"] = min(kept["outcomes"], _in_cuts(log, partition, oldest.boundary))
+    kept[OUTCOMES] = min(kept[OUTCOMES], _in_cuts(log, partition, oldest.boundary))
     return kept
 
 

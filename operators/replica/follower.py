@@ -20,6 +20,7 @@ from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, ReadableLog, decoded
 from state.outputs.records import Prediction
 from state.settings import Settings
+from state.topics import PREDICTIONS
 
 
 class Follower:
@@ -97,12 +98,12 @@ class Follower:
         self._journal.refresh()
 
     def _predicted(self) -> int:
-        end = self._log.end("predictions", self._partition)
+        end = self._log.end(PREDICTIONS, self._partition)
         if end == self._predictions:
             return 0
-        (newest,) = self._log.read("predictions", self._partition, end - 1, max_records=1)
+        (newest,) = self._log.read(PREDICTIONS, self._partition, end - 1, max_records=1)
         self._predictions = end
-        return decoded("predictions", self._partition, newest, Prediction).offset + 1
+        return decoded(PREDICTIONS, self._partition, newest, Prediction).offset + 1
 
     def _saved(self) -> int:
         newest = self._checkpoints.newest_offset(self._partition)

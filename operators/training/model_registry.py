@@ -7,11 +7,10 @@ import msgspec
 
 from models.refit.fit_record import FitRecord
 from state.log import Entry, Log, LogError, UnknownTopicError, decoded
-from state.storage.artifact_chunks import MODELS as TOPIC
 from state.storage.artifact_chunks import chunks_of, is_chunk
 from state.storage.artifact_store import ArtifactError, ArtifactStore
-
-ROLLBACKS = "rollbacks"
+from state.topics import MODELS as TOPIC
+from state.topics import ROLLBACKS
 
 _MOST_NAMED = 5
 

@@ -12,7 +12,7 @@ from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import Committed, TrainingCuts
 from state.log import Entry, Log
 from state.outputs.records import Alert
-from state.storage.artifact_chunks import MODELS
+from state.topics import ALERTS, MODELS
 
 _WATCH_S = 0.1
 
@@ -111,12 +111,12 @@ class Trainer:
 
     def _tell(self) -> None:
         """Write the alerts that are missing: they follow from the decisions, one by one."""
-        partition = self._log.partitions("alerts") - 1
-        told = self._log.end("alerts", partition)
+        partition = self._log.partitions(ALERTS) - 1
+        told = self._log.end(ALERTS, partition)
         bad = [r for r in self._published.records() if r.status in {"failed", "rejected"}]
         entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
         if entries:
-            self._log.append("alerts", partition, entries, sequence=told)
+            self._log.append(ALERTS, partition, entries, sequence=told)
 
 
 def _alert(decision: FitRecord) -> Alert:

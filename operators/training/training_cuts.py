@@ -17,8 +17,9 @@ from state.outputs.columns import schema_of, table_of
 from state.outputs.records import outcome_type
 from state.outputs.topic_rows import decoder_of
 from state.stream import Stream
+from state.topics import OUTCOMES, SNAPSHOTS
 
-TOPIC = "snapshots"
+TOPIC = SNAPSHOTS
 _GROUP_ROWS = 100_000
 
 
@@ -132,7 +133,7 @@ class SnapshotWriter:
             most = min(end - first, _GROUP_ROWS)
             while len(values) < most:
                 records = self._log.read(
-                    "outcomes", partition, first + len(values), max_records=most - len(values)
+                    OUTCOMES, partition, first + len(values), max_records=most - len(values)
                 )
                 if not records:
                     msg = f"outcomes/{partition} must go up to {end}; got {first + len(values)}"

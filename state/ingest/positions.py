@@ -27,12 +27,10 @@ from state.log import (
     partition_of,
 )
 from state.outputs.records import DeadLetter
+from state.topics import DEAD_LETTERS, INGESTED
 
-INGESTED = "ingested"
-"""The topic of the journal, partitioned like `events`."""
-
-LETTERS = "dead_letters"
-"""The topic whose last partition takes what becomes no event."""
+LETTERS = DEAD_LETTERS
+"""Its last partition takes what becomes no event."""
 
 _KEEP = 100
 _TRIM_EVERY = 1_000

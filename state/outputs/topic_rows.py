@@ -10,15 +10,8 @@ import pyarrow as pa
 
 from state.log import EVENTS, Record
 from state.outputs.columns import TIME, Column, columns_of, schema_of, table_of, union_of
-from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, outcome_type
+from state.outputs.records import outcome_type
 from state.stream import Stream
-
-_OWN: dict[str, type[msgspec.Struct]] = {
-    "predictions": Prediction,
-    "metrics": Metrics,
-    "alerts": Alert,
-    "dead_letters": DeadLetter,
-}
 
 
 class Placed(NamedTuple):
@@ -98,7 +91,7 @@ Declared = Stream | type[msgspec.Struct] | tuple[type[msgspec.Struct], ...]
 """What says of which fields a topic's records are; a tuple: each is one of these tagged structs."""
 
 
-def rows_of(topic: str, of: Declared | None = None) -> TopicRows:
+def rows_of(topic: str, of: Declared | None) -> TopicRows:
     """How the records of a topic become rows.
 
     Each row has `partition` and `append_time` of its record beside the fields. `events` has a row
@@ -107,8 +100,7 @@ def rows_of(topic: str, of: Declared | None = None) -> TopicRows:
 
     Args:
         topic: Which.
-        of: The stream for `events` and `outcomes`; for topics that no shard writes the struct or
-            structs of their records.
+        of: The stream for `events` and `outcomes`; else the struct or structs of the records.
 
     Raises:
         ValueError: `of` is missing, or not what this topic needs.
@@ -118,14 +110,13 @@ def rows_of(topic: str, of: Declared | None = None) -> TopicRows:
             msg = f"topic {topic!r} must be read with its stream; got {of!r}"
             raise ValueError(msg)
         return _events(of) if topic == EVENTS else _structs(topic, outcome_type(of))
-    kind = _OWN.get(topic) if of is None else of
-    if kind is None or isinstance(kind, Stream):
+    if of is None or isinstance(of, Stream):
         msg = f"topic {topic!r} must be read with the struct of its records; got {of!r}"
         raise ValueError(msg)
-    if isinstance(kind, tuple):
-        decode = msgspec.json.Decoder(reduce(or_, kind)).decode
-        return TopicRows(topic, _PLACES, lambda _: (_tagged(kind), decode))
-    return _structs(topic, kind)
+    if isinstance(of, tuple):
+        decode = msgspec.json.Decoder(reduce(or_, of)).decode
+        return TopicRows(topic, _PLACES, lambda _: (_tagged(of), decode))
+    return _structs(topic, of)
 
 
 def decoder_of(

@@ -20,7 +20,7 @@ from operators.training.training_cuts import SnapshotWriter, cuts_of
 from state.log import EVENTS, Record
 from state.outputs.records import Alert, DeadLetter, Prediction
 from state.settings import changed, nested
-from state.storage.artifact_chunks import MODELS
+from state.topics import MODELS
 from tests.golden.trips import Asked, stream
 from tests.simulation.faults import no_faults
 from tests.simulation.simulated_log import SimulatedLog, Store

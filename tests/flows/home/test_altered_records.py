@@ -9,10 +9,11 @@ from flows.home.home import Home, create_topics
 from flows.intake.retry_dead_letters import letters_of
 from flows.reports.status import status_of
 from flows.runtime.summary import print_summary
-from operators.training.model_registry import ROLLBACKS, ModelRegistry
+from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import cuts_of
-from state.ingest.positions import INGESTED, LETTERS, positions_of
+from state.ingest.positions import LETTERS, positions_of
 from state.log import Entry, LogError
+from state.topics import INGESTED, ROLLBACKS
 
 ALTERED = [b"", b"\xff\xfe", b"null", b"{}", b"[" * 100_000]
 READERS = {

@@ -22,10 +22,11 @@ from flows.streams.quotes_market import START_US
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.recovery import checkpoint_of
 from operators.shard.messages import Records
-from state.ingest.positions import INGESTED, LETTERS, IngestWriter, Sourced, positions_of
+from state.ingest.positions import LETTERS, IngestWriter, Sourced, positions_of
 from state.log import EVENTS, Entry
 from state.outputs.records import DeadLetter
 from state.storage.object_store import ObjectStore
+from state.topics import INGESTED
 from tests.flows.repair.worlds import (
     FUTURE_US,
     MARKET,

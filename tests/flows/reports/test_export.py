@@ -17,6 +17,7 @@ from flows.reports.export import export
 from state.log import Entry, partition_of
 from state.log.sqlite import SqliteLog
 from state.outputs import history
+from state.outputs.records import Metrics
 from state.outputs.topic_rows import rows_of
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import records, stream
@@ -312,7 +313,7 @@ def test_h2o_reads_metrics_with_columns_that_are_all_null(log, tmp_path, h2o_ser
     run = feed(Run(rides_shard()), EVENTS)
     log.append("metrics", 0, run.written["metrics"])
     out = tmp_path / "metrics.parquet"
-    export(log, "metrics", out, rows=rows_of("metrics"))
+    export(log, "metrics", out, rows=rows_of("metrics", Metrics))
     frame = h2o.import_file(str(out), destination_frame="exported_metrics")
     last = json.loads(run.values("metrics")[-1])
     row = frame.nrows - 1

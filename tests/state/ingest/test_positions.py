@@ -6,17 +6,11 @@ import msgspec
 import pytest
 
 from flows.home.home import create_topics, wanted_topics
-from state.ingest.positions import (
-    INGESTED,
-    LETTERS,
-    IngestError,
-    IngestWriter,
-    Sourced,
-    positions_of,
-)
+from state.ingest.positions import LETTERS, IngestError, IngestWriter, Sourced, positions_of
 from state.log import EVENTS, Entry
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
+from state.topics import INGESTED
 
 PARTITIONS = 3
 
