@@ -551,18 +551,17 @@ def test_one_that_begins_anew_after_a_rollback_goes_by_it_at_once(tmp_path):
     world.log.close()
 
 
-def test_whatever_a_new_model_raises_the_old_one_answers_and_following_goes_on(tmp_path):
-    world = World(tmp_path, decided=0)
-    world.rows["gbm-2"] = world.home.artifacts().put(b"no Parquet")
-    world.decide(8)
+def test_a_model_whose_rows_are_damaged_after_the_flow_took_it_is_not_used(world):
+    rows = world.home.root / "artifacts" / world.rows["gbm-2"]
     world.go(0, 20)
-    with world.scorer(follow=True) as scorer:
+    with world.scorer(partitions=[0]) as scorer:
         world.go(0)
-        until(lambda: scorer.as_of[0][1] == len(world.left[0]))
-        assert scorer.following
+        assert world.lives[0].shard.model == "gbm-2"
+        rows.write_bytes(b"no Parquet")
+        scorer._models._forget("gbm-2")
+        scorer.advance()
         assert scorer.trouble.startswith("model gbm-2 must be usable: ")
         assert scorer.score(ask(IN_0)).model == "gbm-1"
-    world.log.close()
 
 
 def test_while_one_partition_begins_anew_the_others_are_followed(world):
