@@ -4,7 +4,8 @@
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ with loading():
     from flows.home.wall_clock import microseconds_now
     from flows.intake.event_files import Line, read_lines
     from flows.intake.foreign_ingest import foreign_flow
+    from flows.intake.merged_files import TimedFile, merged
     from flows.terminal.console import TerminalConsole
     from state.ingest.append_time import LOOKAHEAD, NEVER, append_times
     from state.log import EVENTS, MAX_VALUE_BYTES, Entry, Log, newest_append_time, partition_of
@@ -33,7 +35,19 @@ _BATCH_BYTES = 8 * 2**20
 # What a full lookahead takes if every event in it is as large as can be.
 _MAX_WAITING_BYTES = (LOOKAHEAD + 1) * MAX_VALUE_BYTES
 
-_Timed = tuple[Entry, int]
+
+class _Timed(NamedTuple):
+    """A line as an entry, in its place.
+
+    Attributes:
+        append_time: As it would be in an empty log.
+        entry: As it is in this one.
+        position: Bytes of the file up to it.
+    """
+
+    append_time: int
+    entry: Entry
+    position: int
 
 
 def flow() -> Dataflow:
@@ -85,11 +99,109 @@ def ingest(
     floor = newest_append_time(log, topic)
     clock = _Clock(max(floor, microseconds_now() if now is None else now), tolerance, on_ahead)
     for batch in _batches(read_lines(path), peek, floor, clock):
-        _append(log, topic, [entry for entry, _ in batch], None)
+        _append(log, topic, [one.entry for one in batch], None)
         records += len(batch)
         if on_progress:
-            on_progress(batch[-1][1], size, records)
+            on_progress(batch[-1].position, size, records)
     return records
+
+
+class File(NamedTuple):
+    """A file among several.
+
+    Attributes:
+        name: Shown to people.
+        read: Its lines from the first on.
+        on_ahead: As for `ingest`.
+    """
+
+    name: str
+    read: Callable[[], Iterator[Line]]
+    on_ahead: Callable[[bytes, int], None] | None = None
+
+
+def ingest_merged(
+    log: Log,
+    files: Sequence[File],
+    peek: Peek,
+    *,
+    topic: str = EVENTS,
+    now: int | None = None,
+    tolerance: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[int]:
+    """Append the lines of several files by time, each file in its own order.
+
+    So labels in one file come after their requests in another, as they did when they happened.
+    What has the same time comes in the order of the files.
+
+    Args:
+        log: As for `ingest`, and so are the rest.
+        files: Each sorted by time, or nearly so: what is older than the lines before it in its file
+            comes with them.
+        peek: As for `ingest`.
+        topic: As for `ingest`.
+        now: As for `ingest`.
+        tolerance: As for `ingest`.
+        on_progress: Called after each batch with bytes done and records appended.
+
+    Returns:
+        How many records were appended of each file.
+
+    Raises:
+        OSError: As for `ingest`.
+        ValueError: A line is larger than the log takes, or too many files overlap in time.
+    """
+    floor = newest_append_time(log, topic)
+    latest = max(floor, microseconds_now() if now is None else now)
+    room = _MAX_WAITING_BYTES // max(len(files), 1)
+    timed = [
+        _TimedFile(file, partial(_timed, peek=peek, floor=floor, room=room), latest, tolerance)
+        for file in files
+    ]
+    is_alone = len(files) == 1
+    records = merged(
+        [TimedFile(one.file.name, 0 if is_alone else one.since(), one.read) for one in timed]
+    )
+    for batch in batches(records, _size_of, max_items=_BATCH, max_bytes=_BATCH_BYTES):
+        for number, (_, _, position) in batch:
+            timed[number].take(position)
+        _append(log, topic, [entry for _, (_, entry, _) in batch], None)
+        if on_progress:
+            on_progress(sum(one.done for one in timed), sum(one.records for one in timed))
+    return [one.records for one in timed]
+
+
+class _TimedFile:
+    """A file whose lines have their append times, and how much of it was taken."""
+
+    def __init__(
+        self, file: File, timed: Callable[..., Iterator[_Timed]], now: int, tolerance: int
+    ) -> None:
+        self.file = file
+        self._timed, self._now, self._tolerance = timed, now, tolerance
+        self.records = self.done = 0
+
+    def since(self) -> int:
+        """The append time of its first line; 0 if it has none."""
+        with closing(self._read(None)) as first:
+            return next((one.append_time for one in first), 0)
+
+    def read(self) -> Generator[_Timed]:
+        """All lines."""
+        return self._read(self.file.on_ahead)
+
+    def take(self, position: int) -> None:
+        """Count the next line."""
+        self.records, self.done = self.records + 1, position
+
+    def _read(self, on_ahead: Callable[[bytes, int], None] | None) -> Generator[_Timed]:
+        clock = _Clock(self._now, self._tolerance, on_ahead)
+        yield from self._timed(self.file.read(), clock=clock)
+
+
+def _size_of(numbered: tuple[int, _Timed]) -> int:
+    return _size(numbered[1])
 
 
 def append_history(
@@ -118,7 +230,7 @@ def append_history(
     events_done = 0
     next_offsets = [0] * log.partitions(topic)
     for batch in _batches((Line(event, None, 0) for event in events), peek, 0, _NO_CLOCK):
-        _append(log, topic, [entry for entry, _ in batch], next_offsets)
+        _append(log, topic, [one.entry for one in batch], next_offsets)
         events_done += len(batch)
         if on_progress:
             on_progress(events_done)
@@ -156,11 +268,13 @@ def _batches(
 
 
 def _size(timed: _Timed) -> int:
-    return len(timed[0].value) + len(timed[0].key)
+    return len(timed.entry.value) + len(timed.entry.key)
 
 
-def _timed(lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock) -> Iterator[_Timed]:
-    """Each line as an entry, with its position in the file."""
+def _timed(
+    lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock, room: int = _MAX_WAITING_BYTES
+) -> Iterator[_Timed]:
+    """Each line as an entry, with its position in the file; `room` bounds the lookahead's bytes."""
     waiting: deque[tuple[Line, bytes, int | None]] = deque()
     size = 0
 
@@ -178,13 +292,14 @@ def _timed(lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock) -> Iter
                 yield event_time if happened is None else happened
 
     def is_full() -> bool:
-        return size > _MAX_WAITING_BYTES
+        return size > room
 
-    for reconstructed in append_times(times(), floor, clock.now, is_full):
+    for reconstructed in append_times(times(), 0, clock.now, is_full):
         line, key, written = waiting.popleft()
         size -= len(line.value) + len(key)
-        append_time = reconstructed if written is None else written
-        yield Entry(append_time, key, line.value), line.position
+        append_time = max(reconstructed, floor) if written is None else written
+        entry = Entry(append_time, key, line.value)
+        yield _Timed(reconstructed if written is None else written, entry, line.position)
 
 
 def _append(log: Log, topic: str, entries: list[Entry], next_offsets: list[int] | None) -> None:

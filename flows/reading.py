@@ -9,7 +9,7 @@ from flows.home.configuration import find_stream, load_settings
 from flows.home.home import Home, environment_home
 from flows.home.open_log import find_log
 from models.refit.fit_record import FitRecord
-from operators.partition.journal import Activated, Configured, Crossed
+from operators.partition.journal import Activated, Configured, Crossed, Quieted
 from operators.training.model_registry import RolledBack
 from operators.training.training_cuts import Committed
 from state.ingest.positions import Ingested
@@ -19,7 +19,7 @@ from state.reading import scan
 from state.topics import ACTIVATIONS, INGESTED, MODELS, OUTCOMES, ROLLBACKS, SNAPSHOTS, TOPICS
 
 _RECORDS: dict[str, Declared] = {
-    ACTIVATIONS: (Activated, Crossed, Configured),
+    ACTIVATIONS: (Activated, Crossed, Quieted, Configured),
     INGESTED: Ingested,
     SNAPSHOTS: Committed,
     MODELS: FitRecord,

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, reduce
-from operator import attrgetter, or_
+from operator import or_
 from typing import Any
 
 import msgspec
 
 from state.durations import Duration
-from state.events import Event, TimeUs
+from state.events import Event
 from state.features import (
     Bins,
     Calendar,
@@ -40,35 +40,18 @@ from state.field_types import (
     is_boundless,
     spoken,
 )
+from state.label import Label
 from state.log import MOST_PARTITIONS
+from state.partition_keys import PartitionKey, key_fields, key_peeker, key_reader
 from state.stream_numbers import Bound, bounds_of
+
+__all__ = ["Label", "Stream", "StreamError"]
 
 _LABELS = (False, True)
 
 
 class StreamError(ValueError):
     """A stream's definition names something that is not there, or asks for the impossible."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """What finally happened to a request: said by an event, or by silence until a deadline.
-
-    Args:
-        on: The event that says it.
-        of: Its field with the request's id.
-        value: Whether the label is 1, from that event.
-        deadline: Event time (µs) of a request at which silence becomes `silence`.
-        silence: The label when no event came in time.
-        delay: The longest time from a request to its label; training leaves that much out.
-    """
-
-    on: type[Event]
-    of: str
-    value: Callable[[Any], bool]
-    deadline: Callable[[Any], int]
-    silence: bool
-    delay: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +65,9 @@ class Stream:
         label: What happened to it.
         features: The vector, in order.
         crosses: Pairs of categorical columns whose combinations the linear models learn.
-        key: Field of every event that picks its partition; none: the first field of one partition.
+        key: Field of every event that picks its partition; or by event type the field of each,
+            `{Asked: "shop", Closed: None}`, where all of a type whose field is None go to one
+            partition. None: there is one partition, and no key.
         partitions: How many, fixed when the log is made.
         lateness: How far the watermark stays behind the highest event time.
         dedup: For how long (event time) an id is remembered; twice that at most. No shorter than
@@ -99,7 +84,7 @@ class Stream:
     label: Label
     features: tuple[Feature, ...]
     crosses: tuple[tuple[str, str], ...] = ()
-    key: str | None = None
+    key: PartitionKey = None
     partitions: int = 1
     lateness: str = "0s"
     dedup: str = "6h"
@@ -156,6 +141,7 @@ class Stream:
         boundless = {event: _boundless(event) for event in self.events}
         request, deadline = self.request, self.label.deadline
         says, value = self.label.on, self.label.value
+        needs_request = self.label.needs_request
         delay = Duration.parse(self.label.delay)
 
         def check(event: Event) -> str | None:
@@ -170,7 +156,7 @@ class Stream:
                 wrong = _wrong_deadline(deadline(event), event.time, delay)
                 if wrong is not None:
                     return wrong
-            if kind is says and value(event) not in _LABELS:
+            if kind is says and not needs_request and value(event) not in _LABELS:
                 return "the label must be true or false"
             return None
 
@@ -182,32 +168,23 @@ class Stream:
 
     def key_of(self) -> Callable[[Event], str]:
         """A function that tells an event's partition key; empty where the stream names none."""
-        return (lambda _: "") if self.key is None else attrgetter(self.key)
+        return key_reader(self.key)
+
+    @cached_property
+    def key_fields(self) -> dict[type[Event], str | None]:
+        """The field of each event type by which its events are routed."""
+        return key_fields(self.key, self.events)
 
     def peek(self) -> Callable[[bytes], tuple[int | None, bytes]]:
         """A function from raw bytes to (event time or None, partition key)."""
-        fields: list[tuple[str, Any]] = [("time", TimeUs)]
-        if self.key is not None:
-            fields.append((self.key, str))
-        decode = msgspec.json.Decoder(msgspec.defstruct("Peeked", fields)).decode
-        key = self.key
-
-        def peek(raw: bytes) -> tuple[int | None, bytes]:
-            try:
-                event: Any = decode(raw)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return None, b""
-            return event.time, b"" if key is None else getattr(event, key).encode()
-
-        return peek
+        return key_peeker(self.key)
 
     def _check_events(self) -> None:
         for event in (self.request, self.label.on):
             if event not in self.events:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
-        _check_field(self.label.on, self.label.of, TEXT, "label")
-        _check_duration(self.label.delay, "label.delay")
+        self._check_label()
         _check_duration(self.lateness, "lateness")
         _check_duration(self.dedup, "dedup")
         bound = Bound("partitions", self.partitions, 1, MOST_PARTITIONS)
@@ -217,12 +194,64 @@ class Stream:
         if self.refit_from is not None and self.refit_from.tzinfo is None:
             msg = f"refit_from must have a time zone; got {self.refit_from} in stream {self.name!r}"
             raise StreamError(msg)
-        if self.key is not None:
-            for event in self.events:
-                _check_field(event, self.key, PARTITION_KEY, "key")
-        elif self.partitions != 1:
-            msg = f"stream {self.name!r} has {self.partitions} partitions: name a key to fill them"
+        self._check_key()
+
+    def _check_key(self) -> None:
+        if self.key is None:
+            if self.partitions != 1:
+                many = f"stream {self.name!r} has {self.partitions} partitions"
+                msg = f"{many}: name a key to fill them"
+                raise StreamError(msg)
+            return
+        names, fields = {event.__name__: event for event in self.events}, self.key_fields
+        for name in sorted({event.__name__ for event in fields} ^ names.keys()):
+            msg = (
+                f"key must name the field of each event type, or None for it; got "
+                f"{'none' if name in names else 'one'} for {name} in stream {self.name!r}"
+            )
             raise StreamError(msg)
+        for event, field in fields.items():
+            if field is not None:
+                self._check_key_field(event, field)
+        for event in (self.request, self.label.on):
+            if fields[event] is None:
+                msg = (
+                    f"key must name a field of {event.__name__}, or requests and their labels "
+                    f"would be in different partitions; got None in stream {self.name!r}"
+                )
+                raise StreamError(msg)
+        ours, theirs = fields[self.request], fields[self.label.on]
+        if self.label.by is not None and self.label.fields.get(str(ours)) != theirs:
+            msg = (
+                f"label.by must hold the partition key, {ours!r} of {self.request.__name__} and "
+                f"{theirs!r} of {self.label.on.__name__}, or a label could be in another partition "
+                f"than its request; got {self.label.by} in stream {self.name!r}: add it, or leave "
+                "out `key`, for one partition"
+            )
+            raise StreamError(msg)
+
+    def _check_key_field(self, event: type[Event], field: str) -> None:
+        try:
+            _check_field(event, field, PARTITION_KEY, "key")
+        except StreamError as error:
+            fix = "route each event type by a field of its own, or by None to one partition"
+            msg = f"{error}: {fix}, as in key={{{event.__name__}: None, …}}"
+            raise StreamError(msg) from None
+
+    def _check_label(self) -> None:
+        label = self.label
+        _check_duration(label.delay, "label.delay")
+        if (label.of is None) == (label.by is None):
+            msg = (
+                f"label must have either `of` or `by`; got {label.of!r} and {label.by!r} "
+                f"in stream {self.name!r}"
+            )
+            raise StreamError(msg)
+        if label.of is not None:
+            _check_field(label.on, label.of, TEXT, "label")
+        for asked, told in label.fields.items():
+            _check_field(self.request, asked, KEY, "label.by")
+            _check_field(label.on, told, KEY, "label.by")
 
     def _check_dedup(self) -> None:
         least = Duration.parse(self.lateness) + self.horizon_us

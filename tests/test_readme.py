@@ -11,7 +11,7 @@ from flows.__main__ import main
 from flows.home.configuration import find_stream, load_settings
 from flows.home.home import ALL_TOPICS, environment_home
 from models.refit.fit_record import FitRecord, Status
-from operators.partition.journal import Activated, Configured, Crossed
+from operators.partition.journal import Activated, Configured, Crossed, Quieted
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from operators.training.training_cuts import Committed
@@ -102,7 +102,7 @@ def test_the_topics_are_all_listed_with_their_fields():
         fields = re.findall(r"`(\w+)`", listed[topic][1])
         assert fields == list(record.__struct_fields__), topic
     fields = re.findall(r"`(\w+)`", listed["activations"][1])
-    kinds = (Activated, Crossed, Configured)
+    kinds = (Activated, Crossed, Quieted, Configured)
     assert set(fields) == {field for kind in kinds for field in kind.__struct_fields__}
 
 

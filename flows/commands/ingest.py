@@ -4,7 +4,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,8 @@ from flows.home.deployment import Deployment
 from flows.home.file_lock import locked_shared
 from flows.home.home import environment_home
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
-from flows.ingest import Peek, ingest
+from flows.ingest import File, Peek, ingest_merged
+from flows.intake.event_files import read_lines
 from flows.intake.foreign_ingest import foreign_flow
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
@@ -77,11 +78,16 @@ def _run(arguments: Namespace) -> int:
         if now is not None:
             declare_time(home, now)
         check_append_times(log, home)
-        with locked_shared(settings, home.root):
-            for name in arguments.files:
-                ahead = _Ahead()
-                with _path(name) as path:
-                    records = _ingest(log, path, name, stream.peek(), settings, now, ahead)
+        with locked_shared(settings, home.root), ExitStack() as held:
+            paths = [held.enter_context(_path(name)) for name in arguments.files]
+            warnings = [_Ahead() for _ in paths]
+            files = [
+                File(name, partial(read_lines, path), ahead)
+                for name, path, ahead in zip(arguments.files, paths, warnings, strict=True)
+            ]
+            size = sum(path.stat().st_size for path in paths)
+            counts = _ingest(log, files, size, stream.peek(), settings, now)
+            for name, ahead, records in zip(arguments.files, warnings, counts, strict=True):
                 total += records
                 console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
                 ahead.tell(name, now)
@@ -136,14 +142,8 @@ class _Ahead:
 
 
 def _ingest(
-    log: Log,
-    path: Path,
-    name: str,
-    peek: Peek,
-    settings: Settings,
-    now: int | None,
-    on_ahead: _Ahead,
-) -> int:
+    log: Log, files: list[File], size: int, peek: Peek, settings: Settings, now: int | None
+) -> list[int]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -154,20 +154,14 @@ def _ingest(
     console = TerminalConsole(stderr=True)
     hidden = not console.is_interactive
     with Bar(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(name, total=path.stat().st_size, records=0)
+        name = files[0].name if len(files) == 1 else f"{len(files)} files"
+        task = progress.add_task(name, total=size, records=0)
 
-        def show(done: int, _: int, records: int) -> None:
+        def show(done: int, records: int) -> None:
             progress.update(task, completed=done, records=records)
 
-        return ingest(
-            log,
-            path,
-            peek,
-            now=now,
-            tolerance=settings.clock.tolerance,
-            on_ahead=on_ahead,
-            on_progress=show,
-        )
+        tolerance = settings.clock.tolerance
+        return ingest_merged(log, files, peek, now=now, tolerance=tolerance, on_progress=show)
 
 
 @contextmanager
@@ -188,7 +182,8 @@ INGEST = Verb(
     help="append files of events, or foreign topics, to the log",
     description=(
         "Appends every line or row to the topic `events`, whether it is an event or not: the run "
-        "that reads it puts what is wrong into `dead_letters`. Append times are taken from an "
+        "that reads it puts what is wrong into `dead_letters`. Several files, each sorted by time, "
+        "are merged by time. Append times are taken from an "
         "export, else derived from the order of the file, and are never later than this machine's "
         "clock. An empty home is set up first. Without a "
         "FILE it takes the foreign topics that the settings map, each record once however often it "
@@ -196,6 +191,7 @@ INGEST = Verb(
     ),
     examples="""\
   headwater ingest january.jsonl.gz february.parquet
+  headwater ingest requests.jsonl labels.jsonl    by time, as they happened
   headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl

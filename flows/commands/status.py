@@ -12,6 +12,7 @@ from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
+from flows.reports.counts import Counts
 from flows.reports.status import PartitionStatus, Status, status_of
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
@@ -37,6 +38,8 @@ def _run(arguments: Namespace) -> int:
     console.print(_table(status.partitions))
     console.print(_sum(status))
     console.print("records: " + ", ".join(f"{topic} {n:,}" for topic, n in status.ends.items()))
+    if status.counts is not None:
+        console.print(_counted(status.counts))
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -94,6 +97,17 @@ def _sum(status: Status) -> str:
     return f"all: lag {lag:,} records, {_rate(sum(known) if known else None)} records/s"
 
 
+def _counted(counts: Counts) -> str:
+    """Requests, labels and dead letters in one line."""
+    letters = ", ".join(f"{n:,} {reason}" for reason, n in counts.dead_letters.items()) or "none"
+    waiting = f", {counts.early:,} labels wait for their request" if counts.early else ""
+    forgotten = f", {counts.unlabelled:,} without a label" if counts.unlabelled else ""
+    return (
+        f"by the newest metrics: requests {counts.requests:,}, labels {counts.labels:,}, pending "
+        f"{counts.pending:,}{forgotten}{waiting}, dead letters {letters}"
+    )
+
+
 def _rate(per_s: float | None) -> str:
     return "-" if per_s is None else f"{per_s:,.0f}"
 
@@ -105,8 +119,9 @@ STATUS = Verb(
         "One line for each partition of events: end of the log, how far it has been read, what is "
         "left in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
-        "the records of the other topics, and the fits that are due. It only reads, beside a "
-        "running flow or without one. The exit code is 1 if the end of the log was lost."
+        "the records of the other topics, what the newest metrics counted, and the fits that are "
+        "due. It only reads, beside a running flow or without one. The exit code is 1 if the end "
+        "of the log was lost."
     ),
     examples="""\
   headwater status

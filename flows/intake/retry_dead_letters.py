@@ -11,8 +11,9 @@ from state.log.batches import batches
 from state.outputs.records import DeadLetter, Reason
 from state.stream import Stream
 
-AGAIN = tuple(reason for reason in get_args(Reason) if reason not in {"duplicate", "late"})
-"""Reasons that may pass: a duplicate stays one, and what is late only gets later."""
+_FINAL = ("duplicate", "late", "unmatched")
+AGAIN = tuple(reason for reason in get_args(Reason) if reason not in _FINAL)
+"""Reasons that may pass: a duplicate stays one, and what is late or missed only gets later."""
 
 _READ_RECORDS = 1_000
 _BATCH_BYTES = 8 * 2**20

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import msgspec
 
+from flows.reports.counts import Counts, counts_of
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import TrainingCuts
@@ -50,11 +51,13 @@ class Status(msgspec.Struct, frozen=True):
         partitions: Of `events`.
         ends: By topic: the sum of their partitions' end offsets.
         pending_fits: Boundaries (µs) that all partitions have passed and training has not decided.
+        counts: Requests, labels and dead letters by the newest metrics; None before the first.
     """
 
     partitions: list[PartitionStatus]
     ends: dict[str, int]
     pending_fits: list[int]
+    counts: Counts | None
 
 
 def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: float) -> Status:
@@ -71,7 +74,7 @@ def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: floa
     for topic in topics:
         with suppress(UnknownTopicError):  # an older log need not have the newest topics
             ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
-    return Status(parts, ends, _pending_fits(log))
+    return Status(parts, ends, _pending_fits(log), counts_of(log))
 
 
 def rate(written: Sequence[Written], now: float) -> float | None:

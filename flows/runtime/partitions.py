@@ -28,6 +28,7 @@ from state.settings import Settings, deciding
 from state.stream import Stream
 
 _LOOK_EVERY_S = 1.0
+_SETTLES_IN_S = 1.0
 _log = logging.getLogger("headwater")
 
 
@@ -74,9 +75,11 @@ class Partitions:
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(usable, settings)
         self._clock = clock
+        append_time = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
         self._newest = Newest(
-            _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock),
+            append_time,
             _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
+            _settled(append_time, _SETTLES_IN_S, clock),
         )
         self.models = ModelLoader(stream, self.published, home.artifacts(), loading)
 
@@ -176,6 +179,28 @@ def _remembered(
         if now >= until:
             until, answer = now + seconds, ask()
         return answer
+
+    return asked
+
+
+def _settled(
+    ask: Callable[[], int], seconds: float, clock: Callable[[], float]
+) -> Callable[[], int]:
+    """What `ask` said so long ago at least; at first what it says then."""
+    settled: int | None = None
+    since, newer = 0.0, 0
+
+    def asked() -> int:
+        nonlocal settled, since, newer
+        now, newest = clock(), ask()
+        if settled is None:
+            settled = newest
+        elif now - since >= seconds:
+            settled = newer
+        else:
+            return settled
+        since, newer = now, newest
+        return settled
 
     return asked
 

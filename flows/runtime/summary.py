@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.home.home import Home
+from flows.reports.counts import counts_of
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, scorecard
@@ -44,6 +45,11 @@ def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: 
     reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _Buried))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     console.print(f"Dead letters: {counted}", highlight=False)
+    counts = counts_of(log)
+    if counts is not None and counts.unlabelled:
+        console.print(f"Requests without a label: {counts.unlabelled:,}", highlight=False)
+    if counts is not None and counts.early:
+        console.print(f"Labels that wait for their request: {counts.early:,}", highlight=False)
     alerts = sum(log.end(ALERTS, p) for p in range(log.partitions(ALERTS)))
     console.print(f"Alerts: {alerts or 'none'}", highlight=False)
     console.print(

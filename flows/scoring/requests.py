@@ -50,7 +50,8 @@ class Requests:
     """
 
     def __init__(self, stream: Stream, count: int, followed: Collection[int]) -> None:
-        self._request, self._named, self._key = stream.request, stream.key, stream.key_of()
+        self._request, self._key = stream.request, stream.key_of()
+        self._named = stream.key_fields[stream.request]
         self._count, self._followed = count, followed
         self._of_bytes = {
             name

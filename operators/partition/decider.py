@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from operators.partition.journal import (
-    VERSION,
     Activated,
     Configured,
     Crossed,
     Decision,
     JournalWriter,
+    Quieted,
 )
 from operators.partition.ordered_input import OrderedInput
 from operators.training.model_loader import ModelError, UnavailableModelError
@@ -41,10 +41,13 @@ class Newest(NamedTuple):
         append_time: The newest one in `events` (µs).
         cut: The newest boundary at which a partition has committed its cut (µs). It may hold there
             until the others have crossed it, whether their settings have such a boundary or not.
+        settled: An `append_time` of some while ago: what is appended to several partitions at once
+            has come to all of them since. None: nothing is said of quiet partitions.
     """
 
     append_time: Callable[[], int]
     cut: Callable[[], int]
+    settled: Callable[[], int] | None = None
 
 
 class Decider:
@@ -98,20 +101,40 @@ class Decider:
         elif not self._configure() and source.offset >= self._free_from:
             self._activate()
 
-    def cross(self) -> bool:
-        """Write that a boundary is crossed, where only other partitions say so; whether they do.
+    def decide_at_end(self) -> bool:
+        """Write what only other partitions say: a boundary is crossed, or nothing came since it.
 
         To be called where the input has nothing more: else its own events tell how late it is.
+
+        Returns:
+            Whether anything was written.
         """
-        source = self._source
+        source, newest = self._source, self._newest
         if not source.is_open or source.holding:
             return False
-        due = max(source.newest_boundary(self._newest.append_time()), self._newest.cut())
+        due = max(source.newest_boundary(newest.append_time()), newest.cut())
+        quiet = self._quiet_at()
+        is_settled = quiet and newest.settled is not None and newest.settled() >= quiet
         # Looked at after the others: what this one was given in the meantime comes first.
-        if due <= source.boundary or not source.at_end():
+        if not source.at_end():
             return False
-        self._write(Crossed(source.offset, due), due)
-        return True
+        if due > source.boundary:
+            self._write(Crossed(source.offset, due), due)
+            return True
+        if is_settled:
+            self._write(Quieted(source.offset, quiet, version=3), quiet)
+            return True
+        return False
+
+    def awaits_quiet(self) -> bool:
+        """Whether a partition without new events will soon be said to be quiet."""
+        quiet = self._quiet_at()
+        return bool(quiet) and self._newest.append_time() >= quiet
+
+    def _quiet_at(self) -> int:
+        """The boundary since which nothing has come, until that is noted; else 0."""
+        says = self._newest.settled is not None
+        return self._journal.quiet_at(self._source.offset) if says else 0
 
     def _decide_boundary(self, boundary: int) -> None:
         decided, model = self._champions.champion_at(boundary)
@@ -130,7 +153,7 @@ class Decider:
         self._is_configured = True
         if settings == self._journal.settings(self._source.next_entry):
             return False
-        entry = Configured(self._source.offset, settings, version=VERSION)
+        entry = Configured(self._source.offset, settings, version=2)
         self._write(entry, self._source.boundary)
         return True
 

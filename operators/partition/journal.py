@@ -9,7 +9,7 @@ from state.log import Entry, Log, LogError, ReadableLog
 from state.topics import ACTIVATIONS
 
 TOPIC = ACTIVATIONS
-VERSION = 2
+VERSION = 3
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -48,6 +48,20 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
     boundary: _Count
 
 
+class Quieted(_Versioned, frozen=True, tag=str.lower):
+    """Nothing has come since a boundary was crossed; from version 3 on.
+
+    Requests whose deadline was due by then get no label any more.
+
+    Attributes:
+        offset: The first record of `events` after it.
+        boundary: Which (µs).
+    """
+
+    offset: _Count
+    boundary: _Count
+
+
 class Configured(_Versioned, frozen=True, tag=str.lower):
     """From here on these settings decide what is written; from version 2 on.
 
@@ -60,7 +74,7 @@ class Configured(_Versioned, frozen=True, tag=str.lower):
     settings: dict[str, Any]
 
 
-Decision = Activated | Crossed | Configured
+Decision = Activated | Crossed | Quieted | Configured
 """An entry of the journal, written before it takes effect."""
 
 _decode: Callable[[bytes], Decision] = msgspec.json.Decoder(Decision).decode
@@ -136,6 +150,19 @@ class Journal:
     def active(self) -> Activated | None:
         """The activation in effect after all entries."""
         return next(self._activated(), None)
+
+    def quiet_at(self, offset: int) -> int:
+        """The boundary crossed without a record at this offset, if no more was said of it; else 0.
+
+        Args:
+            offset: Of the next record.
+        """
+        for entry in reversed(self.entries):
+            if entry.offset != offset or isinstance(entry, Quieted):
+                return 0
+            if isinstance(entry, Crossed):
+                return entry.boundary
+        return 0
 
     def model(self, number: int) -> str | None:
         """The offline model in effect after so many entries; None: none yet."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from models.scoring.bound_model import Offline
 from operators.partition.boundaries import Boundaries
-from operators.partition.journal import Activated, Configured, Crossed, Decision, Journal
-from operators.shard.messages import Activation, Boundary, Configuration, Message, Records
+from operators.partition.journal import Activated, Configured, Crossed, Decision, Journal, Quieted
+from operators.shard.messages import Activation, Boundary, Configuration, Message, Quiet, Records
 from operators.shard.shard import Position, Shard
 from state.log import EVENTS, LogError, OffsetError, ReadableLog, Record
 from state.settings import Settings
@@ -139,6 +139,8 @@ class OrderedInput:
                 return Configuration(number, settings)
             case Crossed(boundary=boundary):
                 return self._cross(boundary, number)
+            case Quieted(boundary=boundary):
+                return Quiet(boundary, number)
             case Activated(model=model):
                 self.holding = 0
                 return Activation(number, model, None)

@@ -86,7 +86,8 @@ class PartitionRunner:
 
     def at_end(self) -> bool:
         """Whether all there was has been read, when `poll` gave nothing."""
-        return self._in_flight < self._most_in_flight and self._source.at_end()
+        awaited = self._decider is not None and self._decider.awaits_quiet()
+        return self._in_flight < self._most_in_flight and self._source.at_end() and not awaited
 
     def process(self, message: Message) -> Processed:
         """Apply a message to the shard."""
@@ -114,7 +115,7 @@ class PartitionRunner:
         if decider is not None:
             decider.decide()
         message = source.poll()
-        if message is None and decider is not None and decider.cross():
+        if message is None and decider is not None and decider.decide_at_end():
             message = source.poll()
         return None if message is None else with_model(message, self.shard, self._load)
 

@@ -29,6 +29,18 @@ class Boundary(NamedTuple):
     number: int | None = None
 
 
+class Quiet(NamedTuple):
+    """Nothing has come since a boundary: requests whose deadline was due by then are silent.
+
+    Attributes:
+        time: Event time of the boundary (µs).
+        number: Its place in the partition's journal.
+    """
+
+    time: int
+    number: int
+
+
 class Activation(NamedTuple):
     """From here on, requests are scored with this offline model.
 
@@ -59,7 +71,7 @@ class Finish(NamedTuple):
     """The log has been read to its end and nothing is waited for."""
 
 
-Message = Records | Boundary | Activation | Configuration | Finish
+Message = Records | Boundary | Quiet | Activation | Configuration | Finish
 
 
 class Cut(NamedTuple):

@@ -16,6 +16,7 @@ from models.linear.online import OnlineModels
 from models.losses import RunningLosses
 from models.scoring.blend import Blend
 from models.scoring.bound_model import Offline
+from operators.shard.labels import Labels
 from operators.shard.messages import (
     Activation,
     Boundary,
@@ -23,12 +24,14 @@ from operators.shard.messages import (
     Cut,
     Emitted,
     Message,
+    Quiet,
     Records,
 )
 from operators.shard.predictor import Predictor, Row
 from state.admission.clock_guard import ClockGuard
+from state.admission.early_labels import EarlyLabel
 from state.admission.pending_requests import Pending, Waiting
-from state.admission.recent_ids import RecentIds
+from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event, TimeUs
 from state.features import Labelled
@@ -49,8 +52,11 @@ from state.settings import Settings
 from state.stream import Stream
 from state.vector.feature_state import FeatureState
 
-VERSION = 3
+VERSION = 4
 """Of the bytes of `Shard.snapshot`."""
+
+_READS_FROM = 3
+"""The first version whose bytes `Shard.restore` takes; it knew no early labels."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
 TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
@@ -140,6 +146,14 @@ class Shard:
         self._turn_at = 0
         self._pending = Pending(len(columns), stream.request)
         self._seen = RecentIds(Duration.parse(stream.dedup))
+        self._labels = Labels(
+            stream,
+            self._pending,
+            self._seen,
+            resolve=self._resolve,
+            lose=self._lose,
+            alert=self._warn_of_labels,
+        )
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
         self.offline: Offline | None = None
         self.is_silent = False
@@ -183,9 +197,12 @@ class Shard:
 
     @property
     def shape(self) -> str:
-        """What a checkpoint must have in common with this shard: version, stream and columns."""
+        """What a checkpoint must have in common with this shard: version, stream and columns.
+
+        The version is the first that this one still reads.
+        """
         columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
-        return f"{VERSION} {self.stream.name} {columns[:16]}"
+        return f"{_READS_FROM} {self.stream.name} {columns[:16]}"
 
     @property
     def chain(self) -> str:
@@ -243,6 +260,9 @@ class Shard:
                 cut = self._cut(time)
                 if number is not None:
                     self.position.activations = number + 1
+            case Quiet(time, number):
+                self.position.activations = number + 1
+                self._advance(time - self._lateness, time)
             case Activation(number, model, offline):
                 self.position.activations = number + 1
                 self._counts.model, self.offline = model, offline
@@ -301,20 +321,24 @@ class Shard:
         """
         with _part("its head"):
             version, *_ = msgspec.msgpack.decode(state, type=tuple[int, _Raw, _Raw, _Raw, _Raw])
-            check(version == VERSION, f"shard state must be of version {VERSION}", version)
+            known = _READS_FROM <= version <= VERSION
+            check(known, f"shard state must be of version {_READS_FROM} to {VERSION}", version)
             _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
                 state, type=tuple[int, Position, _Counts, _Sums, _Parts]
             )
             self._check_counts()
+            there = dict(zip(self._parts(version), parts, strict=True))
         for losses, of in zip((self._total, self._lately), sums, strict=True):
             with _part("losses"):
                 losses.restore(of)
-        for (name, part), content in zip(self._parts().items(), parts, strict=True):
+        for name, part in self._parts(version).items():
             with _part(name):
-                part.restore(content)
+                part.restore(there[name])
         with _part("pending requests"):
             levels = {place: len(names) for place, names in self._levels}
             self._pending.check(self.partition, self.position.offset, levels)
+        with _part("labels"):
+            self._labels.check(self.position.offset)
         self._turn_at = self._next_turn()
         model = self._counts.model
         self.offline = None if model is None else offline(model)
@@ -339,8 +363,9 @@ class Shard:
             last = Cut(counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end)
             check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
 
-    def _parts(self) -> dict[str, Any]:
-        return {
+    def _parts(self, version: int = VERSION) -> dict[str, Any]:
+        """The parts of the bytes of a version, in order."""
+        parts: dict[str, Any] = {
             "features": self._features,
             "pending requests": self._pending,
             "recent ids": self._seen,
@@ -348,6 +373,7 @@ class Shard:
             "online models": self._models,
             "ensemble": self._ensemble,
         }
+        return parts if version < 4 else parts | {"labels": self._labels}
 
     def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
         try:
@@ -367,7 +393,7 @@ class Shard:
             detail = f"{(self._counts.high_us - event.time) / SECOND_US:.0f} s behind the newest"
             self._bury("late", detail, offset, append_time, value)
         else:
-            self._accept(event, append_time, key)
+            self._accept(event, append_time, key, value)
 
     def _timely(self, event: Event, append_time: int) -> bool:
         accepted, ahead_us = self._guard.watch(event.source, event.time, append_time)
@@ -380,35 +406,34 @@ class Shard:
             self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
         return accepted
 
-    def _accept(self, event: Event, append_time: int, key: bytes) -> None:
-        counts = self._counts
-        self._seen.add(event.id, max(event.time, counts.high_us))
-        kind = type(event)
-        if kind is self.stream.request:
+    def _accept(self, event: Event, append_time: int, key: bytes, value: bytes) -> None:
+        counts, kind = self._counts, type(event)
+        is_request = kind is self.stream.request
+        seen = REQUEST if is_request else OTHER
+        self._seen.add(event.id, max(event.time, counts.high_us), seen)
+        if is_request:
             # Before the timers that its time makes due: else only a shard that has fired them, and
             # so has learned, could answer it.
             self._request(event, append_time, key)
         if event.time > counts.high_us:
             counts.high_us = event.time
-            self._advance(append_time)
+            self._advance(event.time - self._lateness, append_time)
         self._features.observe(event)
-        label = self.stream.label
-        if kind is label.on:
-            waiting = self._pending.take(getattr(event, label.of))
-            if waiting is not None:
-                self._resolve(waiting, int(label.value(event)), event.time, append_time)
+        if is_request:
+            self._labels.asked(event, append_time)
+        if kind is self.stream.label.on:
+            watermark = counts.high_us - self._lateness
+            self._labels.told(event, self.position.offset, value, watermark, append_time)
 
-    def _advance(self, append_time: int) -> None:
-        """Fire what the new watermark makes due: deadlines, metrics, forgetting."""
+    def _advance(self, watermark: int, append_time: int) -> None:
+        """Fire what a new watermark makes due: deadlines, metrics, forgetting."""
         counts = self._counts
-        watermark = counts.high_us - self._lateness
-        silence = int(self.stream.label.silence)
-        while (waiting := self._pending.due(watermark)) is not None:
-            self._resolve(waiting, silence, waiting.deadline, append_time)
+        self._labels.advance(watermark, append_time)
         tick = watermark - watermark % self._metrics_every
         if tick > counts.tick_us:
             if counts.tick_us and not self.is_silent:
                 self._tick(tick, append_time)
+            self._labels.look_back()
             counts.tick_us = tick
         if counts.high_us >= self._turn_at:
             since = self._turn_at - self._features.turn_us
@@ -485,6 +510,8 @@ class Shard:
             self._guard.least_lag_us(),
             _losses(self._lately),
             _losses(self._total),
+            self._labels.unlabelled,
+            self._labels.early,
         )
         self._lately = RunningLosses(len(MODELS))
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
@@ -499,6 +526,13 @@ class Shard:
         counts = self._counts.dead_letters
         counts[reason] = counts.get(reason, 0) + 1
         self._out["dead_letters"].append(Entry(append_time, b"", _encode(letter)))
+
+    def _lose(self, label: EarlyLabel, detail: str, append_time: int) -> None:
+        self._bury("unmatched", detail, label.offset, append_time, label.raw)
+
+    def _warn_of_labels(self, message: str, append_time: int) -> None:
+        alert = Alert("labels_by_silence", self._counts.high_us, message)
+        self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
 
     def _cut(self, boundary: int) -> Cut:
         """The cut of a boundary; asked again for the newest one, the same again."""
@@ -524,7 +558,7 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+_Parts = list[bytes]
 
 
 @contextmanager

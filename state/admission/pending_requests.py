@@ -1,7 +1,7 @@
 """Requests whose label is awaited, each with its prediction and the vector that was scored."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -51,6 +51,10 @@ class Pending:
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._waiting
+
+    def requests(self) -> Iterator[Event]:
+        """All of them, in the order in which they came."""
+        return (one.request for one in self._waiting.values())
 
     def place(self) -> int:
         """A free row for the next request's vector; it is taken by `add`."""

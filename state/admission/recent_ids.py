@@ -1,8 +1,19 @@
-"""Event ids seen within a bounded span of event time, for deduplication."""
+"""Event ids seen within a bounded span of event time: for deduplication, and for late labels."""
 
 import msgspec
 
 from state.restored import MOST_US, check
+
+OTHER, REQUEST = 0, 1
+"""Notes of ids: of other events, and of requests; of those that silence labelled, the deadline."""
+
+
+class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    turn: int
+    old: list[str]
+    new: list[str]
+    old_notes: list[int] | None = None
+    new_notes: list[int] | None = None
 
 
 class RecentIds:
@@ -23,33 +34,70 @@ class RecentIds:
     def __init__(self, span_us: int) -> None:
         self._span_us = span_us
         self._turn = int(span_us)  # msgpack takes no subclass of int
-        self._new: dict[str, None] = {}
-        self._old: dict[str, None] = {}
+        self._new: dict[str, int] = {}
+        self._old: dict[str, int] = {}
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._new or event_id in self._old
 
-    def add(self, event_id: str, now: int) -> None:
+    def add(self, event_id: str, now: int, note: int = OTHER) -> None:
         """Remember an id; `now` is the highest event time so far."""
         if now >= self._turn:
             self._old = self._new if now < self._turn + self._span_us else {}
             self._new = {}
             self._turn = now - now % self._span_us + self._span_us
-        self._new[event_id] = None
+        self._new[event_id] = note
+
+    def note(self, event_id: str) -> int | None:
+        """OTHER, REQUEST, or the deadline (µs) at which silence labelled a request; None: unknown.
+
+        Example:
+            >>> ids = RecentIds(span_us=10)
+            >>> ids.add("a", now=0, note=REQUEST)
+            >>> ids.fall_silent("a", deadline=7)
+            >>> ids.note("a"), ids.note("b")
+            (7, None)
+        """
+        note = self._new.get(event_id)
+        return self._old.get(event_id) if note is None else note
+
+    def fall_silent(self, request_id: str, deadline: int) -> None:
+        """Note that silence labelled a request; it is forgotten no later for that."""
+        for ids in (self._new, self._old):
+            if request_id in ids:
+                ids[request_id] = max(deadline, REQUEST + 1)
 
     def snapshot(self) -> bytes:
         """Both generations."""
-        return msgspec.msgpack.encode((self._turn, list(self._old), list(self._new)))
+        return msgspec.msgpack.encode(
+            _State(
+                self._turn,
+                list(self._old),
+                list(self._new),
+                list(self._old.values()),
+                list(self._new.values()),
+            )
+        )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Take the state from `snapshot`, or from an earlier one that had no notes.
 
         Raises:
-            ValueError: An id comes twice, or the time is none.
+            ValueError: An id comes twice, a note is none, or the time is none.
             msgspec.DecodeError: It is of another form.
         """
-        self._turn, old, new = msgspec.msgpack.decode(state, type=tuple[int, list[str], list[str]])
-        check(0 < self._turn <= MOST_US, "the next generation must begin after 1970", self._turn)
-        self._old, self._new = dict.fromkeys(old), dict.fromkeys(new)
-        unique = len(self._old) == len(old) and len(self._new) == len(new)
-        check(unique, "recent ids must be unique", len(old) + len(new))
+        read = msgspec.msgpack.decode(state, type=_State)
+        check(0 < read.turn <= MOST_US, "the next generation must begin after 1970", read.turn)
+        self._turn = read.turn
+        self._old, self._new = _noted(read.old, read.old_notes), _noted(read.new, read.new_notes)
+
+
+def _noted(ids: list[str], notes: list[int] | None) -> dict[str, int]:
+    if notes is None:  # each may be a request's: its second label is ignored, as it was then
+        notes = [REQUEST] * len(ids)
+    check(len(notes) == len(ids), f"each of {len(ids)} recent ids must have a note", len(notes))
+    near = min(notes, default=0) >= 0 and max(notes, default=0) <= MOST_US
+    check(near, "notes of recent ids must be times", notes)
+    found = dict(zip(ids, notes, strict=True))
+    check(len(found) == len(ids), "recent ids must be unique", len(ids))
+    return found

@@ -102,7 +102,7 @@ class Mapper:
 
     def __init__(self, stream: Stream, topics: Iterable[ForeignTopic]) -> None:
         self._decode, self._check = stream.decoder().decode, stream.check()
-        self._key = stream.key
+        self._key = stream.key_of()
         self._rules: dict[str, list[_Rule]] = {}
         topics = list(topics)
         self.digest = _digest(topics)
@@ -163,8 +163,7 @@ class Mapper:
         wrong = self._check(checked)
         if wrong is not None:
             return Refused("invalid", wrong)
-        key = b"" if self._key is None else getattr(checked, self._key).encode()
-        return key, raw
+        return self._key(checked).encode(), raw
 
 
 def _digest(topics: list[ForeignTopic]) -> str:

@@ -49,7 +49,9 @@ class Prediction(ScoredRequest, frozen=True, gc=False):
     chain: str = ""
 
 
-Reason = Literal["malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late"]
+Reason = Literal[
+    "malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late", "unmatched"
+]
 
 
 # The keys are declared for `state.outputs.columns`, which makes a column of each.
@@ -100,7 +102,7 @@ class Alert(msgspec.Struct, frozen=True):
         source: The event source it is about, if one.
     """
 
-    kind: Literal["clock_ahead", "fit_failed", "fit_rejected"]
+    kind: Literal["clock_ahead", "fit_failed", "fit_rejected", "labels_by_silence"]
     time: int
     message: str
     source: str = ""
@@ -120,7 +122,7 @@ class Losses(msgspec.Struct, frozen=True):
     brier: float
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     """One partition's counters and losses at a tick of event time.
 
     Attributes:
@@ -134,6 +136,8 @@ class Metrics(msgspec.Struct, frozen=True):
         least_lag: Append time less event time (µs) at its least, by source; negative: clock ahead.
         lately: Losses by model since the last tick.
         total: Losses by model since the first record.
+        unlabelled: Requests forgotten so far because no label came and silence is none.
+        early: Label events that wait for their request.
     """
 
     time: int
@@ -146,6 +150,8 @@ class Metrics(msgspec.Struct, frozen=True):
     least_lag: dict[str, int]
     lately: dict[ModelKey, Losses]
     total: dict[ModelKey, Losses]
+    unlabelled: int = 0
+    early: int = 0
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

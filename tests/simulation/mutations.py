@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from flows.runtime.partitions import Partitions
@@ -11,6 +12,7 @@ from operators.partition.decider import Decider
 from operators.partition.journal import Crossed
 from operators.partition.partition_runner import PartitionRunner, Processed
 from operators.replica.follower import Follower
+from state.admission.early_labels import EarlyLabels
 from state.ingest import positions as ingested
 from state.settings import deciding
 from tests.simulation.simulated_log import SimulatedLog, Store
@@ -109,6 +111,10 @@ def ingest_trusts_what_it_announced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ingested, "_counts", lambda *_: True)
 
 
+def early_labels_are_not_in_checkpoints(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(EarlyLabels, "snapshot", lambda _: msgspec.msgpack.encode([]))
+
+
 FOUND_BY: dict[Patch, int] = {
     sequences_are_ignored: 1,
     nobody_is_fenced_off: 4,
@@ -121,5 +127,6 @@ FOUND_BY: dict[Patch, int] = {
     scorers_look_at_the_journal_before_the_flow: 354,
     scorers_follow_the_log_and_not_the_flow: 1,
     ingest_trusts_what_it_announced: 2,
+    early_labels_are_not_in_checkpoints: 1,
 }
 """Each fault, and a seed that finds it."""

@@ -37,6 +37,11 @@ def rolling(**changes):
     return Rolling(**given)
 
 
+def by(*fields):
+    """A label by a key of these."""
+    return replace(stream.label, of=None, by=fields)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -66,6 +71,25 @@ def rolling(**changes):
         ({"dedup": ""}, "got '' in dedup"),
         ({"key": "wind"}, "key names field 'wind' that Asked lacks"),
         ({"partitions": 4}, "has 4 partitions: name a key"),
+        ({"key": "driver"}, "'driver' of Asked must be a text, .*: route each event type by a fi"),
+        ({"key": {Asked: "city", Ended: "city"}}, "or None for it; got none for Rain in stream"),
+        (
+            {"key": {Asked: "city", Ended: "city", Rain: None, Elsewhere: "of"}},
+            "got one for Elsewhere in stream 'rides'",
+        ),
+        ({"key": {Asked: None, Ended: "of", Rain: None}}, "key must name a field of Asked, or"),
+        ({"key": {Asked: "city", Ended: None, Rain: None}}, "key must name a field of Ended, or"),
+        ({"key": {Asked: "city", Ended: "town", Rain: None}}, "'town' that Ended lacks; it has"),
+        ({"label": replace(stream.label, by=("city",))}, "either `of` or `by`; got 'of' and "),
+        ({"label": replace(stream.label, of=None)}, "either `of` or `by`; got None and None in"),
+        ({"label": by("arrive")}, "label.by names field 'arrive' that Ended lacks"),
+        ({"label": by("car")}, "'car' of Asked must be a text or a number, never null"),
+        ({"label": by("driver"), "key": "city"}, "label.by must hold the partition key, 'city' "),
+        (
+            {"label": by("city"), "key": {Asked: "city", Ended: "of", Rain: None}},
+            "'city' of Asked and 'of' of Ended, or a label could be in another partition",
+        ),
+        ({"label": by(), "key": "city"}, r"got \(\) in stream 'rides': add it, or leave out"),
     ],
 )  # fmt: skip
 def test_a_wrong_definition_is_refused_with_the_name_of_what_is_wrong(changes, message):

@@ -144,7 +144,7 @@ def test_a_foreign_record_that_was_cut_is_not_tried_as_a_stump(home, capsys, big
     assert len(foreign) == 4
 
 
-@pytest.mark.parametrize("reason", ["duplicate", "late"])
+@pytest.mark.parametrize("reason", ["duplicate", "late", "unmatched"])
 def test_what_cannot_pass_is_not_tried(home, capsys, reason):
     assert main(["dead-letters", "--again", "--reason", reason]) == 2
     assert f"got '{reason}': it stays so" in capsys.readouterr().err

@@ -11,10 +11,17 @@ from models.refit.fit_record import FitRecord
 from models.scorecard import Scorecard
 from operators.partition.boundaries import Boundaries
 from operators.partition.decider import Decider, Newest
-from operators.partition.journal import Activated, Configured, Crossed, Journal, JournalWriter
+from operators.partition.journal import (
+    Activated,
+    Configured,
+    Crossed,
+    Journal,
+    JournalWriter,
+    Quieted,
+)
 from operators.partition.ordered_input import EntryAheadError, OrderedInput
 from operators.partition.partition_runner import PartitionRunner
-from operators.shard.messages import Activation, Boundary, Configuration, Records
+from operators.shard.messages import Activation, Boundary, Configuration, Quiet, Records
 from operators.shard.shard import Position, Shard
 from operators.training.model_loader import ModelError, UnavailableModelError
 from operators.training.model_registry import ModelRegistry, UnknownModelError
@@ -73,7 +80,7 @@ def log(tmp_path):
 
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
-    boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, load="<{}>".format,
+    boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, settled=None, load="<{}>".format,
     tell=pytest.fail,
 ):  # fmt: skip
     """The flow of a partition, which writes nothing but its journal."""
@@ -93,7 +100,7 @@ def reader(
         champions=decisions,
         load=load,
         wanted=wanted,
-        newest=Newest(lambda: newest(log, "events"), cut),
+        newest=Newest(lambda: newest(log, "events"), cut, settled),
         wait=wait,
         tell=tell,
     )
@@ -120,7 +127,7 @@ def taken(position, message):
             position.boundary = time
             if number is not None:
                 position.activations = number + 1
-        case Activation(number) | Configuration(number):
+        case Activation(number) | Configuration(number) | Quiet(_, number):
             position.activations = number + 1
     return [message]
 
@@ -307,6 +314,33 @@ def test_what_is_appended_while_the_others_are_asked_comes_before_their_boundary
         log.close()
 
 
+def test_an_idle_partition_is_quiet_once_the_time_of_the_others_has_settled(tmp_path):
+    log, settled = filled(tmp_path / "log", [95, 131], [96], []), [0]
+    given = {"partition": 1, "settled": lambda: settled[0]}
+    try:
+        reading = reader(log, Decided((130, "m")), **given)
+        crossed = [Boundary(130, 0), Activation(1, "m", "<m>")]
+        assert drained(reading) == [0, *crossed]
+        assert not reading.at_end()
+        settled[0] = 131
+        assert drained(reading) == [Quiet(130, 2)]
+        assert drained(reading) == []
+        assert reading.at_end()
+        assert journal(log, 1)[2:] == [Quieted(1, 130, version=3)]
+        log.append("events", 0, [Entry(151, b"", b"{}")])
+        assert drained(reading) == [Boundary(150, 3)]
+        log.append("events", 1, [Entry(152, b"", b"{}")])
+        settled[0] = 151
+        decided = Decided((130, "m"), (150, "m"))
+        again = reader(log, decided, **given)
+        seen = [0, *crossed, Quiet(130, 2), Boundary(150, 3), Activation(4, "m", "<m>"), 1]
+        assert drained(again) == seen  # what came meanwhile ends the quiet
+        assert again.at_end()
+        assert drained(reader(log, decided, **given)) == seen
+    finally:
+        log.close()
+
+
 @pytest.mark.parametrize("checkpointed", [True, False])
 def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_decides(
     tmp_path, checkpointed
@@ -331,7 +365,7 @@ def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_de
 def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
     drained(reader(log, Decided(*ALL)))
     for value, message in (
-        (b'{"type":"activated","version":3}', "must be of version 2 or older; got 3 in activ"),
+        (b'{"type":"activated","version":4}', "must be of version 3 or older; got 4 in activ"),
         (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
     ):
         with sqlite3.connect(log._root / "activations" / "0.db") as database:

@@ -6,7 +6,14 @@ from datetime import date
 
 import pytest
 
-from operators.partition.journal import Activated, Configured, Crossed, Journal, JournalWriter
+from operators.partition.journal import (
+    VERSION,
+    Activated,
+    Configured,
+    Crossed,
+    Journal,
+    JournalWriter,
+)
 from state.log import Entry, LogError, UnknownTopicError
 from state.log.sqlite import SqliteLog
 
@@ -93,7 +100,7 @@ def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
         Configured(9, {"training.margin": math.nan}, version=2),
         Configured(9, {"online.rate": math.inf}, version=2),
         Configured(9, {"online.river": {"x": date(2020, 1, 1)}}, version=2),
-        Configured(9, {}, version=3),
+        Configured(9, {}, version=VERSION + 1),
         Activated(9, 5, None),
         Crossed("9", 100),
     ],

@@ -19,6 +19,11 @@ from tests.rides import records
 
 RECORDS = records(200)
 OLDER, NEWER = 100, len(RECORDS)
+LABEL = next(
+    record.value
+    for record in RECORDS
+    if b'"late":-' not in record.value and b'"ended"' in record.value
+)
 NAN, INFINITE = float("nan"), float("inf")
 
 
@@ -43,7 +48,7 @@ def unpacked(content):
 class State:
     """A shard's state, taken apart; `packed` puts it together again."""
 
-    PARTS = ("features", "pending", "seen", "guard", "models", "ensemble")
+    PARTS = ("features", "pending", "seen", "guard", "models", "ensemble", "labels")
 
     def __init__(self, content):
         self.version, self.position, self.counts, self.sums, parts = unpacked(content)
@@ -86,6 +91,10 @@ def weight(state, which, at, value):
 
 def put(holder, key, value):
     holder[key] = value
+
+
+def early(state, labels):
+    state.labels[0] = msgspec.msgpack.encode(labels)
 
 
 def columns(kind):
@@ -190,11 +199,30 @@ ODD = {
     "an ensemble of three": ("ensemble", lambda s: s.ensemble[0].pop()),
     "an ensemble's weight NaN": ("ensemble", lambda s: put(s.ensemble[0], 0, NAN)),
     "an ensemble's squares negative": ("ensemble", lambda s: put(s.ensemble[1], 0, -1.0)),
+    "an early label that is no event": ("labels", lambda s: early(s, [[0, b"x"]])),
+    "an early label of another type": ("labels", lambda s: early(s, [[0, RECORDS[0].value]])),
+    "an early label out of range": (
+        "labels",
+        lambda s: early(s, [[0, LABEL.replace(b'"late":', b'"late":9999')]]),
+    ),
+    "early labels in no order": ("labels", lambda s: early(s, [[3, LABEL], [2, LABEL]])),
+    "an early label twice": ("labels", lambda s: early(s, [[3, LABEL], [3, LABEL]])),
+    "an early label that is yet to come": ("labels", lambda s: early(s, [[NEWER, LABEL]])),
+    "an early label before all": ("labels", lambda s: early(s, [[-1, LABEL]])),
+    "a negative count of labels": ("labels", lambda s: put(s.labels[1], "told", -1)),
+    "a count of labels that is none": ("labels", lambda s: put(s.labels[1], "x", 1)),
+    "requests without a label where silence is one": (
+        "labels",
+        lambda s: put(s.labels[1], "unlabelled", 1),
+    ),
+    "a note too few": ("recent", lambda s: s.seen[3].pop()),
+    "a negative note": ("recent", lambda s: put(s.seen[4], 0, -1)),
+    "a note beyond all time": ("recent", lambda s: put(s.seen[4], 0, 2**62)),
     "losses of three models": ("losses", lambda s: s.sums[0].pop()),
     "losses of two sums": ("losses", lambda s: s.sums[1][0].pop()),
     "losses NaN": ("losses", lambda s: put(s.sums[0][0], 1, NAN)),
     "a count of labels infinite": ("losses", lambda s: put(s.sums[0][0], 0, INFINITE)),
-    "another version": ("head", lambda s: put(s.__dict__, "version", 4)),
+    "another version": ("head", lambda s: put(s.__dict__, "version", 5)),
     "a version that is none": ("head", lambda s: put(s.__dict__, "version", "3")),
     "a negative offset": ("head", lambda s: put(s.position, "offset", -1)),
     "activations beyond all": ("head", lambda s: put(s.position, "activations", 2**63)),

@@ -121,10 +121,11 @@ def test_an_id_may_come_again_once_it_is_forgotten():
 
 def test_a_late_observation_counts_where_it_belongs_and_a_too_late_one_does_not():
     run = run_of(rain(0), (NOW, end("x", -125)), (NOW, end("y", -126)), ask("a"), end("a", 1))
-    (letter,) = decoded(run, "dead_letters", type=DeadLetter)
-    assert (letter.reason, letter.offset, letter.detail) == (
-        "late", 2, "7560 s behind the newest"
-    )  # fmt: skip
+    letters = decoded(run, "dead_letters", type=DeadLetter)
+    assert [(letter.reason, letter.offset, letter.detail) for letter in letters] == [
+        ("unmatched", 1, "its request did not come within 125m: 'x'"),
+        ("late", 2, "7560 s behind the newest"),
+    ]
     (outcome,) = decoded(run, "outcomes")
     assert outcome["all_ended_1h"] == 0.0
     late = run_of(rain(0), (NOW, end("x", -40)), ask("a"), end("a", 1))

@@ -1,0 +1,51 @@
+"""What all partitions have counted, by the newest metrics of each."""
+
+from collections import Counter
+
+import msgspec
+
+from state.log import Log, decoded
+from state.outputs.records import Metrics
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Sums over the partitions, each at its newest tick of event time.
+
+    Attributes:
+        requests: Scored.
+        labels: Known.
+        pending: Requests whose label is awaited.
+        unlabelled: Requests forgotten because no label came, where silence is none.
+        early: Label events that wait for their request.
+        dead_letters: By reason.
+    """
+
+    requests: int
+    labels: int
+    pending: int
+    unlabelled: int
+    early: int
+    dead_letters: dict[str, int]
+
+
+def counts_of(log: Log) -> Counts | None:
+    """The sums; None before the first metrics."""
+    newest = []
+    for partition in range(log.partitions("metrics")):
+        end = log.end("metrics", partition)
+        if end > log.start("metrics", partition):
+            (record,) = log.read("metrics", partition, end - 1, max_records=1)
+            newest.append(decoded("metrics", partition, record, Metrics))
+    if not newest:
+        return None
+    letters: Counter[str] = Counter()
+    for one in newest:
+        letters.update(one.dead_letters)
+    return Counts(
+        sum(one.requests for one in newest),
+        sum(one.labels for one in newest),
+        sum(one.pending for one in newest),
+        sum(one.unlabelled for one in newest),
+        sum(one.early for one in newest),
+        dict(letters),
+    )

@@ -1,0 +1,53 @@
+"""Early labels leave with their request or at their end, and leave nothing behind."""
+
+import pytest
+
+from state.admission.early_labels import EarlyLabels
+from tests.asks import encode, minute, plain, tell
+
+
+@pytest.fixture
+def early():
+    return EarlyLabels(10 * 60 * 10**6, lambda event: event.of, plain.decoder().decode)
+
+
+def add(early, offset, event):
+    early.add(offset, event, encode(event))
+
+
+def test_they_are_taken_by_their_key_in_the_order_in_which_they_came(early):
+    for offset, (of, at) in enumerate([("a", 3), ("b", 2), ("a", 1)]):
+        add(early, offset, tell(of, at))
+    assert [one.offset for one in early.of("a")] == [0, 2]
+    assert [one.offset for one in early.take("a")] == [0, 2]
+    assert early.take("a") == early.of("a") == ()
+    assert list(early.waiting) == [1]
+
+
+def test_they_end_by_their_own_time_then_by_their_place(early):
+    for offset, at in enumerate([3, 1, 3, 2]):
+        add(early, offset, tell("a", at))
+    assert early.due(minute(10.9)) is None
+    ended = []
+    while (one := early.due(minute(13))) is not None:
+        ended.append(one.offset)
+    assert ended == [1, 3, 0, 2]
+    assert early.of("a") == ()
+
+
+def test_what_was_taken_leaves_nothing_behind(early):
+    for n in range(1_000):
+        add(early, n, tell(f"a{n}", n))
+        early.take(f"a{n}")
+    assert (early.waiting, early._of, early._ends) == ({}, {}, [])
+
+
+def test_a_copy_from_a_snapshot_goes_on_alike(early):
+    for offset, (of, at) in enumerate([("a", 3), ("b", 2), ("a", 1), ("c", 5)]):
+        add(early, offset, tell(of, at))
+    early.take("b")
+    copy = EarlyLabels(10 * 60 * 10**6, lambda event: event.of, plain.decoder().decode)
+    copy.restore(early.snapshot())
+    assert copy.snapshot() == early.snapshot()
+    assert copy.waiting == early.waiting
+    assert copy.due(minute(12)).offset == early.due(minute(12)).offset == 2
