@@ -1,6 +1,6 @@
 """Events: facts with an id, a type and an event time, each a frozen msgspec struct."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -8,6 +8,9 @@ SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+"""Of a number that is a time: how long it takes from one to the next."""
 
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US, extra={"unit": "us"})]

@@ -53,7 +53,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Category:
-    """A text field of the request, one level of a finite set."""
+    """A text or a whole number of the request, one level of a finite set."""
 
     name: str
 

@@ -39,7 +39,16 @@ def declared(event: Counted) -> dict[str, tuple[inspect.Type, ...]]:
 
 def nullable(event: Counted, name: str) -> bool:
     """Whether a field may be null."""
-    return any(isinstance(kind, inspect.NoneType) for kind in declared(event)[name])
+    return any(map(is_null, declared(event)[name]))
+
+
+def fields_of_bytes(event: Counted) -> set[str]:
+    """The fields that may hold bytes, which are base64 in JSON."""
+    return {
+        name
+        for name, kinds in declared(event).items()
+        if any(isinstance(kind, inspect.BytesType) for kind in kinds)
+    }
 
 
 def spoken(types: tuple[inspect.Type, ...]) -> str:
@@ -64,7 +73,8 @@ def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     return (kind,)
 
 
-def _is_null(kind: inspect.Type) -> bool:
+def is_null(kind: inspect.Type) -> bool:
+    """Whether this is null."""
     return isinstance(kind, inspect.NoneType)
 
 
@@ -77,10 +87,19 @@ def _is_text(kind: inspect.Type) -> bool:
     return texts or isinstance(kind, inspect.StrType)
 
 
+def _is_whole(kind: inspect.Type) -> bool:
+    whole = isinstance(kind, inspect.LiteralType) and all(type(v) is int for v in kind.values)
+    return whole or isinstance(kind, inspect.IntType)
+
+
 _TIMES = _alternatives(inspect.type_info(TimeUs))
 
 TIME = Need("a time, declared TimeUs", lambda kind: kind in _TIMES)
-NUMBER = Need("a number or null", lambda kind: _is_number(kind) or _is_null(kind))
-TEXT = Need("a text or null", lambda kind: _is_text(kind) or _is_null(kind))
+NUMBER = Need("a number or null", lambda kind: _is_number(kind) or is_null(kind))
+TEXT = Need("a text or null", lambda kind: _is_text(kind) or is_null(kind))
+LEVEL = Need(
+    "a text, a whole number or null",
+    lambda kind: _is_text(kind) or _is_whole(kind) or is_null(kind),
+)
 KEY = Need("a text or a number, never null", lambda kind: _is_text(kind) or _is_number(kind))
 PARTITION_KEY = Need("a text, never null", _is_text)

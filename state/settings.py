@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from state.durations import Duration
+from state.events import TimeUnit
 from state.log import MOST_PARTITIONS, LogError
 from state.plain_text import is_plain_line
 from state.topics import TOPICS
@@ -299,17 +300,23 @@ class Kafka(_Part, frozen=True):
 
 
 Option = str | int | float | bool
-TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
-class Timed(_Part, frozen=True, rename={"path": "from"}):
-    """Where a time is, and in which unit of time since 1970 UTC it is counted."""
+class Scaled(_Part, frozen=True, rename={"path": "from"}, omit_defaults=True):
+    """Where a time or a decimal is, and what its number counts.
+
+    Attributes:
+        path: Where.
+        unit: Of a time since 1970 UTC; none: the stream's `time_unit`.
+        scale: Digits after the point of a decimal that Connect wrote as base64 of its bytes.
+    """
 
     path: str
-    unit: TimeUnit = "us"
+    unit: TimeUnit | None = None
+    scale: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
-Place = str | int | float | bool | Timed
+Place = str | int | float | bool | Scaled
 """Where a foreign record has something; what is no text stands for itself.
 
 See `state.ingest.mapping`.

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import or_
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from state.durations import Duration
-from state.events import Event
+from state.event_times import YEAR_1990_US, Times
+from state.events import Event, TimeUnit
 from state.features import (
     Bins,
     Calendar,
@@ -31,6 +32,7 @@ from state.features import (
 )
 from state.field_types import (
     KEY,
+    LEVEL,
     NUMBER,
     PARTITION_KEY,
     TEXT,
@@ -73,6 +75,8 @@ class Stream:
         dedup: For how long (event time) an id is remembered; twice that at most. No shorter than
             lateness and the longest window together.
         refit_from: First boundary; none: whole multiples of `training.every` since 1970.
+        time_unit: Of numbers that are times, in what is ingested; the log has microseconds.
+        times_from: Numbers that mean an earlier time are in another unit; none: 1990.
 
     Raises:
         StreamError: A field, its kind, a column or a duration is wrong; the message names it.
@@ -89,6 +93,8 @@ class Stream:
     lateness: str = "0s"
     dedup: str = "6h"
     refit_from: datetime | None = None
+    time_unit: TimeUnit = "us"
+    times_from: datetime | None = None
 
     def __post_init__(self) -> None:
         """Check every name, and that what it names is of use."""
@@ -124,7 +130,17 @@ class Stream:
     @property
     def refit_from_us(self) -> int:
         """The first boundary (µs UTC); 0 where multiples since 1970 serve."""
-        return 0 if self.refit_from is None else round(self.refit_from.timestamp() * 1e6)
+        return 0 if self.refit_from is None else _us(self.refit_from)
+
+    def times(self, unit: TimeUnit | None = None, *, is_sure: bool = False) -> Times:
+        """What turns the times of events, as they come, into microseconds.
+
+        Args:
+            unit: Of numbers; none: `time_unit`.
+            is_sure: See `state.event_times.Times`.
+        """
+        since = YEAR_1990_US if self.times_from is None else _us(self.times_from)
+        return Times(self.events, unit or self.time_unit, since, is_sure=is_sure)
 
     def check(self) -> Callable[[Event], str | None]:
         """A function that tells what is out of bounds in a decoded event, None when nothing is.
@@ -191,8 +207,14 @@ class Stream:
         if bound.wrong or not isinstance(self.partitions, int):
             msg = f"{bound.wrong or 'partitions must be a whole number'} in stream {self.name!r}"
             raise StreamError(msg)
-        if self.refit_from is not None and self.refit_from.tzinfo is None:
-            msg = f"refit_from must have a time zone; got {self.refit_from} in stream {self.name!r}"
+        for name in ("refit_from", "times_from"):
+            moment = getattr(self, name)
+            if moment is not None and moment.tzinfo is None:
+                msg = f"{name} must have a time zone; got {moment} in stream {self.name!r}"
+                raise StreamError(msg)
+        if self.time_unit not in get_args(TimeUnit):
+            units = ", ".join(get_args(TimeUnit))
+            msg = f"time_unit must be one of {units}; got {self.time_unit!r} in {self.name!r}"
             raise StreamError(msg)
         self._check_key()
 
@@ -291,6 +313,10 @@ RESERVED = frozenset({
 """Fields that an outcome has beside the feature columns."""
 
 
+def _us(moment: datetime) -> int:
+    return round(moment.timestamp() * 1e6)
+
+
 def _boundless(event: type[Event]) -> list[str]:
     """Fields that may hold a whole number of any length."""
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
@@ -302,7 +328,7 @@ def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Coun
         case Field(name):
             yield request, name, NUMBER
         case Category(name):
-            yield request, name, TEXT
+            yield request, name, LEVEL
         case Elapsed(since=since, until=until):
             yield from ((request, name, TIME) for name in (since, until))
         case Calendar(of=of):

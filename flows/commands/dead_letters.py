@@ -12,18 +12,21 @@ from rich.table import Table
 
 from flows.commands.verb import Verb, count, log_of
 from flows.errors.user_errors import CommandError, as_command_errors
-from flows.home.configuration import find_stream, load_settings
+from flows.home.configuration import ConfigurationError, find_stream, load_settings
 from flows.home.file_lock import locked_shared
 from flows.home.home import environment_home
 from flows.home.wall_clock import check_append_times
 from flows.intake.foreign_ingest import mapper_of
+from flows.intake.refusals import Refusal, grouped, shown
 from flows.intake.retry_dead_letters import AGAIN, Letter, append_again, letters_of
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
+from state.admission.no_event import Judge
 from state.ingest.positions import IngestWriter
 from state.log import EVENTS, Log, Trimmable
 from state.outputs.records import Reason
 from state.plain_text import plain_line
+from state.stream import StreamError
 
 
 class _Count(NamedTuple):
@@ -41,7 +44,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="only these; may be given several times",
     )
     parser.add_argument(
-        "--limit", type=count, default=20, metavar="N", help="list the newest N (default 20)"
+        "--limit", type=count, default=20, metavar="N", help="show N groups (default 20)"
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object, bytes in base64")
     parser.add_argument(
@@ -94,12 +97,13 @@ def _list(log: Log, arguments: Namespace) -> None:
                 left[kind] += letter.is_open
                 yield letter
 
-    newest = nlargest(arguments.limit, chosen(), key=lambda letter: letter.append_time)
     if arguments.json:
+        newest = nlargest(arguments.limit, chosen(), key=lambda letter: letter.append_time)
         counts = [_Count(*kind, n, left[kind])._asdict() for kind, n in total.items()]
         listed = {"counts": counts, "letters": [letter._asdict() for letter in newest]}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
         return
+    groups = list(grouped((_refusal(letter), letter) for letter in chosen()))
     console = TerminalConsole()
     if not total:
         console.print("No dead letters.")
@@ -108,14 +112,37 @@ def _list(log: Log, arguments: Namespace) -> None:
     for kind in sorted(total):
         counts_table.add_row(*kind, f"{total[kind]:,}", f"{left[kind]:,}")
     console.print(counts_table)
-    letters_table = _table("appended", "record", "reason", "detail")
-    for letter in reversed(newest):
-        content = letter.content
-        place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
-        done = "" if letter.is_open else " (tried again)"
-        detail = plain_line(content.detail)
-        letters_table.add_row(format_time(letter.append_time), place, content.reason + done, detail)
-    console.print(letters_table)
+    for group in groups[: arguments.limit]:
+        for line in _lines(*group):
+            console.print(line, highlight=False, soft_wrap=True)
+    if (more := len(groups) - arguments.limit) > 0:
+        console.print(f"and {more:,} reasons more, which a larger --limit shows")
+
+
+def _refusal(letter: Letter) -> Refusal:
+    content = letter.content
+    return Refusal(content.reason, content.detail, content.topic)
+
+
+def _lines(refusal: Refusal, letters: int, letter: Letter) -> Iterator[str]:
+    """A group: its reason, and its newest letter with the record in clear text."""
+    content = letter.content
+    detail = refusal.detail if content.topic else _explained(refusal)
+    place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
+    done = "" if letter.is_open else ", tried again"
+    yield f"{letters:,} {refusal.reason}: {plain_line(detail)}"
+    yield f"  {place}, {format_time(letter.append_time)}{done}: {shown(content.raw)}"
+
+
+def _explained(refusal: Refusal) -> str:
+    """The detail, with the types of the stream if that can be had and is of use."""
+    if refusal.reason != "unknown_type":
+        return refusal.detail
+    try:
+        stream = find_stream(load_settings().stream)
+    except (ConfigurationError, StreamError):
+        return refusal.detail
+    return Judge(stream).explained(refusal.reason, refusal.detail)
 
 
 def _table(*headings: str) -> Table:
@@ -129,8 +156,9 @@ DEAD_LETTERS = Verb(
     name="dead-letters",
     help="list bad records, and retry them after a fix",
     description=(
-        "Counts by reason and topic, and the newest letters with the place of their record: in "
-        "`events`, or in the foreign topic that it came from. With --again foreign records are "
+        "Counts by reason and topic, and for equal reasons how many there are and the newest "
+        "record, with its place: in `events`, or in the foreign topic that it came from. With "
+        "--again foreign records are "
         "mapped anew by the settings, and records of `events` are appended anew for the run to "
         "judge; what is refused again is a new dead letter. No record is tried twice for one "
         "letter, however often this is called or stopped. Stop a running ingest before."

@@ -3,8 +3,8 @@
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,22 +17,28 @@ from rich.text import Text
 from flows.commands.verb import Verb, moment
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
-from flows.home.configuration import load_settings
+from flows.home.configuration import find_stream, load_settings
 from flows.home.deployment import Deployment
 from flows.home.file_lock import locked_shared
-from flows.home.home import environment_home
+from flows.home.home import Home, environment_home
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import File, Peek, ingest_merged
-from flows.intake.event_files import read_lines
+from flows.intake.event_files import Line
 from flows.intake.foreign_ingest import foreign_flow
+from flows.intake.preview import preview
+from flows.intake.refusals import shown
+from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
 from flows.terminal.time_format import format_time
+from state.admission.no_event import Judge
 from state.log import Log
+from state.plain_text import plain_line
 from state.settings import Settings
 
 _STDIN = "-"
 _SHOWN_BYTES = 100
+_MOST_SHOWN = 5_000
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
 
@@ -42,9 +48,25 @@ def _arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="JSON lines (also .gz and .zst), Parquet with a row per event, or an export of "
-        "events; - is standard input, JSON lines read to its end first; without any: the foreign "
-        "topics of the settings",
+        help="JSON lines, a JSON array, CSV or Parquet, told by the first bytes; text may be in "
+        "gzip, zstd, bz2 or lz4; - is standard input, read to its end first; without any: the "
+        "foreign topics of the settings",
+    )
+    parser.add_argument(
+        "--type",
+        metavar="TYPE",
+        help="of records that name none; default for CSV and Parquet: the stream's request",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the first events as they will be and why others are refused; append nothing",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="append also if the first 1,000 records are all bad, or times seem to be in another "
+        "unit",
     )
     parser.add_argument(
         "--follow", action="store_true", help="wait for more at the end of the foreign topics"
@@ -60,9 +82,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     if not arguments.files:
-        if arguments.now is not None:
-            msg = "--now must go with a FILE; records of foreign topics have a time of their own"
-            raise CommandError(msg)
+        _check_no_file(arguments)
         return _run_topics(follow=arguments.follow)
     now = None if arguments.now is None else round(arguments.now.timestamp() * 1e6)
     for name in arguments.files:
@@ -70,31 +90,85 @@ def _run(arguments: Namespace) -> int:
             msg = f"FILE must be a file that is there; got {name}"
             raise CommandError(msg)
     settings, home = load_settings(), environment_home()
+    stream = find_stream(settings.stream)
+    with ExitStack() as held, as_command_errors():
+        paths = [(name, held.enter_context(_path(name))) for name in arguments.files]
+        read = partial(read_events, stream=stream, kind=arguments.type, is_sure=arguments.force)
+        judge = Judge(stream)
+        judge.check_type(arguments.type)
+        for name, path in paths:
+            _look(name, path, judge, read, arguments)
+        if arguments.dry_run:
+            return 0
+        _append(paths, settings, home, read, now)
+    return 0
+
+
+def _check_no_file(arguments: Namespace) -> None:
+    for option in ("now", "type", "dry_run", "force"):
+        if getattr(arguments, option):
+            msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
+            raise CommandError(msg)
+
+
+def _look(
+    name: str, path: Path, judge: Judge, read: Callable[..., Generator[Line]], arguments: Namespace
+) -> None:
+    """Look at the first records of a file, and refuse it if none would take part."""
+    console = TerminalConsole()
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    left_out: list[str] = []
+    with closing(read(path, on_left_out=left_out.extend)) as lines:
+        found = preview(lines, judge)
+    if left_out:
+        say(f"{name}: left out columns that no event has: {plain_line(', '.join(left_out))}")
+    if arguments.dry_run:
+        good = found.records - len(found.refused)
+        say(f"{name}: {good:,} of the first {found.records:,} records are events")
+        for event in found.events:
+            say(f"  {shown(event, _MOST_SHOWN)}")
+        for line in found.reasons():
+            say(f"  {line}")
+    elif found.is_hopeless and not arguments.force:
+        first, example = next(found.reasons(), ""), shown(found.refused[0][1])
+        msg = (
+            f"FILE must hold events; got {name} whose first {found.records:,} records are all "
+            f"refused, {first}, as in {example}: nothing was appended; --dry-run shows more, "
+            "--force appends them for the run to refuse"
+        )
+        raise CommandError(msg)
+
+
+def _append(
+    paths: Sequence[tuple[str, Path]],
+    settings: Settings,
+    home: Home,
+    read: Callable[..., Generator[Line]],
+    now: int | None,
+) -> None:
+    """Append all records of the files."""
     console = TerminalConsole()
     total = 0
-    with as_command_errors():
-        deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
-        log, stream = deployment.log, deployment.stream
-        if now is not None:
-            declare_time(home, now)
-        check_append_times(log, home)
-        with locked_shared(settings, home.root), ExitStack() as held:
-            paths = [held.enter_context(_path(name)) for name in arguments.files]
-            warnings = [_Ahead() for _ in paths]
-            files = [
-                File(name, partial(read_lines, path), ahead)
-                for name, path, ahead in zip(arguments.files, paths, warnings, strict=True)
-            ]
-            size = sum(path.stat().st_size for path in paths)
-            counts = _ingest(log, files, size, stream.peek(), settings, now)
-            for name, ahead, records in zip(arguments.files, warnings, counts, strict=True):
-                total += records
-                console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
-                ahead.tell(name, now)
-    if len(arguments.files) > 1:
+    deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+    log, stream = deployment.log, deployment.stream
+    if now is not None:
+        declare_time(home, now)
+    check_append_times(log, home)
+    with locked_shared(settings, home.root):
+        warnings = [_Ahead() for _ in paths]
+        files = [
+            File(name, partial(read, path), ahead)
+            for (name, path), ahead in zip(paths, warnings, strict=True)
+        ]
+        size = sum(path.stat().st_size for _, path in paths)
+        counts = _ingest(log, files, size, stream.peek(), settings, now)
+        for (name, _), ahead, records in zip(paths, warnings, counts, strict=True):
+            total += records
+            console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
+            ahead.tell(name, now)
+    if len(paths) > 1:
         console.print(f"{total:,} records in all", highlight=False)
     log.close()
-    return 0
 
 
 def _run_topics(*, follow: bool) -> int:
@@ -171,7 +245,7 @@ def _path(name: str) -> Iterator[Path]:
         yield Path(name)
         return
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "stdin.jsonl"
+        path = Path(folder) / "stdin"
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield path
@@ -182,8 +256,11 @@ INGEST = Verb(
     help="append files of events, or foreign topics, to the log",
     description=(
         "Appends every line or row to the topic `events`, whether it is an event or not: the run "
-        "that reads it puts what is wrong into `dead_letters`. Several files, each sorted by time, "
-        "are merged by time. Append times are taken from an "
+        "that reads it puts what is wrong into `dead_letters`. Before, it looks at the first 1,000 "
+        "records of each file. Nothing is appended if one is in no form that is read, holds no "
+        "event, or has times in another unit than the stream's. Cells of CSV and Parquet become "
+        "what the event's fields are declared to be; times in RFC 3339 become microseconds. "
+        "Several files, each sorted by time, are merged by time. Append times are taken from an "
         "export, else derived from the order of the file, and are never later than this machine's "
         "clock. An empty home is set up first. Without a "
         "FILE it takes the foreign topics that the settings map, each record once however often it "
@@ -193,6 +270,8 @@ INGEST = Verb(
   headwater ingest january.jsonl.gz february.parquet
   headwater ingest requests.jsonl labels.jsonl    by time, as they happened
   headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
+  headwater ingest --dry-run trips.csv
+  headwater ingest --type finished ends.csv
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",

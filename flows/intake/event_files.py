@@ -1,4 +1,4 @@
-"""Files of events as lines: JSON lines, plain or compressed, and Parquet with a row per event."""
+"""Files of events as lines: JSON lines or a JSON array, and Parquet with a row per event."""
 
 import re
 from collections.abc import Iterator
@@ -7,21 +7,21 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-
+from flows.intake.csv_rows import CsvError
 from flows.intake.envelope import unwrap
+from flows.intake.file_forms import BUFFER_BYTES, UNREADABLE, FileForm, FormError, form_of, opened
+from flows.intake.json_array import ArrayError, elements
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import parquet_rows
 from state.log import MAX_VALUE_BYTES
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
-"""Arrow's name of the compression that a file's suffix tells."""
+"""Arrow's name of the compression that the suffix of an export tells."""
 
 # Room for the largest value in base64 with its envelope; a longer line is cut and too large.
 _MAX_LINE_BYTES = MAX_VALUE_BYTES // 3 * 4 + 1024
-_BUFFER_BYTES = 2**18
 _LINE_ENDS = re.compile(rb"(?:\r?\n)*")
-_ENDS = [(end * _BUFFER_BYTES, end) for end in (b"\n", b"\r\n")]
+_ENDS = [(end * BUFFER_BYTES, end) for end in (b"\n", b"\r\n")]
 
 
 class Line(NamedTuple):
@@ -42,26 +42,31 @@ def most_bytes(size: int) -> int:
     return 8 * 2**30 + 10_000 * size
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The events of a file, in its order; empty lines are passed over, nothing else is.
+def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
+    """The values of a file, in its order; empty lines are passed over, nothing else is.
 
     Args:
-        path: `.parquet`, else JSON lines, compressed if it ends in `.gz` or `.zst`. A Parquet
-            row becomes a JSON object of its columns that are not null, timestamps in
-            microseconds.
+        path: JSON lines, a JSON array, or Parquet; text may be compressed. A Parquet row becomes a
+            JSON object of its columns that are not null, timestamps in microseconds.
+        form: Of the file; none: by its first bytes, and what is unknown is lines.
 
     Raises:
         OSError: The file is missing, broken or larger than `most_bytes` or the memory; the message
             names it.
-        ValueError: A value is larger than the log takes; the message names the line.
+        ValueError: A value is larger than the log takes, or the file is in a form that is not
+            read; the message names the line.
     """
-    return _read_parquet(path) if path.suffix == ".parquet" else _read_json(path)
+    with named(path):
+        form = form or form_of(path)
+    if form.form == "parquet":
+        return _read_parquet(path)
+    return _read_array(path, form) if form.form == "json array" else _read_json(path, form)
 
 
-def _read_json(path: Path) -> Iterator[Line]:
-    number = taken = 0
-    most = most_bytes(path.stat().st_size)
-    with path.open("rb") as file, _named(path), _decompressed(file, path) as reader:
+def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
+    number = 0
+    with named(path), opened(path, form) as (reader, file):
+        bound = Bound(path)
         while text := reader.readline(_MAX_LINE_BYTES):
             number += 1
             value, append_time = unwrap(text.removesuffix(b"\n").removesuffix(b"\r"))
@@ -70,16 +75,43 @@ def _read_json(path: Path) -> Iterator[Line]:
                 message = f"{limit}; got more in {path} line {number}"
                 raise ValueError(message)
             if value or append_time is not None:
-                taken += len(text) + RECORD_BYTES
+                bound.take(len(text) + RECORD_BYTES, f"line {number}")
                 yield Line(value, append_time, file.tell())
             else:
                 for lines, size in _empty_lines(reader):
                     number += lines
-                    taken += size
-            if taken > most:
-                limit = f"file of its size must hold at most {most} bytes"
-                message = f"{limit}; got more in {path} line {number}"
+                    bound.take(size, f"line {number}")
+
+
+def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
+    with named(path), opened(path, form) as (reader, file):
+        bound = Bound(path)
+        for number, value in enumerate(elements(reader, MAX_VALUE_BYTES), 1):
+            if len(value) > MAX_VALUE_BYTES:
+                message = f"event must be at most {MAX_VALUE_BYTES} bytes"
+                message += f"; got more in {path} element {number}"
                 raise ValueError(message)
+            bound.take(len(value) + RECORD_BYTES, f"element {number}")
+            yield Line(value, None, file.tell())
+
+
+class Bound:
+    """Counts what was read of a file, which must not hold more than any of its size."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._most, self._taken = path, most_bytes(path.stat().st_size), 0
+
+    def take(self, size: int, place: str) -> None:
+        """Count some bytes more.
+
+        Raises:
+            ValueError: They are too many.
+        """
+        self._taken += size
+        if self._taken > self._most:
+            limit = f"file of its size must hold at most {self._most} bytes"
+            message = f"{limit}; got more in {self._path} {place}"
+            raise ValueError(message)
 
 
 def _empty_lines(reader: BufferedReader) -> Iterator[tuple[int, int]]:
@@ -98,24 +130,26 @@ def _empty_lines(reader: BufferedReader) -> Iterator[tuple[int, int]]:
         yield lines, size
 
 
-def _decompressed(file: BufferedReader, path: Path) -> BufferedReader:
-    codec = CODECS.get(path.suffix)
-    if codec is None:
-        return file
-    return BufferedReader(pa.CompressedInputStream(file, codec), _BUFFER_BYTES)
-
-
 def _read_parquet(path: Path) -> Iterator[Line]:
     size = path.stat().st_size
-    with _named(path):
+    with named(path):
         for value, share in parquet_rows(path, MAX_VALUE_BYTES, most_bytes(size)):
             yield Line(value, None, int(size * share))
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
+    """Make an error of the file one that names it.
+
+    Raises:
+        OSError: There was one.
+        FormError: There was one.
+    """
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (ArrayError, CsvError) as error:
+        message = f"{error} in {path}"
+        raise FormError(message) from error
+    except UNREADABLE as error:
         message = f"file must be readable; got '{error}' in {path}"
         raise OSError(message) from error

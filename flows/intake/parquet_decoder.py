@@ -1,7 +1,7 @@
 """The process that decodes Parquet for `flows.intake.parquet_rows`, under a limit of its memory.
 
-It writes the number of rows, then each row as a JSON object after its length. It imports nothing of
-ours, so that it starts fast and small.
+It writes what the table is, then each row as a JSON object, each after its length. It imports
+nothing of ours, so that it starts fast and small.
 """
 
 import os
@@ -12,7 +12,7 @@ import struct
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from io import BufferedReader
 from typing import IO, TYPE_CHECKING
@@ -32,6 +32,9 @@ HINT = "write it with smaller row groups or shorter values"
 RECORD_BYTES = 64
 """What a record takes in the log beside its value, about."""
 
+AS_TEXT = "--text"
+"""Bytes are text, but for those of the columns named after this."""
+
 _ROWS = 1000
 _BATCH_BYTES = 8 * 2**20
 _SLICE_BYTES = 2**20
@@ -43,6 +46,20 @@ _BUFFER_BYTES = 2**16
 _LENGTH = struct.Struct("<I")
 _FEWER = 30
 _encode = msgspec.json.Encoder().encode
+
+
+class Table(msgspec.Struct):
+    """A table.
+
+    Attributes:
+        rows: How many.
+        columns: Their names.
+        stamped: Those of timestamps, which come as microseconds since 1970 UTC.
+    """
+
+    rows: int
+    columns: list[str]
+    stamped: list[str]
 
 
 class _RefusedError(Exception):
@@ -60,12 +77,13 @@ def frames(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _main() -> int:
-    path, most_value, most_bytes, memory = sys.argv[1], *map(int, sys.argv[2:])
+    path, most_value, most_bytes, memory = sys.argv[1], *map(int, sys.argv[2:5])
+    binary = frozenset(sys.argv[6:]) if sys.argv[5:6] == [AS_TEXT] else None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _write_rows(path, _Limits(most_value, most_bytes))
+        _write_rows(path, _Limits(most_value, most_bytes), binary)
     except (MemoryError, BrokenPipeError):
         return 1
     except Exception as error:  # noqa: BLE001 - a foreign file in foreign code: it may be any
@@ -94,16 +112,28 @@ class _Limits:
         return value
 
 
-def _write_rows(path: str, limits: _Limits) -> None:
+def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> None:
+    """Write all rows.
+
+    Args:
+        path: Of the file.
+        limits: Count what is written.
+        binary: Columns whose bytes are base64, those of others text; None: those of all.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
     import pyarrow.parquet as pq  # noqa: PLC0415 - below the limit
 
     out = sys.stdout.buffer
     row = 0
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
-        _check_names(list(file.schema_arrow))
-        out.write(struct.pack("<q", file.metadata.num_rows))
+        schema = file.schema_arrow
+        _check_names(list(schema))
+        stamped = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+        table = _encode(Table(file.metadata.num_rows, schema.names, stamped))
+        out.write(_LENGTH.pack(len(table)) + table)
+        texts = () if binary is None else _of_bytes(schema) - binary
         for group in range(file.num_row_groups):
-            for value in _objects(file, group):
+            for value in _objects(file, group, texts):
                 row += 1
                 out.write(_LENGTH.pack(len(value)) + limits.pass_on(value, row))
     out.flush()
@@ -120,14 +150,29 @@ def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
         _check_names(inner, f" in {field.name!r}")
 
 
-def _objects(file: "pq.ParquetFile", group: int) -> Iterator[bytes]:
+def _of_bytes(schema: "pa.Schema") -> set[str]:
+    """The columns of bytes; old writers have texts so."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+
+    of = pa.types
+    return {
+        field.name
+        for field in schema
+        if of.is_binary(field.type)
+        or of.is_large_binary(field.type)
+        or of.is_fixed_size_binary(field.type)
+        or (of.is_dictionary(field.type) and of.is_binary(field.type.value_type))
+    }
+
+
+def _objects(file: "pq.ParquetFile", group: int, texts: Collection[str]) -> Iterator[bytes]:
     """The rows of a row group; of a wide one some columns after the other are put aside first."""
     parts = _parts(file, group)
     if len(parts) == 1:
-        yield from _encoded(file, group, None)
+        yield from _encoded(file, group, None, texts)
         return
     with ExitStack() as stack:
-        aside = [_put_aside(stack, _encoded(file, group, columns)) for columns in parts]
+        aside = [_put_aside(stack, _encoded(file, group, columns, texts)) for columns in parts]
         for pieces in zip(*aside, strict=True):
             yield b"{%s}" % b",".join(inner for piece in pieces if (inner := piece[1:-1]))
 
@@ -172,16 +217,19 @@ def _put_aside(stack: ExitStack, values: Iterator[bytes]) -> Iterator[bytes]:
     return frames(BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "lz4")))
 
 
-def _encoded(file: "pq.ParquetFile", group: int, columns: list[str] | None) -> Iterator[bytes]:
+def _encoded(
+    file: "pq.ParquetFile", group: int, columns: list[str] | None, texts: Collection[str]
+) -> Iterator[bytes]:
     for batch in _batches(file, group, columns):
         plain = _in_microseconds(batch)
         at, n = 0, 1
         while at < plain.num_rows:
             try:
-                values = [
-                    _encode({k: v for k, v in row.items() if v is not None})
-                    for row in plain.slice(at, n).to_pylist()
-                ]
+                rows = plain.slice(at, n).to_pylist()
+                for name in texts:
+                    for row in rows:
+                        row[name] = _as_text(row.get(name))
+                values = [_encode({k: v for k, v in row.items() if v is not None}) for row in rows]
             except MemoryError:
                 if n == 1:
                     raise
@@ -191,6 +239,14 @@ def _encoded(file: "pq.ParquetFile", group: int, columns: list[str] | None) -> I
             at += n
             size = sum(map(len, values)) // n + 1
             n = max(1, min(2 * n, _SLICE_BYTES // size))
+
+
+def _as_text(value: bytes | None) -> str | bytes | None:
+    """Bytes as a text, if they are one in UTF-8."""
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _batches(
@@ -224,11 +280,19 @@ def _batches(
 def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
     """Timestamps as whole numbers; nothing that Python has no type for."""
     import pyarrow as pa  # noqa: PLC0415 - below the limit
+    import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
 
     def cast(to: "Callable[[pa.DataType], pa.DataType]") -> None:
         nonlocal batch
-        fields = [field.with_type(_each(field.type, to)) for field in batch.schema]
-        batch = batch.cast(pa.schema(fields), safe=False)
+        kinds = [_each(field.type, to) for field in batch.schema]
+        arrays = [
+            # A time beyond all years is an error; digits beyond the microsecond are cut off.
+            pc.cast(array, options=pc.CastOptions(kind, allow_time_truncate=True))
+            if array.type != kind
+            else array
+            for array, kind in zip(batch.columns, kinds, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, batch.schema.names)
 
     cast(_without_nanoseconds)
     cast(lambda kind: pa.int64() if pa.types.is_timestamp(kind) else kind)
@@ -242,6 +306,8 @@ def _without_nanoseconds(kind: "pa.DataType") -> "pa.DataType":
         return pa.timestamp("us", kind.tz)
     if pa.types.is_duration(kind):
         return pa.duration("us")
+    if pa.types.is_float16(kind):
+        return pa.float32()
     return pa.time64("us") if pa.types.is_time64(kind) else kind
 
 

@@ -8,12 +8,14 @@ needs more is refused, and so is one that crashes the decoder.
 
 import os
 import signal
-import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import IO
+from typing import NamedTuple
+
+import msgspec
 
 from flows.intake import parquet_decoder
 
@@ -21,17 +23,45 @@ MEMORY_BYTES = 320 * 2**20
 """The heap that the decoder may take; with its code and its start it is some 60 MiB more."""
 
 
+class Decoded(NamedTuple):
+    """A table as it is decoded.
+
+    Attributes:
+        table: Its columns.
+        rows: Each as a JSON object, with the share of all rows that was read by then.
+    """
+
+    table: parquet_decoder.Table
+    rows: Iterator[tuple[bytes, float]]
+
+
 def parquet_rows(
     path: Path, most_value: int, most_bytes: int, *, memory: int = MEMORY_BYTES
 ) -> Iterator[tuple[bytes, float]]:
-    """The rows of a file as JSON objects, each with the share of all rows that was read by then.
+    """The rows of a file as JSON objects, bytes in base64; else as `decoded`."""
+    with decoded(path, most_value, most_bytes, memory=memory) as (_, rows):
+        yield from rows
 
-    Columns that are null in a row are left out; timestamps are microseconds.
+
+@contextmanager
+def decoded(
+    path: Path,
+    most_value: int,
+    most_bytes: int,
+    *,
+    binary: Iterable[str] | None = None,
+    memory: int = MEMORY_BYTES,
+) -> Iterator[Decoded]:
+    """The table in a file.
+
+    Columns that are null in a row are left out of its object; timestamps are microseconds.
 
     Args:
         path: Which file.
         most_value: The largest object, in bytes.
         most_bytes: The most that all objects may be together.
+        binary: Columns whose bytes are base64, where those of others are text if they are UTF-8;
+            None: those of all.
         memory: The decoder's limit.
 
     Raises:
@@ -39,28 +69,38 @@ def parquet_rows(
     """
     words = [sys.executable, "-P", parquet_decoder.__file__, str(path)]
     limits = [str(most_value), str(most_bytes), str(memory)]
+    texts = [] if binary is None else [parquet_decoder.AS_TEXT, *binary]
     # Arrow's other pools reserve addresses by the gigabyte.
     environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-    with Popen([*words, *limits], stdout=PIPE, stderr=PIPE, env=environment) as child:
+    with Popen([*words, *limits, *texts], stdout=PIPE, stderr=PIPE, env=environment) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         try:
-            yield from _rows(child.stdout)
-            message = child.stderr.read().decode(errors="replace")
-            code = child.wait()
+            frames = parquet_decoder.frames(child.stdout)
+            table = next(frames, None)
+            if table is None:
+                raise _failure(child, memory)
+            described = msgspec.json.decode(table, type=parquet_decoder.Table)
+            yield Decoded(described, _rows(frames, described.rows, child, memory))
         finally:
             child.kill()
+
+
+def _rows(
+    frames: Iterator[bytes], total: int, child: Popen[bytes], memory: int
+) -> Iterator[tuple[bytes, float]]:
+    for number, value in enumerate(frames, 1):
+        yield value, min(1.0, number / max(1, total))
+    if child.wait():
+        raise _failure(child, memory)
+
+
+def _failure(child: Popen[bytes], memory: int) -> OSError:
+    """Why the decoder ended."""
+    assert child.stderr is not None
+    message, code = child.stderr.read().decode(errors="replace"), child.wait()
     if code == parquet_decoder.REFUSED:
-        raise OSError(message)
-    if code:
-        why = f"more than {memory >> 20} MiB to decode: {parquet_decoder.HINT}"
-        if code in {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL}:
-            why = f"a file that crashes its decoder (signal {-code})"
-        raise OSError(why)
-
-
-def _rows(stream: IO[bytes]) -> Iterator[tuple[bytes, float]]:
-    head = stream.read(8)
-    total = max(1, struct.unpack("<q", head)[0]) if len(head) == 8 else 1
-    for number, value in enumerate(parquet_decoder.frames(stream), 1):
-        yield value, min(1.0, number / total)
+        return OSError(message)
+    if code in {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL}:
+        return OSError(f"a file that crashes its decoder (signal {-code})")
+    return OSError(f"more than {memory >> 20} MiB to decode: {parquet_decoder.HINT}")

@@ -76,7 +76,8 @@ def append_again(
     """Append anew what the open dead letters of some reasons are about.
 
     A foreign record is mapped anew, and refused anew it is a dead letter anew. A record of `events`
-    is appended with the same bytes, and the run that reads it judges it anew. Either way its first
+    is appended with the same bytes, but for a time that is text, which becomes microseconds; the
+    run that reads it judges it anew. Either way its first
     dead letter is done with: the same call does nothing more, wherever it was cut off before.
     Appended they are as if they came with the newest event. What is not there whole is left out.
 
@@ -90,7 +91,7 @@ def append_again(
     Returns:
         How many were tried, and how many could not be.
     """
-    peek = stream.peek()
+    peek, times = stream.peek(), stream.times("us", is_sure=True)
     append_time = newest_append_time(log, EVENTS)
 
     def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter | None:
@@ -106,7 +107,8 @@ def append_again(
                 raw = log.read(*place, max_records=1)[0].value
             except OffsetError:  # trimmed
                 return None
-        return peek(raw)[1], raw
+        value = times.of(raw)
+        return peek(value)[1], value
 
     events = letters = gone = 0
 

@@ -26,6 +26,7 @@ from flows.terminal.time_format import format_time
 from operators.partition.dataflow import EventsSource, compose
 from operators.partition.partition_runner import PartitionRunner
 from operators.training.trainer import Trainer
+from state.event_times import parse_time
 from state.log import EVENTS
 from state.settings import Settings
 
@@ -181,11 +182,10 @@ def parse_day(text: str) -> datetime:
         ValueError: It is neither, or before 1970.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse_time(text)
     except ValueError:
         msg = f"date must be like 2013-04-01 or 2013-04-01T12:00; got {shortened(text)}"
         raise ValueError(msg) from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     try:
         in_utc = moment.astimezone(UTC)
     except OverflowError:

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from state.event_times import Times
 from state.events import Event
-from state.field_types import declared
+from state.field_types import fields_of_bytes
 from state.log import partition_of
 from state.stream import Stream
 
@@ -53,11 +54,8 @@ class Requests:
         self._request, self._key = stream.request, stream.key_of()
         self._named = stream.key_fields[stream.request]
         self._count, self._followed = count, followed
-        self._of_bytes = {
-            name
-            for name, kinds in declared(stream.request).items()
-            if any(isinstance(kind, msgspec.inspect.BytesType) for kind in kinds)
-        }
+        self._of_bytes = fields_of_bytes(stream.request)
+        self._times = Times((stream.request,), is_sure=True)
         self._decode = msgspec.json.Decoder(stream.request).decode
         self._decode_all = msgspec.json.Decoder(list[stream.request]).decode  # type: ignore[name-defined]
         self._encode = msgspec.json.Encoder().encode
@@ -66,7 +64,7 @@ class Requests:
         """The request, by the way that events go.
 
         Args:
-            request: An event, or its fields as JSON has them.
+            request: An event, or its fields as JSON has them; times in microseconds or RFC 3339.
             row: Named by the error.
 
         Raises:
@@ -74,7 +72,7 @@ class Requests:
         """
         self._check_kind(request, row)
         try:
-            event = self._decode(self._encode(request))
+            event = self._decoded(self._encode(request))
         except _UNREADABLE as error:
             raise RequestError(str(error), row) from None
         if event != request:
@@ -102,6 +100,15 @@ class Requests:
             if event != request:
                 self._check_bytes(request, row)
         return [self._placed(event, row) for row, event in enumerate(events, first)]
+
+    def _decoded(self, raw: bytes) -> Event:
+        try:
+            return self._decode(raw)
+        except msgspec.ValidationError:
+            in_us = self._times.of(raw)
+            if in_us == raw:
+                raise
+            return self._decode(in_us)
 
     def _check_kind(self, request: Event | Mapping[str, Any], row: int | None) -> None:
         if type(request) is not self._request and not isinstance(request, dict):

@@ -30,6 +30,7 @@ from operators.shard.messages import (
 from operators.shard.predictor import Predictor, Row
 from state.admission.clock_guard import ClockGuard
 from state.admission.early_labels import EarlyLabel
+from state.admission.no_event import no_event
 from state.admission.pending_requests import Pending, Waiting
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
@@ -63,9 +64,6 @@ TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
 """What a shard writes to, each in its own partition."""
 
 _RAW_BYTES = 64 * 2**10
-# How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
-# brackets its word must not be repeated, or a replay would write another.
-_MOST_BRACKETS = 200
 _FORGET_EVERY_US = HOUR_US
 _SILENT_SOURCE_US = 24 * HOUR_US
 _Chain = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
@@ -379,7 +377,7 @@ class Shard:
         try:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._bury(*_no_event(value, error), offset, append_time, value)
+            self._bury(*no_event(value, error), offset, append_time, value)
             return
         wrong = self._check(event)
         if wrong is not None:
@@ -573,17 +571,6 @@ def _part(name: str) -> Iterator[None]:
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         msg = f"{error} in {name} of a shard's state"
         raise DamagedStateError(msg) from error
-
-
-def _no_event(value: bytes, error: Exception) -> tuple[Reason, str]:
-    """Why a value is no event, as a word and a sentence."""
-    if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
-        return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
-    detail = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return "malformed", detail
-    unknown = detail.startswith("Invalid value ") and detail.endswith(" - at `$.type`")
-    return "unknown_type" if unknown else "invalid", detail
 
 
 def _losses(running: RunningLosses) -> dict[str, Losses]:

@@ -7,25 +7,23 @@ partition and offset as a text that is unique; `const:x` the text x. What is no 
 itself.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from state.events import Event
+from state.event_times import Times
+from state.events import Event, TimeUnit
 from state.field_types import TEXT, TIME, declared, nullable
+from state.ingest.connect_decimals import connect_decimal
 from state.log import MAX_VALUE_BYTES
 from state.outputs.records import Reason
-from state.settings import ForeignTopic, Option, Place, Timed
+from state.settings import ForeignTopic, Option, Place, Scaled
 from state.stream import Stream
 
-_US = {"s": Decimal(1_000_000), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
-_WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = ("field", "header", "key", "const")
 _ENVELOPE = ("id", "time", "source")
 # What Confluent's serializers put before a value: a zero and the id of its schema.
@@ -38,7 +36,6 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 _MOST_BRACKETS = 200
 # An object may take 70 bytes of memory for one of MessagePack.
 _MOST_BYTES = {"json": MAX_VALUE_BYTES, "msgpack": MAX_VALUE_BYTES // 4}
-_MOST_DIGITS = 100
 
 
 class Foreign(NamedTuple):
@@ -77,6 +74,7 @@ class _Body(NamedTuple):
 
 
 _Read = Callable[[_Body], Any]
+_TimesOf = Callable[[TimeUnit | None], Times]
 
 
 class _Rule(NamedTuple):
@@ -119,7 +117,7 @@ class Mapper:
             if rules and rules[0].format != topic.format:
                 msg = f"format must be the same for one topic; got another in {where}.format"
                 raise ValueError(msg)
-            rules.append(_rule(events[topic.event], topic, where))
+            rules.append(_rule(events[topic.event], topic, stream.times, where))
 
     @property
     def topics(self) -> list[str]:
@@ -157,6 +155,8 @@ class Mapper:
         # Numbers may come as text, in headers and from CSV; the event itself is strict again.
         event = msgspec.convert(fields, rule.event, strict=False)
         raw = msgspec.json.encode(event)
+        if b"null" in raw and (name := _infinite(event)):
+            return Refused("invalid", f"`{name}` must be a finite number; got an infinite one")
         if len(raw) > MAX_VALUE_BYTES:
             return Refused("invalid", f"event must be at most {MAX_VALUE_BYTES} bytes")
         checked: Any = self._decode(raw)
@@ -166,12 +166,29 @@ class Mapper:
         return self._key(checked).encode(), raw
 
 
+def _infinite(event: Event) -> str | None:
+    """The first field with an infinite number at any depth, which JSON would make a null."""
+    fields = msgspec.structs.asdict(event)
+    return next((name for name, value in fields.items() if _is_infinite(value)), None)
+
+
+def _is_infinite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isinf(value)
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    inner = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list | tuple | set | frozenset) and any(
+        map(_is_infinite, inner)
+    )
+
+
 def _digest(topics: list[ForeignTopic]) -> str:
     written = msgspec.json.encode(topics, order="deterministic")
     return blake2b(written, digest_size=8).hexdigest()
 
 
-def _rule(event: type[Event], topic: ForeignTopic, where: str) -> _Rule:
+def _rule(event: type[Event], topic: ForeignTopic, times: _TimesOf, where: str) -> _Rule:
     names = [field.name for field in msgspec.structs.fields(event)]
     unknown = sorted(set(topic.fields) - set(names) | set(topic.fields) & set(_ENVELOPE))
     if unknown:
@@ -191,19 +208,23 @@ def _rule(event: type[Event], topic: ForeignTopic, where: str) -> _Rule:
         event,
         topic.format,
         [(_reader(at, f"{where}.when"), value) for at, value in topic.when.items()],
-        [(name, _field(event, name, *place)) for name, place in places.items()],
+        [(name, _field(event, name, times, *place)) for name, place in places.items()],
     )
 
 
-def _field(event: type[Event], name: str, place: Place, where: str) -> _Read:
+def _field(event: type[Event], name: str, times: _TimesOf, place: Place, where: str) -> _Read:
     """Reads one field of an event, in the kind that it is declared."""
     kinds = declared(event)[name]
     is_time, is_text = (all(map(need.takes, kinds)) for need in (TIME, TEXT))
-    if isinstance(place, Timed) and not is_time:
+    scaled = place if isinstance(place, Scaled) else Scaled(path="")
+    if place is scaled and not is_time and scaled.scale is None:
         msg = f"unit must be of a time; got one for {name!r} in {where}"
         raise ValueError(msg)
-    unit = "us" if not isinstance(place, Timed) else place.unit
-    read = _reader(place.path if isinstance(place, Timed) else place, where)
+    if is_time and scaled.scale is not None:
+        msg = f"scale must be of a decimal; got one for the time {name!r} in {where}"
+        raise ValueError(msg)
+    time_of = times(scaled.unit).value
+    read = _reader(scaled.path if isinstance(place, Scaled) else place, where)
     of_time = isinstance(place, str) and place == "timestamp"
     keeps_null = nullable(event, name)
 
@@ -211,8 +232,14 @@ def _field(event: type[Event], name: str, place: Place, where: str) -> _Read:
         value = read(body)
         if value is None and not keeps_null:
             return UNSET
-        if is_time and value is not None and not isinstance(value, UnsetType):
-            return value if of_time else _microseconds(value, unit, name)
+        if value is None or isinstance(value, UnsetType):
+            return value
+        if is_time:
+            return value if of_time else time_of(name, value)
+        if scaled.scale is not None:
+            value = connect_decimal(value, scaled.scale, name)
+            value = int(value) if value == value.to_integral_value() and not is_text else value
+            return format(value, "f")
         if is_text and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return value
@@ -280,31 +307,3 @@ def _fits(rule: _Rule, body: _Body) -> bool:
 
 def _same(value: Any, wanted: Option) -> bool:
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
-
-
-def _microseconds(value: Any, unit: str, name: str) -> int:
-    """A time as a number of units or in ISO 8601, as microseconds UTC.
-
-    Example:
-        >>> _microseconds(1.5, "s", "time"), _microseconds("1970-01-01T01:00:00+01:00", "s", "time")
-        (1500000, 0)
-    """
-    if isinstance(value, str) and len(value) > _MOST_DIGITS:
-        msg = f"{name} must be at most {_MOST_DIGITS} characters; got {len(value)}"
-        raise ValueError(msg)
-    if isinstance(value, str) and not _is_number(value):
-        moment = datetime.fromisoformat(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        since = moment - _EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        msg = f"{name} must be a number of {unit} or in ISO 8601; got {value!r:.80}"
-        raise TypeError(msg)
-    if isinstance(value, int) and unit in _WHOLE_US:
-        return value * _WHOLE_US[unit]
-    # By its decimal digits, so that 1.1 s are 1,100,000 µs.
-    return int(Decimal(str(value)) * _US[unit])
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().lstrip("-").replace(".", "", 1).isdecimal()

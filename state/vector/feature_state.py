@@ -34,7 +34,7 @@ from state.features import (
     Sum,
     columns_of,
 )
-from state.field_types import nullable
+from state.field_types import TEXT, declared, nullable
 from state.restored import check
 from state.stream import Stream, StreamError
 from state.vector import kernels
@@ -159,7 +159,8 @@ class FeatureState:
             case Field(name):
                 self._given.append(Given(place, reading(name)))
             case Category(name):
-                self._given.append(Given(place, attrgetter(name), (self.levels[place],)))
+                level = _level_of(self._stream.request, name)
+                self._given.append(Given(place, level, (self.levels[place],)))
             case Elapsed(since=since, until=until):
                 self._given.append(Given(place, _minutes_between(since, until)))
             case Calendar(of, tz, parts):
@@ -240,6 +241,14 @@ class FeatureState:
 
     def _reader(self, number: Number) -> Read:
         return reader(self._arena, self._blocks, self._given, self._bins, number)
+
+
+def _level_of(request: type[Event], name: str) -> Callable[[Any], str | None]:
+    """The level of a category in a request: its text, or the digits of its whole number."""
+    get: Callable[[Any], Any] = attrgetter(name)
+    if all(map(TEXT.takes, declared(request)[name])):
+        return get
+    return lambda event: None if (value := get(event)) is None else str(value)
 
 
 def _minutes_between(since: str, until: str) -> Callable[[Any], float]:

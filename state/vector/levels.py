@@ -8,6 +8,9 @@ from state.restored import check
 MOST_LEVELS = 4096
 """A column takes no more levels than this; what comes later reads as missing."""
 
+MOST_CHARACTERS = 256
+"""A level's name is no longer; what is longer reads as missing."""
+
 
 class Levels:
     """Level names and their numbers.
@@ -28,7 +31,7 @@ class Levels:
         self._numbers: dict[str, float] = {}
 
     def number(self, name: str | None) -> float:
-        """The level's number as the vector holds it; NaN for null or one level too many."""
+        """The level's number as the vector holds it; NaN for null, too long or one too many."""
         if name is None:
             return math.nan
         number = self._numbers.get(name)
@@ -48,7 +51,7 @@ class Levels:
             number = self._numbers.get(name)
             if number is not None:
                 return number
-            if len(self.names) == MOST_LEVELS:
+            if len(self.names) == MOST_LEVELS or len(name) > MOST_CHARACTERS:
                 return math.nan
             unseen.append((self, name))
             return float(len(self.names))
@@ -59,15 +62,17 @@ class Levels:
         """Take these levels instead.
 
         Raises:
-            ValueError: They are too many, or one comes twice.
+            ValueError: They are too many, one is too long, or one comes twice.
         """
+        longest = max(map(len, names), default=0)
+        check(longest <= MOST_CHARACTERS, f"level must be at most {MOST_CHARACTERS} long", longest)
         check(len(names) <= MOST_LEVELS, f"levels must be at most {MOST_LEVELS}", len(names))
         self.names[:] = names
         self._numbers = {name: float(i) for i, name in enumerate(names)}
         check(len(self._numbers) == len(names), "levels must be unique", names)
 
     def _add(self, name: str) -> float:
-        if len(self.names) == MOST_LEVELS:
+        if len(self.names) == MOST_LEVELS or len(name) > MOST_CHARACTERS:
             return math.nan
         number = self._numbers[name] = float(len(self.names))
         self.names.append(name)

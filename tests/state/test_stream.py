@@ -131,8 +131,8 @@ def counted(**changes):
     [
         (Field("text"), r"'text' of Odd must be a number or null; got str in feature Field\(text"),
         (Field("tags"), "'tags' of Odd must be a number or null; got vartuple"),
-        (Category("number"), "'number' of Odd must be a text or null; got int in feature Category"),
-        (Category("maybe_share"), "a text or null; got float or null"),
+        (Category("share"), "'share' of Odd must be a text, a whole number or null; got float in"),
+        (Category("maybe_share"), "a text, a whole number or null; got float or null"),
         (Elapsed("e", "time", "number"), r"'number' of Odd must be a time, declared TimeUs; got"),
         (Elapsed("e", "maybe_when", "time"), "declared TimeUs; got int or null in feature Elapsed"),
         (Elapsed("e", "when", "text"), "'text' of Odd must be a time"),

@@ -74,6 +74,37 @@ def test_letters_are_counted_and_listed(home, capsys):
     assert "10790 s ahead" in said
 
 
+def test_equal_reasons_are_one_group_with_its_newest_record_in_clear_text(home, capsys):
+    append(trade(20, time_us=START_US, amount=-7.5), b'{"type":"tirade","id":"x"}', b'{"id":"y"}')
+    assert main(["run"]) == 0
+    capsys.readouterr()
+    assert main(["dead-letters"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    at = said.index("2 invalid: Expected `float` > 0.0 - at `$.amount`")
+    assert said[at + 1].startswith("  events/0 at 12, 2026-01-01 00:00: {")
+    assert '"id": "t20"' in said[at + 1]
+    types = "the types are " + ", ".join(
+        sorted(event.__struct_config__.tag for event in find_stream("quotes").events)
+    )
+    assert f"1 unknown_type: Invalid value 'tirade' - at `$.type`: {types}" in said
+    assert f"1 unknown_type: Object missing required field `type`: {types}" in said
+    assert "2 clock_skew: 10790 s ahead of its append time" in said
+    assert main(["dead-letters", "--limit", "1"]) == 0
+    assert "and 4 reasons more" in capsys.readouterr().out
+
+
+def test_a_time_as_text_in_the_log_takes_part_when_it_is_tried_again(home, capsys):
+    told = json.loads(trade(30, time_us=START_US)) | {"time": "2026-01-01T00:00:05Z"}
+    append(json.dumps(told).encode())
+    assert main(["run"]) == 0
+    letters = counts(capsys, "--reason", "invalid")[1]
+    assert any("Expected `int`, got `str`" in one["content"]["detail"] for one in letters)
+    assert main(["dead-letters", "--again", "--reason", "invalid"]) == 0
+    assert main(["run"]) == 0
+    assert counts(capsys, "--reason", "invalid")[0] == {"invalid": (3, 1)}
+    assert b'"time":%d' % (START_US + 5 * SECOND_US) in b"".join(values(EVENTS))
+
+
 def test_quarantined_events_take_part_once_their_time_has_come(home, capsys):
     append(trade(11, time_us=START_US + 3 * HOUR_US), at_us=START_US + 3 * HOUR_US)
     assert main(["dead-letters", "--again", "--reason", "clock_skew"]) == 0

@@ -27,10 +27,12 @@ MIB = 2**20
 MEASURED = """
 import resource, sys
 from pathlib import Path
+from flows.intake.stream_events import read_events
 from flows.ingest import ingest
 from flows.intake.event_files import read_lines
 from flows.scoring import model_loader as models
 from state.log.sqlite import SqliteLog
+from tests.rides import stream
 
 def peak(who):
     return resource.getrusage(who).ru_maxrss // 1024

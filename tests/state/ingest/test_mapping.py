@@ -1,5 +1,6 @@
 """Foreign records become the stream's events, or say why not."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from state.ingest.mapping import Foreign, Mapper, Refused
 from state.settings import settings_from
 from tests.rides import Rain, stream
+from tests.state.ingest.test_rows import stream as tables
 
 CONNECT = {
     "topic": "weather.gauges",
@@ -84,6 +86,59 @@ def test_times_come_in_every_unit(value, unit):
     assert event.time == MOMENT_US
 
 
+def test_a_timestamp_of_message_pack_is_a_time():
+    value = {"at": datetime(2024, 3, 30, 20, 0, 0, 250_000, tzinfo=UTC), "fell": 1, "wind": 2}
+    topic = CONNECT | {"format": "msgpack", "time": "at", "id": "offset", "source": ""}
+    topic["fields"] = {"city": "const:ber"}
+    _, event = mapped(topic, RECORD._replace(value=msgspec.msgpack.encode(value)))
+    assert event.time == MOMENT_US
+
+
+def test_a_time_without_a_unit_is_in_the_stream_s():
+    topics = settings_from({"ingest": {"topics": [CONNECT | {"time": "at"}]}}).ingest.topics
+    in_ms = Mapper(replace(stream, time_unit="ms"), topics)
+    _, raw = in_ms.map(body({**BODY, "at": MOMENT_US // 1000}))
+    assert stream.decoder().decode(raw).time == MOMENT_US
+    refused = Mapper(stream, topics).map(body({**BODY, "at": MOMENT_US // 1000}))
+    assert refused.reason == "invalid"
+    assert "it looks like milliseconds" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "number"),
+    [
+        ("MDk=", 3, 12.345),  # 0x3039
+        ("AP8=", 0, 255.0),  # 0x00ff: without its first byte it would be -1
+        ({"scale": 2, "value": "MDk="}, 0, 123.45),
+        ("AA==", 0, 0.0),
+    ],
+)
+def test_a_decimal_of_connect_is_a_number(value, scale, number):
+    fields = CONNECT["fields"] | {"fell": {"from": "mm", "scale": scale}, "wind": 1}
+    _, event = mapped(
+        CONNECT | {"fields": fields, "time": "timestamp"}, body({**BODY, "mm": value})
+    )
+    assert event.fell == number
+
+
+@pytest.mark.parametrize("value", ["", "M", "MDk", 7, [], {"value": "MDk="}, "A" * 101, "ü"])
+def test_what_is_no_decimal_of_connect_is_invalid(value):
+    fields = CONNECT["fields"] | {"fell": {"from": "mm", "scale": 2}}
+    refused = mapper(CONNECT | {"fields": fields}).map(body({**BODY, "mm": value}))
+    assert refused.reason == "invalid"
+    assert "fell must be a decimal of Connect, bytes in base64; got" in refused.detail
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-inf", "1e400"])
+def test_an_infinite_number_is_no_null(value):
+    topics = settings_from({"ingest": {"topics": [{"topic": "t", "event": "asked"}]}}).ingest.topics
+    asked = Mapper(tables, topics)
+    refused = asked.map(body({"text": "x", "number": value}, topic="t"))
+    assert refused.reason == "invalid"
+    assert "number" in refused.detail
+    assert b'"number":null' in asked.map(body({"text": "x", "number": "nan"}, topic="t"))[1]
+
+
 @pytest.mark.parametrize("value", [True, [1], {"a": 1}, "noon", "", 1e300, -5])
 def test_what_is_no_time_is_invalid(value):
     topic = CONNECT | {"time": "at"}
@@ -155,6 +210,7 @@ def test_an_event_that_the_stream_would_refuse_is_refused_here():
         ({"fields": {"city": "head:a"}}, r"got 'head:a' in ingest\.topics\[0\]\.fields\.city"),
         ({"id": "key:"}, r"got 'key:' in ingest\.topics\[0\]\.id"),
         ({"fields": {"wind": {"from": "a"}}}, r"unit must be of a time; got one for 'wind'"),
+        ({"time": {"from": "a", "scale": 2}}, r"scale must be of a decimal; .* the time 'time' in"),
         ({"time": {"from": "a", "unit": "h"}}, r"'h' - at `\$\.ingest\.topics\[0\]\.time\.unit`"),
         ({"fild": {}}, r"unknown field `fild` - at `\$\.ingest\.topics\[0\]`"),
         ({"topic": "a/b"}, r"\$\.ingest\.topics\[0\]\.topic"),

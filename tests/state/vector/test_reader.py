@@ -1,12 +1,15 @@
 """A reader says what the flow would put into the vector, and leaves the state as it is."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 
 from state.events import HOUR_US
+from state.features import Category
 from state.vector.feature_state import FeatureState
-from state.vector.levels import MOST_LEVELS
+from state.vector.levels import MOST_CHARACTERS, MOST_LEVELS
 from tests.rides import Asked, records, stream
 
 EVENTS = [stream.decoder().decode(record.value) for record in records(300, seed=3)]
@@ -45,6 +48,35 @@ def test_every_new_level_has_the_next_number_until_the_flow_takes_one():
     state.levels[city].restore([str(i) for i in range(MOST_LEVELS)])
     assert np.isnan(vector(read, msgspec.structs.replace(request, city="rome"))[city])
     assert unseen == []
+
+
+def test_a_level_with_a_long_name_reads_as_missing_and_is_not_kept():
+    state = FeatureState(stream)
+    request = next(event for event in EVENTS if isinstance(event, Asked))
+    car = [column.name for column in stream.columns].index("car")
+    unseen = []
+    for read in (state.read, state.reader(unseen)):
+        long = msgspec.structs.replace(request, car="x" * (MOST_CHARACTERS + 1))
+        assert np.isnan(vector(read, long)[car])
+    assert "car" not in [name for levels, name in unseen if levels is state.levels[car]]
+    assert state.levels[car].names == []
+    fitting = msgspec.structs.replace(request, car="x" * MOST_CHARACTERS)
+    assert vector(state.read, fitting)[car] == 0.0
+    with pytest.raises(ValueError, match="level must be at most 256 long"):
+        state.levels[car].restore(["x" * (MOST_CHARACTERS + 1)])
+
+
+def test_a_whole_number_may_be_a_category():
+    features = (Category("driver"), *stream.features)
+    by_driver = replace(stream, features=features)
+    state = FeatureState(by_driver)
+    request = next(event for event in EVENTS if isinstance(event, Asked))
+    row, numbers = np.empty(len(by_driver.columns)), []
+    for driver in (7, 11, 7):
+        state.read(msgspec.structs.replace(request, driver=driver), row)
+        numbers.append(row[0])
+    assert numbers == [0.0, 1.0, 0.0]
+    assert state.levels[0].names == ["7", "11"]
 
 
 @pytest.mark.parametrize("restored", [False, True])

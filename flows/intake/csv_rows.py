@@ -1,0 +1,73 @@
+"""CSV as rows, a line or two at a time."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import NamedTuple
+
+_MOST_LINE_BYTES = 2**20
+
+
+class CsvError(ValueError):
+    """A file is no CSV; the message names the line."""
+
+
+class Csv(NamedTuple):
+    """A table.
+
+    Attributes:
+        columns: Of its first line.
+        rows: The cells of each further record by column. A record with another number of cells has
+            one more, whose column says so. Bytes that are not UTF-8 are lone surrogates.
+    """
+
+    columns: list[str]
+    rows: Iterator[dict[str, str]]
+
+
+def read_csv(reader: BufferedReader, delimiter: str) -> Csv:
+    """The table that a file holds (RFC 4180), however long, in the memory of a record.
+
+    Args:
+        reader: At its first line.
+        delimiter: Between cells.
+
+    Raises:
+        CsvError: A column comes twice, or, while rows are read, a line or a cell is too long.
+    """
+    records = _records(reader, delimiter)
+    columns = [cell.strip() for cell in next(records, [])]
+    twice = [name for name, n in Counter(columns).items() if n > 1 and name]
+    if twice:
+        msg = f"columns must be distinct; got {twice[0]!r} more than once"
+        raise CsvError(msg)
+    return Csv(columns, (_row(columns, cells) for cells in records))
+
+
+def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
+    row = dict(zip(columns, cells, strict=False))
+    if len(cells) < len(columns) or any(cells[len(columns) :]):
+        row[f"{len(cells)} cells of {len(columns)}"] = "in this row"
+    return row
+
+
+def _records(reader: BufferedReader, delimiter: str) -> Iterator[list[str]]:
+    lines = csv.reader(_lines(reader), delimiter=delimiter, strict=True)
+    try:
+        for cells in lines:
+            if cells:
+                yield cells
+    except csv.Error as error:
+        msg = f"CSV must have lines and quotes that end; got '{error}' in line {lines.line_num}"
+        raise CsvError(msg) from error
+
+
+def _lines(reader: BufferedReader) -> Iterator[str]:
+    number = 0
+    while line := reader.readline(_MOST_LINE_BYTES + 1):
+        number += 1
+        if len(line) > _MOST_LINE_BYTES:
+            msg = f"line of CSV must be at most {_MOST_LINE_BYTES} bytes; got more in line {number}"
+            raise CsvError(msg)
+        yield line.decode(errors="surrogateescape")

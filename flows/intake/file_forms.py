@@ -1,0 +1,171 @@
+"""The form of a file of events, told by its first bytes: a suffix may lie."""
+
+import gzip
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from state.plain_text import plain_line
+
+Form = Literal["json lines", "json array", "csv", "parquet", "text"]
+
+BUFFER_BYTES = 2**18
+UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
+"""Errors of a file that is broken or cannot be read."""
+
+_HEAD_BYTES = 2**16
+_SHOWN = 40
+_CODECS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bz2",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+_BOM = b"\xef\xbb\xbf"
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+    b"\xfd7zXZ\x00": "XZ compression",
+    b"ARROW1": "an Arrow file",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"PARE": "encrypted Parquet",
+    b"SQLite format 3\x00": "an SQLite database",
+    b"\x89HDF": "HDF5",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+    b"%PDF": "PDF",
+    b"<": "XML or HTML",
+}
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_DELIMITERS = (",", ";", "\t", "|")
+_PARQUET, _PACKED = frozenset({".parquet", ".pq"}), frozenset({".gz", ".zst", ".bz2", ".lz4"})
+
+
+class FormError(ValueError):
+    """A file is in no form that is read."""
+
+
+class FileForm(NamedTuple):
+    """How a file is to be read.
+
+    Attributes:
+        form: Of its content; `text`: it is none of the others.
+        codec: Of its compression, as Arrow names it; None: it has none.
+        bom: Bytes before the text.
+        delimiter: Between the cells of CSV.
+    """
+
+    form: Form
+    codec: str | None = None
+    bom: int = 0
+    delimiter: str = ","
+
+
+def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
+    """The form of a file.
+
+    Args:
+        path: Which.
+        columns: Names that the first line of CSV must have; none: no file is CSV.
+
+    Raises:
+        FormError: It is in a form that is not read, which the message names.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        codec = next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)
+        if codec is not None:
+            file.seek(0)
+            with _decompressed(file, codec) as reader:
+                head = reader.read(_HEAD_BYTES)
+    form = _form(head, columns, path)._replace(codec=codec)
+    if form.form == "parquet" and codec is not None:
+        msg = f"Parquet within {codec}"
+        raise _refused(msg, path)
+    suffix = path.suffix.lower()
+    if form.form == "text" and (suffix in _PARQUET or (suffix in _PACKED and codec is None)):
+        msg = f"{_beginning(head)}, not {suffix}"
+        raise OSError(msg)
+    return form
+
+
+def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormError:
+    """The error for a file of the form `text`: columns that it lacks, if it may be CSV."""
+    with opened(path, form) as (reader, _):
+        head = reader.read(_HEAD_BYTES)
+    first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
+    names = max((_cells(first, delimiter) for delimiter in _DELIMITERS), key=len)
+    if len(names) == 1:
+        return _refused(_beginning(head), path)
+    lacking = " and ".join(name for name in columns if name not in names)
+    shown = plain_line(", ".join(names)[: 5 * _SHOWN])
+    return FormError(f"CSV must have the columns {lacking}; got only {shown} in {path}")
+
+
+@contextmanager
+def opened(path: Path, form: FileForm) -> Iterator[tuple[BufferedReader, IO[bytes]]]:
+    """The text of a file, decompressed, and the file, whose position tells the progress."""
+    with path.open("rb") as file, _decompressed(file, form.codec) as reader:
+        reader.read(form.bom)
+        yield reader, file
+
+
+@contextmanager
+def _decompressed(file: BufferedReader, codec: str | None) -> Iterator[BufferedReader]:
+    if codec is None:
+        yield file
+        return
+    # Python's own takes the zeros with which some writers fill the last block of gzip.
+    raw: Any = (
+        gzip.GzipFile(fileobj=file) if codec == "gzip" else pa.CompressedInputStream(file, codec)
+    )
+    with BufferedReader(raw, BUFFER_BYTES) as reader:
+        yield reader
+
+
+def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
+    if head.startswith(b"PAR1"):
+        return FileForm("parquet")
+    if head.startswith(_WIDE) or _has_wide_letters(head[:_SHOWN]):
+        msg = "UTF-16 or UTF-32, to be converted to UTF-8 (iconv),"
+        raise _refused(msg, path)
+    foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign is not None:
+        raise _refused(foreign, path)
+    bom = len(_BOM) if head.startswith(_BOM) else 0
+    text = head[bom:].lstrip()
+    if not text or text.startswith(b"{"):
+        return FileForm("json lines", bom=bom)
+    if text.startswith(b"[") and text[1:].lstrip()[:1] in {b"{", b"]"}:
+        return FileForm("json array", bom=bom)
+    first = text.splitlines()[0].decode(errors="replace")
+    for delimiter in _DELIMITERS if columns else ():
+        if set(columns) <= set(_cells(first, delimiter)):
+            return FileForm("csv", bom=bom, delimiter=delimiter)
+    # A bad line may be the first of good ones.
+    lines = text.splitlines()
+    is_json = any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
+    return FileForm("json lines" if is_json else "text", bom=bom)
+
+
+def _has_wide_letters(head: bytes) -> bool:
+    """Whether every other byte is zero, as in UTF-16 without its mark."""
+    return len(head) >= 4 and any(head[i::2].strip(b"\0") == b"" for i in (0, 1)) and any(head)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip().strip('"').strip() for cell in line.split(delimiter)]
+
+
+def _beginning(head: bytes) -> str:
+    kind = "text" if head[:_SHOWN].isascii() and b"\0" not in head else "bytes"
+    return f"{kind} that begins {repr(head[:_SHOWN])[1:]}"
+
+
+def _refused(got: str, path: Path) -> FormError:
+    return FormError(f"file must be JSON lines, a JSON array, CSV or Parquet; got {got} in {path}")

@@ -1,0 +1,66 @@
+"""A look at the first records of a file, before any is appended."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from flows.intake.event_files import Line
+from flows.intake.refusals import Refusal, grouped, shown
+from state.admission.no_event import Judge
+
+RECORDS = 1_000
+"""How many records are looked at."""
+
+_MOST_BYTES = 64 * 2**20
+_SHOWN_EVENTS = 5
+
+
+class Preview(NamedTuple):
+    """The first records of a file.
+
+    Attributes:
+        records: How many were looked at.
+        refused: Those that would be dead letters, and why.
+        events: The first that would not.
+        is_export: Some were written by an export, which may hold what was refused before.
+    """
+
+    records: int
+    refused: list[tuple[Refusal, bytes]]
+    events: list[bytes]
+    is_export: bool
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether all of them would be dead letters."""
+        return bool(self.records) and self.records == len(self.refused) and not self.is_export
+
+    def reasons(self) -> Iterator[str]:
+        """Why some would be dead letters: for each reason a line, and one with an example."""
+        for refusal, count, example in grouped(self.refused):
+            yield f"{count:,} {refusal.reason}: {refusal.detail}"
+            yield f"  {shown(example)}"
+
+
+def preview(lines: Iterable[Line], judge: Judge) -> Preview:
+    """Look at the first records, as far as they fit the memory.
+
+    Args:
+        lines: Of a file.
+        judge: Of its stream.
+    """
+    refused: list[tuple[Refusal, bytes]] = []
+    events: list[bytes] = []
+    is_export, records, size = False, 0, 0
+    for line in islice(lines, RECORDS):
+        records += 1
+        size += len(line.value)
+        is_export = is_export or line.append_time is not None
+        refusal = judge.refusal(line.value)
+        if refusal is not None:
+            refused.append((Refusal(*refusal), line.value))
+        elif len(events) < _SHOWN_EVENTS:
+            events.append(line.value)
+        if size > _MOST_BYTES:
+            break
+    return Preview(records, refused, events, is_export)

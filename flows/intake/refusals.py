@@ -1,0 +1,60 @@
+"""Dead letters in groups: those of equal reasons, with one of them as an example."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from state.plain_text import plain_line
+
+T = TypeVar("T")
+
+_MOST_GROUPS = 1_000
+# What differs between equal reasons: values in quotes, numbers, places.
+_VARIES = re.compile(r"'[^']*'|\d+(?:\.\d+)?")
+_OF_RECORD = frozenset({"duplicate", "clock_skew", "late"})
+
+
+class Refusal(NamedTuple):
+    """Why a record takes no part.
+
+    Attributes:
+        reason: A word to count by.
+        detail: A sentence.
+        topic: That the record came from; empty: it was a file.
+    """
+
+    reason: str
+    detail: str
+    topic: str = ""
+
+
+def grouped(refused: Iterable[tuple[Refusal, T]]) -> Iterator[tuple[Refusal, int, T]]:
+    """Groups by reason, the largest first, each with its size and its last record.
+
+    Where there are very many, those that come last are one group for each reason.
+
+    Example:
+        >>> late = Refusal("invalid", "no number '1'"), Refusal("invalid", "no number '2'")
+        >>> list(grouped(zip(late, "ab")))
+        [(Refusal(reason='invalid', detail="no number '2'", topic=''), 2, 'b')]
+    """
+    groups: dict[tuple[str, str, str], tuple[Refusal, int, T]] = {}
+    for refusal, example in refused:
+        kind = "" if refusal.reason in _OF_RECORD else _VARIES.sub("…", refusal.detail)
+        key = refusal.reason, refusal.topic, kind
+        if key not in groups and len(groups) >= _MOST_GROUPS:
+            key = refusal.reason, refusal.topic, ""
+        count = groups[key][1] if key in groups else 0
+        groups[key] = refusal, count + 1, example
+    yield from sorted(groups.values(), key=lambda group: -group[1])
+
+
+def shown(raw: bytes, most: int = 300) -> str:
+    r"""The beginning of a record in clear text, on one line.
+
+    Example:
+        >>> shown(b'{"a":\n1}'), shown(b"\xff")
+        ('{"a":\\u000a1}', '\\xff')
+    """
+    text = raw[:most].decode(errors="backslashreplace")
+    return plain_line(text) + "…" * (len(raw) > most)

@@ -1,0 +1,158 @@
+"""Files of events as people bring them, as the lines that the log takes."""
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from flows.intake.csv_rows import read_csv
+from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
+from flows.intake.file_forms import FileForm, form_of, opened, refusal_of
+from flows.intake.parquet_decoder import RECORD_BYTES
+from flows.intake.parquet_rows import decoded
+from state.event_times import TimeUnitError
+from state.field_types import fields_of_bytes
+from state.ingest.rows import Rows
+from state.log import MAX_VALUE_BYTES
+from state.stream import Stream
+
+NEEDED = ("id", "time")
+"""The columns that every table of events has."""
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def read_events(
+    path: Path,
+    stream: Stream,
+    *,
+    kind: str | None = None,
+    is_sure: bool = False,
+    on_left_out: Callable[[list[str]], None] | None = None,
+) -> Generator[Line]:
+    """The events of a file, times in microseconds.
+
+    Rows of CSV and Parquet become events by the declared types, see `state.ingest.rows`. A JSON
+    object stays as it is but for its times; one that an export wrote stays so altogether. What is
+    no event is a line too: the shard will judge.
+
+    Args:
+        path: JSON lines or a JSON array, CSV, or Parquet; text may be compressed.
+        stream: Whose events.
+        kind: The `type` of those that name none; none: rows of a table are requests.
+        is_sure: Times are in the stream's unit, however unlikely that is.
+        on_left_out: Called with the columns that no event has, if there are any.
+
+    Raises:
+        FormError: The file is in no form that is read.
+        TimeUnitError: A time is surely in another unit; the message names the record.
+        OSError: As for `flows.intake.event_files.read_lines`.
+        ValueError: Likewise.
+    """
+    with named(path):
+        form = form_of(path, NEEDED)
+    if form.form == "text":
+        raise refusal_of(path, form, NEEDED)
+    tell = on_left_out or (lambda _: None)
+    if form.form == "csv":
+        return _read_csv(path, form, stream, kind, tell, is_sure=is_sure)
+    if form.form == "parquet":
+        return _read_parquet(path, stream, kind, tell, is_sure=is_sure)
+    return _read_json(path, form, stream, kind, is_sure=is_sure)
+
+
+def _read_json(
+    path: Path, form: FileForm, stream: Stream, kind: str | None, *, is_sure: bool
+) -> Generator[Line]:
+    times = stream.times(is_sure=is_sure)
+    for number, line in enumerate(read_lines(path, form), 1):
+        value = line.value
+        if line.append_time is None:
+            with _placed(path, number):
+                value = times.of(value if kind is None else _typed(value, kind))
+        yield line._replace(value=value)
+
+
+def _read_csv(
+    path: Path,
+    form: FileForm,
+    stream: Stream,
+    kind: str | None,
+    tell: Callable[[list[str]], None],
+    *,
+    is_sure: bool,
+) -> Generator[Line]:
+    with named(path), opened(path, form) as (reader, file):
+        bound = Bound(path)
+        table = read_csv(reader, form.delimiter)
+        rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
+        _tell(rows, tell)
+        for number, row in enumerate(table.rows, 1):
+            with _placed(path, number):
+                value = _event_of(rows, row)
+            bound.take(len(value) + RECORD_BYTES, f"record {number}")
+            yield Line(value, None, file.tell())
+
+
+def _read_parquet(
+    path: Path,
+    stream: Stream,
+    kind: str | None,
+    tell: Callable[[list[str]], None],
+    *,
+    is_sure: bool,
+) -> Generator[Line]:
+    size = path.stat().st_size
+    binary = {name for event in stream.events for name in fields_of_bytes(event)}
+    with (
+        named(path),
+        decoded(path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary)) as (table, read),
+    ):
+        stamped = frozenset(table.stamped)
+        rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)
+        _tell(rows, tell)
+        for number, (raw, share) in enumerate(read, 1):
+            with _placed(path, number):
+                value = rows.event_of_json(raw)
+            yield Line(value, None, int(size * share))
+
+
+@contextmanager
+def _placed(path: Path, number: int) -> Iterator[None]:
+    """Make an error of a time one that names its record.
+
+    Raises:
+        TimeUnitError: There was one.
+    """
+    try:
+        yield
+    except TimeUnitError as error:
+        msg = f"{error} in {path} record {number}"
+        raise TimeUnitError(msg) from error
+
+
+def _tell(rows: Rows, tell: Callable[[list[str]], None]) -> None:
+    if rows.missed:
+        tell(rows.missed)
+
+
+def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
+    try:
+        return rows.event(row)
+    except UnicodeEncodeError:  # not UTF-8: its bytes go on as they came, the bad ones first
+        bad = {name: cell for name, cell in row.items() if not cell.isprintable()}
+        typed = {"type": rows.kind} | bad | row
+        return json.dumps(typed, ensure_ascii=False).encode(errors="surrogateescape")
+
+
+def _typed(value: bytes, kind: str) -> bytes:
+    """An object with a type, if it had none."""
+    try:
+        fields = _decode_fields(value)
+    except _UNREADABLE:
+        return value
+    named_type = msgspec.Raw(msgspec.json.encode(kind))
+    return value if "type" in fields else msgspec.json.encode({"type": named_type, **fields})

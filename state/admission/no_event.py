@@ -1,0 +1,62 @@
+"""Why a value is no event of a stream."""
+
+import re
+
+import msgspec
+
+from state.outputs.records import Reason
+from state.stream import Stream
+
+# How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
+# brackets its word must not be repeated, or a replay would write another.
+_MOST_BRACKETS = 200
+_OF_TYPE = re.compile(
+    r"Invalid value .* - at `\$\.type`|Object missing required field `type`", re.DOTALL
+)
+
+
+def no_event(value: bytes, error: Exception) -> tuple[Reason, str]:
+    """Why a value could not be decoded, as a word and a sentence."""
+    if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
+        return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
+    detail = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return "malformed", detail
+    return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
+
+
+class Judge:
+    """Tells of a value what the shard would say of it at first sight, before it looks at others.
+
+    Args:
+        stream: Whose events.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._decode, self._check = stream.decoder().decode, stream.check()
+        self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
+
+    def refusal(self, value: bytes) -> tuple[Reason, str] | None:
+        """Why it would be a dead letter, as a word and a sentence; None: it would not."""
+        try:
+            event = self._decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            reason, detail = no_event(value, error)
+            return reason, self.explained(reason, detail)
+        wrong = self._check(event)
+        return None if wrong is None else ("invalid", wrong)
+
+    def explained(self, reason: str, detail: str) -> str:
+        """The detail of a dead letter, with the types there are if it is for its type."""
+        types = ", ".join(self._types)
+        return f"{detail}: the types are {types}" if reason == "unknown_type" else detail
+
+    def check_type(self, kind: str | None) -> None:
+        """Refuse a type that no event has.
+
+        Raises:
+            ValueError: None has it.
+        """
+        if kind is not None and kind not in self._types:
+            msg = f"type must be one of {', '.join(self._types)}; got {kind!r}"
+            raise ValueError(msg)

@@ -1,0 +1,249 @@
+"""Times as people bring them: RFC 3339 text, or a number in a unit that the stream declares."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, get_args
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from state.events import SECOND_US, Event, TimeUnit, TimeUs
+from state.field_types import TIME, declared, is_null
+
+YEAR_1990_US = 631_152_000 * SECOND_US
+YEAR_2100_US = 4_102_444_800 * SECOND_US
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = {"s": Decimal(SECOND_US), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
+_WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
+_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_MOST_CHARACTERS = 100
+# Digits alone that are no number of any unit since 1990: dates, with and without a time of day.
+_DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_decode = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class TimeUnitError(ValueError):
+    """A number cannot be a time in the unit that it is said to have; the message names another."""
+
+
+def parse_time(text: str) -> datetime:
+    """A time in RFC 3339 or another form of ISO 8601; UTC where it names no zone.
+
+    Raises:
+        ValueError: It is none.
+
+    Example:
+        >>> parse_time("2026-01-01t00:30:00z").isoformat(), parse_time("20260101").isoformat()
+        ('2026-01-01T00:30:00+00:00', '2026-01-01T00:00:00+00:00')
+    """
+    if len(text) > _MOST_CHARACTERS:
+        msg = f"time must be at most {_MOST_CHARACTERS} characters; got {len(text)}"
+        raise ValueError(msg)
+    text = text.strip()
+    digits = _DIGITS.get(len(text)) if text.isascii() and text.isdecimal() else None
+    if digits is not None:
+        return datetime.strptime(text, digits).replace(tzinfo=UTC)
+    leap = text[16:19] == ":60"  # RFC 3339 has leap seconds: the next second is the same instant
+    text = f"{text[:16]}:59{text[19:]}" if leap else text
+    moment = datetime.fromisoformat(f"{text[:-1]}Z" if text.endswith("z") else text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment + timedelta(seconds=1) if leap else moment
+    except OverflowError as error:
+        msg = f"time must be before the year 10000; got {text!r}"
+        raise ValueError(msg) from error
+
+
+def microseconds(value: Any, unit: TimeUnit, name: str) -> int:
+    """A number of units since 1970 UTC, or a time as text, as microseconds.
+
+    Args:
+        value: A number, also as text, what `parse_time` takes, or a moment with a zone.
+        unit: Of numbers.
+        name: Of the field, for errors.
+
+    Raises:
+        ValueError: A text is no time.
+        TypeError: It is neither number nor text.
+
+    Example:
+        >>> microseconds(1.5, "s", "time"), microseconds("1970-01-01T01:00+01:00", "s", "time")
+        (1500000, 0)
+    """
+    if isinstance(value, str) and len(value) > _MOST_CHARACTERS:
+        msg = f"{name} must be at most {_MOST_CHARACTERS} characters; got {len(value)}"
+        raise ValueError(msg)
+    if _is_moment(value):
+        moment = parse_time(value) if isinstance(value, str) else value
+        since = moment - _EPOCH
+        return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        msg = f"{name} must be a number of {unit} or in ISO 8601; got {value!r:.80}"
+        raise TypeError(msg)
+    if isinstance(value, int) and unit in _WHOLE_US:
+        return value * _WHOLE_US[unit]
+    # By its decimal digits, so that 1.1 s are 1,100,000 µs.
+    return int(Decimal(str(value)) * _US[unit])
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of units since 1970, and not a date in digits.
+
+    Example:
+        >>> is_number("1767225600"), is_number("20260101"), is_number("20260101120000")
+        (True, False, False)
+    """
+    text = text.strip()
+    if not text.lstrip("-").replace(".", "", 1).isdecimal():
+        return False
+    if len(text) not in _DIGITS or not text.isdecimal():
+        return True
+    try:
+        parse_time(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether this says when, whatever a number counts."""
+    return isinstance(value, datetime) or (isinstance(value, str) and not is_number(value))
+
+
+def likely_unit(number: float | Decimal) -> TimeUnit | None:
+    """The unit in which a number since 1970 is a time from 1990 to 2100: there is one at most.
+
+    Example:
+        >>> likely_unit(1_767_225_600), likely_unit(1_767_225_600_000), likely_unit(12)
+        ('s', 'ms', None)
+    """
+    for unit in get_args(TimeUnit):
+        if YEAR_1990_US <= Decimal(number) * _US[unit] < YEAR_2100_US:
+            return unit  # type: ignore[no-any-return]
+    return None
+
+
+class Times:
+    """Turns the times of a stream's events into microseconds, as the log has them.
+
+    Args:
+        events: Its event types.
+        unit: Of numbers.
+        since: A number that means an earlier time (µs UTC) is in another unit.
+        is_sure: Numbers are as they are: none is in another unit.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[type[Event]],
+        unit: TimeUnit = "us",
+        since: int = YEAR_1990_US,
+        *,
+        is_sure: bool = False,
+    ) -> None:
+        self._unit, self._since, self._is_sure = unit, since, is_sure
+        self._fields = {str(event.__struct_config__.tag): time_fields(event) for event in events}
+        every = frozenset().union(*self._fields.values())
+        self._untyped = every if len(self._fields) == 1 else frozenset({"time"})
+        others = sorted(every - {"time"})
+        plain = msgspec.defstruct(
+            "Timed",
+            [("time", TimeUs), *((name, TimeUs | None | UnsetType, UNSET) for name in others)],
+        )
+        self._others = others
+        self._plain: Callable[[bytes], Any] = msgspec.json.Decoder(plain).decode
+
+    def of(self, raw: bytes) -> bytes:
+        """A JSON object with its times in microseconds, all else as it was, byte for byte.
+
+        What is no such object, or has a time that cannot be read, stays as it is: the shard will
+        say so.
+
+        Raises:
+            TimeUnitError: A number is surely in another unit.
+        """
+        try:
+            plain = self._plain(raw)
+        except _UNREADABLE:
+            return self._rewritten(raw)
+        if self._unit == "us" and all(map(self._is_likely, self._numbers(plain))):
+            return raw
+        return self._rewritten(raw)
+
+    def value(self, name: str, value: Any) -> int:
+        """One time, in microseconds.
+
+        Args:
+            name: Its field.
+            value: As it came.
+
+        Raises:
+            TimeUnitError: It is a number that is surely in another unit.
+            ValueError: It is a text that is no time.
+            TypeError: It is neither number nor text.
+        """
+        us = microseconds(value, self._unit, name)
+        if not (self._is_sure or _is_moment(value) or self._is_likely(us)):
+            self._check(name, value, us)
+        return us
+
+    def _numbers(self, plain: Any) -> Iterable[int]:
+        yield plain.time
+        for name in self._others:
+            other = getattr(plain, name)
+            if isinstance(other, int):
+                yield other
+
+    def _is_likely(self, us: int) -> bool:
+        return self._since <= us < YEAR_2100_US
+
+    def _check(self, name: str, value: Any, us: int) -> None:
+        """Refuse another unit; of the event's own time also what is before all that can be."""
+        likely = likely_unit(Decimal(str(value)))
+        if likely == self._unit or (likely is None and (name != "time" or us < 0)):
+            return
+        if likely is None and us >= YEAR_2100_US:
+            return  # the shard knows it from all times that can be
+        since = f"{_EPOCH + timedelta(microseconds=self._since):%Y-%m-%d}"
+        hint = (
+            "earlier times need `times_from` in the stream"
+            if likely is None
+            else f'it looks like {_WORDS[likely]}: put time_unit="{likely}" into the stream'
+        )
+        msg = f"{name} must be {_WORDS[self._unit]} from {since} to 2100; got {value}: {hint}"
+        raise TimeUnitError(msg)
+
+    def _rewritten(self, raw: bytes) -> bytes:
+        try:
+            fields = _decode_fields(raw)
+            kind = _decode(fields["type"]) if "type" in fields else ""
+        except _UNREADABLE:
+            return raw
+        known = self._fields.get(kind) if isinstance(kind, str) else None
+        changed = False
+        for name in fields.keys() & (known or self._untyped):
+            try:
+                came = _decode(fields[name])
+                us = self.value(name, came)
+            except TimeUnitError:
+                raise
+            except (*_UNREADABLE, ValueError, TypeError, ArithmeticError):
+                continue
+            if us != came or not isinstance(came, int):
+                fields[name] = msgspec.Raw(b"%d" % us)
+                changed = True
+        return _encode(fields) if changed else raw
+
+
+def time_fields(event: type[Event]) -> frozenset[str]:
+    """The fields of an event that hold a time."""
+    return frozenset(
+        name
+        for name, kinds in declared(event).items()
+        if all(TIME.takes(kind) or is_null(kind) for kind in kinds) and any(map(TIME.takes, kinds))
+    )

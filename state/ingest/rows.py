@@ -1,0 +1,216 @@
+"""Rows of a table as the events of a stream: what their fields are declared to be, decides."""
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, inspect
+
+from state.event_times import Times, TimeUnitError, time_fields
+from state.events import Event
+from state.field_types import TEXT, declared, is_null
+from state.stream import Stream
+
+_NULLS = frozenset({"", "nan", "na", "n/a", "null", "none", "\\n"})
+_TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
+    ("false", "f", "no", "n", "0"), False
+)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Field(NamedTuple):
+    """A field of an event.
+
+    Attributes:
+        value: Of a cell; None: the cell is empty.
+        empty: Of an empty cell; UNSET: the field is left out.
+    """
+
+    value: Callable[[Any], Any]
+    empty: Any
+
+
+class Rows:
+    """Makes events of the rows of one table.
+
+    A cell becomes what its field is declared to be: text a number, a truth or a time, a number
+    with a point a whole one if it is whole, a number a text. What is nothing of the kind stays as
+    it is, for the shard to judge. Where a cell is empty the field is null, or left out if it has a
+    default or knows no null.
+
+    Args:
+        stream: Whose events.
+        columns: Of the table.
+        kind: The `type` of rows that name none; none: the request's.
+        stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
+        is_sure: See `state.event_times.Times`.
+
+    Attributes:
+        kind: The `type` of rows that name none.
+        left_out: Columns that no event has.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        columns: Sequence[str],
+        *,
+        kind: str | None = None,
+        stamped: Collection[str] = (),
+        is_sure: bool = False,
+    ) -> None:
+        self.kind = kind or str(stream.request.__struct_config__.tag)
+        self._times, sure = stream.times(is_sure=is_sure), stream.times("us", is_sure=True)
+        self._fields = {
+            str(event.__struct_config__.tag): {
+                name: field
+                for name, field in _fields(event, self._times, sure, stamped)
+                if name in columns
+            }
+            for event in stream.events
+        }
+        self.left_out = sorted(set(columns) - {"type"}.union(*self._fields.values()))
+        self._event = stream.decoder().decode
+        self._is_stamped = "time" in stamped
+        self._is_in_us = stream.time_unit == "us"
+
+    @property
+    def missed(self) -> list[str]:
+        """Columns that were left out, but for those that a table has for its row numbers."""
+        return [name for name in self.left_out if not _ROW_NUMBERS.fullmatch(name)]
+
+    def event(self, row: Mapping[str, Any]) -> bytes:
+        """A row as an event in JSON, by column; cells that are None are empty.
+
+        Raises:
+            TimeUnitError: A time is surely in another unit.
+        """
+        kind = row.get("type")
+        kind = self.kind if kind is None or kind == "" else kind
+        fields = self._fields.get(kind, {}) if isinstance(kind, str) else {}
+        others = {
+            name: cell
+            for name, cell in row.items()
+            if name not in fields and name not in self.left_out and cell not in (None, "")
+        }
+        values = {name: _value(field, row.get(name)) for name, field in fields.items()}
+        known = {name: value for name, value in values.items() if value is not UNSET}
+        return _encode({**others, "type": kind, **known})
+
+    def event_of_json(self, raw: bytes) -> bytes:
+        """A row as a JSON object without its empty cells; what is an event already is not changed.
+
+        Raises:
+            TimeUnitError: A time is surely in another unit.
+        """
+        if self._is_in_us:
+            try:
+                self._event(raw)
+            except _UNREADABLE:
+                pass
+            else:
+                return raw if self._is_stamped else self._times.of(raw)
+        return self.event(_decode(raw))
+
+
+def _fields(
+    event: type[Event], times: Times, sure: Times, stamped: Collection[str]
+) -> list[tuple[str, _Field]]:
+    of_time, kinds_of = time_fields(event), declared(event)
+    found = []
+    for field in msgspec.structs.fields(event):
+        name, kinds = field.name, kinds_of[field.name]
+        empty: Any = UNSET
+        if field.required and any(map(is_null, kinds)):
+            empty = None
+        elif field.required and any(isinstance(kind, inspect.StrType) for kind in kinds):
+            empty = ""
+        value = _time_of(name, sure if name in stamped else times)
+        found.append((name, _Field(value if name in of_time else _cell_of(kinds), empty)))
+    return found
+
+
+def _value(field: _Field, cell: Any) -> Any:
+    value = None if cell is None else field.value(cell)
+    if value is not None:
+        return value
+    return UNSET if field.empty == "" and cell is None else field.empty
+
+
+def _time_of(name: str, times: Times) -> Callable[[Any], Any]:
+    def time(cell: Any) -> Any:
+        if isinstance(cell, str) and cell.strip().lower() in _NULLS:
+            return None
+        try:
+            return times.value(name, cell)
+        except TimeUnitError:
+            raise
+        except (ValueError, TypeError, ArithmeticError):
+            return cell
+
+    return time
+
+
+def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
+    """What makes a value of a cell, for a field that is no time."""
+    some = [kind for kind in kinds if not is_null(kind)]
+    is_text, is_truth = any(map(TEXT.takes, some)), any(_is(some, inspect.BoolType))
+    whole = any(_is(some, inspect.IntType)) or any(
+        isinstance(kind, inspect.LiteralType) and not TEXT.takes(kind) for kind in some
+    )
+    number = any(_is(some, inspect.FloatType))
+
+    def value(cell: Any) -> Any:
+        if is_text:
+            return _as_text(cell, others=whole or number or is_truth)
+        if isinstance(cell, str):
+            return _parsed(cell.strip(), cell, truth=is_truth, whole=whole, number=number)
+        if isinstance(cell, float) and math.isinf(cell):
+            return str(cell)  # JSON would make a null of it
+        if isinstance(cell, int | float) and is_truth and not (whole or number) and cell in {0, 1}:
+            return bool(cell)
+        return int(cell) if whole and isinstance(cell, float) and cell.is_integer() else cell
+
+    return value
+
+
+def _is(kinds: Sequence[inspect.Type], of: type[inspect.Type]) -> list[bool]:
+    return [isinstance(kind, of) for kind in kinds]
+
+
+def _as_text(cell: Any, *, others: bool) -> Any:
+    """A text as it is; a number as one, if the field takes none."""
+    if isinstance(cell, str):
+        return cell or None
+    if others or isinstance(cell, bool) or not isinstance(cell, int | float):
+        return cell
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _parsed(text: str, cell: str, *, truth: bool, whole: bool, number: bool) -> Any:
+    """What a text stands for, the cell itself if it is nothing of the kind."""
+    if text.lower() in _NULLS:
+        return None
+    if truth and text.lower() in _TRUTHS:
+        return _TRUTHS[text.lower()]
+    if whole and _WHOLE.fullmatch(text):
+        return _fitting(int(text.partition(".")[0]), cell)
+    if number and len(text) <= 1000 and _NUMBER.fullmatch(text):
+        return cell if math.isinf(float(text)) else float(text)
+    if not (truth or whole or number) and text[:1] in {"[", "{"}:
+        try:
+            return _decode(text)
+        except _UNREADABLE:
+            return cell
+    return cell
+
+
+def _fitting(number: int, cell: str) -> int | str:
+    return number if -(2**63) <= number < 2**64 else cell

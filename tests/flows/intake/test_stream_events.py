@@ -1,0 +1,292 @@
+"""Files as people bring them: told by their first bytes, read as events or refused by name."""
+
+import bz2
+import decimal
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.intake.file_forms import FormError
+from flows.intake.stream_events import read_events
+from state.event_times import TimeUnitError
+from tests.flows.intake.test_ingest_bombs import measured
+from tests.rides import stream
+
+US = 1_767_225_600_000_000
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EVENTS = [
+    {"type": "rain", "id": f"r{i}", "time": US + i * 10**6, "city": "ber", "fell": i / 4, "wind": 2}
+    for i in range(9)
+]
+LINES = [json.dumps(event).encode() for event in EVENTS]
+JSONL = b"\n".join(LINES)
+CSV = b"id,time,city,fell,wind\n" + b"".join(
+    b"r%d,2026-01-01T00:00:%02dZ,ber,%s,2\n" % (i, i, str(i / 4).encode()) for i in range(9)
+)
+
+
+def read(path, **options):
+    return [line.value for line in read_events(path, stream, **options)]
+
+
+def decoded(path, **options):
+    decode = stream.decoder().decode
+    return [decode(value) for value in read(path, **options)]
+
+
+def wanted():
+    decode = stream.decoder().decode
+    return list(map(decode, LINES))
+
+
+PACKED = {
+    "gzip": gzip.compress,
+    "gzip with zeros": lambda content: gzip.compress(content) + bytes(700),
+    "two gzips": lambda content: gzip.compress(content[:40]) + gzip.compress(content[40:]),
+    "zstd": lambda content: pa.Codec("zstd").compress(content, asbytes=True),
+    "bz2": bz2.compress,
+    "lz4": lambda content: pa.Codec("lz4").compress(content, asbytes=True),
+    "none": bytes,
+}
+TEXTS = {
+    "json lines": JSONL,
+    "json lines of Windows": JSONL.replace(b"\n", b"\r\n"),
+    "a BOM": b"\xef\xbb\xbf" + JSONL,
+    "an array": b"[" + b",".join(LINES) + b"]\n",
+    "an array in many lines": json.dumps(EVENTS, indent=2).encode(),
+    "an array after a BOM": b"\xef\xbb\xbf \n[" + b",\n".join(LINES) + b"]",
+    "csv": CSV,
+    "csv with a BOM": b"\xef\xbb\xbf" + CSV,
+    "csv with semicolons": CSV.replace(b",", b";"),
+    "csv with tabs and \\r\\n": CSV.replace(b",", b"\t").replace(b"\n", b"\r\n"),
+    "csv with quotes": CSV.replace(b"ber", b'"ber"').replace(b"id,", b'"id",'),
+    "csv of pandas": b"".join(
+        b"%s,%s\n" % (b"" if i == 0 else b"%d" % i, line) for i, line in enumerate(CSV.splitlines())
+    ),
+}
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_first_bytes_say_what_a_text_is(tmp_path, text, packed):
+    for name in ("events.jsonl", "EVENTS.CSV", "events"):
+        path = tmp_path / name
+        path.write_bytes(PACKED[packed](TEXTS[text]))
+        assert decoded(path, kind="rain") == wanted()
+
+
+@pytest.mark.parametrize("name", ["events.parquet", "EVENTS.PARQUET", "events.pq", "events.jsonl"])
+def test_the_first_bytes_say_what_is_parquet(tmp_path, name):
+    pq.write_table(pa.Table.from_pylist(EVENTS), tmp_path / name)
+    assert decoded(tmp_path / name) == wanted()
+
+
+def test_json_objects_stay_as_they_are_byte_for_byte(tmp_path):
+    path = tmp_path / "events.jsonl"
+    odd = [b'{ "type":"rain",  "time":%d, "x":1.50 }' % US, b"junk", b'{"time":"noon"}', *LINES]
+    path.write_bytes(b"\n".join([LINES[0], *odd]))
+    assert read(path) == [LINES[0], *odd]
+    path.write_bytes(b"junk\n" + JSONL)
+    assert read(path) == [b"junk", *LINES]
+
+
+FOREIGN = {
+    "UTF-16": (JSONL.decode().encode("utf-16"), "UTF-16"),
+    "UTF-16 without a mark": (CSV.decode().encode("utf-16-be"), "UTF-16"),
+    "UTF-32": (JSONL.decode().encode("utf-32"), "UTF-16 or UTF-32"),
+    "a spreadsheet": (b"PK\x03\x04" + bytes(99), "a ZIP archive or a spreadsheet"),
+    "xz": (b"\xfd7zXZ\x00" + bytes(99), "XZ"),
+    "html": (b"<!DOCTYPE html><p>404", "XML or HTML"),
+    "arrow": (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
+    "avro": (b"Obj\x01" + bytes(99), "Avro"),
+    "sqlite": (b"SQLite format 3\x00" + bytes(99), "SQLite"),
+    "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begins"),
+    "a letter": (b"Dear all,\nplease find", "CSV must have the columns id and time; got only Dear"),
+    "one word": (b"hello", "text that begins 'hello'"),
+    "csv without a time": (b"id,when,city\n1,2,3\n", "the columns time; got only id, when, city"),
+    "an array of numbers": (b"[1,2,3]", "columns id and time"),
+    "parquet in gzip": (gzip.compress(b"PAR1" + bytes(99)), "Parquet within gzip"),
+    "gzip in gzip": (gzip.compress(gzip.compress(JSONL)), "bytes that begins"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_in_no_form_is_refused_by_name(tmp_path, name):
+    content, said = FOREIGN[name]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(FormError, match=said) as told:
+        read_events(path, stream)
+    assert "\n" not in str(told.value)
+    assert str(told.value).endswith(f" in {path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.gz", gzip.compress(JSONL)[:-20]),
+        ("a.gz", gzip.compress(JSONL) + b"rubbish"),
+        ("a.parquet", b"PAR1" + bytes(99)),
+        ("a.json", b"[" + LINES[0] + b","),
+        ("a.json", b"[" + LINES[0] + b"] and more"),
+        ("a.csv", CSV + b'r9,"not closed'),
+        ("a.csv", CSV.replace(b"city", b"time")),
+        ("a.csv", CSV + b"x" * 2**21),
+    ],
+)
+def test_a_broken_file_is_named_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises((OSError, FormError), match=name) as told:
+        read(tmp_path / name)
+    assert "\n" not in str(told.value)
+
+
+def test_a_bad_row_of_csv_is_one_bad_record(tmp_path):
+    path = tmp_path / "rain.csv"
+    rows = CSV.splitlines(keepends=True)
+    bad = [
+        b"r1,2026-01-01\n",
+        b"r2,2026-01-01,Z\xfcrich,1,2\n",
+        b"r3,2026-01-01,ber,1,2,3\n",
+        b"\n",
+    ]
+    path.write_bytes(b"".join([*rows[:3], *bad, *rows[3:]]))
+    values = read(path, kind="rain")
+    assert len(values) == 12
+    refused = values[2:5]
+    assert b'"2 cells of 5":"in this row"' in refused[0]
+    assert b"Z\xfcrich" in refused[1]
+    assert b'"6 cells of 5"' in refused[2]
+    for value in refused:
+        with pytest.raises(ValueError, match=r"unknown field|utf-8"):
+            stream.decoder().decode(value)
+
+
+def test_a_comma_and_a_line_break_in_quotes_belong_to_the_text(tmp_path):
+    path = tmp_path / "asked.csv"
+    head = "id,time,city,driver,pickup,arrive,price,car\n"
+    path.write_text(f'{head}a,{US},ber,1,{US},{US},3,"a ""van"", or\nso"\n')
+    (event,) = decoded(path)
+    assert event.car == 'a "van", or\nso'
+    assert type(event) is stream.request
+
+
+def test_columns_of_no_event_are_told(tmp_path):
+    path, told = tmp_path / "rain.csv", []
+    path.write_bytes(CSV.replace(b"wind", b"wind,gusts").replace(b",2\n", b",2,9\n"))
+    assert decoded(path, kind="rain", on_left_out=told.append) == wanted()
+    assert told == [["gusts"]]
+
+
+def table(**columns):
+    base = {"type": ["rain"], "id": ["r1"], "time": [US], "city": ["ber"], "wind": [2.0]}
+    return pa.table(base | {"fell": [1.0]} | columns)
+
+
+TABLES = {
+    "texts as bytes": {
+        "type": pa.array([b"rain"]),
+        "id": pa.array([b"r1"], pa.large_binary()),
+        "city": pa.array([b"ber"], pa.binary(3)),
+    },
+    "large and repeated texts": {
+        "id": pa.array(["r1"], pa.large_string()),
+        "city": pa.array(["ber"]).dictionary_encode(),
+        "type": pa.array([b"rain"]).dictionary_encode(),
+    },
+    "decimals": {
+        "fell": pa.array([decimal.Decimal("1.00")], pa.decimal128(9, 2)),
+        "wind": pa.array([decimal.Decimal(2)], pa.decimal256(40, 3)),
+    },
+    "small numbers": {
+        "fell": pa.array(np.array([1.0], np.float16)),
+        "wind": pa.array([2], pa.uint8()),
+    },
+    "a time with a zone": {"time": pa.array([START], pa.timestamp("ms", "America/New_York"))},
+    "a time without": {"time": pa.array([START.replace(tzinfo=None)], pa.timestamp("s"))},
+    "a time in nanoseconds": {"time": pa.array([US * 1000 + 999], pa.timestamp("ns"))},
+    "a date": {"time": pa.array([START.date()], pa.date32())},
+    "a day in milliseconds": {"time": pa.array([START.date()], pa.date64())},
+    "a time as text": {"time": pa.array(["2026-01-01T01:00:00+01:00"])},
+    "a time as a float": {"time": pa.array([float(US)])},
+    "columns of pandas": {"__index_level_0__": [7], "late": pa.nulls(1, pa.float64())},
+    "columns of other events": {"driver": pa.nulls(1), "pickup": pa.nulls(1, pa.timestamp("us"))},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_parquet_is_read_as_others_write_it(tmp_path, name):
+    pq.write_table(table(**TABLES[name]), tmp_path / "rain.parquet")
+    (event,) = decoded(tmp_path / "rain.parquet")
+    assert event == wanted()[0].__class__(id="r1", time=US, city="ber", fell=1.0, wind=2.0)
+
+
+def test_parquet_has_whole_numbers_with_a_point_where_some_are_null(tmp_path):
+    frame = {
+        "type": ["asked", "rain"], "id": ["a", "r"], "time": [US, US], "city": ["ber", "ber"],
+        "driver": [7.0, None], "pickup": [US, None], "arrive": [float(US), None],
+        "price": [3, None], "fell": [None, None], "wind": [None, 2.0],
+    }  # fmt: skip
+    pl.DataFrame(frame).write_parquet(tmp_path / "both.parquet")
+    asked, rain = decoded(tmp_path / "both.parquet")
+    assert (asked.driver, asked.pickup, asked.arrive) == (7, US, US)
+    assert (rain.fell, rain.wind) == (None, 2.0)
+
+
+def test_a_timestamp_beyond_the_years_is_refused_and_not_another_time(tmp_path):
+    ages = pa.array([2**62], pa.int64()).cast(pa.timestamp("ms"), safe=False)
+    pq.write_table(table(time=ages), tmp_path / "a.parquet")
+    with pytest.raises(OSError, match=r"file must be readable; .*a\.parquet"):
+        read(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(("unit", "of_us"), [("s", 10**6), ("ms", 1000)])
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "parquet"])
+def test_a_number_in_another_unit_stops_and_its_unit_is_named(tmp_path, form, unit, of_us):
+    path = tmp_path / f"rain.{form}"
+    rows = [event | {"time": event["time"] // of_us} for event in EVENTS]
+    if form == "jsonl":
+        path.write_text("\n".join([json.dumps(EVENTS[0]), *map(json.dumps, rows)]))
+    elif form == "json":
+        path.write_text(json.dumps([EVENTS[0], *rows]))
+    elif form == "csv":
+        pl.DataFrame([EVENTS[0], *rows]).write_csv(path)
+    else:
+        pl.DataFrame([EVENTS[0], *rows]).write_parquet(path)
+    with pytest.raises(TimeUnitError, match=f'time_unit="{unit}".* in {path} record 2'):
+        read(path)
+
+
+def test_an_export_comes_back_byte_for_byte(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"append_time":5,"event":{"type":"rain","time":"2026-01-01"}}')
+    (line,) = read_events(path, stream, kind="asked")
+    assert (line.value, line.append_time) == (b'{"type":"rain","time":"2026-01-01"}', 5)
+
+
+COUNTED = 'f"{sum(1 for _ in read_events(path, stream))} events"'
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_long_table_takes_little_memory(tmp_path, form):
+    path, rows = tmp_path / f"long.{form}.gz", 400_000
+    times = [str(START + timedelta(seconds=i)) for i in range(1000)]
+    with gzip.open(path, "wb", 1) as file:
+        file.write(b"id,time,city,note\n" if form == "csv" else b"[")
+        for i in range(0, rows, 1000):
+            if form == "csv":
+                block = "".join(f"r{i}-{t},{t},ber,{'x' * 500}\n" for t in times)
+            else:
+                block = ",".join(f'{{"id":"r{i}-{t}","note":"{"x" * 500}"}}' for t in times)
+                block = ("," if i else "") + block
+            file.write(block.encode())
+        file.write(b"" if form == "csv" else b"]")
+    memory, came = measured(COUNTED, path)
+    assert came == f"{rows} events"
+    assert memory < 64
