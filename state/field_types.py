@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from msgspec import inspect
 
+from state.counted import Counted
 from state.events import TimeUs
-from state.features import Counted
 
 
 class Need(NamedTuple):
@@ -82,7 +82,8 @@ def _is_number(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.IntType | inspect.FloatType | inspect.BoolType)
 
 
-def _is_text(kind: inspect.Type) -> bool:
+def is_text(kind: inspect.Type) -> bool:
+    """Whether this is a text, of any or of a few values."""
     texts = isinstance(kind, inspect.LiteralType) and all(isinstance(v, str) for v in kind.values)
     return texts or isinstance(kind, inspect.StrType)
 
@@ -96,10 +97,13 @@ _TIMES = _alternatives(inspect.type_info(TimeUs))
 
 TIME = Need("a time, declared TimeUs", lambda kind: kind in _TIMES)
 NUMBER = Need("a number or null", lambda kind: _is_number(kind) or is_null(kind))
-TEXT = Need("a text or null", lambda kind: _is_text(kind) or is_null(kind))
+TEXT = Need("a text or null", lambda kind: is_text(kind) or is_null(kind))
 LEVEL = Need(
     "a text, a whole number or null",
-    lambda kind: _is_text(kind) or _is_whole(kind) or is_null(kind),
+    lambda kind: is_text(kind) or _is_whole(kind) or is_null(kind),
 )
-KEY = Need("a text or a number, never null", lambda kind: _is_text(kind) or _is_number(kind))
-PARTITION_KEY = Need("a text, never null", _is_text)
+KEY = Need("a text or a number, never null", lambda kind: is_text(kind) or _is_number(kind))
+VALUE = Need(
+    "a text, a number or null", lambda kind: is_text(kind) or _is_number(kind) or is_null(kind)
+)
+PARTITION_KEY = Need("a text, never null", is_text)

@@ -1,10 +1,11 @@
 """The stream: a user's whole description of a problem, checked when it is made."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import or_
+from reprlib import repr as shortened
 from typing import Any, get_args
 
 import msgspec
@@ -12,48 +13,20 @@ import msgspec
 from state.durations import Duration
 from state.event_times import YEAR_1990_US, Times
 from state.events import Event, TimeUnit
-from state.features import (
-    Bins,
-    Calendar,
-    Category,
-    Column,
-    Count,
-    Counted,
-    Custom,
-    Elapsed,
-    Ewma,
-    Feature,
-    Field,
-    Labelled,
-    Last,
-    Reading,
-    Rolling,
-    columns_of,
-)
-from state.field_types import (
-    KEY,
-    LEVEL,
-    NUMBER,
-    PARTITION_KEY,
-    TEXT,
-    TIME,
-    Need,
-    declared,
-    is_boundless,
-    spoken,
-)
+from state.features import Column, Counted, Feature, Labelled
+from state.field_types import KEY, PARTITION_KEY, TEXT, Need, declared, is_boundless, spoken
+from state.kinds.arguments import StreamError, check_arguments
+from state.kinds.keys import Keyed
+from state.kinds.kind import Scope
 from state.label import Label
 from state.log import MOST_PARTITIONS
 from state.partition_keys import PartitionKey, key_fields, key_peeker, key_reader
-from state.stream_numbers import Bound, bounds_of
+from state.plain_text import is_plain_line
+from state.stream_numbers import Bound
 
-__all__ = ["Label", "Stream", "StreamError"]
+__all__ = ["RESERVED", "Label", "Stream", "StreamError"]
 
 _LABELS = (False, True)
-
-
-class StreamError(ValueError):
-    """A stream's definition names something that is not there, or asks for the impossible."""
 
 
 @dataclass(frozen=True)
@@ -98,34 +71,28 @@ class Stream:
 
     def __post_init__(self) -> None:
         """Check every name, and that what it names is of use."""
+        check_arguments(self)
         self._check_events()
         for feature in self.features:
-            if not isinstance(feature, Custom) and not columns_of(feature):
-                msg = f"{type(feature).__name__} must have a column; got {feature} in {self.name!r}"
-                raise StreamError(msg)
-            for event, name, need in _fields_named(feature, self.request):
-                _check_field(event, name, need, f"feature {_titled(feature)}")
-            for text in _durations_of(feature):
-                _check_duration(text, f"feature {_titled(feature)}")
-            for bound in bounds_of(feature, Duration.parse(self.lateness)):
-                if bound.wrong:
-                    msg = f"{bound.wrong} in feature {_titled(feature)} of stream {self.name!r}"
-                    raise StreamError(msg)
-            if isinstance(feature, Rolling):
-                _check_windows(feature)
+            self._check_feature(feature)
         self._check_columns()
         self._check_dedup()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The feature vector's places, in order."""
-        return tuple(c for feature in self.features for c in columns_of(feature))
+        return tuple(c for feature in self.features for c in feature.columns)
 
     @cached_property
     def horizon_us(self) -> int:
         """The longest rolling window: an older event would count nowhere."""
-        windows = [w for f in self.features if isinstance(f, Rolling) for w in f.windows]
-        return max((Duration.parse(w) for w in windows), default=Duration.parse("1h"))
+        longest = max((feature.horizon_us for feature in self.features), default=0)
+        return longest or Duration.parse("1h")
+
+    def scope(self, place: int) -> Scope:
+        """The stream as a feature may know it whose first column is at `place`."""
+        lateness = Duration.parse(self.lateness)
+        return Scope(self.request, lateness, self.horizon_us, self.columns, place)
 
     @property
     def refit_from_us(self) -> int:
@@ -150,10 +117,8 @@ class Stream:
         """
         limits: dict[Counted, dict[str, int]] = {event: {} for event in self.events}
         for feature in self.features:
-            if isinstance(feature, Rolling) and feature.at != "time":
-                for over in feature.weights:
-                    ahead = Duration.parse(feature.ahead)
-                    limits[over][feature.at] = max(ahead, limits[over].get(feature.at, 0))
+            for over, name, ahead in feature.limits():
+                limits[over][name] = max(ahead, limits[over].get(name, 0))
         boundless = {event: _boundless(event) for event in self.events}
         request, deadline = self.request, self.label.deadline
         says, value = self.label.on, self.label.value
@@ -200,6 +165,7 @@ class Stream:
             if event not in self.events:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
+        self._check_types()
         self._check_label()
         _check_duration(self.lateness, "lateness")
         _check_duration(self.dedup, "dedup")
@@ -275,6 +241,38 @@ class Stream:
             _check_field(self.request, asked, KEY, "label.by")
             _check_field(label.on, told, KEY, "label.by")
 
+    def _check_types(self) -> None:
+        by_tag: dict[Any, type[Event]] = {}
+        for event in self.events:
+            tag = event.__struct_config__.tag
+            other = by_tag.setdefault(tag, event)
+            if other is not event or self.events.count(event) > 1:
+                msg = (
+                    f"events must have types of their own; got {other.__name__} and "
+                    f"{event.__name__}, both {tag!r}, in stream {self.name!r}"
+                )
+                raise StreamError(msg)
+
+    def _check_feature(self, feature: Feature) -> None:
+        if not feature.columns:
+            msg = f"{type(feature).__name__} must have a column; got {feature} in {self.name!r}"
+            raise StreamError(msg)
+        where = f"feature {feature.title}"
+        for over in feature.overs if isinstance(feature, Keyed) else ():
+            if over is not Labelled and over not in self.events:
+                msg = (
+                    f"over must be among the stream's events, or Labelled; got {over!r} in {where}"
+                )
+                raise StreamError(msg)
+        for event, name, need in feature.uses(self.request):
+            _check_field(event, name, need, where)
+        for text in feature.durations():
+            _check_duration(text, where)
+        for bound in feature.bounds(Duration.parse(self.lateness)):
+            if bound.wrong:
+                msg = f"{bound.wrong} in {where} of stream {self.name!r}"
+                raise StreamError(msg)
+
     def _check_dedup(self) -> None:
         least = Duration.parse(self.lateness) + self.horizon_us
         if Duration.parse(self.dedup) < least:
@@ -287,6 +285,14 @@ class Stream:
 
     def _check_columns(self) -> None:
         names = [column.name for column in self.columns]
+        for name in names:
+            if not _is_name(name):
+                msg = (
+                    "column must have a name without double quotes, backslashes, control "
+                    "characters, space around it, or # or [ at its beginning; got "
+                    f"{shortened(name)} in stream {self.name!r}"
+                )
+                raise StreamError(msg)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             msg = f"columns must have names of their own; got {twice} more than once"
@@ -296,10 +302,16 @@ class Stream:
             msg = f"columns must not take the names of outcome fields; got {reserved}"
             raise StreamError(msg)
         levels = {column.name for column in self.columns if column.categorical}
+        place = 0
         for feature in self.features:
-            if isinstance(feature, Bins):
-                _check_bins(feature, set(names) - levels)
+            wrong = feature.wrong(self.scope(place))
+            if wrong:
+                raise StreamError(wrong)
+            place += len(feature.columns)
         for pair in self.crosses:
+            if len(pair) != len(("one", "other")):
+                msg = f"crosses must be pairs of columns; got {pair} in stream {self.name!r}"
+                raise StreamError(msg)
             for name in pair:
                 if name not in levels:
                     msg = f"crosses must pair categorical columns {sorted(levels)}; got {name!r}"
@@ -313,6 +325,12 @@ RESERVED = frozenset({
 """Fields that an outcome has beside the feature columns."""
 
 
+def _is_name(name: object) -> bool:
+    """Whether JSON, Parquet and H2O all take this for the name of a column."""
+    plain = isinstance(name, str) and is_plain_line(name) and name == name.strip()
+    return plain and str(name)[:1] not in {"", "#", "["} and not {*str(name)} & {*'"\\'}
+
+
 def _us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
@@ -320,61 +338,6 @@ def _us(moment: datetime) -> int:
 def _boundless(event: type[Event]) -> list[str]:
     """Fields that may hold a whole number of any length."""
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
-
-
-def _fields_named(feature: Feature, request: type[Event]) -> Iterable[tuple[Counted, str, Need]]:
-    """Every (event, field) that a feature reads by name, and what it needs it to be."""
-    match feature:
-        case Field(name):
-            yield request, name, NUMBER
-        case Category(name):
-            yield request, name, LEVEL
-        case Elapsed(since=since, until=until):
-            yield from ((request, name, TIME) for name in (since, until))
-        case Calendar(of=of):
-            yield request, of, TIME
-        case Rolling(by=by, at=at, stats=stats):
-            yield from ((request, name, KEY) for name in by)
-            readings = [stat.of for stat in stats if not isinstance(stat, Count)]
-            for over in feature.weights:
-                yield from ((over, name, KEY) for name in _key_of(over, by))
-                yield over, at, TIME
-                yield from ((over, name, NUMBER) for name in _names(readings))
-        case Ewma(over=over, by=by, of=of):
-            yield from ((request, name, KEY) for name in by)
-            yield from ((over, name, KEY) for name in _key_of(over, by))
-            yield from ((over, name, NUMBER) for name in _names([of]))
-        case Last(over=over, by=by, values=values):
-            yield from ((event, name, KEY) for event in (over, request) for name in by)
-            yield from ((over, name, NUMBER) for name in values)
-        case Bins() | Custom():
-            return
-
-
-def _durations_of(feature: Feature) -> Iterable[str]:
-    match feature:
-        case Rolling(windows=windows, ahead=ahead, bucket=bucket):
-            yield from (*windows, ahead, *([bucket] if bucket else []))
-        case Ewma(forget=forget) | Custom(forget=forget):
-            yield forget
-        case Last(expires=expires):
-            yield expires
-        case _:
-            return
-
-
-def _key_of(over: Counted, by: tuple[str, ...]) -> tuple[str, ...]:
-    """The key fields on the counted event itself; a label's are its request's."""
-    return () if over is Labelled else by
-
-
-def _names(readings: Iterable[Reading]) -> list[str]:
-    return [reading for reading in readings if isinstance(reading, str)]
-
-
-def _titled(feature: Feature) -> str:
-    columns = "custom" if isinstance(feature, Custom) else columns_of(feature)[0].name
-    return f"{type(feature).__name__}({columns})"
 
 
 def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
@@ -386,23 +349,6 @@ def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
     if not all(map(need.takes, fields[name])):
         got = spoken(fields[name])
         msg = f"field {name!r} of {event.__name__} must be {need.what}; got {got} in {where}"
-        raise StreamError(msg)
-
-
-def _check_windows(rolling: Rolling) -> None:
-    for window in rolling.windows:
-        if not Duration.parse(window) or Duration.parse(window) % rolling.bucket_us:
-            bucket = Duration(rolling.bucket_us)
-            msg = f"window must be a multiple of its bucket {bucket}; got {window!r} in "
-            raise StreamError(msg + f"feature {_titled(rolling)}")
-
-
-def _check_bins(bins: Bins, numeric: set[str]) -> None:
-    if bins.of not in numeric:
-        msg = f"bins {bins.name!r} must cut a numeric column; got {bins.of!r}"
-        raise StreamError(msg)
-    if not bins.edges or list(bins.edges) != sorted(set(bins.edges)):
-        msg = f"edges must ascend; got {bins.edges} in bins {bins.name!r}"
         raise StreamError(msg)
 
 

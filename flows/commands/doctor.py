@@ -51,10 +51,16 @@ from state.log import EVENTS, LogError, newest_append_time
 from state.log.sqlite import SqliteLog
 from state.settings import Settings
 from state.storage.object_store import ObjectStore
+from state.stream import StreamError
+from state.vector.memory import WARN_BYTES, key_memory
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30
 _UNREAD = "not known, see the log above"
+
+
+class _DoubtError(Exception):
+    """It works, but not as one may think; the message is the line."""
 
 
 class _Check(NamedTuple):
@@ -113,6 +119,9 @@ def _repair(home: Home, *, dry_run: bool) -> int:
 def _passes(check: _Check, console: Console) -> bool:
     try:
         found = check.look()
+    except _DoubtError as doubt:
+        _tell(console, "warning", "yellow", f"{check.name:<16} {doubt} → {check.hint}")
+        return True
     except (OSError, ValueError, H2OError, PackageNotFoundError) as error:
         _tell(console, "problem", "bold red", f"{check.name:<16} {error} → {check.hint}")
         return False
@@ -134,6 +143,8 @@ def _of_installation() -> Iterator[_Check]:
 def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("settings", _settings, "correct the file")
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
+    hint = "larger buckets, or shorter windows"
+    yield _Check("memory per key", _memory, hint)
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
     settings = _loaded()
     stores = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
@@ -202,6 +213,20 @@ def _settings() -> str:
 def _stream() -> str:
     stream = find_stream(load_settings().stream)
     return f"{stream.name}: {len(stream.events)} event types, {len(stream.columns)} columns"
+
+
+def _memory() -> str:
+    try:
+        stream = find_stream(load_settings().stream)
+    except (ConfigurationError, StreamError):  # another check tells it
+        return "not known without the stream"
+    found = key_memory(stream)
+    told = "; ".join(map(str, found)) or "none, no feature goes by a key"
+    large = [one for one in found if one.most > WARN_BYTES]
+    if large:
+        msg = f"{told}; above {WARN_BYTES / 1e3:.0f} kB, most of it {large[0].largest.title}"
+        raise _DoubtError(msg)
+    return told
 
 
 def _disk(root: Path) -> str:

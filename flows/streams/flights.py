@@ -44,9 +44,13 @@ def left_early(event: Departed) -> bool:
     return event.delay < 0
 
 
+# Several windows share buckets of a minute: they did when the first homes were made.
+BUCKET = "1m"
+
+
 def departed(*by: str, windows: tuple[str, ...] = ("1h",)) -> Rolling:
     """How many left lately."""
-    return Rolling(over=Departed, by=by, windows=windows, stats=(Count("departed"),))
+    return Rolling(over=Departed, by=by, windows=windows, stats=(Count("departed"),), bucket=BUCKET)
 
 
 def extremes(*by: str) -> Rolling:
@@ -66,12 +70,19 @@ def delays(*by: str) -> Rolling:
         by=by,
         windows=("1h", "3h"),
         stats=(Mean("delay", "delay", prior=8.0, strength=5.0),),
+        bucket=BUCKET,
     )
 
 
 def late(*by: str, windows: tuple[str, ...] = ("1h", "3h")) -> Rolling:
     """The share that turned out late lately, those that have not left yet among them."""
-    return Rolling(over=Labelled, by=by, windows=windows, stats=(Rate("late", "label", prior=0.2),))
+    return Rolling(
+        over=Labelled,
+        by=by,
+        windows=windows,
+        stats=(Rate("late", "label", prior=0.2),),
+        bucket=BUCKET if len(windows) > 1 else None,
+    )
 
 
 def overdue(*by: str) -> Rolling:
@@ -83,6 +94,7 @@ def overdue(*by: str) -> Rolling:
         by=by,
         windows=("1h", "3h"),
         stats=(Count("overdue"),),
+        bucket=BUCKET,
     )
 
 

@@ -11,12 +11,17 @@ from operators.shard.shard import TOPICS, DamagedStateError, Shard
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.checkpoints.names import name_of
 from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, Part, pass_over
-from state.log import EVENTS, ReadableLog
+from state.features import Rolling
+from state.log import EVENTS, LogError, ReadableLog
 from state.log.running_hash import Hashed
 from state.outputs.prediction_chain import chain_of
 from state.topics import PREDICTIONS
 
 _log = logging.getLogger("headwater")
+
+
+class RegrainedError(LogError):
+    """The log was written when the windows of a feature shared their buckets."""
 
 
 def _unloaded(model: str, shard: Shard) -> None:
@@ -43,11 +48,15 @@ def recover(
         store: The checkpoints.
         log: Holds the output topics.
         load: Gives the offline model of an id, bound to a shard.
+
+    Raises:
+        RegrainedError: The features would say something else than before.
     """
     journal = Journal(log, partition)
     shard = fresh(None)
 
     def tell(other: CheckpointHead) -> None:
+        _refuse_regrained(other.shape, shard)
         at = f"events/{other.partition} at offset {other.offset}"
         message = "checkpoint must be of shape %r; got %r in %s: taking the one before (%s)"
         _log.warning(message, shard.shape, other.shape[:100], at, store.place_of(other))
@@ -113,6 +122,27 @@ def restored(
         return None
     shard.hashed = checkpoint.hashed or Hashed.at(checkpoint.offset)
     return shard
+
+
+def _refuse_regrained(shape: str, shard: Shard) -> None:
+    """Refuse a log from before windows had buckets of their own, if that makes a difference.
+
+    Raises:
+        RegrainedError: It does.
+    """
+    *_, columns, _ = shard.shape.split()
+    buckets = {
+        feature.title: feature.bucket_once
+        for feature in shard.stream.features
+        if isinstance(feature, Rolling) and feature.bucket_once
+    }
+    if shape.endswith(f" {columns}") and buckets:
+        given = ", ".join(f'bucket="{bucket}" in {title}' for title, bucket in buckets.items())
+        msg = (
+            "this log was written when several windows shared their buckets; to go on with it the "
+            f"stream must say {given}; for the new buckets start a new home"
+        )
+        raise RegrainedError(msg)
 
 
 def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:

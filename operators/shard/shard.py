@@ -56,9 +56,6 @@ from state.vector.feature_state import FeatureState
 VERSION = 4
 """Of the bytes of `Shard.snapshot`."""
 
-_READS_FROM = 3
-"""The first version whose bytes `Shard.restore` takes; it knew no early labels."""
-
 MODELS = ("ensemble", "online", "offline", "residual")
 TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
 """What a shard writes to, each in its own partition."""
@@ -195,12 +192,10 @@ class Shard:
 
     @property
     def shape(self) -> str:
-        """What a checkpoint must have in common with this shard: version, stream and columns.
-
-        The version is the first that this one still reads.
-        """
+        """What a checkpoint must have in common: version, stream, columns and their state."""
         columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
-        return f"{_READS_FROM} {self.stream.name} {columns[:16]}"
+        state = hashlib.sha256(self._features.layout.encode()).hexdigest()
+        return f"{VERSION} {self.stream.name} {columns[:16]} {state[:16]}"
 
     @property
     def chain(self) -> str:
@@ -319,17 +314,16 @@ class Shard:
         """
         with _part("its head"):
             version, *_ = msgspec.msgpack.decode(state, type=tuple[int, _Raw, _Raw, _Raw, _Raw])
-            known = _READS_FROM <= version <= VERSION
-            check(known, f"shard state must be of version {_READS_FROM} to {VERSION}", version)
+            check(version == VERSION, f"shard state must be of version {VERSION}", version)
             _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
                 state, type=tuple[int, Position, _Counts, _Sums, _Parts]
             )
             self._check_counts()
-            there = dict(zip(self._parts(version), parts, strict=True))
+            there = dict(zip(self._parts(), parts, strict=True))
         for losses, of in zip((self._total, self._lately), sums, strict=True):
             with _part("losses"):
                 losses.restore(of)
-        for name, part in self._parts(version).items():
+        for name, part in self._parts().items():
             with _part(name):
                 part.restore(there[name])
         with _part("pending requests"):
@@ -361,17 +355,17 @@ class Shard:
             last = Cut(counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end)
             check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
 
-    def _parts(self, version: int = VERSION) -> dict[str, Any]:
-        """The parts of the bytes of a version, in order."""
-        parts: dict[str, Any] = {
+    def _parts(self) -> dict[str, Any]:
+        """The parts of the bytes, in order."""
+        return {
             "features": self._features,
             "pending requests": self._pending,
             "recent ids": self._seen,
             "clock guard": self._guard,
             "online models": self._models,
             "ensemble": self._ensemble,
+            "labels": self._labels,
         }
-        return parts if version < 4 else parts | {"labels": self._labels}
 
     def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
         try:

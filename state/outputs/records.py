@@ -1,5 +1,6 @@
 """What a shard writes to the output topics. Times are µs since 1970 UTC."""
 
+from keyword import iskeyword
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -164,8 +165,20 @@ def outcome_type(stream: Stream) -> type[msgspec.Struct]:
         (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:-1]
     ]
     fields += [("label", int), ("label_time", int)]
-    fields += [
-        (column.name, str | None if column.categorical else float | None)
-        for column in stream.columns
-    ]
-    return msgspec.defstruct("Outcome", fields, frozen=True, gc=False)
+    named: dict[str, str] = {}
+    for i, column in enumerate(stream.columns):
+        field = field_name(column.name, i)
+        if field != column.name:
+            named[field] = column.name
+        fields.append((field, str | None if column.categorical else float | None))
+    return msgspec.defstruct("Outcome", fields, frozen=True, gc=False, rename=named or None)
+
+
+def field_name(name: str, number: int) -> str:
+    """What a field of a struct can be called: the name itself if it can.
+
+    Example:
+        >>> field_name("bids", 3), field_name("bids.all", 3), field_name("class", 3)
+        ('bids', '_field_3', '_field_3')
+    """
+    return name if name.isidentifier() and not iskeyword(name) else f"_field_{number}"

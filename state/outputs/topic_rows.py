@@ -126,13 +126,19 @@ def decoder_of(
 
     What a record lacks is null. Where all are wanted, a field more is an error: it would be lost.
     """
-    fields = [
-        (field.encode_name, field.type, msgspec.field(**_default(field)))
+    wanted = [
+        field
         for field in msgspec.structs.fields(kind)
         if names is None or any(f"{n}_".startswith(f"{field.encode_name}_") for n in names)
     ]
+    fields = [(one.name, one.type, msgspec.field(**_default(one))) for one in wanted]
     row = msgspec.defstruct(
-        kind.__name__, fields, kw_only=True, forbid_unknown_fields=names is None, gc=False
+        kind.__name__,
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=names is None,
+        gc=False,
+        rename={one.name: one.encode_name for one in wanted},
     )
     return columns_of(row), msgspec.json.Decoder(row).decode
 

@@ -1,8 +1,9 @@
 """Blocks of float64 in one growing pool, found by key: where the rolling features live.
 
 A table maps the keys of one feature to their blocks. The first cell of a block is the event time
-at which it was last touched; that is what `forget` goes by. A directory finds the blocks of one key
-in all tables that go by the same fields with one look-up.
+at which it was last touched; that is what `forget` goes by. Where blocks of a table grow, the
+second is how often this one has. A directory finds the blocks of one key in all tables that go by
+the same fields with one look-up.
 """
 
 from collections.abc import Hashable, Iterable
@@ -40,16 +41,16 @@ class Arena:
         return Directory(self)
 
     def table(
-        self, block_size: int, forget_us: int, directory: "Directory | None" = None
+        self, sizes: tuple[int, ...], forget_us: int, directory: "Directory | None" = None
     ) -> "Table":
-        """A new table of equal blocks whose keys are forgotten `forget_us` after their last use.
+        """A new table whose keys are forgotten `forget_us` after their last use.
 
         Args:
-            block_size: Cells of a block.
+            sizes: Cells of a block, at first and each time that it has grown.
             forget_us: When to forget a key.
             directory: Where keys of this kind are looked up; one of its own unless given.
         """
-        table = Table(self, block_size, forget_us, directory or self.directory())
+        table = Table(self, sizes, forget_us, directory or self.directory())
         self.tables.append(table)
         return table
 
@@ -107,7 +108,7 @@ class Arena:
             msgspec.DecodeError: It is of another form.
         """
         pool, tables = msgspec.msgpack.decode(
-            state, type=tuple[bytes, list[tuple[list[tuple[_Key, Count]], list[Count]]]]
+            state, type=tuple[bytes, list[tuple[list[tuple[_Key, Count]], list[list[Count]]]]]
         )
         check(len(tables) == len(self.tables), f"tables must be {len(self.tables)}", len(tables))
         self.pool = floats(pool, "pool").copy()
@@ -118,6 +119,7 @@ class Arena:
             for key, address in blocks:
                 table.put(_hashable(key), address)
             check(len(table.blocks) == len(blocks), "keys must be unique", len(blocks))
+            check(len(free) == len(table.sizes), f"sizes must be {len(table.sizes)}", len(free))
             table.free[:] = free
         self._check_blocks()
 
@@ -129,14 +131,15 @@ class Arena:
         Raises:
             ValueError: They do not, or the time of one is none.
         """
-        own = [np.append(t.addresses(), np.array(t.free, np.int64)) for t in self.tables]
-        sizes = [np.full(len(of), t.size) for of, t in zip(own, self.tables, strict=True)]
-        begins = np.concatenate([np.empty(0, np.int64), *own])
-        order = np.argsort(begins)
-        begins = begins[order]
-        ends = begins + np.concatenate([np.empty(0, np.int64), *sizes])[order]
-        fill = np.array_equal(np.append(begins, self._end), np.insert(ends, 0, 0))
-        check(fill, f"blocks must fill the pool of {self._end} cells side by side", len(begins))
+        none = np.empty(0, np.int64)
+        begins, sizes = [none], [none]
+        for table in self.tables:
+            begins.append(table.addresses())
+            sizes.append(table.sizes_at(begins[-1]))
+            for size, free in zip(table.sizes, table.free, strict=True):
+                begins.append(np.array(free, np.int64))
+                sizes.append(np.full(len(free), size))
+        self._check_filled(np.concatenate(begins), np.concatenate(sizes))
         for table in self.tables:
             touched = self.pool[table.addresses()]
             check(
@@ -144,6 +147,13 @@ class Arena:
                 "blocks must begin with the time of their last touch",
                 touched.min(initial=0.0),
             )
+
+    def _check_filled(self, begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        order = np.argsort(begins)
+        begins = begins[order]
+        ends = begins + sizes[order]
+        fill = np.array_equal(np.append(begins, self._end), np.insert(ends, 0, 0))
+        check(fill, f"blocks must fill the pool of {self._end} cells side by side", len(begins))
 
 
 _Part = str | int | float | bool | None
@@ -189,14 +199,14 @@ class Directory:
 
 
 class Table:
-    """Blocks of one size, one for each key.
+    """The blocks of one feature, one for each key.
 
     Attributes:
         blocks: Address by key, in order of creation.
-        free: Addresses to use again, last freed first.
+        free: Addresses to use again of each size, last freed first.
         turn_us: How often to forget (µs): a key stays a quarter longer than it must, or a minute.
         directory: Where the keys are looked up.
-        size: Cells of a block.
+        sizes: Cells of a block, at first and each time that it has grown.
         slot: Which slot of a key is this table's.
     """
 
@@ -206,26 +216,59 @@ class Table:
         "blocks",
         "directory",
         "free",
-        "size",
+        "sizes",
         "slot",
         "turn_us",
     )
 
-    def __init__(self, arena: Arena, size: int, forget_us: int, directory: Directory) -> None:
-        self._arena, self.size, self._forget_us = arena, size, forget_us
+    def __init__(
+        self, arena: Arena, sizes: tuple[int, ...], forget_us: int, directory: Directory
+    ) -> None:
+        self._arena, self.sizes, self._forget_us = arena, sizes, forget_us
         self.blocks: dict[Hashable, int] = {}
-        self.free: list[int] = []
+        self.free: list[list[int]] = [[] for _ in sizes]
         self.turn_us = min(max(forget_us // 4, MINUTE_US), HOUR_US)
         self.directory, self.slot = directory, directory.join()
 
     def add(self, key: Hashable) -> int:
         """The address of a new block of zeros for `key`."""
-        if self.free:
-            address = self.free.pop()
-            self._arena.pool[address : address + self.size] = 0.0
-        else:
-            address = self._arena.take(self.size)
+        address = self._room(0)
         self.put(key, address)
+        return address
+
+    def grow(self, key: Hashable) -> None:
+        """Move a key's block to one of the next size, with zeros behind what it holds."""
+        pool, old = self._arena.pool, self.blocks[key]
+        grown = int(pool[old + 1])
+        address, size = self._room(grown + 1), self.sizes[grown]
+        pool = self._arena.pool
+        pool[address : address + size] = pool[old : old + size]
+        pool[address + 1] = grown + 1
+        self.free[grown].append(old)
+        self.put(key, address)
+
+    def sizes_at(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cells of the blocks at these addresses.
+
+        Raises:
+            ValueError: There can be no block, or it says of itself what cannot be.
+        """
+        if len(self.sizes) == 1:
+            return np.full(len(addresses), self.sizes[0])
+        inside = (addresses < len(self._arena.pool) - 1).all()
+        check(inside, "blocks must lie in the pool", addresses.max(initial=0))
+        grown = self._arena.pool[addresses + 1]
+        known = np.isin(grown, np.arange(len(self.sizes)))
+        check(known.all(), f"blocks must be of {len(self.sizes)} sizes", grown[~known].tolist())
+        return np.array(self.sizes)[grown.astype(np.int64)]
+
+    def _room(self, grown: int) -> int:
+        """The address of as many zeros as a block takes that has grown so often."""
+        free, size = self.free[grown], self.sizes[grown]
+        if not free:
+            return self._arena.take(size)
+        address = free.pop()
+        self._arena.pool[address : address + size] = 0.0
         return address
 
     def put(self, key: Hashable, address: int) -> None:
@@ -241,18 +284,21 @@ class Table:
         """Forget every key."""
         self.directory.drop(self.blocks, self.slot)
         self.blocks.clear()
+        self.free = [[] for _ in self.sizes]
 
     def forget(self, now: int) -> None:
         """Free the blocks last touched before `now` less what this table remembers."""
         if not self.blocks:
             return
-        touched = self._arena.pool[self.addresses()]
-        old = (touched < now - self._forget_us).nonzero()[0]
+        pool, addresses = self._arena.pool, self.addresses()
+        old = (pool[addresses] < now - self._forget_us).nonzero()[0]
         if len(old) == 0:
             return
         keys = list(self.blocks)
         gone = [keys[index] for index in old]
-        self.free.extend(self.blocks.pop(key) for key in gone)
+        grown = pool[addresses[old] + 1].astype(np.int64) if len(self.sizes) > 1 else 0 * old
+        for key, times in zip(gone, grown.tolist(), strict=True):
+            self.free[times].append(self.blocks.pop(key))
         self.directory.drop(gone, self.slot)
 
 

@@ -1,12 +1,8 @@
-"""Fields of events as functions: the keys of rolling features and their readings."""
+"""Fields of events as keys of features."""
 
 from collections.abc import Callable, Hashable, Sequence
 from operator import attrgetter
 from typing import Any
-
-import numpy as np
-
-from state.features import Reading
 
 # Storing one number through a memoryview takes half the time that the array itself takes.
 writer: Callable[[Any], Any] = memoryview
@@ -20,16 +16,3 @@ def key_of(by: Sequence[str]) -> Callable[[Any], Hashable]:
         ((0.0, 1.0), 0.0, ())
     """
     return attrgetter(*by) if by else lambda _: ()
-
-
-def reading(of: Reading) -> Callable[[Any], float]:
-    """A reading as a function; null reads as missing."""
-    if not isinstance(of, str):
-        return of
-    get = attrgetter(of)
-
-    def read(event: Any) -> float:
-        value = get(event)
-        return np.nan if value is None else value
-
-    return read

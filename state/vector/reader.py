@@ -1,11 +1,12 @@
 """How the vector of a request is read: one look-up for each key, one call of a kernel."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from state.kinds.kind import Block, Cut, Derived
 from state.vector import kernels
 from state.vector.arena import NOWHERE, Arena, Table
 from state.vector.keys import key_of, writer
@@ -16,20 +17,11 @@ Read = Callable[[Any, NDArray[np.float64]], None]
 Number = Callable[[Levels], Callable[[str | None], float]]
 
 
-class Block(NamedTuple):
-    """One block that the vector reads.
+class Held(NamedTuple):
+    """One block that the vector reads, and where it is."""
 
-    Attributes:
-        table: Where it is.
-        by: Fields of the request that make its key.
-        fixed: Fields of its `feature_kernels.READ`.
-        stats: Fields of each of its `feature_kernels.STAT`.
-    """
-
+    block: Block
     table: Table
-    by: tuple[str, ...]
-    fixed: Mapping[str, float]
-    stats: Sequence[Mapping[str, float]]
 
 
 class Given(NamedTuple):
@@ -38,29 +30,28 @@ class Given(NamedTuple):
     Attributes:
         place: The column, or the first of them.
         value: Of the request; names where there are levels.
-        levels: Of each column, None or nothing where it is a number.
+        levels: Of each column, None where it is a number.
         several: Whether `value` returns one for each of several columns.
     """
 
     place: int
     value: Callable[[Any], Any]
-    levels: tuple[Levels | None, ...] = ()
+    levels: tuple[Levels | None, ...]
     several: bool = False
 
 
-class Cut(NamedTuple):
-    """A column that says between which edges another lies."""
+class Follows(NamedTuple):
+    """A column that follows from others."""
 
     place: int
-    of: int
-    edges: tuple[float, ...]
+    how: Cut | Derived
 
 
 def reader(
     arena: Arena,
-    blocks: Sequence[Block],
+    blocks: Sequence[Held],
     given: Sequence[Given],
-    cuts: Sequence[Cut],
+    follows: Sequence[Follows],
     number: Number,
 ) -> Read:
     """A reading with working memory of its own.
@@ -71,13 +62,13 @@ def reader(
         arena: Of the blocks' tables.
         blocks: What is read from it.
         given: What is not.
-        cuts: What follows from other columns.
+        follows: What follows from other columns, in order.
         number: What turns the names of a column's levels into numbers.
     """
-    groups = list(dict.fromkeys(block.by for block in blocks))
-    directory = {block.by: block.table.directory.places for block in blocks}
+    groups = list(dict.fromkeys(block.by for block, _ in blocks))
+    directory = {block.by: table.directory.places for block, table in blocks}
     keys = [(i, directory[by], key_of(by)) for i, by in enumerate(groups)]
-    plan = kernels.plan_of(*_tables(blocks, groups), *_bins(cuts))
+    plan = kernels.plan_of(*_tables(blocks, groups), _derived(follows), *_bins(follows))
     places = np.zeros(len(groups), np.int64)
     put_place = writer(places)
     single = [(one.place, _numbered(one, number)) for one in given if not one.several]
@@ -99,46 +90,47 @@ def reader(
 
 
 def _tables(
-    blocks: Sequence[Block], groups: Sequence[tuple[str, ...]]
+    blocks: Sequence[Held], groups: Sequence[tuple[str, ...]]
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """The blocks as READ and their statistics as STAT."""
-    table = np.zeros(len(blocks), kernels.READ)
-    stats = np.zeros(sum(len(block.stats) for block in blocks), kernels.STAT)
+    rows = np.zeros(len(blocks), kernels.READ)
+    stats = np.zeros(sum(len(block.stats) for block, _ in blocks), kernels.STAT)
     end = 0
-    for row, block in zip(table, blocks, strict=True):
-        row["group"], row["slot"] = groups.index(block.by), block.table.slot
+    for row, (block, table) in zip(rows, blocks, strict=True):
+        row["kind"], row["group"], row["slot"] = block.kind, groups.index(block.by), table.slot
         row["stats"] = end
         for stat in block.stats:
             for name, value in stat.items():
                 stats[end][name] = value
             end += 1
         row["stats_end"] = end
-        for name, value in block.fixed.items():
+        for name, value in block.read.items():
             row[name] = value
-    return table, stats
+    return rows, stats
 
 
-def _bins(cuts: Sequence[Cut]) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+def _derived(follows: Sequence[Follows]) -> NDArray[np.void]:
+    """What follows from two columns as DERIVED."""
+    found = [(one.place, one.how) for one in follows if isinstance(one.how, Derived)]
+    rows = [(how.how, place, how.a, how.b) for place, how in found]
+    return np.array(rows, kernels.DERIVED)
+
+
+def _bins(follows: Sequence[Follows]) -> tuple[NDArray[np.void], NDArray[np.float64]]:
     """The cuts as BIN and all their edges."""
-    bins = np.zeros(len(cuts), kernels.BIN)
+    rows: list[tuple[int, ...]] = []
     edges: list[float] = []
-    for row, cut in zip(bins, cuts, strict=True):
-        end = len(edges) + len(cut.edges)
-        row["column"], row["of"], row["edges"], row["edges_end"] = (
-            cut.place,
-            cut.of,
-            len(edges),
-            end,
-        )
-        edges += cut.edges
-    return bins, np.array(edges, np.float64)
+    for place, cut in follows:
+        if isinstance(cut, Cut):
+            rows.append((place, cut.of, len(edges), len(edges) + len(cut.edges)))
+            edges += cut.edges
+    return np.array(rows, kernels.BIN), np.array(edges, np.float64)
 
 
 def _numbered(given: Given, number: Number) -> Callable[[Any], float]:
-    if not given.levels:
-        return given.value
     (levels,), name_of = given.levels, given.value
-    assert levels is not None
+    if levels is None:
+        return name_of
     number_of = number(levels)
     return lambda request: number_of(name_of(request))
 

@@ -118,6 +118,32 @@ def test_a_missing_topic_and_a_missing_partition_are_found(topics, capsys):
     assert sorted(problems(capsys)) == ["log alerts", "log metrics"]
 
 
+LARGE = """
+from flows.streams import quotes
+from dataclasses import replace
+from state.features import Count, Rolling
+
+wide = Rolling(quotes.Trade, ("account",), ("5m", "7d"), (Count("n"),), bucket="5s")
+stream = replace(quotes.stream, features=(*quotes.stream.features, wide), dedup="8d")
+"""
+
+
+def test_memory_per_key_is_told_and_warned_of_where_it_is_large(
+    home, topics, capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "headwater.toml").write_text("stream = 'quotes'")
+    assert examined(capsys)[1]["memory per key"][0] == "ok"
+    (tmp_path / "large_keys.py").write_text(LARGE)
+    (tmp_path / "headwater.toml").write_text("stream = 'large_keys:stream'")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, lines, _ = examined(capsys)
+    assert code == 0
+    verdict, text = lines["memory per key"]
+    assert verdict == "warning"
+    assert text.startswith("account: 0.6 to 2,177.9 kB; symbol: ")
+    assert "above 100 kB, most of it Rolling(account_n_5m)" in text
+
+
 def test_settings_that_cannot_be_used_are_found(home, capsys):
     (home.root.parent / "headwater.toml").write_text("strem = 'quotes'")
     found = problems(capsys)

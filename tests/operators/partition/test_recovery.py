@@ -1,6 +1,7 @@
 """A shard goes on from its newest usable checkpoint, and nobody can tell where it stopped."""
 
 import logging
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -8,13 +9,13 @@ import pytest
 from operators.partition.journal import Activated, Configured, JournalWriter
 from operators.partition.recovery import checkpoint_of, reached, recover, usable
 from operators.shard.messages import Activation, Configuration
-from operators.shard.shard import TOPICS
+from operators.shard.shard import TOPICS, Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore
-from state.log import Entry
+from state.log import Entry, LogError
 from state.log.sqlite import SqliteLog
 from state.settings import deciding, settings_from
-from tests.operators.shard_runs import Run, feed, rides_shard
-from tests.rides import records
+from tests.operators.shard_runs import SETTINGS, Run, feed, rides_shard
+from tests.rides import records, stream
 
 RECORDS = records(120)
 
@@ -71,6 +72,38 @@ def test_the_newest_checkpoint_is_taken_and_goes_on_to_the_same_bytes(store, log
     feed(rest, RECORDS)
     assert rest.written == whole.written
     assert shard.snapshot() == whole.shard.snapshot()
+
+
+def of_before(store, shape):
+    """The shape of checkpoints before windows had buckets of their own, in one of them."""
+    (checkpoint, *_) = store.newest_first(0)
+    _, name, columns, _ = shape.split()
+    store.save(msgspec.structs.replace(checkpoint, shape=f"3 {name} {columns}", offset=121))
+
+
+def test_a_log_of_when_windows_shared_their_buckets_is_refused_with_what_to_say(
+    store, log, checkpoints
+):
+    of_before(store, rides_shard().shape)
+    with pytest.raises(LogError) as refused:
+        recovered(store, log)
+    assert str(refused.value) == (
+        "this log was written when several windows shared their buckets; to go on with it the "
+        'stream must say bucket="10s" in Rolling(all_ended_10m), bucket="20s" in '
+        "Rolling(city_open_20m); for the new buckets start a new home"
+    )
+
+
+def test_it_goes_on_once_the_stream_says_the_buckets(store, log, checkpoints):
+    buckets = {"all_ended_10m": "10s", "city_open_20m": "20s"}
+    features = tuple(
+        replace(one, bucket=buckets[one.columns[0].name]) if one.columns[0].name in buckets else one
+        for one in stream.features
+    )
+    of_before(store, rides_shard().shape)
+    again = replace(stream, features=features)
+    shard = recover(lambda _: Shard(again, SETTINGS, 0), 0, store, log, no_model)
+    assert shard.position.offset == 0
 
 
 @pytest.mark.parametrize("topic", TOPICS)

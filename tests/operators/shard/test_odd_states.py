@@ -117,8 +117,12 @@ ODD = {
         lambda s: put(s.blocks[0], 1, next(t for t in s.tables if t[0] is not s.blocks)[0][0][1]),
     ),
     "a key forgotten": ("features", lambda s: s.blocks.pop()),
-    "a block in use and free": ("features", lambda s: s.tables[0][1].append(s.tables[0][0][0][1])),
-    "a free block nowhere": ("features", lambda s: s.tables[0][1].append(10**9)),
+    "a block in use and free": (
+        "features",
+        lambda s: s.tables[0][1][0].append(s.tables[0][0][0][1]),
+    ),
+    "a free block of a size too few": ("features", lambda s: s.tables[0][1].pop()),
+    "a free block nowhere": ("features", lambda s: s.tables[0][1][0].append(10**9)),
     "a table too few": ("features", lambda s: s.tables.pop()),
     "tables in another order": ("features", lambda s: s.tables.reverse()),
     "a pool too short": ("features", lambda s: put(s.__dict__, "pool", s.pool[:-1])),
@@ -222,8 +226,8 @@ ODD = {
     "losses of two sums": ("losses", lambda s: s.sums[1][0].pop()),
     "losses NaN": ("losses", lambda s: put(s.sums[0][0], 1, NAN)),
     "a count of labels infinite": ("losses", lambda s: put(s.sums[0][0], 0, INFINITE)),
-    "another version": ("head", lambda s: put(s.__dict__, "version", 5)),
-    "a version that is none": ("head", lambda s: put(s.__dict__, "version", "3")),
+    "another version": ("head", lambda s: put(s.__dict__, "version", s.version + 1)),
+    "a version that is none": ("head", lambda s: put(s.__dict__, "version", str(s.version))),
     "a negative offset": ("head", lambda s: put(s.position, "offset", -1)),
     "activations beyond all": ("head", lambda s: put(s.position, "activations", 2**63)),
     "a topic too few": ("head", lambda s: s.counts["sequences"].pop("alerts")),
@@ -259,20 +263,32 @@ def test_it_is_refused_with_its_part_and_the_rule(state, form):
     assert len(said) < 600
 
 
-@pytest.mark.parametrize("ring", ["out of its place", "between two buckets", "NaN", "negative"])
-def test_a_bucket_that_is_none_is_refused(run, state, ring):
+BUCKETS = {
+    "as many as never": (3, 10**6),
+    "less than none": (3, -1.0),
+    "half a bucket": (3, 1.5),
+    "behind its room": (2, 10**6),
+    "before its room": (2, -1.0),
+    "no number of them": (3, NAN),
+    "a time before 1970": (4, -1.0),
+    "between two times": (4, 0.5),
+    "no time": (4, NAN),
+    "beyond all time": (4, 2.0**60),
+}
+
+
+@pytest.mark.parametrize("odd", BUCKETS)
+def test_buckets_that_no_kernel_can_follow_are_refused(run, state, odd):
     features = run.shard._features
-    (block, *_) = (one for one in features._blocks if one.stats)
-    address = next(iter(block.table.blocks.values()))
-    width = 1 + block.fixed["n"]
-    cells = [address + 1 + place * width for place in range(block.fixed["ring"])]
-    odd = State(state)
-    cell = next(cell for cell in cells if odd.pool[cell])
-    number = odd.pool[cell]
-    values = {"out of its place": number + 1, "between two buckets": number + 0.5, "NaN": NAN}
-    odd.pool[cell] = values.get(ring, -number)
+    ((_, table), *_) = (one for one in features._blocks if one.block.stats)
+    cell, value = BUCKETS[odd]
+    changed = State(state)
+    address = next(a for a in table.blocks.values() if changed.pool[a + 3])
+    if cell == 4:
+        cell += int(changed.pool[address + 2]) * (1 + features._blocks[0].block.read["n"])
+    changed.pool[address + cell] = value
     with pytest.raises(DamagedStateError, match="buckets must be in their places"):
-        rides_shard().restore(odd.packed(), unloaded)
+        rides_shard().restore(changed.packed(), unloaded)
 
 
 def test_a_column_whose_variance_is_none_for_good_stays_unused_and_is_taken(state):
@@ -282,7 +298,7 @@ def test_a_column_whose_variance_is_none_for_good_stays_unused_and_is_taken(stat
     rides_shard().restore(left.packed(), unloaded)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x95", b"\x91" * 5000, b"\x90", b"\x95\x03"])
+@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x95", b"\x91" * 5000, b"\x90", b"\x95\x04"])
 def test_what_is_no_state_at_all_is_refused(content):
     with pytest.raises(DamagedStateError):
         rides_shard().restore(content, unloaded)

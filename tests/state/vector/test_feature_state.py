@@ -51,7 +51,7 @@ def averaged(pairs, now, rate, prior, forget):
 
 
 def expected(seen, request):
-    """Every column of the rides stream; a bucket is a sixtieth of the first window."""
+    """Every column of the rides stream; a bucket is a sixtieth of its window unless given."""
     now = request.time
     city, driver = request.city, request.driver
     local = datetime.fromtimestamp(request.pickup / 1e6, ZoneInfo("Europe/Berlin"))
@@ -85,7 +85,7 @@ def expected(seen, request):
         "ride_minutes": (request.arrive - request.pickup) / MINUTE_US,
         "all_ended_10m": len(ten := rolled(ended, now, 10, 10)),
         "all_late_10m": mean([e.late for e in ten], 2.0, 3.0),
-        "all_ended_1h": len(hour := rolled(ended, now, 10, 60)),
+        "all_ended_1h": len(hour := rolled(ended, now, 60, 60)),
         "all_late_1h": mean([e.late for e in hour], 2.0, 3.0),
         "city_driver_count_30m": len(half),
         "city_driver_late_30m": sum(e.late for e in half),
@@ -94,7 +94,7 @@ def expected(seen, request):
         "city_driver_late_2h": sum(e.late for e in two),
         "city_driver_square_2h": mean([e.late**2 for e in two]),
         "city_open_20m": sum(rolled(pickups, now, 20, 20)),
-        "city_open_1h": sum(rolled(pickups, now, 20, 60)),
+        "city_open_1h": sum(rolled(pickups, now, 60, 60)),
         "driver_known_1h": len(labels),
         "driver_late_1h": mean(labels, 0.3, 4.0),
         "usual": averaged(

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from state.events import DAY_US, HOUR_US, MINUTE_US, SECOND_US
-from state.features import CalendarPart
+
+CalendarPart = Literal["minute_of_day", "day_of_year", "weekday", "hour"]
+CATEGORIES = frozenset({"weekday", "hour"})
+"""Parts with a name instead of a number."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = tuple(f"h{hour:02d}" for hour in range(24))

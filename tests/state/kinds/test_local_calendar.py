@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.vector.calendar import calendar_readings, local_clock
+from state.kinds.local_calendar import calendar_readings, local_clock
 from tests.rides import Ended
 
 ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"]

@@ -1,0 +1,38 @@
+"""`Category`: a text or a whole number of the request, one level of a finite set."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from state.events import Event
+from state.field_types import LEVEL, TEXT, declared
+from state.kinds.kind import Column, Compiled, Kind, Scope, Use
+
+
+@dataclass(frozen=True)
+class Category(Kind):
+    """A text or a whole number of the request, one level of a finite set."""
+
+    name: str
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The field."""
+        return (Column(self.name, categorical=True),)
+
+    def uses(self, request: type[Event]) -> Iterator[Use]:
+        """The field."""
+        yield Use(request, self.name, LEVEL)
+
+    def compiled(self, scope: Scope) -> Compiled:
+        """The field."""
+        return Compiled(given=_level_of(scope.request, self.name))
+
+
+def _level_of(request: type[Event], name: str) -> Callable[[Any], str | None]:
+    """The level of a category in a request: its text, or the digits of its whole number."""
+    get: Callable[[Any], Any] = attrgetter(name)
+    if all(map(TEXT.takes, declared(request)[name])):
+        return get
+    return lambda event: None if (value := get(event)) is None else str(value)

@@ -1,0 +1,58 @@
+"""`Custom`: a stateful feature of the user's own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from reprlib import repr as shortened
+from typing import Any
+
+from state.durations import Duration
+from state.kinds.kind import Column, Compiled, Hook, Kind, Scope, StreamError
+
+
+@dataclass(frozen=True)
+class Custom(Kind):
+    """A hook: `make` gives a fresh one.
+
+    Args:
+        make: Called once for each shard.
+        forget: Age at which the hook must forget a key.
+    """
+
+    make: Callable[[], Hook]
+    forget: str = "7d"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The hook's."""
+        return tuple(Column(name) for name in self.make().columns)
+
+    @property
+    def title(self) -> str:
+        """The same for all: its columns are the hook's."""
+        return "Custom(custom)"
+
+    def durations(self) -> Iterator[str]:
+        """The age."""
+        yield self.forget
+
+    def compiled(self, scope: Scope) -> Compiled:
+        """A fresh hook."""
+        hook = self.make()
+        return Compiled(all_given=_values_of(hook), hook=(hook, Duration.parse(self.forget)))
+
+
+def _values_of(hook: Hook) -> Callable[[Any], Sequence[float]]:
+    """The values of a hook: of one less, a column would keep what another request left there."""
+    values_of, columns = hook.values, hook.columns
+
+    def values(request: Any) -> Sequence[float]:
+        found = values_of(request)
+        if len(found) != len(columns):
+            msg = (
+                f"hook {type(hook).__name__} must give a value for each of its columns, "
+                f"{', '.join(columns)}; got {shortened(found)}"
+            )
+            raise StreamError(msg)
+        return found
+
+    return values

@@ -1,0 +1,110 @@
+"""`Ewma`: an exponentially weighted mean, one step a reading. Its block is `[touched, mean]`."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from state.counted import Counted, Reading
+from state.durations import Duration
+from state.events import Event
+from state.field_types import NUMBER
+from state.kinds.compiled import part
+from state.kinds.keys import By, Keyed
+from state.kinds.kind import Block, Column, Compiled, Scope, Step, Transform, Use
+from state.stream_numbers import Bound
+
+KIND = 1
+
+
+@dataclass(frozen=True)
+class Ewma(Keyed):
+    """Exponentially weighted mean of a reading, one step a reading: `m += rate * (x - m)`.
+
+    A missing reading takes no step, but keeps the key from being forgotten.
+
+    Args:
+        name: The column.
+        over: The event that is averaged, or `Labelled`.
+        by: Fields that make the key; where event and request call them differently, as in
+            `{"request_field": "event_field"}`.
+        of: What is averaged.
+        rate: Step of each event, above 0 and at most 1.
+        prior: Where a key starts, and where it returns to once forgotten.
+        forget: Age of a key's last event at which it is forgotten.
+        transform: How the linear models see it.
+    """
+
+    name: str
+    over: Counted
+    by: By
+    of: Reading
+    rate: float
+    prior: float
+    forget: str
+    transform: Transform = "identity"
+
+    @property
+    def overs(self) -> tuple[Counted, ...]:
+        """One type."""
+        return (self.over,)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The mean."""
+        return (Column(self.name, transform=self.transform),)
+
+    def uses(self, request: type[Event]) -> Iterator[Use]:
+        """The key and the reading."""
+        yield from super().uses(request)
+        if isinstance(self.of, str):
+            yield Use(self.over, self.of, NUMBER)
+
+    def durations(self) -> Iterator[str]:
+        """The age."""
+        yield self.forget
+
+    def bounds(self, lateness_us: int) -> Iterator[Bound]:
+        """The rate and the prior."""
+        yield Bound("rate", self.rate, math.ulp(0.0), 1)
+        yield Bound("prior", self.prior)
+
+    def compiled(self, scope: Scope) -> Compiled:
+        """One mean a key."""
+        age = Duration.parse(self.forget)
+        fixed = {"kind": KIND, "prior": self.prior}
+        step = Step(
+            self.over,
+            self.event_key(self.over),
+            "time",
+            ((self.of, 1.0),),
+            {**fixed, "bucket": age, "n": 1, "rate": self.rate},
+        )
+        read = {**fixed, "column": scope.place, "forget": age}
+        return Compiled(blocks=(Block(KIND, self.request_key, (2,), age, (step,), read),))
+
+
+@part
+def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
+    """Take a step, from the prior where the key is new or was as good as forgotten."""
+    if pool[address] == 0.0 or time - pool[address] > step.bucket:
+        pool[address + 1] = step.prior
+    value = values[step.values]
+    if not np.isnan(value):
+        pool[address + 1] = _stepped(pool[address + 1], value, step.rate)
+
+
+@part
+def _stepped(mean: float, value: float, rate: float) -> Any:
+    """`mean + rate * (value - mean)`; where that overflows, as a weighted mean, which cannot."""
+    stepped = mean + rate * (value - mean)
+    return stepped if np.isfinite(stepped) else (1.0 - rate) * mean + rate * value
+
+
+@part
+def read(pool: Any, block: Any, address: int, now: int, row: Any) -> None:
+    """Write the mean; the prior where there is none."""
+    alive = address >= 0 and now - pool[address] <= block.forget
+    row[block.column] = pool[address + 1] if alive else block.prior

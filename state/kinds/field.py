@@ -1,0 +1,35 @@
+"""`Field`: a number of the request, as it is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from state.counted import reading
+from state.events import Event
+from state.field_types import NUMBER
+from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
+
+
+@dataclass(frozen=True)
+class Field(Kind):
+    """A number of the request, as it is.
+
+    Args:
+        name: The request's field.
+        transform: How the linear models see it.
+    """
+
+    name: str
+    transform: Transform = "identity"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The field."""
+        return (Column(self.name, transform=self.transform),)
+
+    def uses(self, request: type[Event]) -> Iterator[Use]:
+        """The field."""
+        yield Use(request, self.name, NUMBER)
+
+    def compiled(self, scope: Scope) -> Compiled:
+        """The field."""
+        return Compiled(given=reading(self.name))

@@ -1,0 +1,79 @@
+"""`Last`: the newest values of a key. Its block is `[touched, value, …]`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from state.counted import Counted
+from state.durations import Duration
+from state.events import Event
+from state.field_types import NUMBER
+from state.kinds.compiled import part
+from state.kinds.keys import By, Keyed
+from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+
+KIND = 2
+
+
+@dataclass(frozen=True)
+class Last(Keyed):
+    """The newest values of a key, missing once they are too old.
+
+    Args:
+        over: The event that brings them.
+        by: Fields that make the key; where event and request call them differently, as in
+            `{"request_field": "event_field"}`.
+        values: Fields, one column each; a null is a missing value.
+        expires: Age at which they are missing.
+    """
+
+    over: type[Event]
+    by: By
+    values: tuple[str, ...]
+    expires: str
+
+    @property
+    def overs(self) -> tuple[Counted, ...]:
+        """One type."""
+        return (self.over,)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The values."""
+        return tuple(Column(value) for value in self.values)
+
+    def uses(self, request: type[Event]) -> Iterator[Use]:
+        """The key and the values."""
+        yield from super().uses(request)
+        yield from (Use(self.over, name, NUMBER) for name in self.values)
+
+    def durations(self) -> Iterator[str]:
+        """The age."""
+        yield self.expires
+
+    def compiled(self, scope: Scope) -> Compiled:
+        """All values of a key together."""
+        age, n = Duration.parse(self.expires), len(self.values)
+        fixed = {"kind": KIND, "n": n}
+        values = tuple((name, 1.0) for name in self.values)
+        step = Step(self.over, self.event_key(self.over), "time", values, fixed)
+        read = {**fixed, "column": scope.place, "forget": age}
+        return Compiled(blocks=(Block(KIND, self.request_key, (1 + n,), age, (step,), read),))
+
+
+@part
+def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
+    """Take the values unless newer ones are there."""
+    if time >= pool[address]:
+        for i in range(step.n):
+            pool[address + 1 + i] = values[step.values + i]
+
+
+@part
+def read(pool: Any, block: Any, address: int, now: int, row: Any) -> None:
+    """Write the values; missing where there are none."""
+    alive = address >= 0 and now - pool[address] <= block.forget
+    for i in range(block.n):
+        row[block.column + i] = pool[address + 1 + i] if alive else np.nan

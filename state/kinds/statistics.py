@@ -1,0 +1,172 @@
+"""What is computed of the events that a feature holds: counts, sums and means of readings.
+
+A cell group is `[count, measure, …, readings, …]`: the weights of events added up, the sums of the
+readings, and of those that may be missing, which come last, how many there were.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from state.counted import Counted, Reading
+from state.field_types import NUMBER, nullable
+from state.kinds.compiled import part
+from state.kinds.kind import Transform, Use, Value
+from state.stream_numbers import Bound
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many events the window holds (weights added up), with or without readings."""
+
+    name: str = "count"
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Sum of a reading over the window; a missing reading adds nothing."""
+
+    name: str
+    of: Reading
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean of the readings that there are in the window, drawn toward a prior.
+
+    `(sum + strength * prior) / (readings + strength)`; missing when that is 0 / 0.
+    """
+
+    name: str
+    of: Reading
+    prior: float = 0.0
+    strength: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Share of the readings that there are in the window which are true, drawn toward a prior."""
+
+    name: str
+    of: Reading
+    prior: float = 0.5
+    strength: float = 5.0
+
+
+Statistic = Count | Sum | Mean | Rate
+
+SUM, MEAN = 0, 1
+
+
+def transform_of(stat: Statistic) -> Transform:
+    """How the linear models see a statistic."""
+    match stat:
+        case Count():
+            return "log1p"
+        case Rate():
+            return "logit"
+        case _:
+            return "identity"
+
+
+def statistic_uses(stats: Iterable[Statistic], over: Counted) -> Iterator[Use]:
+    """The fields that statistics read by name."""
+    for stat in stats:
+        if not isinstance(stat, Count) and isinstance(stat.of, str):
+            yield Use(over, stat.of, NUMBER)
+
+
+def statistic_bounds(stats: Iterable[Statistic]) -> Iterator[Bound]:
+    """Every number of statistics."""
+    for stat in stats:
+        if isinstance(stat, Rate):
+            yield Bound(f"prior of {stat.name!r}", stat.prior, 0, 1)
+        if isinstance(stat, Mean):
+            yield Bound(f"prior of {stat.name!r}", stat.prior)
+        if isinstance(stat, Mean | Rate):
+            yield Bound(f"strength of {stat.name!r}", stat.strength, 0)
+
+
+class Cells(NamedTuple):
+    """How statistics lie in a cell group.
+
+    Attributes:
+        measures: Those that add up readings; those whose readings are counted come last.
+        sure: So many first cells take no count: one for the events, and the measures whose
+            readings are never missing.
+    """
+
+    measures: Sequence[Sum | Mean | Rate]
+    sure: int
+
+    @property
+    def width(self) -> int:
+        """Cells that take a value: of the events and of the measures."""
+        return 1 + len(self.measures)
+
+    @property
+    def cells(self) -> int:
+        """All cells."""
+        return 2 * self.width - self.sure
+
+    def values(self, weight: float) -> tuple[Value, ...]:
+        """What an event of this weight adds."""
+        return ((None, weight), *((stat.of, weight) for stat in self.measures))
+
+    def fields(self, stat: Statistic) -> dict[str, float]:
+        """Fields of the `feature_kernels.STAT` of a statistic."""
+        if isinstance(stat, Count):
+            return {"kind": SUM, "measure": 0}
+        measure = 1 + self.measures.index(stat)
+        if isinstance(stat, Sum):
+            return {"kind": SUM, "measure": measure}
+        counted = measure >= self.sure
+        return {
+            "kind": MEAN,
+            "measure": measure,
+            "weight": 1 + len(self.measures) + measure - self.sure if counted else 0,
+            "prior": stat.prior,
+            "strength": stat.strength,
+        }
+
+
+def cells_of(stats: Sequence[Statistic], overs: Iterable[Counted]) -> Cells:
+    """How these statistics lie in a cell group."""
+    overs = list(overs)
+    measures = [stat for stat in stats if not isinstance(stat, Count)]
+    measures.sort(key=lambda stat: _is_counted(stat, overs))
+    return Cells(measures, 1 + sum(not _is_counted(stat, overs) for stat in measures))
+
+
+def _is_counted(stat: Sum | Mean | Rate, overs: Sequence[Counted]) -> bool:
+    """Whether a statistic divides by a number of readings that may be less than that of events."""
+    if isinstance(stat, Sum):
+        return False
+    if isinstance(stat.of, str):
+        return any(nullable(over, stat.of) for over in overs)
+    # To count the readings of a function takes room in every group: a truth is never missing.
+    return getattr(stat.of, "__annotations__", {}).get("return") not in {bool, "bool"}
+
+
+@part
+def add(pool: Any, cell: int, step: Any, values: Any) -> None:
+    """Add an event's values to the cell group at `cell`."""
+    for i in range(step.n):
+        value = values[step.values + i]
+        if not np.isnan(value):
+            pool[cell + i] += value
+            if i >= step.sure:
+                pool[cell + step.n + i - step.sure] += values[step.values]
+
+
+@part
+def put(stat: Any, sums: Any, row: Any) -> None:
+    """Write a statistic of added up cell groups."""
+    total = sums[stat.measure]
+    if stat.kind == SUM:
+        row[stat.column] = total
+    else:
+        weight = sums[stat.weight] + stat.strength
+        row[stat.column] = (total + stat.prior * stat.strength) / weight if weight > 0.0 else np.nan
