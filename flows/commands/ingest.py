@@ -155,6 +155,7 @@ def _append(
         declare_time(home, now)
     check_append_times(log, home)
     with locked_shared(settings, home.root):
+        deployment.check_kept()
         warnings = [_Ahead() for _ in paths]
         files = [
             File(name, partial(read, path), ahead)

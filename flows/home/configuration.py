@@ -9,6 +9,7 @@ from typing import Any
 
 from models.h2o.search import check_algorithm
 from models.linear.river_model import check_river
+from state.regular_file import NotRegularError, read_regular
 from state.settings import Settings, settings_from
 from state.stream import Stream
 
@@ -45,6 +46,8 @@ def load_settings(named: Path | str | None = None) -> Settings:
     try:
         settings = settings_from(read_toml(path))
         check_models(settings)
+    except NotRegularError as error:
+        raise ConfigurationError(str(error)) from error
     except OSError as error:
         msg = f"settings must be readable; got '{error.strerror}' in {path}"
         raise ConfigurationError(msg) from error
@@ -61,8 +64,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: It is not TOML in UTF-8, or larger than a megabyte.
     """
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
+    content = read_regular(path, _MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         msg = f"settings must be at most {_MOST_BYTES:,} bytes; got more"
         raise ValueError(msg)

@@ -15,6 +15,7 @@ from state.checkpoints.remote import SharedCheckpoints
 from state.checkpoints.store import CheckpointStore
 from state.log import Log, LogError, UnknownTopicError
 from state.log.sqlite import SqliteLog
+from state.regular_file import read_regular
 from state.settings import Settings
 from state.storage.artifact_store import ArtifactStore, Origin
 from state.storage.object_store import ObjectStore
@@ -179,7 +180,7 @@ def read_note(path: Path, kind: type[T]) -> T | None:
         ConfigurationError: It cannot be read as that.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_regular(path), type=kind)
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

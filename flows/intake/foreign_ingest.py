@@ -225,7 +225,8 @@ def foreign_flow(
         msg = "ingest must be given a FILE, or foreign topics in ingest.topics; got neither"
         raise ConfigurationError(msg)
     mapper = mapper_of(settings, find_stream(settings.stream))
-    log = Deployment.open(settings, home, make_topics=True, checkpoints=False).log
+    deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+    log = deployment.log
     held: list[int] = []
     if settings.log == "sqlite":
         check_append_times(log, home)
@@ -233,6 +234,7 @@ def foreign_flow(
     def opened() -> ForeignIngest:
         if settings.log == "sqlite":
             held.append(lock_shared(home.root))
+        deployment.check_kept()
         return ForeignIngest(settings, mapper, log, say)
 
     def ended() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -9,11 +10,13 @@ import msgspec
 
 from flows.home.journaled_settings import usable
 from operators.partition.boundaries import Boundaries
-from operators.partition.journal import TOPIC, Configured, LaterVersionError, read_entry
+from operators.partition.journal import TOPIC, Activated, Configured, LaterVersionError, read_entry
+from operators.training.model_registry import ModelRegistry
 from state.durations import MOST
 from state.log import EVENTS, Log, LogError, newest_append_time
 from state.log.sqlite import SqliteLog
 from state.settings import Settings, deciding
+from state.storage.artifact_chunks import MODELS
 from state.stream import Stream
 
 _FITS = "training."
@@ -48,7 +51,7 @@ class Broken(NamedTuple):
 
 
 def broken_entries(log: Log, stream: Stream, today: Settings) -> list[Broken]:
-    """All entries of a log's journal that cannot be read back.
+    """All entries of a log's journal that cannot be read back, or name a model that is unknown.
 
     Args:
         log: Which.
@@ -59,11 +62,12 @@ def broken_entries(log: Log, stream: Stream, today: Settings) -> list[Broken]:
         LaterVersionError: A later version wrote the journal.
     """
     until = newest_append_time(log, EVENTS)
+    models = {record.model for record in ModelRegistry(log).records() if record.sha256}
     return [
         one
         for partition in range(log.partitions(TOPIC))
         for offset, value in _entries(log, partition)
-        for one in _look(partition, offset, value, today, (stream.refit_from_us, until))
+        for one in _look(partition, offset, value, today, (stream.refit_from_us, until), models)
     ]
 
 
@@ -89,7 +93,12 @@ def _entries(log: Log, partition: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _look(
-    partition: int, offset: int, value: bytes, today: Settings, seen: tuple[int, int]
+    partition: int,
+    offset: int,
+    value: bytes,
+    today: Settings,
+    seen: tuple[int, int],
+    models: AbstractSet[str],
 ) -> Iterator[Broken]:
     try:
         entry = read_entry(partition, offset, value)
@@ -98,6 +107,9 @@ def _look(
     except LogError as error:
         yield Broken(partition, offset, "", str(error), None)
         return
+    if isinstance(entry, Activated) and entry.model not in {None, *models}:
+        got = f"model {entry.model!r} is not in topic {MODELS!r}, which may be restored from a copy"
+        yield Broken(partition, offset, "", got, None)
     if not isinstance(entry, Configured) or _wrong(today, entry.settings) is None:
         return
     apart = {key: of for key, of in entry.settings.items() if _wrong(today, {key: of})}

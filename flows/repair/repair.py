@@ -1,7 +1,9 @@
 """The repair of a home: what is wrong with it, and what is done about it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+import msgspec
 
 from flows.errors.user_errors import CommandError
 from flows.home.file_lock import lock_alone
@@ -132,8 +134,18 @@ def _heal(
     if found.needs_new_home:
         _start_anew(log, home, stream, settings, found, say)
     else:
+        _forget_journal(home, {one.partition for one in found.broken})
         mend(log, found.broken)
         say("The journal was mended in place: no output and no decision depends on the change.")
+
+
+def _forget_journal(home: Home, partitions: Iterable[int]) -> None:
+    """Have checkpoints say nothing of journals that are about to be mended."""
+    store = home.checkpoints()
+    for partition in partitions:
+        for checkpoint in store.newest_first(partition):
+            if checkpoint.journal:
+                store.save(msgspec.structs.replace(checkpoint, journal=""))
 
 
 def _start_anew(

@@ -19,7 +19,8 @@ from flows.replay.output_check import Checked, Checking
 from flows.replay.replay_range import Span, headless
 from flows.replay.worker_pool import Report, Tick, step
 from flows.runtime.kept_rows import REPLAYING
-from flows.runtime.partitions import Partitions, once_in
+from flows.runtime.pace import Pace
+from flows.runtime.partitions import Partitions
 from operators.partition.boundaries import Boundaries
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
@@ -129,7 +130,7 @@ class _Work:
     ) -> None:
         self._job, self._home, self._log, self._stream, self._load = job, home, log, stream, load
         self._report, self._tick = report, tick
-        self._due = once_in(job.today.checkpoints.every / 1e6)
+        self._due = Pace(job.today.checkpoints.every / 1e6).is_due
         self._settings_of = partial(usable_settings, job.today)
 
     def check(self, partition: int) -> Checked:

@@ -11,6 +11,7 @@ from flows.home.journaled_settings import usable
 from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
+from flows.runtime.pace import Pace
 from operators.partition.boundaries import Boundaries
 from operators.partition.decider import Champions, Decider, Newest
 from operators.partition.journal import TOPIC as JOURNAL
@@ -101,6 +102,7 @@ class Partitions:
         checkpoints.share(partition)
         journal = JournalWriter(log, partition)
         source = self._source(shard, journal)
+        pace = Pace(settings.checkpoints.every / 1e6, self._clock)
         return PartitionRunner(
             shard,
             source,
@@ -109,7 +111,8 @@ class Partitions:
             load=self.models.offline,
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
-            checkpoint_due=once_in(settings.checkpoints.every / 1e6, self._clock),
+            checkpoint_due=pace.is_due,
+            checkpoint_saved=pace.done,
             most_in_flight=settings.reading.in_flight,
         )
 
@@ -203,18 +206,3 @@ def _settled(
         return settled
 
     return asked
-
-
-def once_in(seconds: float, clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
-    """A function that is true once in so many seconds."""
-    last = clock()
-
-    def due() -> bool:
-        nonlocal last
-        now = clock()
-        if now - last < seconds:
-            return False
-        last = now
-        return True
-
-    return due

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Thread
 
+from flows.scoring.freed_memory import give_back
 from flows.scoring.gil_yield import Turns, taking_turns
 from flows.scoring.notifier import OnceNotifier
 from operators.replica.left_right import BusyError
@@ -86,7 +87,9 @@ class ReplicaSupervisor:
         for wrong in (replica.trouble, replica.unfit):
             if wrong is not None:
                 self._tell(wrong)
-        if replica.trouble is not None or self._is_stuck or self._renewal is not None:
+        must_heal = replica.trouble is not None or self._is_stuck or self._renewal is not None
+        del replica  # else it would outlive its healing
+        if must_heal:
             self._heal()
         return moved
 
@@ -112,18 +115,22 @@ class ReplicaSupervisor:
             self._renewal = Renewal(partial(self._begin_anew, self.replica.model))
         if not self._waits and not self._renewal.done():
             return
-        renewal, self._renewal = self._renewal, None
         try:
-            replica, turns = renewal.replica(), Turns()
-            while replica.offset < self.replica.offset and replica.advance(turns):
-                pass
+            self._replace(self._renewal.replica())
         except EndedError:
-            return
+            pass
         except Exception as error:  # noqa: BLE001 - this one goes on, and it is tried again
             self._tell(str(error))
             self._again_at = time.monotonic() + self._again_s
             self._again_s = min(2 * self._again_s, _MOST_AGAIN_S)
-            return
+        self._renewal = None
+        give_back()
+
+    def _replace(self, replica: Replica) -> None:
+        """Let another answer, once it has come as far as this one."""
+        turns = Turns()
+        while replica.offset < self.replica.offset and replica.advance(turns):
+            pass
         self.replica, self.unreadable, self._is_stuck = replica, None, False
         self._retry_at, self._again_at, self._again_s = 0.0, 0.0, _AGAIN_S
         self._tell_end("is exact again")
@@ -152,7 +159,11 @@ class Renewal:
 
     def replica(self) -> Replica:
         """What was made, once it is; raises what `make` raised."""
-        return self._future.result()
+        try:
+            return self._future.result()
+        finally:
+            # Else an error, whose trace holds this frame, would keep half a replica for long.
+            del self._future
 
     def ended(self, within_s: float) -> bool:
         """Whether it does nothing any more; waits for it."""

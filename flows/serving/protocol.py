@@ -118,16 +118,21 @@ class Protocol(HttpToolsProtocol):
         if self._stage is Stage.ANSWER:
             self._enter(Stage.REST if self.cycle.response_complete else Stage.ANSWER)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what a client has asked that says no more, and then close the connection.
+
+        Returns:
+            Whether it stays open until then.
+        """
+        self._deaf = True
+        return self._ends_with(self._newest_whole())
+
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP, after the requests before it, and close the connection."""
         del msg
         self._deaf = True
-        newest: RequestResponseCycle | None = self.cycle
-        if self.pipeline and self.cycle.more_body:
-            self.pipeline.popleft()
-            newest = self.pipeline[0][0] if self.pipeline else self._answering
-        if newest is not None and not (newest.response_complete or newest.more_body):
-            newest.keep_alive = False
+        newest = self._newest_whole()
+        if self._ends_with(newest):
             return
         if newest is None or newest.response_complete or not newest.response_started:
             refusal = self._refusal or ProblemError(400, "request must be well-formed HTTP/1.1")
@@ -148,6 +153,21 @@ class Protocol(HttpToolsProtocol):
     def cut(self) -> None:
         """Close it at once; what is still to be sent is not."""
         self.transport.abort()
+
+    def _newest_whole(self) -> RequestResponseCycle | None:
+        """The newest request, but one that waits for those before it and is not whole."""
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()
+            return self.pipeline[0][0] if self.pipeline else self._answering
+        newest: RequestResponseCycle | None = self.cycle
+        return newest
+
+    def _ends_with(self, newest: RequestResponseCycle | None) -> bool:
+        """Close the connection after the answer to this request; whether there is one to come."""
+        if newest is None or newest.response_complete or newest.more_body:
+            return False
+        newest.keep_alive = False
+        return True
 
     def _let_in(self) -> None:
         if not self.transport.is_closing():

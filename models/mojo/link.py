@@ -8,12 +8,15 @@ IDENTITY, LOGIT, LOG, COMPLEMENT = range(4)
 LINKS = {"identity": IDENTITY, "logit": LOGIT, "log": LOG}
 """The link functions that H2O writes by name; `COMPLEMENT` is how a random forest votes."""
 
+_MOST_EXP = 1e19
+"""Beyond it H2O's trees do not count (`LogExpUtil.exp`); its linear models do."""
+
 compiled = njit(nogil=True, cache=True, fastmath=False, error_model="numpy")
 
 
 @compiled
 def inverse(link: int, raw: float) -> float:
-    """The prediction that belongs to a raw sum.
+    """The prediction of a linear model that belongs to a raw sum.
 
     Args:
         link: One of the codes above.
@@ -25,13 +28,40 @@ def inverse(link: int, raw: float) -> float:
     Example:
         >>> round(inverse(LOGIT, 1.0), 4)
         0.7311
-        >>> inverse(COMPLEMENT, 0.25)
-        0.75
     """
     if link == LOGIT:
         return 1.0 / (1.0 + math.exp(-raw))
     if link == LOG:
         return math.exp(raw)
+    return raw
+
+
+@compiled
+def _capped_exp(raw: float) -> float:
+    return min(math.exp(raw), _MOST_EXP)
+
+
+@compiled
+def inverse_of_trees(link: int, raw: float) -> float:
+    """The prediction of trees that belongs to a raw sum.
+
+    Args:
+        link: As for `inverse`.
+        raw: As for `inverse`.
+
+    Returns:
+        The prediction.
+
+    Example:
+        >>> round(inverse_of_trees(LOGIT, 1.0), 4), inverse_of_trees(LOG, 50.0)
+        (0.7311, 1e+19)
+        >>> inverse_of_trees(COMPLEMENT, 0.25)
+        0.75
+    """
+    if link == LOGIT:
+        return 1.0 / (1.0 + _capped_exp(-raw))
+    if link == LOG:
+        return _capped_exp(raw)
     if link == COMPLEMENT:
         return 1.0 - raw
     return raw

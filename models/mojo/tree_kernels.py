@@ -6,7 +6,7 @@ Numba reads a signed index from both ends and turns `if` into a jump, hence unsi
 
 import numpy as np
 
-from models.mojo.link import compiled, inverse
+from models.mojo.link import compiled, inverse_of_trees
 
 CHUNK = 1024
 """How many rows are split together: their columns fit a second-level cache."""
@@ -107,7 +107,7 @@ def score_trees_many(rows, nodes, roots, bits, init, divisor, link, weight_0, we
 
 @compiled
 def _prediction(total, init, divisor, link, weight_0, weight_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    prediction = inverse(link, (total + init) / divisor)
+    prediction = inverse_of_trees(link, (total + init) / divisor)
     if weight_0 == weight_1:
         return prediction
     positive = prediction * weight_1

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from operators.partition.journal import TOPIC as JOURNAL
+from operators.partition.journal import Journal
 from operators.shard.shard import TOPICS
 from state.checkpoints.store import CheckpointHead, CheckpointStore
 from state.log import EVENTS, Log, LogError, OffsetError, place_of
@@ -59,7 +60,7 @@ def check_log(
 
     Raises:
         LogCutError: The end of `events` or of the journal was lost.
-        LogAlteredError: A record among the newest is another.
+        LogAlteredError: A record among the newest is another, or an entry of the journal.
         LogError: A record among the newest is missing.
     """
     # The end comes last: the flow goes on meanwhile.
@@ -70,6 +71,7 @@ def check_log(
     _check_end(log, store, EVENTS, partition, read)
     if newest is not None:
         _check_end(log, store, JOURNAL, partition, newest.counters.get(JOURNAL, 0))
+        _check_journal(log, newest)
         hashed = _hashed(newest)
         if most and hashed is not None:
             _check_near(log, store, hashed, partition, most)
@@ -141,6 +143,17 @@ def _check_end(log: Log, store: CheckpointStore, topic: str, partition: int, wan
             f"from the rest: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
         )
         raise LogCutError(msg)
+
+
+def _check_journal(log: Log, newest: CheckpointHead) -> None:
+    obeyed, partition = newest.counters.get(JOURNAL, 0), newest.partition
+    if newest.journal and Journal(log, partition).digest(obeyed) != newest.journal:
+        msg = (
+            f"journal must hold the entries that were obeyed; got others among the first {obeyed} "
+            f"in {place_of(log, JOURNAL, partition)}: it was altered. Restore the "
+            "right one; what no version can use `headwater doctor --repair` mends"
+        )
+        raise LogAlteredError(msg)
 
 
 def _check_near(

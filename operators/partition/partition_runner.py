@@ -44,6 +44,7 @@ class PartitionRunner:
         snapshots: Takes the cuts.
         checkpoints: Takes the checkpoints.
         checkpoint_due: Whether it is time for one; asked after each message.
+        checkpoint_saved: Called once one is durable.
         most_in_flight: Bytes.
     """
 
@@ -58,12 +59,13 @@ class PartitionRunner:
         snapshots: SnapshotWriter,
         checkpoints: CheckpointStore,
         checkpoint_due: Callable[[], bool],
+        checkpoint_saved: Callable[[], object] = int,
         most_in_flight: int,
     ) -> None:
         self.shard = shard
         self._source, self._decider, self._load = source, decider, load
         self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
-        self._checkpoint_due = checkpoint_due
+        self._checkpoint_due, self._checkpoint_saved = checkpoint_due, checkpoint_saved
         self._most_in_flight = most_in_flight
         self._in_flight = 0
         self._saved = shard.position.offset
@@ -96,7 +98,8 @@ class PartitionRunner:
         due = at_boundary or isinstance(message, Finish) or message == Records([])
         checkpoint = None
         if due or self._checkpoint_due():
-            checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary)
+            journal = self._source.journal.digest(self.shard.position.activations)
+            checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary, journal=journal)
             self._saved = checkpoint.offset
         return Processed(emitted, checkpoint, _size(message))
 
@@ -108,6 +111,7 @@ class PartitionRunner:
             self._snapshots.write(emitted.partition, emitted.cut)
         if checkpoint is not None:
             self._checkpoints.save(checkpoint)
+            self._checkpoint_saved()
         self._in_flight -= size
 
     def _next(self) -> Message | None:

@@ -164,8 +164,14 @@ def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:
         raise DamagedStateError(msg)
 
 
-def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
-    """The shard as it stands."""
+def checkpoint_of(shard: Shard, *, at_boundary: bool, journal: str = "") -> Checkpoint:
+    """The shard as it stands.
+
+    Args:
+        shard: Which.
+        at_boundary: Whether it has just crossed one.
+        journal: `Journal.digest` of the entries that it has obeyed; empty: nobody noted it.
+    """
     return Checkpoint(
         shard.shape,
         shard.partition,
@@ -176,6 +182,7 @@ def checkpoint_of(shard: Shard, *, at_boundary: bool) -> Checkpoint:
         shard.chain,
         hashed=shard.hashed,
         cuts=shard.cuts,
+        journal=journal,
         shard=shard.snapshot(),
     )
 

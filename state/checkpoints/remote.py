@@ -8,6 +8,7 @@ from pathlib import Path
 
 from state.checkpoints.keys import ADDED_BYTES, CheckpointKeys, unsigned
 from state.checkpoints.names import is_checkpoint, surplus
+from state.regular_file import read_regular
 from state.storage.object_store import ObjectStore
 
 _RETRY_S, _LOOK_S = 5.0, 0.05
@@ -205,7 +206,7 @@ class SharedCheckpoints:
             size = path.stat().st_size + (0 if self._keys is None else ADDED_BYTES)
             if not anew and there.get(path.name) == size:
                 return
-            content = path.read_bytes()
+            content = read_regular(path)
         except FileNotFoundError:
             return
         place = f"{partition}/{path.name}"

@@ -23,6 +23,7 @@ from state.checkpoints.names import (
 )
 from state.checkpoints.remote import SharedCheckpoints
 from state.log.running_hash import Hashed
+from state.regular_file import NotRegularError, read_regular
 
 _MAGIC = b"headwater checkpoint 1\n"
 # What unpacks to more than this is refused, unless it is no more than so many times the file.
@@ -48,6 +49,8 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
         foreign: It came from a store, and not from this home.
         hashed: What had been read of the partition; None: an earlier version wrote it.
         cuts: How many cuts of the partition had been committed.
+        journal: A hash of the journal's entries that the shard had obeyed; empty: there were none,
+            or an earlier version wrote it.
     """
 
     shape: str
@@ -60,6 +63,7 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
     foreign: bool = False
     hashed: Hashed | None = None
     cuts: int = 0
+    journal: str = ""
 
 
 class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
@@ -267,10 +271,10 @@ def pass_over(place: object, why: object) -> None:
 
 def _read(path: Path, partition: int, part: type[Part]) -> Part | None:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:  # the flow drops old ones while others read
         return None
-    except IsADirectoryError as error:
+    except NotRegularError as error:
         pass_over(path, error)
         return None
     return _decoded(memoryview(content), path, partition, path.name, part)

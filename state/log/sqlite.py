@@ -30,6 +30,7 @@ from state.log import (
     check_same,
     check_values,
 )
+from state.regular_file import NotRegularError, check_regular, read_regular
 
 _FORMAT = 1
 _TOPIC_FILE = "topic.json"
@@ -128,7 +129,8 @@ class SqliteLog:
         """See `Log.partitions`."""
         path = self._folder(topic) / _TOPIC_FILE
         try:
-            content = path.read_bytes()
+            with _named(path):
+                content = read_regular(path)
         except FileNotFoundError:
             if self.has(topic):
                 message = f"topic file must be there; got none in {path}: restore it from a copy"
@@ -348,6 +350,7 @@ class SqliteLog:
         if not 0 <= partition < partitions:
             message = f"partition must be in 0 to {partitions - 1}; got {partition} in {topic!r}"
             raise UnknownTopicError(message)
+        check_regular(path)
         address = path.absolute().as_uri()
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             connection, guarded = _connect(f"{address}?mode=rw"), True
@@ -417,12 +420,12 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         message = f"log file must be readable and writable; got '{error}' in {path}{_trouble(path)}"
         raise LogError(message) from error
+    except NotRegularError as error:
+        raise LogError(str(error)) from error
 
 
 def _trouble(path: Path) -> str:
     """What the system says of a file that SQLite cannot use; empty if nothing."""
-    if path.is_dir():
-        return ": it is a folder"
     if not path.exists():
         return ": it is lost, restore it from a copy"
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from state.atomic_write import sweep, write_atomically
+from state.regular_file import read_regular
 
 MAX_ARTIFACT_BYTES = 2**28
 """The largest file that is read, wherever it lies."""
@@ -78,7 +79,7 @@ class ArtifactStore:
         if size > MAX_ARTIFACT_BYTES:
             msg = f"artifact must be at most {MAX_ARTIFACT_BYTES} bytes; got {size} in {path}"
             raise ArtifactError(msg)
-        content = path.read_bytes()
+        content = read_regular(path)
         _check(sha256, content, path)
         return content
 

@@ -6,7 +6,9 @@ second is how often this one has. A directory finds the blocks of one key in all
 the same fields with one look-up.
 """
 
-from collections.abc import Hashable, Iterable
+import weakref
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import count
 
 import msgspec
 import numpy as np
@@ -20,6 +22,9 @@ NOWHERE = -1
 
 LARGE = 2**16
 """From so many blocks on a table forgets more often than once an hour."""
+
+_AT_ONCE = 10_000
+"""Keys that are restored without a pause for other threads: a millisecond or two."""
 
 
 class Arena:
@@ -116,8 +121,8 @@ class Arena:
         for table in self.tables:
             table.clear()
         for table, (blocks, free) in zip(self.tables, tables, strict=True):
-            for key, address in blocks:
-                table.put(_hashable(key), address)
+            for i in range(0, len(blocks), _AT_ONCE):
+                table.put_all(blocks[i : i + _AT_ONCE])
             check(len(table.blocks) == len(blocks), "keys must be unique", len(blocks))
             check(len(free) == len(table.sizes), f"sizes must be {len(table.sizes)}", len(free))
             table.free[:] = free
@@ -157,7 +162,7 @@ class Arena:
 
 
 _Part = str | int | float | bool | None
-_Key = _Part | list[_Part]
+_Key = _Part | tuple[_Part, ...]
 
 
 class Directory:
@@ -170,7 +175,7 @@ class Directory:
     __slots__ = ("_arena", "_free", "places", "width")
 
     def __init__(self, arena: Arena) -> None:
-        self._arena = arena
+        self._arena: Arena = weakref.proxy(arena)
         self._free: list[int] = []
         self.width = 0
         self.places: dict[Hashable, int] = {}
@@ -188,6 +193,15 @@ class Directory:
             place = self._free.pop() if self._free else self._arena.take_slots(self.width)
             self.places[key] = place
         self._arena.slots[place + slot] = address
+
+    def put_all(self, blocks: Sequence[tuple[Hashable, int]], slot: int) -> None:
+        """Enter the blocks of many keys: a tenth of the time of as many `put`."""
+        keys, addresses = zip(*blocks, strict=True)
+        new = [key for key in keys if key not in self.places]
+        first = self._arena.take_slots(len(new) * self.width)
+        self.places.update(zip(new, count(first, self.width), strict=False))
+        places = np.fromiter(map(self.places.__getitem__, keys), np.int64, len(keys))
+        self._arena.slots[places + slot] = addresses
 
     def drop(self, keys: Iterable[Hashable], slot: int) -> None:
         """Take blocks out, and the keys that have no other."""
@@ -224,7 +238,8 @@ class Table:
     def __init__(
         self, arena: Arena, sizes: tuple[int, ...], forget_us: int, directory: Directory
     ) -> None:
-        self._arena, self.sizes, self._forget_us = arena, sizes, forget_us
+        self._arena: Arena = weakref.proxy(arena)
+        self.sizes, self._forget_us = sizes, forget_us
         self.blocks: dict[Hashable, int] = {}
         self.free: list[list[int]] = [[] for _ in sizes]
         self.turn_us = min(max(forget_us // 4, MINUTE_US), HOUR_US)
@@ -276,6 +291,11 @@ class Table:
         self.blocks[key] = address
         self.directory.put(key, self.slot, address)
 
+    def put_all(self, blocks: Sequence[tuple[Hashable, int]]) -> None:
+        """Enter the blocks of many keys."""
+        self.blocks.update(blocks)
+        self.directory.put_all(blocks, self.slot)
+
     def addresses(self) -> NDArray[np.int64]:
         """Of the blocks in use, in order of creation."""
         return np.fromiter(self.blocks.values(), np.int64, len(self.blocks))
@@ -300,7 +320,3 @@ class Table:
         for key, times in zip(gone, grown.tolist(), strict=True):
             self.free[times].append(self.blocks.pop(key))
         self.directory.drop(gone, self.slot)
-
-
-def _hashable(key: _Key) -> Hashable:
-    return tuple(key) if isinstance(key, list) else key

@@ -26,7 +26,18 @@ from state.events import SECOND_US
 from state.log import EVENTS, Entry, partition_of
 from tests.flow_processes import Group
 from tests.serving import Serving
-from tests.soak.sampling import ALLOWED, FLOW, FOR_EVER, H2O, MIB, Samples
+from tests.soak.sampling import (
+    ALLOWED,
+    FLOW,
+    FOR_EVER,
+    H2O,
+    H2O_HEAP,
+    IN_BYTES,
+    MIB,
+    MOST,
+    Quantity,
+    Samples,
+)
 from tests.soak.slopes import Slope, slope_of
 from tests.soak.visits import KEPT_US, SEEN_SHARE, Visits, encode, stream
 
@@ -44,7 +55,7 @@ every = "30s"
 [metrics]
 every = "1m"
 [h2o]
-memory = "1g"
+memory = "{heap}m"
 [serve]
 port = 0
 drain = "1s"
@@ -75,7 +86,7 @@ class Soak:
     def __init__(self, root: Path, rate: int, keys: int, refit_s: float) -> None:
         self._root, self._refit_s = root, refit_s
         root.mkdir()
-        (root / "headwater.toml").write_text(SETTINGS.format(every=refit_s))
+        (root / "headwater.toml").write_text(SETTINGS.format(every=refit_s, heap=H2O_HEAP // MIB))
         self._home = Home(root)
         self._log = self._home.log()
         create_topics(self._log, stream.partitions)
@@ -226,25 +237,28 @@ def _table(samples: Samples, warm_up_s: float) -> tuple[Table, bool]:
             continue
         hours = [(times[i] - first) / 3600 for i in kept]
         slope = slope_of(hours, [values[i] for i in kept], ALLOWED[quantity.what])
-        by_design = quantity.of == FOR_EVER
-        grows = grows or (slope.grows and not by_design)
-        table.add_row(*quantity, *_told(slope, quantity.what, by_design=by_design))
+        verdict = _verdict(quantity, slope, max(values))
+        grows = grows or verdict == "grows"
+        table.add_row(*quantity, *_told(slope, quantity.what), verdict)
     return table, grows
 
 
-def _told(slope: Slope, what: str, *, by_design: bool) -> tuple[str, ...]:
-    unit = MIB if what in {"memory", "disk"} else 1
-    numbers = [value / unit for value in slope[:4]]
-    level, per_hour, low, high = numbers
-    verdict = "grows" if slope.grows else "level"
-    if slope.grows and by_design:
-        verdict = "by design"
+def _verdict(quantity: Quantity, slope: Slope, highest: float) -> str:
+    if quantity in MOST:
+        return "within its maximum" if highest <= MOST[quantity] else "grows"
+    if not slope.grows:
+        return "level"
+    return "by design" if quantity.of == FOR_EVER else "grows"
+
+
+def _told(slope: Slope, what: str) -> tuple[str, ...]:
+    unit = MIB if what in IN_BYTES else 1
+    level, per_hour, low, high = (value / unit for value in slope[:4])
     unit_name = " MiB" if unit == MIB else ""
     return (
         f"{level:,.1f}{unit_name}",
         f"{per_hour:+,.1f}",
         f"{low:+,.1f} to {high:+,.1f}",
-        verdict,
     )
 
 

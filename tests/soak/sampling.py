@@ -1,19 +1,32 @@
 """What processes and folders take, from outside."""
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 import psutil
 
 MIB = 2**20
-ALLOWED = {"memory": 8 * MIB, "descriptors": 1, "threads": 1, "disk": 8 * MIB}
+ALLOWED = {
+    "memory": 8 * MIB,
+    "descriptors": 1,
+    "threads": 1,
+    "disk": 8 * MIB,
+    "keys": 4,
+    "values": 8 * MIB,
+}
 """What a quantity may grow by over a whole run without growing: of memory a byte an event."""
 
+IN_BYTES = frozenset({"memory", "disk", "values"})
+
 FLOW, H2O = "run", "H2O of run"
+H2O_HEAP = 2**30
+_BESIDE_HEAP = 2**29
 FOR_EVER = "kept for ever"
 _KEPT_FOR_EVER = ("snapshots", "artifacts", "log/models", "log/activations", "log/snapshots")
 """What a home keeps by design, trimmed or not: cuts, models and decisions."""
@@ -29,6 +42,14 @@ class Quantity(NamedTuple):
 
     of: str
     what: str
+
+
+MOST = {Quantity(H2O, "memory"): H2O_HEAP + _BESIDE_HEAP}
+"""What may grow, to so much and no further.
+
+Java gives back no heap before it has taken its maximum, so its slope tells nothing. What H2O holds
+is judged by its slope all the same: the keys of its store, and the size of their values.
+"""
 
 
 class Samples:
@@ -63,6 +84,17 @@ def _processes(processes: dict[str, int]) -> Iterator[tuple[Quantity, float]]:
             with suppress(psutil.NoSuchProcess):  # H2O may end between two fits
                 if child.name() == "java":
                     yield from _process(H2O, child)
+                    yield from _held_by_h2o(child)
+
+
+def _held_by_h2o(java: psutil.Process) -> Iterator[tuple[Quantity, float]]:
+    """What H2O says of its own store; nothing while it does not answer."""
+    ports = [one.laddr.port for one in java.net_connections() if one.status == "LISTEN"]
+    with suppress(OSError, ValueError):  # it starts, ends or is busy
+        with urlopen(f"http://127.0.0.1:{min(ports)}/3/Cloud?skip_ticks=true", timeout=2) as answer:
+            (node,) = json.load(answer)["nodes"]
+        yield Quantity(H2O, "keys"), node["num_keys"]
+        yield Quantity(H2O, "values"), node["mem_value_size"]
 
 
 def _process(name: str, process: psutil.Process) -> list[tuple[Quantity, float]]:

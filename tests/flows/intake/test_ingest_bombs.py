@@ -18,7 +18,7 @@ import pytest
 from flows.intake import event_files as lines
 from flows.intake import parquet_rows
 from flows.intake.event_files import read_lines
-from flows.scoring import model_loader as models
+from flows.runtime.kept_rows import KeptRowsError, check_kept_rows
 from state.log import MAX_VALUE_BYTES
 
 MIB = 2**20
@@ -30,7 +30,6 @@ from pathlib import Path
 from flows.intake.stream_events import read_events
 from flows.ingest import ingest
 from flows.intake.event_files import read_lines
-from flows.scoring import model_loader as models
 from state.log.sqlite import SqliteLog
 from tests.rides import stream
 
@@ -254,5 +253,5 @@ def test_rows_kept_with_a_model_are_measured_before_they_are_read():
     file = io.BytesIO()
     pq.write_table(pa.table({"x": ["y" * 500_000] * 100}), file, compression="zstd")
     assert len(file.getvalue()) < 5000
-    with pytest.raises(OSError, match="at most 33554432 bytes"):
-        models._bounded(file.getvalue())
+    with pytest.raises(KeptRowsError, match="at most 33554432 bytes"):
+        check_kept_rows(file.getvalue())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -325,6 +326,54 @@ def test_killed_by_the_system_at_any_time_a_repair_can_be_gone_on_with(home, tmp
         values = sorted(value for of in held(home) for *_, value in of)
         assert values == sorted(MARKET)
         assert sum(1 for _ in home.root.glob("before-repair-*")) == 1
+
+
+@pytest.mark.parametrize("limit_kib", [1, 20, 60, 200])
+def test_a_disk_that_is_full_amid_a_repair_is_told_in_one_line_and_the_next_repair_ends(
+    home, capsys, limit_kib
+):
+    poison()
+    before = tree(home.root)
+
+    def fill_up():
+        # No file can grow beyond this: the nearest to a full disk that needs no privilege.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_kib * 1024,) * 2)
+
+    ended = run_headwater("doctor", "--repair", preexec_fn=fill_up)
+    assert "Traceback" not in ended.stderr
+    if ended.returncode:
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        after = tree(home.root)
+        assert {name: after.get(name) for name in before} == before
+        repaired(capsys)
+    values = sorted(value for of in held(home) for *_, value in of)
+    assert values == sorted(MARKET)
+
+
+def test_of_two_repairs_at_once_one_heals_and_the_other_says_why_it_does_not(home):
+    poison()
+    command = [sys.executable, "-m", "flows", "doctor", "--repair"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    started = [
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = [process.communicate() for process in started]
+    codes = [process.returncode for process in started]
+    assert 0 in codes
+    for code, (out, err) in zip(codes, said, strict=True):
+        assert "Traceback" not in err
+        assert code in {0, 2}
+        assert (err.count("\n") == 1) == (code == 2), out + err
+    assert sorted(value for of in held(home) for *_, value in of) == sorted(MARKET)
+    assert sum(1 for _ in home.root.glob("before-repair-*")) == 1
 
 
 def test_settings_for_kafka_are_told_what_to_do(home, capsys, tmp_path):

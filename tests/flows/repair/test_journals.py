@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from flows.__main__ import main
@@ -51,13 +52,19 @@ def home(tmp_path, monkeypatch):
     return set_up(tmp_path, monkeypatch)
 
 
-def lay(home, value, partition=0):
-    """A home that ran with a journal, whose first entry becomes this."""
+def lay(home, value, partition=0, *, noted=False):
+    """A home that ran with a journal, whose first entry becomes this.
+
+    Its checkpoints are of an earlier version, which noted nothing of the journal in them; or not.
+    """
     append(MARKET)
     assert main(["run"]) == 0
-    log = home.log()
+    log, store = home.log(), home.checkpoints()
     log.amend(JOURNAL, partition, 0, value)
     log.close()
+    for one in [] if noted else [*store.newest_first(0), *store.newest_first(1)]:
+        assert one.journal
+        store.save(msgspec.structs.replace(one, journal=""))
 
 
 def refused(capsys, *words):
@@ -72,6 +79,19 @@ def repaired(capsys):
     capsys.readouterr()
     assert main(["doctor", "--repair"]) == 0
     return capsys.readouterr().out
+
+
+def test_an_entry_that_names_an_unknown_model_is_told_and_starts_a_new_home(home, capsys):
+    lay(home, b'{"type":"activated","offset":0,"model":"gbm-gone","boundary":null}')
+    told = "activations/0 at offset 0: model 'gbm-gone' is not in topic 'models'"
+    capsys.readouterr()
+    assert main(["doctor", "--no-h2o"]) == 1
+    assert told in capsys.readouterr().out
+    said = repaired(capsys)
+    assert told in said
+    assert "New home" in said
+    assert "healthy" in repaired(capsys)
+    assert main(["run"]) == 0
 
 
 @pytest.mark.parametrize("key", [*IN_PLACE, *ANEW])
@@ -109,6 +129,18 @@ def test_what_decides_no_output_is_mended_in_place(home, capsys, key):
     assert main(["run"]) == 0
     assert {topic: held(home, topic) for topic in output} == output
     assert "is healthy" in repaired(capsys)
+
+
+def test_a_journal_that_was_altered_is_refused(home, capsys):
+    lay(home, FIRST.replace(b'"online.rate":0.08', b'"online.rate":0.09'), noted=True)
+    assert "journal must hold the entries that were obeyed" in refused(capsys, "run")
+
+
+def test_a_journal_that_is_mended_is_what_was_obeyed(home, capsys):
+    lay(home, entry("training.every", IN_PLACE["training.every"]), noted=True)
+    assert "`headwater doctor --repair`" in refused(capsys, "run")
+    assert "mended in place" in repaired(capsys)
+    assert main(["run"]) == 0
 
 
 @pytest.mark.parametrize("key", ANEW)

@@ -1,7 +1,7 @@
 """The in-process scorer: what the flow answers, at every point of the log, from any thread."""
 
+import dataclasses
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -564,9 +564,24 @@ def test_a_model_whose_rows_are_damaged_after_the_flow_took_it_is_not_used(world
         assert scorer.score(ask(IN_0)).model == "gbm-1"
 
 
+class SlowOrigin:
+    """Has files, and gives them once it may."""
+
+    def __init__(self, files):
+        self.files, self.may = files, threading.Event()
+
+    def keep(self, sha256, content):
+        pass
+
+    def find(self, sha256):
+        assert self.may.wait(60)
+        return self.files[sha256]
+
+
 def test_while_one_partition_begins_anew_the_others_are_followed(world):
     file = world.home.root / "artifacts" / world.files["gbm-2"]
-    content = file.read_bytes()
+    origin = SlowOrigin({file.name: file.read_bytes()})
+    world.home = dataclasses.replace(world.home, origins=(origin,))
     world.go(0, 20)
     world.go(1, 140)
     with world.scorer(follow=True) as scorer:
@@ -576,14 +591,13 @@ def test_while_one_partition_begins_anew_the_others_are_followed(world):
         until(lambda: scorer._followed[0]._renewal)
         until(lambda: not scorer._followed[0]._renewal)
         file.unlink()
-        os.mkfifo(file)  # who reads it waits
         scorer._followed[0]._again_at = 0.0
         until(lambda: scorer._followed[0]._renewal)
         world.go(1)
         until(lambda: scorer.as_of[1][1] == len(world.left[1]))
         assert scorer._followed[0]._renewal
         assert scorer.score(ask(IN_0)).model == "gbm-1"
-        file.write_bytes(content)
+        origin.may.set()
         until(lambda: scorer.trouble is None)
         assert said(scorer.score(ask(IN_0))) == world.lives[0].shard.predict(ask(IN_0))
 

@@ -420,6 +420,33 @@ def test_slow_bodies_are_not_waited_for_and_take_no_place_of_others(strict, aske
     assert strict.ask("POST", "/score", body, BEARER)[0].status == 200
 
 
+def all_that_comes(connection):
+    got = b""
+    while part := connection.recv(65_536):
+        got += part
+    return got
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_one_who_says_no_more_gets_the_answers_to_what_was_asked(strict, asked, requests):
+    body = json.dumps(asked).encode()  # many rows, answered in another thread
+    head = f"POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as connection:
+            connection.sendall((head.encode() + body) * requests)
+            connection.shutdown(socket.SHUT_WR)
+            got = all_that_comes(connection)
+        assert got.count(b"HTTP/1.1 200 ") == requests
+        assert got.count(b"connection: close") == 1
+
+
+def test_one_who_says_no_more_within_a_body_gets_no_answer_and_holds_nothing(strict, asked):
+    with half(strict, json.dumps(asked[0]).encode()) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert b"200" not in all_that_comes(connection)
+
+
 def test_one_who_goes_away_is_not_counted_as_a_failure(strict, asked):
     half(strict, json.dumps(asked[0]).encode()).close()
     metrics = ""

@@ -112,6 +112,24 @@ def test_a_lost_end_of_the_journal_is_told_with_the_place(run, log, store, root)
         check(log, store)
 
 
+def test_an_altered_entry_of_the_journal_is_seen_and_later_ones_are_not_looked_at(
+    run, log, store, root
+):
+    journal = JournalWriter(log, 0)
+    newest = next(store.newest_first(0))
+    store.save(msgspec.structs.replace(newest, journal=journal.digest(1)))
+    journal.write(Activated(offset=115, model=None, boundary=None), 5)
+    check(log, store)
+    change(log, root, "UPDATE records SET append_time = 6", topic="activations")
+    check(log, store)
+    entry = '{"type":"activated","offset":21,"model":null,"boundary":null}'
+    change(log, root, f"UPDATE records SET value = '{entry}' WHERE offset = 0", topic="activations")
+    with pytest.raises(LogAlteredError, match=r"among the first 1 in activations/0 \(.*0.db"):
+        check(log, store)
+    store.save(newest)  # of an earlier version, which says nothing of the journal
+    check(log, store)
+
+
 @pytest.mark.parametrize("offset", [0, 40, 79, 109])
 @pytest.mark.parametrize(
     "change_to",
@@ -234,5 +252,5 @@ def test_a_file_in_place_of_the_folder_is_named(run, log, store, root):
     path = root / "events" / "0.db"
     path.unlink()
     path.mkdir()
-    with pytest.raises(LogError, match=re.escape(f"in {path}: it is a folder")):
+    with pytest.raises(LogError, match=re.escape(f"got a folder in {path}")):
         check(log, store)

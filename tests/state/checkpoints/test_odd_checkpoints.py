@@ -152,7 +152,7 @@ def test_a_folder_in_a_file_s_place_is_passed_over(store, caplog):
     path = store.folder(0) / name_of(OFFSET, BOUNDARY, at_boundary=True)
     path.mkdir()
     assert [one.offset for one in store.newest_first(0)] == [10]
-    assert re.search(rf"checkpoint {path} is damaged.*Is a directory", caplog.text)
+    assert re.search(rf"checkpoint {path} is damaged.*got a folder", caplog.text)
 
 
 def test_however_well_a_state_packs_it_is_read_again(tmp_path, caplog):

@@ -1,5 +1,8 @@
 """Blocks are found again by their key, freed when old, and used again as zeros."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -138,3 +141,16 @@ def test_a_block_that_says_another_size_is_refused(grown):
     arena.pool[table.blocks["a"] + 1] = grown
     with pytest.raises(ValueError, match="blocks must"):
         other.restore(arena.snapshot())
+
+
+def test_an_arena_is_freed_with_its_last_reference():
+    arena = Arena()
+    for directory in (None, arena.directory()):
+        arena.table((4,), 5, directory).add("a")
+    freed = weakref.ref(arena)
+    gc.disable()
+    try:
+        del arena
+        assert freed() is None
+    finally:
+        gc.enable()
