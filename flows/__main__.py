@@ -26,6 +26,7 @@ with loading():
     from flows.commands.run import RUN
     from flows.commands.serve import SERVE
     from flows.commands.status import STATUS
+    from flows.commands.stream import STREAM
     from flows.commands.topics import TOPICS
     from flows.commands.trim import TRIM
     from flows.errors.user_errors import USER_ERRORS, root_of
@@ -33,6 +34,7 @@ with loading():
 
 _VERBS = (
     RUN,
+    STREAM,
     INGEST,
     EXPORT,
     REPLAY,

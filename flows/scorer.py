@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 from msgspec.structs import astuple
 
+from flows.definition.note import check_definition
 from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_shared
@@ -174,7 +175,8 @@ class Scorer:
             on_trouble: As for the class.
 
         Raises:
-            ConfigurationError: The settings cannot be used.
+            ConfigurationError: The settings cannot be used, or the stream's definition is not the
+                one that the home was begun with.
             LogError: There is no log.
             ModelError: A model that the state needs cannot be loaded.
             ValueError: There are no such partitions.
@@ -184,6 +186,7 @@ class Scorer:
         with ExitStack() as on_error:
             deployment = Deployment.open(settings, where)
             on_error.callback(deployment.close)
+            check_definition(where.root, deployment.stream)
             held = None
             if settings.log == "sqlite" and where.root.is_dir():
                 held = lock_shared(where.root)
@@ -216,6 +219,7 @@ class Scorer:
                 (the flow looks at the append time) and of the newest event.
             StaleError: The scorer is too far behind.
             FollowError: The scorer has ended following, or was made before this process's `fork`.
+            StreamFunctionError: A function of the stream raised on this request.
         """
         asked = self._requests.read(request)
         replica = self._followed[asked.partition].replica

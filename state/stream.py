@@ -22,6 +22,7 @@ from state.label import Label
 from state.log import MOST_PARTITIONS
 from state.partition_keys import PartitionKey, key_fields, key_peeker, key_reader
 from state.plain_text import is_plain_line
+from state.stream_functions import functions_of, misfit
 from state.stream_numbers import Bound
 
 __all__ = ["RESERVED", "Label", "Stream", "StreamError"]
@@ -73,15 +74,22 @@ class Stream:
         """Check every name, and that what it names is of use."""
         check_arguments(self)
         self._check_events()
+        self._check_silence()
         for feature in self.features:
             self._check_feature(feature)
         self._check_columns()
+        self._check_functions()
         self._check_dedup()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The feature vector's places, in order."""
         return tuple(c for feature in self.features for c in feature.columns)
+
+    @cached_property
+    def titles(self) -> tuple[str, ...]:
+        """Each feature as messages name it: its kind and its first column."""
+        return tuple(feature.title for feature in self.features)
 
     @cached_property
     def horizon_us(self) -> int:
@@ -166,6 +174,11 @@ class Stream:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
         self._check_types()
+        try:
+            self.decoder()
+        except TypeError as error:
+            msg = f"events must be types that JSON can tell apart; got '{error}' in {self.name!r}"
+            raise StreamError(msg) from error
         self._check_label()
         _check_duration(self.lateness, "lateness")
         _check_duration(self.dedup, "dedup")
@@ -271,6 +284,18 @@ class Stream:
         for bound in feature.bounds(Duration.parse(self.lateness)):
             if bound.wrong:
                 msg = f"{bound.wrong} in {where} of stream {self.name!r}"
+                raise StreamError(msg)
+
+    def _check_silence(self) -> None:
+        if not isinstance(self.label.silence, bool | None):
+            got = shortened(self.label.silence)
+            msg = f"label.silence must be true, false or None; got {got} in stream {self.name!r}"
+            raise StreamError(msg)
+
+    def _check_functions(self) -> None:
+        for function in functions_of(self):
+            if wrong := misfit(function):
+                msg = f"{wrong} in stream {self.name!r}"
                 raise StreamError(msg)
 
     def _check_dedup(self) -> None:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.commands.verb import Verb
+from flows.definition.note import changed_since, noted
 from flows.errors.user_errors import CommandError
 from flows.home.configuration import ConfigurationError, find_stream, load_settings
 from flows.home.home import (
@@ -145,6 +146,8 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
     hint = "larger buckets, or shorter windows"
     yield _Check("memory per key", _memory, hint)
+    hint = "put it back, begin a new home, or let a run see whether what is written stays the same"
+    yield _Check("definition", partial(_definition, home.root), hint)
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
     settings = _loaded()
     stores = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
@@ -227,6 +230,20 @@ def _memory() -> str:
         msg = f"{told}; above {WARN_BYTES / 1e3:.0f} kB, most of it {large[0].largest.title}"
         raise _DoubtError(msg)
     return told
+
+
+def _definition(root: Path) -> str:
+    try:
+        stream = find_stream(load_settings().stream)
+    except (ConfigurationError, StreamError):  # another check tells it
+        return "not looked at without the stream"
+    if noted(root) is None:
+        return "not noted yet: the first run does"
+    change = changed_since(root, stream)
+    if change.declared or change.functions:
+        msg = f"definition must be the one that the home was begun with; got {change}"
+        raise ConfigurationError(msg)
+    return "the one that the home was begun with"
 
 
 def _disk(root: Path) -> str:

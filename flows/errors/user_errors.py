@@ -12,6 +12,7 @@ from models.scoring.blend import NotFiniteError
 from operators.training.model_loader import ModelError
 from state.storage.artifact_store import ArtifactError
 from state.stream import StreamError
+from state.stream_functions import StreamFunctionError
 
 
 class CommandError(Exception):
@@ -22,6 +23,7 @@ USER_ERRORS = (
     CommandError,
     ConfigurationError,
     StreamError,
+    StreamFunctionError,
     ArtifactError,
     H2OError,
     ModelError,

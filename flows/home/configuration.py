@@ -5,13 +5,14 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from models.h2o.search import check_algorithm
 from models.linear.river_model import check_river
 from state.regular_file import NotRegularError, read_regular
 from state.settings import Settings, settings_from
-from state.stream import Stream
+from state.stream import Stream, StreamError
 
 BUILT_IN = {
     "flights": "flows.streams.flights:stream",
@@ -109,10 +110,23 @@ def find_stream(name: str) -> Stream:
         sys.path.insert(0, "")
     try:
         stream = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        msg = f"stream must be importable; got {name!r}: {error}"
+    except StreamError:
+        raise
+    except Exception as error:  # a module may raise anything
+        msg = f"stream must be importable; got {name!r}: {_cause(error, module)}"
         raise ConfigurationError(msg) from error
     if not isinstance(stream, Stream):
         msg = f"stream must be a Stream; got {type(stream).__name__} at {name!r}"
         raise ConfigurationError(msg)
     return stream
+
+
+def _cause(error: Exception, module: str) -> str:
+    """An error of a module that was imported, and the line of it that raised."""
+    if isinstance(error, ImportError | AttributeError | SyntaxError):
+        return str(error)
+    file = f"{module.rpartition('.')[2]}.py"
+    steps = extract_tb(error.__traceback__)
+    at = next((step for step in reversed(steps) if Path(step.filename).name == file), steps[-1])
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__} '{said}' in {Path(at.filename).name} line {at.lineno}"

@@ -12,6 +12,7 @@ from reprlib import repr as shortened
 from bytewax.dataflow import Dataflow
 from rich.console import Console
 
+from flows.definition.redefinition import Redefinition
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_partition
 from flows.home.home import Home
@@ -63,7 +64,9 @@ class App:
             check_append_times(self._log, home)
             check_journals(self._log, settings)
         self._partitions = range(self._log.partitions(EVENTS))
-        self._opened = Partitions(settings, self._stream, self._log, home)
+        self._redefined = Redefinition(home, self._stream, self._log)
+        conflict = self._redefined.conflict if self._redefined.change.functions else None
+        self._opened = Partitions(settings, self._stream, self._log, home, conflict=conflict)
         self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
         self._behind = set(self._partitions)
@@ -72,6 +75,11 @@ class App:
         self._held = 0
         self._started = time.monotonic()
         self._progress = RunProgress(console, self._left())
+        if conflict is not None:
+            self._progress.say(
+                f"Definition changed ({self._redefined.change}): all is made again from the first "
+                "event, to see that nothing that is written changes."
+            )
 
     def flow(self) -> Dataflow:
         """The dataflow; it does nothing before bytewax runs it."""
@@ -137,6 +145,7 @@ class App:
         if offset >= end:
             self._behind.discard(partition)
             if not self._behind:
+                self._redefined.settle(self._offsets)
                 self._progress.waiting()
 
     def _left(self) -> int:
@@ -156,6 +165,7 @@ class App:
             where = at if self._event_time else "before the first event"
             self._console.print(f"Stopped {where}; run again to go on.", highlight=False)
             return
+        self._redefined.settle(self._offsets)
         read = sum(self._offsets.values())
         if not read:
             self._console.print(

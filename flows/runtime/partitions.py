@@ -24,7 +24,7 @@ from operators.training.model_loader import Loading, ModelLoader
 from operators.training.model_registry import Pinned
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from operators.training.training_cuts import SnapshotWriter, newest_boundary
-from state.log import EVENTS, Log, newest_append_time
+from state.log import EVENTS, Log, SequenceConflictError, newest_append_time
 from state.settings import Settings, deciding
 from state.stream import Stream
 
@@ -47,6 +47,9 @@ class Partitions:
             the model that is pinned; else they end where their journals do.
         loading: How models are loaded.
         clock: Seconds, by which a checkpoint is due; no output depends on it.
+        conflict: Makes the error to raise where output differs from what is stored. Where it is
+            given, all is made again from the first event: the functions of the stream changed, so
+            that no checkpoint is of use, and what is written must stay the same.
 
     Attributes:
         published: The records of the models.
@@ -68,6 +71,7 @@ class Partitions:
         decides: bool = True,
         loading: Loading = LOADING,
         clock: Callable[[], float] = time.monotonic,
+        conflict: Callable[[SequenceConflictError], Exception] | None = None,
     ) -> None:
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
@@ -75,7 +79,7 @@ class Partitions:
         self._champions = self._found_champions() if decides else None
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(usable, settings)
-        self._clock = clock
+        self._clock, self._conflict = clock, conflict
         append_time = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
         self._newest = Newest(
             append_time,
@@ -91,19 +95,18 @@ class Partitions:
         # Ends the writer before, where the log can, before what it may still add to is read.
         log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
         check_kept(settings, log, checkpoints, partition)
-        shard = recover(
-            lambda values: self.shard(partition, values),
-            partition,
-            checkpoints,
-            log,
-            self.models.offline,
-        )
-        checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
-        checkpoints.share(partition)
+        if self._conflict is None:
+            shard = recover(
+                partial(self.shard, partition), partition, checkpoints, log, self.models.offline
+            )
+            checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
+            checkpoints.share(partition)
+        else:
+            shard = self.shard(partition)
         journal = JournalWriter(log, partition)
         source = self._source(shard, journal)
         pace = Pace(settings.checkpoints.every / 1e6, self._clock)
-        return PartitionRunner(
+        runner = PartitionRunner(
             shard,
             source,
             log,
@@ -115,6 +118,8 @@ class Partitions:
             checkpoint_saved=pace.done,
             most_in_flight=settings.reading.in_flight,
         )
+        runner.conflict = self._conflict
+        return runner
 
     def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
         """An empty one, with the settings of a journal entry; None: with those of today."""

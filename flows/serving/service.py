@@ -22,6 +22,7 @@ from flows.serving.schemas import Health, Scored, models_of, scored
 from state.durations import Duration
 from state.events import Event
 from state.settings import Serve
+from state.stream_functions import StreamFunctionError
 
 T = TypeVar("T")
 MOST_REASONS = 100
@@ -131,6 +132,8 @@ class Service:
             raise ProblemError(422, str(error), named) from error
         except (StaleError, FollowError) as error:
             raise ProblemError(503, str(error), headers=_SOON) from error
+        except StreamFunctionError as error:
+            raise ProblemError(500, str(error)) from error
 
     def _unready(self) -> str | None:
         scorer = self.scorer

@@ -11,7 +11,7 @@ from operators.shard.messages import Boundary, Emitted, Finish, Message, Records
 from operators.shard.shard import Shard
 from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import Checkpoint, CheckpointStore
-from state.log import Log
+from state.log import Log, SequenceConflictError
 
 
 class Processed(NamedTuple):
@@ -46,6 +46,10 @@ class PartitionRunner:
         checkpoint_due: Whether it is time for one; asked after each message.
         checkpoint_saved: Called once one is durable.
         most_in_flight: Bytes.
+
+    Attributes:
+        conflict: Makes the error to raise where output differs from what is stored; None: the
+            log's.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class PartitionRunner:
         self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
         self._checkpoint_due, self._checkpoint_saved = checkpoint_due, checkpoint_saved
         self._most_in_flight = most_in_flight
+        self.conflict: Callable[[SequenceConflictError], Exception] | None = None
         self._in_flight = 0
         self._saved = shard.position.offset
 
@@ -106,7 +111,12 @@ class PartitionRunner:
     def commit(self, processed: Processed) -> None:
         """Write the output, then the snapshot and the checkpoint that follow from it."""
         emitted, checkpoint, size = processed
-        self._log.append_all(emitted.partition, emitted.entries)
+        try:
+            self._log.append_all(emitted.partition, emitted.entries)
+        except SequenceConflictError as error:
+            if self.conflict is None:
+                raise
+            raise self.conflict(error) from error
         if emitted.cut is not None:
             self._snapshots.write(emitted.partition, emitted.cut)
         if checkpoint is not None:

@@ -13,12 +13,15 @@ from models.mojo import model as mojo
 from models.scoring.blend import Blend, CompiledBlend
 from models.scoring.bound_model import Offline
 from state.stream import Stream
+from state.stream_functions import raise_blamed
 from state.vector import kernels as feature_kernels
 from state.vector.feature_state import FeatureState
 from state.vector.levels import Levels
 
 Row = NDArray[np.float64]
 NOTHING_NEW: Mapping[str, str] = MappingProxyType({})
+ASKED = "in a request that is not in the log"
+"""The place of an event that is only asked about, for messages."""
 
 
 class Predictor:
@@ -37,6 +40,7 @@ class Predictor:
         self, features: FeatureState, models: OnlineModels, ensemble: Ensemble, stream: Stream
     ) -> None:
         self._unseen: list[tuple[Levels, str]] = []
+        self._stream, self._hooks = stream, features.hooks
         self._read = features.reader(self._unseen)
         self._blend = CompiledBlend(models, ensemble)
         self._levels = features.levels
@@ -49,11 +53,19 @@ class Predictor:
         return len(self._names)
 
     def vector(self, request: Any, row: Row | None = None) -> Row:
-        """The request's feature vector, in `row` or else in a new array."""
+        """The request's feature vector, in `row` or else in a new array.
+
+        Raises:
+            StreamFunctionError: A hook of the stream raised.
+        """
         if row is None:
             row = np.empty(len(self._names))
         self._unseen.clear()
-        self._read(request, row)
+        try:
+            self._read(request, row)
+        except Exception as error:
+            raise_blamed(self._stream, error, ASKED, self._hooks)
+            raise
         return row
 
     def unseen(self) -> Mapping[str, str]:

@@ -27,7 +27,7 @@ from operators.shard.messages import (
     Quiet,
     Records,
 )
-from operators.shard.predictor import Predictor, Row
+from operators.shard.predictor import ASKED, Predictor, Row
 from state.admission.clock_guard import ClockGuard
 from state.admission.early_labels import EarlyLabel
 from state.admission.no_event import no_event
@@ -51,6 +51,7 @@ from state.outputs.records import (
 from state.restored import Count, check
 from state.settings import Settings
 from state.stream import Stream
+from state.stream_functions import raise_blamed
 from state.vector.feature_state import FeatureState
 
 VERSION = 4
@@ -236,7 +237,17 @@ class Shard:
 
         Raises:
             GapError: A record is missing or comes twice.
+            StreamFunctionError: A function of the stream's definition raised, or returned what is
+                of no use; this shard is of no use any more.
         """
+        try:
+            return self._apply(message)
+        except Exception as error:
+            where = f"in events/{self.partition} at offset {self.position.offset}"
+            raise_blamed(self.stream, error, where, self._features.hooks)
+            raise
+
+    def _apply(self, message: Message) -> Emitted:
         cut = None
         match message:
             case Records(records):
@@ -275,6 +286,7 @@ class Shard:
 
         Raises:
             RefusedError: `apply` would not answer it.
+            StreamFunctionError: `apply` would raise it.
         """
         self.check(request)
         predictor = self.predictor()
@@ -287,8 +299,13 @@ class Shard:
 
         Raises:
             RefusedError: It would; the message names the field.
+            StreamFunctionError: `apply` would raise it.
         """
-        wrong = self._check(request)
+        try:
+            wrong = self._check(request)
+        except Exception as error:
+            raise_blamed(self.stream, error, ASKED)
+            raise
         if wrong is None and request.time < self._counts.high_us - self._too_late:
             wrong = f"time must be at most {Duration(self._too_late)} behind the newest event's"
         if wrong is not None:
@@ -298,7 +315,11 @@ class Shard:
     def snapshot(self) -> bytes:
         """The whole state, offline model left out but for its id; starts with the version."""
         assert not any(self._out.values())
-        parts = [part.snapshot() for part in self._parts().values()]
+        try:
+            parts = [part.snapshot() for part in self._parts().values()]
+        except Exception as error:
+            raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
+            raise
         sums = (self._total.sums, self._lately.sums)
         return msgspec.msgpack.encode((VERSION, self.position, self._counts, sums, parts))
 

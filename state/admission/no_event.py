@@ -6,6 +6,7 @@ import msgspec
 
 from state.outputs.records import Reason
 from state.stream import Stream
+from state.stream_functions import raise_blamed
 
 # How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
 # brackets its word must not be repeated, or a replay would write another.
@@ -33,17 +34,26 @@ class Judge:
     """
 
     def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
     def refusal(self, value: bytes) -> tuple[Reason, str] | None:
-        """Why it would be a dead letter, as a word and a sentence; None: it would not."""
+        """Why it would be a dead letter, as a word and a sentence; None: it would not.
+
+        Raises:
+            StreamFunctionError: A function of the stream raised.
+        """
         try:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason, detail = no_event(value, error)
             return reason, self.explained(reason, detail)
-        wrong = self._check(event)
+        try:
+            wrong = self._check(event)
+        except Exception as error:
+            raise_blamed(self._stream, error, "before anything was appended")
+            raise
         return None if wrong is None else ("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:

@@ -23,6 +23,7 @@ from state.log import MAX_VALUE_BYTES
 from state.outputs.records import Reason
 from state.settings import ForeignTopic, Option, Place, Scaled
 from state.stream import Stream
+from state.stream_functions import raise_blamed
 
 _KINDS = ("field", "header", "key", "const")
 _ENVELOPE = ("id", "time", "source")
@@ -99,6 +100,7 @@ class Mapper:
     """
 
     def __init__(self, stream: Stream, topics: Iterable[ForeignTopic]) -> None:
+        self._stream = stream
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._key = stream.key_of()
         self._rules: dict[str, list[_Rule]] = {}
@@ -160,7 +162,12 @@ class Mapper:
         if len(raw) > MAX_VALUE_BYTES:
             return Refused("invalid", f"event must be at most {MAX_VALUE_BYTES} bytes")
         checked: Any = self._decode(raw)
-        wrong = self._check(checked)
+        try:
+            wrong = self._check(checked)
+        except Exception as error:
+            of = body.record
+            raise_blamed(self._stream, error, f"in {of.topic}/{of.partition} at offset {of.offset}")
+            raise
         if wrong is not None:
             return Refused("invalid", wrong)
         return self._key(checked).encode(), raw

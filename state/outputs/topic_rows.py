@@ -12,6 +12,7 @@ from state.log import EVENTS, Record
 from state.outputs.columns import TIME, Column, columns_of, schema_of, table_of, union_of
 from state.outputs.records import outcome_type
 from state.stream import Stream
+from state.stream_functions import raise_blamed
 
 
 class Placed(NamedTuple):
@@ -172,6 +173,11 @@ def _events(stream: Stream) -> TopicRows:
             event = decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return raw
-        return event if check(event) is None else raw
+        try:
+            wrong = check(event)
+        except Exception as error:
+            raise_blamed(stream, error, f"in {EVENTS}")
+            raise
+        return event if wrong is None else raw
 
     return TopicRows(EVENTS, (*_PLACES, _OFFSET), lambda _: (columns, event_or_raw))

@@ -44,6 +44,11 @@ class FeatureState:
         self._observers = {over: self._observer(over) for over in (*stream.events, Labelled)}
         self.read = self._reader(lambda levels: levels.number)
 
+    @property
+    def hooks(self) -> list[Hook]:
+        """The user's own features."""
+        return [hook for hook, _ in self._hooks]
+
     def observe(self, event: Event | Labelled) -> None:
         """Take one accepted event, or one label, into every feature that counts it."""
         self._observers[type(event)](event)

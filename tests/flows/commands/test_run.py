@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -194,9 +195,67 @@ def test_until_needs_a_stream_that_brings_a_history(shop):
     assert said == "headwater: --until must go with a built-in stream; got stream 'shop'\n"
 
 
-def test_an_unexpected_error_keeps_its_traceback(shop):
+def test_a_function_of_the_stream_that_raises_is_one_line(shop):
     write_stream(shop, "shop:stream", SHOP.format(value="1 / 0"))
+    told = headwater(shop, "ingest", "first.jsonl", code=2)
+    assert re.fullmatch(
+        r"headwater: label\.value must not raise; got ZeroDivisionError 'division by zero' "
+        r"\(shop\.py line 18\) for bought 'b\d+' before anything was appended\n",
+        told,
+    )
+    write_stream(shop, "shop:stream", SHOP.format(value="True"))
     headwater(shop, "ingest", "first.jsonl")
-    said = headwater(shop, "run", code=1)
-    assert "in bought" in said
-    assert "ZeroDivisionError" in said
+    write_stream(shop, "shop:stream", SHOP.format(value="1 / 0"))
+    said = headwater(shop, "run", code=2)
+    assert re.fullmatch(
+        r"headwater: label\.value must not raise; got ZeroDivisionError 'division by zero' "
+        r"\(shop\.py line 18\) for bought 'b\d+' in events/[01] at offset \d+",
+        said.splitlines()[-1],
+    )
+    assert "Traceback" not in said
+
+
+def test_a_module_that_cannot_be_imported_is_one_line(shop):
+    write_stream(shop, "shop:stream", "import json\n\nprices = json.loads('{')\n")
+    said = headwater(shop, "ingest", "first.jsonl", code=2)
+    assert said.startswith("headwater: stream must be importable; got 'shop:stream': JSONDecode")
+    assert said.endswith("in shop.py line 3\n")
+    assert said.count("\n") == 1
+
+
+def test_a_changed_definition_is_one_line_that_names_the_change(shop):
+    headwater(shop, "ingest", "first.jsonl")
+    headwater(shop, "run")
+    source = SHOP.format(value=True)
+    write_stream(shop, "shop:stream", source.replace('        Field("price"),\n', ""))
+    headwater(shop, "ingest", "second.jsonl")
+    before = {path: path.read_bytes() for path in (shop / "home" / "checkpoints").rglob("*.ckpt")}
+    line = headwater(shop, "run", code=2).splitlines()[-1]
+    assert line.startswith(
+        "headwater: definition of stream 'shop' must be the one that the home was begun with; "
+        f"got feature Field(price) removed in {shop / 'home'}: put it back, or begin a new home"
+    )
+    assert "Traceback" not in line
+    assert before == {path: path.read_bytes() for path in before}
+    checked = headwater(shop, "doctor", "--no-h2o", code=1)
+    assert "got feature Field(price) removed" in checked
+    write_stream(shop, "shop:stream", source)
+    assert "Up to date" in headwater(shop, "run")
+
+
+def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
+    headwater(shop, "ingest", "first.jsonl")
+    headwater(shop, "run")
+    headwater(shop, "ingest", "second.jsonl")
+    write_stream(shop, "shop:stream", SHOP.format(value="event.asked is None"))
+    line = headwater(shop, "run", code=2).splitlines()[-1]
+    assert "got source of label.value changed in" in line
+    assert re.search(
+        r", which changes (outcomes|predictions)/[01] .*at sequence \d+, byte \d+: put it", line
+    )
+    write_stream(shop, "shop:stream", SHOP.format(value="event.asked is not None"))
+    said = headwater(shop, "run")
+    assert "Definition changed (source of label.value changed): all is made again" in said
+    assert "Up to date" in said
+    assert "Definition changed" not in headwater(shop, "run")
+    assert "identical" in headwater(shop, "replay")

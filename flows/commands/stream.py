@@ -1,0 +1,97 @@
+"""`headwater stream`: checks a definition, against files of events if there are any."""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.commands.verb import Verb, count
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import BUILT_IN, find_stream, load_settings
+from flows.stream_check.report import definition_lines, trial_lines
+from flows.stream_check.schemas import async_api, json_schemas
+from flows.stream_check.trial import tried
+from flows.terminal.console import TerminalConsole
+from state.admission.no_event import Judge
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="[MODULE:ATTRIBUTE] [FILE]",
+        help="the stream (default: that of the settings), and files as `headwater ingest` takes "
+        "them",
+    )
+    parser.add_argument(
+        "--requests",
+        type=count,
+        default=5,
+        metavar="N",
+        help="show the features of the first N requests (default 5)",
+    )
+    parser.add_argument(
+        "--type", metavar="TYPE", help="the type of events that name none, such as rows of CSV"
+    )
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print one JSON object: `schemas` has the JSON Schema of each topic's records, "
+        "`asyncapi` an AsyncAPI 3 document of all topics",
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    settings = load_settings()
+    named, files = _told_apart(arguments.words)
+    for path in files:
+        if not path.is_file():
+            msg = f"FILE must be a file that is there; got {path}"
+            raise CommandError(msg)
+    stream = find_stream(named or settings.stream)
+    if arguments.schema:
+        if files:
+            msg = f"--schema must go without files; got {files[0]}"
+            raise CommandError(msg)
+        both = {"schemas": json_schemas(stream), "asyncapi": async_api(stream, settings)}
+        sys.stdout.write(json.dumps(both, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    console = TerminalConsole(soft_wrap=True)
+    console.print("\n".join(definition_lines(stream)), soft_wrap=True)
+    if files:
+        with as_command_errors():
+            Judge(stream).check_type(arguments.type)
+            trial = tried(stream, settings, files, arguments.requests, arguments.type)
+        console.print("\n".join(trial_lines(trial, stream, settings)), soft_wrap=True)
+    return 0
+
+
+def _told_apart(words: Sequence[str]) -> tuple[str | None, list[Path]]:
+    """The stream, if the first word names one and no file, and the files."""
+    named = None
+    if words and not Path(words[0]).exists() and (words[0] in BUILT_IN or ":" in words[0]):
+        named, *words = words
+    return named, [Path(word) for word in words]
+
+
+STREAM = Verb(
+    name="stream",
+    help="check a stream's definition, against files of events",
+    description=(
+        "Checks a definition without a home. With files it takes them in as `headwater ingest` "
+        "does, into a log that is thrown away, and scores, labels and learns as a run does, but "
+        "fits no offline models. It tells the events of each type, why others are dead letters, "
+        "the label rate and how many labels come by silence, how many fits the settings would "
+        "make and about how long they take, and the value of each feature at the first requests "
+        "(- where it is missing). A function of the stream that raises is told with its event."
+    ),
+    examples="""\
+  headwater stream                              the definition that the settings name
+  headwater stream events.jsonl                 against a file
+  headwater stream shop:stream mon.jsonl.gz tue.parquet --requests 3
+  headwater stream --schema > schema.json       for those who write events or read predictions""",
+    arguments=_arguments,
+    call=_run,
+    stopped="nothing was changed",
+)

@@ -1,0 +1,1 @@
+"""A stream's definition tried on files of events, without a home."""

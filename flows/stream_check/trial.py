@@ -1,0 +1,226 @@
+"""A trial of a stream: its shards over files of events, in a log that is thrown away."""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from math import isnan
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from flows.ingest import File, ingest_merged
+from flows.intake.stream_events import read_events
+from operators.partition.boundaries import Boundaries
+from operators.shard.messages import Records
+from operators.shard.shard import Shard
+from state.events import Event
+from state.log import EVENTS, Entry, Record
+from state.log.sqlite import SqliteLog
+from state.outputs.records import DeadLetter
+from state.settings import Settings
+from state.stream import Stream
+from state.stream_functions import StreamFunctionError
+
+_READ = 1_000
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What is counted of an outcome."""
+
+    id: str
+    event_time: int
+    label: int
+    label_time: int
+    online: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it was scored.
+
+    Attributes:
+        id: Its event id.
+        time: Event time (µs).
+        values: By column: a number, a level's name, or None where it is missing.
+    """
+
+    id: str
+    time: int
+    values: dict[str, float | str | None]
+
+
+@dataclass
+class Trial:
+    """What became of the events.
+
+    Attributes:
+        events: How many there are of each type.
+        letters: Dead letters by reason.
+        examples: The first of each reason, in words.
+        first: The first requests.
+        requests: How many were scored.
+        labels: The labels, as they became known.
+        guesses: The online model's probabilities of them.
+        times: Event times (µs) of their requests.
+        silent: How many came by silence.
+        span: First and last event time (µs); none: (0, 0).
+        known: Append times (µs) at which they became known.
+        due: Boundaries (µs) that were reached.
+        state_bytes: Size of the state at the end, as a checkpoint holds it.
+    """
+
+    events: Counter[str] = field(default_factory=Counter)
+    letters: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    first: list[Seen] = field(default_factory=list)
+    requests: int = 0
+    labels: "array[int]" = field(default_factory=lambda: array("b"))
+    guesses: "array[float]" = field(default_factory=lambda: array("d"))
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    known: "array[int]" = field(default_factory=lambda: array("q"))
+    silent: int = 0
+    span: tuple[int, int] = (0, 0)
+    due: set[int] = field(default_factory=set)
+    state_bytes: int = 0
+
+
+def tried(
+    stream: Stream,
+    settings: Settings,
+    files: Sequence[Path],
+    most_requests: int,
+    kind: str | None = None,
+) -> Trial:
+    """Take files in as `headwater ingest` does, and score, label and learn as a run does.
+
+    Offline models are not fitted. Nothing is left behind.
+
+    Args:
+        stream: The definition.
+        settings: How to learn, and when fits would be due.
+        files: See `flows.intake.stream_events.read_events`.
+        most_requests: How many of the first requests are kept.
+        kind: The `type` of events that name none.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: It holds a line that no log takes.
+        StreamFunctionError: A function of the stream raised.
+    """
+    trial = Trial()
+    with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
+        log.create(EVENTS, settings.partitions or stream.partitions)
+        read = [
+            File(str(path), partial(read_events, path, stream=stream, kind=kind)) for path in files
+        ]
+        ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
+        for partition in range(log.partitions(EVENTS)):
+            shard = Shard(stream, settings, partition)
+            _Fold(trial, shard, most_requests).take(_records(log, partition))
+            trial.state_bytes += len(shard.snapshot())
+    trial.first.sort(key=lambda one: one.time)
+    del trial.first[most_requests:]
+    return trial
+
+
+def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
+    offset = 0
+    while records := log.read(EVENTS, partition, offset, max_records=_READ):
+        yield records
+        offset += len(records)
+
+
+class _Fold:
+    """One shard's part of a trial."""
+
+    def __init__(self, trial: Trial, shard: Shard, most_requests: int) -> None:
+        self._trial, self._shard, self._left = trial, shard, most_requests
+        self._decode = shard.stream.decoder().decode
+        self._waiting: dict[str, int] = {}
+        every = int(shard.settings.training.every)
+        self._boundaries = Boundaries(shard.stream.refit_from_us, every)
+        self._predictor = shard.predictor()
+
+    def take(self, batches: Iterable[list[Record]]) -> None:
+        """Apply all records, one by one as long as requests are to be kept."""
+        for records in batches:
+            rest = iter(records)
+            while self._left and (record := next(rest, None)) is not None:
+                self._apply([record], self._looked_at(record))
+            self._apply(list(rest), None)
+
+    def _looked_at(self, record: Record) -> Seen | None:
+        """The request in a record with its vector, read before the request changes anything."""
+        event = _event(self._decode, record)
+        if not isinstance(event, self._shard.stream.request):
+            return None
+        try:
+            row = self._predictor.vector(event).tolist()
+        except StreamFunctionError:  # the shard raises it with the place, if it takes the event
+            return None
+        new, levels = self._predictor.unseen(), dict(self._shard.levels)
+        columns = enumerate(self._shard.stream.columns)
+        values = {
+            column.name: new[column.name] if column.name in new else _told(row[i], levels.get(i))
+            for i, column in columns
+        }
+        return Seen(event.id, event.time, values)
+
+    def _apply(self, records: list[Record], seen: Seen | None) -> None:
+        entries = self._shard.apply(Records(records)).entries
+        for record in records:
+            self._count(record)
+        for _, value in _values(entries, "dead_letters"):
+            letter = msgspec.json.decode(value, type=DeadLetter)
+            self._trial.letters[letter.reason] += 1
+            self._trial.examples.setdefault(letter.reason, letter.detail)
+        predictions = len(_values(entries, "predictions"))
+        self._trial.requests += predictions
+        if seen is not None and predictions:
+            self._trial.first.append(seen)
+            self._left -= 1
+        for append_time, value in _values(entries, "outcomes"):
+            self._learn(append_time, msgspec.json.decode(value, type=_Outcome))
+
+    def _count(self, record: Record) -> None:
+        """Count the type, and note until when a request's label may come."""
+        trial, event = self._trial, _event(self._decode, record)
+        trial.due.add(self._boundaries.newest(record.append_time))
+        if event is None:
+            return
+        trial.events[str(type(event).__struct_config__.tag)] += 1
+        first, last = trial.span
+        trial.span = min(first or event.time, event.time), max(last, event.time)
+        if isinstance(event, self._shard.stream.request):
+            self._waiting.setdefault(event.id, self._shard.stream.label.deadline(event))
+
+    def _learn(self, append_time: int, outcome: _Outcome) -> None:
+        trial = self._trial
+        trial.labels.append(outcome.label)
+        trial.guesses.append(outcome.online)
+        trial.times.append(outcome.event_time)
+        trial.known.append(append_time)
+        trial.silent += self._waiting.pop(outcome.id, None) == outcome.label_time
+
+
+def _told(value: float, levels: list[str] | None) -> float | str | None:
+    if isnan(value):
+        return None
+    return value if levels is None else levels[int(value)]
+
+
+def _values(entries: Mapping[str, tuple[int, list[Entry]]], topic: str) -> list[tuple[int, bytes]]:
+    _, found = entries.get(topic, (0, []))
+    return [(entry.append_time, entry.value) for entry in found]
+
+
+def _event(decode: Callable[[bytes], Event], record: Record) -> Event | None:
+    try:
+        return decode(record.value)
+    except _UNREADABLE:
+        return None

@@ -1,0 +1,254 @@
+"""The functions of a stream's definition, and which of them is to blame for an error.
+
+A user's function may raise anything. To find it costs nothing until it does: the traceback tells
+the function and its event. Where it does not, for the function is not of Python or returned what
+is of no use, each function of that event is called once more.
+"""
+
+import inspect
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from pathlib import PurePath
+from reprlib import repr as shortened
+from traceback import walk_tb
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, Protocol, get_args, get_origin
+
+from state.events import Event
+from state.features import Counted, Custom, Feature, Hook, Labelled
+
+_LABELS = frozenset({False, True})
+_METHODS = ("observe", "values", "forget", "snapshot", "restore")
+
+
+class StreamFunctionError(Exception):
+    """A function of the stream raised, or returned what is of no use; the message is one line."""
+
+
+class Definition(Protocol):
+    """What is needed of a `state.stream.Stream`."""
+
+    @property
+    def label(self) -> Any:
+        """Its rule."""
+
+    @property
+    def request(self) -> type[Event]:
+        """The event that asks."""
+
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """All types."""
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The declarations, in order."""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+class StreamFunction(NamedTuple):
+    """A function that a definition holds.
+
+    Attributes:
+        title: Where it stands, such as `label.value`.
+        call: The function.
+        over: The events that it is called with; none: it takes no argument.
+        use: Takes what it returned, and raises where that is of no use.
+        needs_request: Whether it takes the request too.
+    """
+
+    title: str
+    call: Callable[..., Any]
+    over: tuple[Counted, ...]
+    use: Callable[[Any], object]
+    needs_request: bool = False
+
+
+def functions_of(stream: Definition) -> Iterator[StreamFunction]:
+    """All functions of a definition, but the methods of its hooks."""
+    label = stream.label
+    needs_request = callable(label.value) and label.needs_request
+    yield StreamFunction(
+        "label.value", label.value, (label.on,), _LABELS.__contains__, needs_request
+    )
+    yield StreamFunction("label.deadline", label.deadline, (stream.request,), int)
+    for feature, title in zip(stream.features, stream.titles, strict=True):
+        if isinstance(feature, Custom):
+            yield StreamFunction(f"make of {title}", feature.make, (), id)
+            continue
+        over: Any = getattr(feature, "over", stream.request)
+        events = tuple(over) if isinstance(over, Mapping) else (over,)
+        yield from _functions_in(feature, title, events)
+
+
+def _functions_in(declared: Any, title: str, over: tuple[Counted, ...]) -> Iterator[StreamFunction]:
+    """The functions among the fields of a declaration, and of the declarations in it."""
+    for field in fields(declared):
+        value = getattr(declared, field.name)
+        if isinstance(value, tuple):
+            for part in filter(is_dataclass, value):
+                name = getattr(part, "name", "")
+                yield from _functions_in(part, f"{type(part).__name__}({name!r}) in {title}", over)
+        elif callable(value) and not isinstance(value, type):
+            use = partial(_number, is_text_taken=_is_text_taken(field.type))
+            yield StreamFunction(f"{field.name} of {title}", value, over, use)
+
+
+def _is_text_taken(declared: Any) -> bool:
+    """Whether the functions that a field takes may return a text."""
+    functions = [kind for kind in get_args(declared) if get_origin(kind) is Callable]
+    return any(str in get_args(get_args(kind)[1]) for kind in functions)
+
+
+def _number(value: Any, *, is_text_taken: bool = False) -> None:
+    if not (is_text_taken and (value is None or isinstance(value, str))):
+        struct.pack("d", value)
+
+
+def misfit(function: StreamFunction) -> str:
+    """Why a function cannot be called as it will be; empty where it can."""
+    if not callable(function.call):
+        return f"{function.title} must be a function; got {shortened(function.call)}"
+    many = len(function.over[:1]) + function.needs_request
+    try:
+        inspect.signature(function.call).bind(*[None] * many)
+    except TypeError as error:
+        takes = ("no argument", "one argument", "two arguments")[many]
+        return f"{function.title} must take {takes}; got a function with '{error}'"
+    except ValueError:  # what is not of Python may have no signature
+        return ""
+    return ""
+
+
+def raise_blamed(
+    stream: Definition, error: Exception, where: str, hooks: Iterable[Hook] = ()
+) -> None:
+    """Raise what to tell of an error, if a function of the stream is to blame for it.
+
+    Args:
+        stream: Whose functions ran.
+        error: With its traceback.
+        where: Names the record.
+        hooks: Those that ran.
+
+    Raises:
+        StreamFunctionError: The message names function, event and record.
+    """
+    told = None if isinstance(error, StreamFunctionError) else _blamed(stream, error, where, hooks)
+    if told is not None:
+        raise told from error
+
+
+def _blamed(
+    stream: Definition, error: Exception, where: str, hooks: Iterable[Hook]
+) -> StreamFunctionError | None:
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    codes = _codes(stream)
+    for place, frame in enumerate(frames):
+        if frame.f_code in codes:
+            title, (found, *_) = codes[frame.f_code], [*_events_in(stream, [frame]), None]
+            event = found or next(_events_in(stream, frames[place::-1]), None)
+            return _raised(title, error, _line_of(error, frame.f_code), event, where)
+    seen = [*_events_in(stream, frames[::-1])]
+    for event in seen:
+        for function in (*functions_of(stream), *_values_of(stream, hooks)):
+            others = [one for one in seen if type(one) is stream.request and one is not event]
+            taken = (event, *others[: function.needs_request])
+            known = type(event) in function.over and len(taken) == 1 + function.needs_request
+            if known and (told := _wrong(function, taken, where)):
+                return told
+    return None
+
+
+def _values_of(stream: Definition, hooks: Iterable[Hook]) -> Iterator[StreamFunction]:
+    """What hooks give for a request, one function a column."""
+    for hook in hooks:
+        for place, column in enumerate(hook.columns):
+            values = partial(_value_at, hook, place)
+            title = f"value {column!r} of hook {type(hook).__name__}"
+            yield StreamFunction(title, values, (stream.request,), _number)
+
+
+def _value_at(hook: Hook, place: int, request: Event) -> Any:
+    return hook.values(request)[place]
+
+
+def _codes(stream: Definition) -> dict[CodeType, str]:
+    """The code of each function that is of Python, with its title."""
+    found = {code: one.title for one in functions_of(stream) for code in _codes_of(one.call)}
+    for event in stream.events:
+        found |= dict.fromkeys(
+            _codes_of(getattr(event, "__post_init__", None)), f"__post_init__ of {event.__name__}"
+        )
+    for feature in stream.features:
+        if isinstance(feature, Custom):
+            hook = type(feature.make())
+            for name in _METHODS:
+                codes = _codes_of(getattr(hook, name, None))
+                found |= dict.fromkeys(codes, f"{name} of hook {hook.__name__}")
+    return found
+
+
+def _codes_of(call: Any) -> list[CodeType]:
+    """The code that runs first where a function, or an object, is called."""
+    while isinstance(call, partial):
+        call = call.func
+    called = (call, vars(type(call)).get("__call__"))
+    codes = [getattr(one, "__code__", None) for one in called]
+    return [code for code in codes if code is not None]
+
+
+def _events_in(stream: Definition, frames: list[FrameType]) -> Iterator[Any]:
+    """The events among the local names of frames."""
+    kinds = (*stream.events, Labelled)
+    for frame in frames:
+        yield from (value for value in frame.f_locals.values() if isinstance(value, kinds))
+
+
+def _wrong(
+    function: StreamFunction, taken: tuple[Any, ...], where: str
+) -> StreamFunctionError | None:
+    """What is wrong with a function's value of an event, and a request; None: nothing."""
+    event = taken[0]
+    try:
+        value = function.call(*taken)
+    except Exception as error:  # noqa: BLE001 - it is the user's, and may raise anything
+        return _raised(function.title, error, "", event, where)
+    try:
+        function.use(value)
+    except (struct.error, TypeError, ValueError, OverflowError):
+        got = f"got {shortened(value)} for {_named(event)} {where}"
+        hint = ": NaN says that a reading is missing" if value is None else ""
+        msg = f"{function.title} must return {_wanted(function)}; {got}{hint}"
+        return StreamFunctionError(msg)
+    return None
+
+
+def _wanted(function: StreamFunction) -> str:
+    return "true or false" if function.title == "label.value" else "a number"
+
+
+def _raised(
+    title: str, error: BaseException, line: str, event: Any, where: str
+) -> StreamFunctionError:
+    cause = f"{type(error).__name__} {str(error)[:200]!r}"
+    of = f" for {_named(event)}" if event is not None else ""
+    return StreamFunctionError(f"{title} must not raise; got {cause}{line}{of} {where}")
+
+
+def _line_of(error: BaseException, code: CodeType) -> str:
+    """Where in the user's file it was raised."""
+    numbers = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code is code]
+    return f" ({PurePath(code.co_filename).name} line {numbers[-1]})" if numbers else ""
+
+
+def _named(event: Any) -> str:
+    if isinstance(event, Labelled):
+        return f"the label of {_named(event.request)}"
+    assert isinstance(event, Event)
+    return f"{type(event).__struct_config__.tag} {event.id!r}"

@@ -1,0 +1,175 @@
+"""`headwater stream` tries a definition on files, and leaves nothing behind."""
+
+import json
+import sys
+
+import pytest
+
+from flows.__main__ import main
+
+START_US = 1_700_000_000_000_000
+MINUTE_US = 60_000_000
+DEFINITION = """
+from state.events import MINUTE_US, Event
+from state.features import Category, Count, Field, Rolling
+from state.stream import Label, Stream
+
+
+class Offered(Event, frozen=True, kw_only=True):
+    shop: str
+    price: float
+
+
+class Sold(Event, frozen=True, kw_only=True):
+    of: str
+
+
+class Moved(Event, frozen=True, kw_only=True):
+    shop: str
+
+
+stream = Stream(
+    name="offers",
+    events=(Offered, Sold, Moved),
+    request=Offered,
+    label=Label(
+        on=Sold,
+        of="of",
+        value=lambda sold: {value},
+        deadline=lambda offered: offered.time + 10 * MINUTE_US,
+        silence=False,
+        delay="10m",
+    ),
+    features=(
+        Category("shop"),
+        Field("price"),
+        Rolling(over=Offered, by=("shop",), windows=("1h",), stats=(Count("offered"),)),
+    ),
+)
+"""
+
+
+def offered(number, **changes):
+    time = START_US + number * MINUTE_US
+    shop = "east" if number % 2 else "west"
+    event = {"type": "offered", "id": f"o{number}", "time": time, "shop": shop, "price": number / 4}
+    return event | changes
+
+
+def sold(number, after_s=30):
+    time = START_US + number * MINUTE_US + after_s * 1_000_000
+    return {"type": "sold", "id": f"s{number}", "time": time, "of": f"o{number}"}
+
+
+def taken(*events):
+    return "\n".join(json.dumps(event) for event in events)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    monkeypatch.delitem(sys.modules, "offers", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path)
+    settings = 'stream = "offers:stream"\n[training]\nevery = "1h"\nmin_rows = 40\n'
+    (tmp_path / "headwater.toml").write_text(settings)
+    return tmp_path
+
+
+def write(folder, value="True"):
+    (folder / "offers.py").write_text(DEFINITION.replace("{value}", value))
+
+
+def said(capsys, *argv, code=0):
+    try:
+        ended = main(["stream", *argv])
+    except SystemExit as end:
+        ended = end.code
+    out, err = capsys.readouterr()
+    assert ended == code, err
+    return err if code else out
+
+
+def line(text, heading):
+    return next(one for one in text.splitlines() if one.startswith(heading))
+
+
+def test_without_files_it_tells_the_definition(folder, capsys):
+    out = said(capsys)
+    assert line(out, "stream") == "stream        offers: event types offered, sold, moved"
+    assert line(out, "label") == "label         by sold; by silence 0"
+    assert line(out, "features") == "features      3 in 3 columns"
+    assert line(out, "memory").startswith("memory        each key of shop: 0.")
+
+
+def test_it_counts_events_labels_and_dead_letters(folder, capsys):
+    events = [offered(n) for n in range(60)] + [offered(75)]
+    events += [sold(n) for n in range(0, 60, 4)]
+    events.sort(key=lambda event: event["time"])
+    bad = {"type": "offered", "id": "x", "time": START_US, "shop": "west"}
+    (folder / "events.jsonl").write_text("no event\n" + taken(bad, *events))
+    out = said(capsys, "events.jsonl")
+    assert line(out, "events").startswith("events        61 offered, 15 sold; 2023-11-14 22:13 to")
+    assert "              none of type moved\n" in out
+    assert line(out, "dead letters") == "dead letters  2"
+    assert "1 invalid: Object missing required field `price`" in out
+    assert line(out, "requests") == "requests      61, of which 1 without a label at the end"
+    assert line(out, "labels") == "labels        60, 25.00% of them 1; 75.00% by silence"
+    assert not (folder / "home").exists()
+
+
+def test_it_counts_the_fits_that_have_rows_enough(folder, capsys):
+    # Boundaries lie at whole hours: 23:00 comes 46.7 minutes after the first, 00:00 106.7.
+    (folder / "events.jsonl").write_text(taken(*(offered(n) for n in range(120))))
+    assert line(said(capsys, "events.jsonl"), "fits").startswith(
+        "fits          1 at 3 boundaries, one each 1h, on up to 97 rows; about "
+    )
+
+
+def test_the_first_values_stand_in_a_table_that_lines_up(folder, capsys):
+    events = [offered(0, price=1234.5), offered(2, shop="a shop with a long name"), offered(4)]
+    (folder / "events.jsonl").write_text(taken(*events, {"type": "moved"}))
+    *_, heads, shop, price, count = said(capsys, "events.jsonl", "--requests", "2").splitlines()
+    assert heads == "values of            o0                    o2"
+    assert shop == "shop               west  a shop with a long …"
+    assert price == "price            1234.5                   0.5"
+    assert count == "shop_offered_1h       0                     0"
+
+
+def test_a_stream_can_be_named_before_the_files(folder, capsys):
+    (folder / "headwater.toml").unlink()
+    (folder / "events.jsonl").write_text(taken(offered(0)))
+    assert "events        1 offered;" in said(capsys, "offers:stream", "events.jsonl")
+
+
+def test_a_function_that_raises_is_told_with_its_event(folder, capsys):
+    write(folder, value="sold.off")
+    (folder / "events.jsonl").write_text(taken(offered(0), sold(0)))
+    assert said(capsys, "events.jsonl", code=2) == (
+        "headwater: label.value must not raise; got AttributeError \"'Sold' object has no "
+        "attribute 'off'\" (offers.py line 27) for sold 's0' in events/0 at offset 1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nothing.jsonl",), "FILE must be a file that is there; got nothing.jsonl"),
+        (("nowhere:stream",), "stream must be importable; got 'nowhere:stream': No module"),
+        (("--requests", "0"), "argument --requests: must be a whole number from 1; got '0'"),
+    ],
+)
+def test_a_mistake_is_one_line(folder, capsys, words, told):
+    err = said(capsys, *words, code=2)
+    assert err.startswith(f"headwater: {told}")
+    assert err.count("\n") == 1
+
+
+def test_the_schemas_are_one_json_object(folder, capsys):
+    found = json.loads(said(capsys, "--schema"))
+    assert found["schemas"].keys() == found["asyncapi"]["channels"].keys()
+    assert found["schemas"]["events"]["$defs"].keys() == {"Offered", "Sold", "Moved"}
+    assert found["asyncapi"]["info"]["title"] == "Headwater: offers"
+    assert said(capsys, "--schema", "offers.py", code=2).startswith("headwater: --schema must go")
