@@ -1,11 +1,9 @@
 """Whether Headwater adapts by itself: streams with known rules, one settings file, no step sizes.
 
 Each stream is ingested into a home of its own and run with refits every twelve hours. Beside what
-was predicted stand the truth's own log-loss, the best single step in hindsight (a learner alone or
-on the offline model's logit, by the best of a grid of steps), and the bank: what the learners and
-the mixture of `models.linear` say over the same logged vectors, which is to take the place of the
-tuned models. From the first fit on; `worst 12 h` is the ensemble's log-loss less the best parent's,
-in the worst block of twelve hours.
+was predicted stand the truth's own log-loss and the best single step in hindsight: a learner alone
+or on the offline model's logit, by the best of a grid of steps. From the first fit on; `worst 12 h`
+is the ensemble's log-loss less the best parent's, in the worst block of twelve hours.
 
     python -m bench.bench_adapt                       some half an hour
     python -m bench.bench_adapt --only 6h --json
@@ -28,14 +26,8 @@ from numpy.typing import NDArray
 
 from bench.adapt_streams import Rule, column_names, draw, events
 from models.linear import bank_kernels as kernels
-from models.linear.bank import NEWEST as NEWEST_SLOT
-from models.linear.bank import ONLINE as ONLINE_SLOT
-from models.linear.bank import Bank
-from models.linear.ensemble import Ensemble
-from models.linear.mixture import NEWEST, NEWEST_OFFLINE, ONLINE, PARTS
-from models.linear.online_kernels import IDENTITY, LEVEL, Kind, sigmoid
+from models.linear.places import IDENTITY, LEVEL, sigmoid
 from models.linear.scaling import FIRST
-from models.logits import logit
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +66,6 @@ class Row(msgspec.Struct, frozen=True):
         offline: Log-loss of the offline model in use.
         residual: Log-loss of the residual model.
         ensemble: Log-loss of the answers.
-        bank: Log-loss of the bank's mixture, simulated.
         best_step: Log-loss of the best single step in hindsight.
         step: The name of that step.
         worst_block: Ensemble less best parent, in the worst block of twelve hours.
@@ -87,7 +78,6 @@ class Row(msgspec.Struct, frozen=True):
     offline: float
     residual: float
     ensemble: float
-    bank: float
     best_step: float
     step: str
     worst_block: float
@@ -135,7 +125,6 @@ def measured(rule: Rule, rows: pl.DataFrame, truth: Floats) -> Row:
         for name, column in (*((p, p) for p in PARENTS), ("ensemble", "probability"))
     }
     of["truth"] = _losses(truth[rows["at"].to_numpy()], label)
-    of["bank"] = _losses(banked(rows, column_names(rule.columns)), label)
     counted = rows["offline"].is_not_null().to_numpy()
     block = rows["event_time"].dt.epoch("us").to_numpy() // _BLOCK_US
     worst = max(
@@ -152,43 +141,6 @@ def measured(rule: Rule, rows: pl.DataFrame, truth: Floats) -> Row:
         rule.name, int(counted.sum()), **means, best_step=steps[best], step=best,
         worst_block=float(worst),
     )  # fmt: skip
-
-
-def banked(rows: pl.DataFrame, numbers: Sequence[str]) -> Floats:
-    """Probabilities from the bank and its mixture, taught by each label at its label time.
-
-    Args:
-        rows: Outcomes in the order of the requests.
-        numbers: The columns that are numbers; beside them there is `site`.
-    """
-    site = rows["site"].cast(pl.String).rank("dense").to_numpy().astype(float)
-    vectors = np.column_stack([rows.select(numbers).to_numpy(), site])
-    labels, models = rows["label"].to_list(), rows["model"].to_list()
-    offline = [None if p is None else logit(p) for p in rows["offline"].to_list()]
-    asked, told = (rows[c].dt.epoch("us").to_numpy() for c in ("event_time", "label_time"))
-    # Weights move in the order of the requests: as far as all earlier labels have been told.
-    weighed = np.maximum.accumulate(told)
-    n = len(rows)
-    kinds: list[Kind] = ["identity" for _ in numbers]
-    kinds.append("level")
-    bank, ensemble = Bank(kinds), Ensemble()
-    parts, said, newest = np.full((n, PARTS), np.nan), np.empty(n), None
-    for event in np.argsort(np.concatenate([asked, told, weighed]), kind="stable").tolist():
-        what, i = divmod(event, n)
-        if what == 0:
-            if models[i] != newest:
-                newest = models[i]
-                bank.activate(np.empty((0, vectors.shape[1])), [], [])
-                ensemble.activate()
-            logits = bank.predict(vectors[i], (offline[i], None))
-            parts[i, ONLINE], parts[i, NEWEST] = logits[ONLINE_SLOT], logits[NEWEST_SLOT]
-            parts[i, NEWEST_OFFLINE] = np.nan if offline[i] is None else offline[i]
-            said[i] = ensemble.answer(parts[i]).probability
-        elif what == 1:
-            bank.learn(vectors[i], labels[i], (offline[i], None))
-        else:
-            ensemble.learn(parts[i], labels[i])
-    return said
 
 
 def single_steps(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Floats]:
@@ -223,10 +175,14 @@ def _simulate(
     members = len(rates)
     crosses = np.zeros((0, 2), np.int64)
     scale, first = np.zeros((width, 3)), np.zeros((width, FIRST))
-    weights = np.zeros((width + 1 + _HASHED, kernels.SLOTS * members))
-    squares = np.zeros((width + 1 + _HASHED, kernels.SLOTS * n_fading))
+    n_places = width + 1 + _HASHED
+    weights = np.zeros((n_places + 1, kernels.SLOTS * members))
+    squares = np.zeros((n_places + 1, kernels.SLOTS * n_fading))
+    rows, places = np.zeros(n_places, np.int32), np.zeros(n_places + 1, np.int64)
+    held = (weights, squares, rows, places, np.zeros(1, np.int64), rates)
     place, value = np.empty(width + 1, np.int64), np.empty(width + 1)
-    sums, said = np.empty(kernels.SLOTS * members), np.full((2 * n, members), np.nan)
+    sums = np.empty(kernels.SLOTS * members)
+    said = np.full((2 * n, members), np.nan)
     offsets = np.full(kernels.SLOTS, np.nan)
     for event in order:
         i = event % n
@@ -235,14 +191,14 @@ def _simulate(
             kernels.rescale(row, kinds, scale, first)
         m, norm = kernels.design(row, kinds, crosses, scale, _HASHED, place, value)
         if event < n:
-            kernels.respond(weights, place, value, m, sums)
+            kernels.respond(weights, rows, place, value, m, sums)
             for c in range(members):
                 said[i, c] = sigmoid(sums[c])
                 said[n + i, c] = sigmoid(sums[members + c] + offline[i])
         else:
             offsets[0], offsets[1] = 0.0, offline[i]
             entries = (place, value, m, norm)
-            kernels.learn(weights, squares, entries, label[i], offsets, rates, sums)
+            kernels.learn(held, entries, label[i], offsets)
     return said
 
 
@@ -265,7 +221,7 @@ def _headwater(words: Sequence[str], home: Path, settings: Path) -> None:
 def _line(row: Row) -> str:
     return (
         f"{row.stream:40}{row.truth:8.4f}{row.online:8.4f}{row.offline:9.4f}{row.residual:10.4f}"
-        f"{row.ensemble:10.4f}{row.bank:8.4f}{row.best_step:11.4f}{row.worst_block:+12.4f}  "
+        f"{row.ensemble:10.4f}{row.best_step:11.4f}{row.worst_block:+12.4f}  "
         f"{'ok' if row.passes else 'worse':6}{row.step}"
     )
 
@@ -281,7 +237,7 @@ def _main() -> int:
     if not arguments.json:
         print(
             f"{'stream':40}{'truth':>8}{'online':>8}{'offline':>9}{'residual':>10}"
-            f"{'ensemble':>10}{'bank':>8}{'best step':>11}{'worst 12 h':>12}"
+            f"{'ensemble':>10}{'best step':>11}{'worst 12 h':>12}"
         )
     passes = True
     with TemporaryDirectory() as folder:

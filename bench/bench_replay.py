@@ -155,8 +155,10 @@ def one_round(events: Home, root: Path) -> dict[str, float]:
     works: dict[str, Callable[[], Any]] = {
         "audit, of live": lambda: audit(workers=1, **asked),
         "audit, 2 workers, of 1": lambda: audit(workers=2, **asked),
-        "what-if, of live": lambda: what_if({"ensemble.rate": 0.02}, workers=1, **asked),
-        "what-if, 2 workers, of 1": lambda: what_if({"ensemble.rate": 0.03}, workers=2, **asked),
+        "what-if, of live": lambda: what_if({"decision.threshold": 0.2}, workers=1, **asked),
+        "what-if, 2 workers, of 1": lambda: what_if(
+            {"decision.threshold": 0.3}, workers=2, **asked
+        ),
     }
     seconds |= {name: timed(work) for name, work in works.items()}
     shutil.rmtree(root)

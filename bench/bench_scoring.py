@@ -27,12 +27,13 @@ from flows.home.home import Home
 from flows.runtime.app import tune_collector
 from flows.scorer import Scorer
 from flows.streams.flights import stream
-from models.ensemble import Ensemble
 from models.h2o.frames import LABEL
 from models.h2o.server import H2OServer
-from models.linear.online import OnlineModels
+from models.linear.bank import Bank
+from models.linear.ensemble import Ensemble
+from models.linear.river_model import RiverModels
 from models.mojo.model import read_mojo
-from models.scoring.blend import CompiledBlend
+from models.scoring.blend import CompiledModels, Serving
 from models.scoring.bound_model import Offline
 
 UNTIL = "2013-01-27"
@@ -112,7 +113,7 @@ class Bench:
         """Each as soon as it has been measured, without the ratio."""
         yield from self._java()
         yield from self._kernels()
-        yield self._ensemble()
+        yield from self._ensemble()
         yield from self._scorer()
         yield from self._others()
         yield from self._slow(server)
@@ -135,20 +136,26 @@ class Bench:
         what = f"our MOJO, GBM 100, {world.ROWS:,} rows"
         yield timed(what, self._calls // 50, lambda _: many(rows), per=world.ROWS)
 
-    def _ensemble(self) -> Row:
+    def _ensemble(self) -> Iterator[Row]:
         places = {name: i for i, name in enumerate(world.FEATURES)}
-        models = OnlineModels(
+        bank = Bank(
             ["level" if column.categorical else column.transform for column in stream.columns],
             [(places[a], places[b]) for a, b in stream.crosses],
         )
+        models, logit = CompiledModels(bank, RiverModels([]), Ensemble()), -1.4
         labels = self._rows[LABEL].tail(world.ROWS).to_list()
         for row, label in zip(self._vectors, labels, strict=True):
-            models.learn(row, label, 0.2)
+            models.learn(row, label, logit, logit)
         levels = {places[name]: names for name, names in self._levels.items()}
-        offline = Offline("bench", self._mojos["gbm100"], list(places), levels)
-        predict, rows = CompiledBlend(models, Ensemble()).predict, self._vectors
+        newest, older = (
+            Offline(name, self._mojos[name], list(places), levels) for name in ("gbm100", "gbm50")
+        )
+        predict, rows = models.predict, self._vectors
+        one, two = Serving(newest), Serving(newest, older)
         what = "vector to ensemble, GBM 100"
-        return timed(what, self._calls, lambda turn: predict(rows[turn], offline))
+        yield timed(what, self._calls, lambda turn: predict(rows[turn], one))
+        what = "vector to ensemble, GBM 100 and 50"
+        yield timed(what, self._calls, lambda turn: predict(rows[turn], two))
 
     def _scorer(self) -> Iterator[Row]:
         home = self._folder / "home"

@@ -35,7 +35,7 @@ from flows.scoring.requests import Asked, RequestError, Requests
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Journal
 from operators.partition.ordered_input import with_model
-from operators.partition.recovery import recover
+from operators.partition.recovery import check_version, recover
 from operators.replica.follower import Follower
 from operators.replica.replica import Difference, Replica, RowError, Score
 from operators.shard.shard import RefusedError, Shard
@@ -405,6 +405,7 @@ class Scorer:
         """A replica from the newest checkpoint on, as far as the flow has come."""
         shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
+        check_version(self._log, store, partition)
         left = recover(lambda of: shards.shard(partition, of), partition, store, self._log, load)
         left.is_silent = True
         batch = min(self.settings.reading.batch, _MOST_READ)

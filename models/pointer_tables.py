@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 NO_MODEL, GIVEN, TREES, GLM = range(4)
 
-LINEAR = np.dtype(
+BANK = np.dtype(
     [
         ("width", "i8"),
         ("kinds", "i8"),
@@ -16,11 +16,32 @@ LINEAR = np.dtype(
         ("n_crosses", "i8"),
         ("hashed", "i8"),
         ("scale", "i8"),
-        ("online", "i8"),
-        ("residual", "i8"),
+        ("first", "i8"),
+        ("weights", "i8"),
+        ("squares", "i8"),
+        ("rows", "i8"),
+        ("places", "i8"),
+        ("taken", "i8"),
+        ("rates", "i8"),
+        ("room", "i8"),
     ]
 )
-"""The online and the residual model: lengths and addresses, held by `models.linear.online`."""
+"""The bank of learners: lengths and addresses, as `models.linear.bank` holds them."""
+
+ENSEMBLE = np.dtype(
+    [
+        ("rivers", "i8"),
+        ("shares", "i8"),
+        ("trust", "i8"),
+        ("online", "i8"),
+        ("online_trust", "i8"),
+        ("residual", "i8"),
+        ("residual_trust", "i8"),
+        ("stacks", "i8"),
+        ("group_stacks", "i8"),
+    ]
+)
+"""The ensemble: how many River classifiers there are, and addresses of all its weights."""
 
 OFFLINE = np.dtype(
     [
@@ -55,7 +76,7 @@ class Table:
     """One row of addresses, with what it points to.
 
     Args:
-        dtype: LINEAR or OFFLINE.
+        dtype: BANK, ENSEMBLE or OFFLINE.
         fields: Of the row; the others are 0.
         kept: The arrays whose addresses it holds.
 
@@ -70,7 +91,11 @@ class Table:
         self, dtype: np.dtype[np.void], fields: Mapping[str, float], kept: Sequence[NDArray[Any]]
     ) -> None:
         self.row = np.zeros(1, dtype)
+        self.address: int = self.row.ctypes.data
+        self.change(fields, kept)
+
+    def change(self, fields: Mapping[str, float], kept: Sequence[NDArray[Any]]) -> None:
+        """Let the row say otherwise; its address stays."""
         for name, value in fields.items():
             self.row[name] = value
-        self.address: int = self.row.ctypes.data
         self._kept = tuple(kept)

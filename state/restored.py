@@ -1,6 +1,7 @@
 """Checks of state that comes from bytes, before compiled code uses it."""
 
 import reprlib
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -43,3 +44,19 @@ def floats(content: bytes, what: str) -> NDArray[np.float64]:
     """
     check(len(content) % 8 == 0, f"{what} must be whole numbers of 8 bytes", len(content))
     return np.frombuffer(content)
+
+
+def check_levels(rows: NDArray[np.float64], levels: Mapping[int, int]) -> None:
+    """Refuse vectors with a level that there is not.
+
+    Args:
+        rows: float64[n, width].
+        levels: How many there are of each categorical column.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for column, count in levels.items():
+        known = rows[~np.isnan(rows[:, column]), column]
+        one_of = (known >= 0) & (known < count) & (known == np.floor(known))
+        check(one_of.all(), f"levels of column {column} must be below {count}", known)

@@ -20,19 +20,17 @@ from state.plain_text import is_plain_line
 from state.topics import TOPICS
 
 _D = Duration.parse
-Rate = Annotated[float, Meta(gt=0, le=1_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Price = Annotated[float, Meta(ge=0, le=1e12)]
 _MOST_MARGIN = 50.0
 """More than two mean log-losses, which are at most -log(1e-15), can lie apart."""
 _MOST_MODELS = 1_000
+_MOST_RIVERS = 32
 _MOST_ROWS = 10**12
 _MOST_TEXT = 1_000
 _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
-_DECIDING = (
-    "online.", "residual.", "ensemble.", "decision.threshold", "clock.", "metrics.", "training.",
-)  # fmt: skip
+_DECIDING = ("online.", "decision.threshold", "clock.", "metrics.", "training.")
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
 
@@ -75,42 +73,14 @@ class Training(_Part, frozen=True):
 
 
 class Online(_Part, frozen=True):
-    """The online model.
+    """The learners.
 
     Attributes:
-        rate: AdaGrad step.
-        river: A River classifier to use instead, such as
-            `{class = "tree.HoeffdingTreeClassifier", grace_period = 100}`.
+        river: River classifiers that join the bank's own learners, such as
+            `[{class = "tree.HoeffdingTreeClassifier", grace_period = 100}]`.
     """
 
-    rate: Rate = 0.08
-    river: dict[str, Any] | None = None
-
-
-class Residual(_Part, frozen=True):
-    """The residual model: AdaGrad step."""
-
-    rate: Rate = 0.01
-
-
-class Blend(_Part, frozen=True):
-    """The ensemble.
-
-    Attributes:
-        rate: AdaGrad step.
-        models: Which are blended; before the first offline model the answer is the online model's.
-    """
-
-    rate: Rate = 0.005
-    models: Annotated[
-        tuple[Literal["online", "offline", "residual"], ...], Meta(min_length=1, max_length=3)
-    ] = ("online", "offline", "residual")
-
-    def __post_init__(self) -> None:
-        """Refuse a model that is named twice."""
-        if len(set(self.models)) < len(self.models):
-            msg = f"ensemble.models must be different ones; got {list(self.models)}"
-            raise ValueError(msg)
+    river: Annotated[tuple[dict[str, Any], ...], Meta(max_length=_MOST_RIVERS)] = ()
 
 
 class Decision(_Part, frozen=True):
@@ -387,8 +357,6 @@ class Settings(_Part, frozen=True):
     partitions: Annotated[int, Meta(ge=1, le=MOST_PARTITIONS)] | None = None
     training: Training = Training()
     online: Online = Online()
-    residual: Residual = Residual()
-    ensemble: Blend = Blend()
     decision: Decision = Decision()
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
@@ -445,10 +413,37 @@ def settings_from(document: dict[str, Any]) -> Settings:
         ValueError: Object contains unknown field `evry` - at `$.training`
     """
     _check_values(document, "$")
+    _check_gone(document)
     try:
-        return msgspec.convert(document, Settings, dec_hook=_decode)
+        return msgspec.convert(_listed(document), Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
+
+
+_GONE = ("online.rate", "residual.rate", "ensemble.rate", "ensemble.models")
+"""Settings of earlier versions; a journal may have them."""
+
+
+def _check_gone(document: dict[str, Any]) -> None:
+    """Refuse a setting that there once was, in words of its own.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name in _GONE:
+        table, _, key = name.partition(".")
+        if isinstance(of := document.get(table), dict) and key in of:
+            msg = f"{name} is no setting any more: remove it, for steps and weights adapt"
+            raise ValueError(msg)
+
+
+def _listed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with one River classifier, or none, as a list of them."""
+    online = document.get("online")
+    if not isinstance(online, dict) or isinstance(river := online.get("river", []), list):
+        return document
+    listed = [] if river is None else [river]
+    return document | {"online": online | {"river": listed}}
 
 
 _FREE = ("$.kafka.options.", "$.ingest.")
@@ -551,8 +546,9 @@ HEAL = "`headwater doctor --repair` mends a home"
 def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with what `deciding` once said instead, as a journal has it.
 
-    They pass the checks of a file. A value of an earlier version that lies beyond a bound of today
-    reads as that bound where both mean the same: longer than all of time, more than all models.
+    They pass the checks of a file. Settings that there are no more mean nothing. A value of an
+    earlier version that lies beyond a bound of today reads as that bound where both mean the same:
+    longer than all of time, more than all models.
 
     Raises:
         LogError: A value cannot be used.
@@ -562,7 +558,8 @@ def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
         Duration('50000d')
     """
     try:
-        return changed(settings, nested({key: _bounded(key, of) for key, of in values.items()}))
+        kept = {key: _bounded(key, of) for key, of in values.items() if key not in _GONE}
+        return changed(settings, nested(kept))
     except ValueError as error:
         msg = f"settings in the journal must be usable; got '{error}': {HEAL}"
         raise LogError(msg) from error
@@ -587,8 +584,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys as a document, the inverse of what `deciding` does to one.
 
     Example:
-        >>> nested({"online.rate": 0.1, "stream": "quotes"})
-        {'online': {'rate': 0.1}, 'stream': 'quotes'}
+        >>> nested({"training.seed": 2, "stream": "quotes"})
+        {'training': {'seed': 2}, 'stream': 'quotes'}
 
     Raises:
         ValueError: A key is a value and a table at once.
@@ -610,8 +607,8 @@ def differences(old: Settings, new: Settings) -> dict[str, Any]:
     """What is set otherwise in `new`: its values, as TOML has them, by dotted key.
 
     Example:
-        >>> differences(Settings(), changed(Settings(), {"online": {"rate": 0.5}}))
-        {'online.rate': 0.5}
+        >>> differences(Settings(), changed(Settings(), {"training": {"seed": 2}}))
+        {'training.seed': 2}
     """
     before, after = _flat(_document(old)), _flat(_document(new))
     return {key: value for key, value in after.items() if value != before.get(key)}

@@ -1,10 +1,11 @@
 """Golden logs: what a format version wrote, and what must still follow from it.
 
 A folder of `tests/golden` is a version. `events.P.jsonl` is partition P as `headwater export
-events` writes it, `activations.P.jsonl` its journal, `gbm-1.zip` the model that the journal names;
-the other files are what the shards made of them. A change that means to predict otherwise writes
-these anew: `python -m tests.golden_log 1 2`. What a version's events, journal and model are is
-never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a new folder.
+events` writes it, `activations.P.jsonl` its journal, `gbm-1.zip` (and from 3 on `gbm-2.zip`) the
+models that the journal names; the other files are what the shards made of them. A change that means
+to predict otherwise writes these anew: `python -m tests.golden_log 1 2 3`. What a version's events,
+journal and models are is never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a
+new folder.
 """
 
 import sys
@@ -27,15 +28,12 @@ from state.checkpoints.store import CheckpointStore
 from state.events import HOUR_US
 from state.log import EVENTS, Entry
 from state.log.sqlite import SqliteLog
-from state.settings import Settings, changed, nested, settings_from
+from state.settings import Settings, recorded, settings_from
 from tests.golden.trips import stream
 
 GOLDEN = Path(__file__).with_name("golden")
 SETTINGS = settings_from(
     {
-        "online": {"rate": 0.08},
-        "residual": {"rate": 0.01},
-        "ensemble": {"rate": 0.005},
         "metrics": {"every": "1h"},
         "clock": {"tolerance": "5m", "span": "1h", "notice": "1s"},
         "training": {"every": "1h"},
@@ -95,7 +93,7 @@ def ordered_input(log: SqliteLog, shard: Shard) -> OrderedInput:
 
 def settings_of(values: dict[str, Any]) -> Settings:
     """Those that an entry of the journal stands for."""
-    return changed(SETTINGS, nested(values))
+    return recorded(SETTINGS, values)
 
 
 def offline(folder: Path, model: str, shard: Shard) -> Offline:

@@ -43,8 +43,8 @@ def changes_of(changes: dict[str, Any]) -> str:
     """What a branch does otherwise, as on the command line.
 
     Example:
-        >>> changes_of({"ensemble.rate": 0.1, "training.pinned": "gbm-1"})
-        'ensemble.rate=0.1 training.pinned="gbm-1"'
+        >>> changes_of({"decision.threshold": 0.3, "training.pinned": "gbm-1"})
+        'decision.threshold=0.3 training.pinned="gbm-1"'
     """
     shown = (f"{key}={msgspec.json.encode(value).decode()}" for key, value in changes.items())
     return " ".join(shown) or "nothing otherwise"

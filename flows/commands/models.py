@@ -13,15 +13,26 @@ from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
-from state.log import EVENTS, Log
+from state.log import EVENTS, Log, decoded
+from state.outputs.records import Metrics
 
 
 class _InUse(msgspec.Struct, frozen=True):
-    """What a partition predicts with, from which offset of `events` on."""
+    """What a partition predicts with.
+
+    Attributes:
+        partition: Which.
+        model: Id of the newest offline model.
+        offset: From which one of `events` on.
+        older: Id of the offline model before it, if it still has a share in the answers.
+        shares: Who answered with which share, as the newest `metrics` have it.
+    """
 
     partition: int
     model: str | None
     offset: int
+    older: str | None = None
+    shares: dict[str, float] = {}
 
 
 class _Models(msgspec.Struct, frozen=True):
@@ -47,28 +58,56 @@ def _run(arguments: Namespace) -> int:
 
 
 def _in_use(log: Log) -> list[_InUse]:
-    active = [Journal(log, p).active for p in range(log.partitions(EVENTS))]
-    return [
-        _InUse(p, one.model, one.offset) if one else _InUse(p, None, 0)
-        for p, one in enumerate(active)
-    ]
+    found = []
+    for partition in range(log.partitions(EVENTS)):
+        active = Journal(log, partition).active
+        model, offset = (active.model, active.offset) if active else (None, 0)
+        newest = _newest_metrics(log, partition)
+        if newest is None or newest.model != model:
+            found.append(_InUse(partition, model, offset))
+        else:
+            found.append(_InUse(partition, model, offset, newest.older, newest.shares))
+    return found
+
+
+def _newest_metrics(log: Log, partition: int) -> Metrics | None:
+    end = log.end("metrics", partition)
+    if end <= log.start("metrics", partition):
+        return None
+    (newest,) = log.read("metrics", partition, end - 1, max_records=1)
+    return decoded("metrics", partition, newest, Metrics)
 
 
 def _uses_table(in_use: list[_InUse]) -> Table:
-    table = Table(title="in use", title_justify="left", box=None)
-    for heading in ("partition", "model", "from offset"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    table = Table(title="in use, and its share in the answers", title_justify="left", box=None)
+    for heading in (
+        "partition", "model", "from offset", "share", "model before", "share", "online", "stacks",
+    ):  # fmt: skip
+        table.add_column(heading, justify="left" if "model" in heading else "right")
     for use in in_use:
-        table.add_row(str(use.partition), use.model or "-", f"{use.offset:,}")
+        table.add_row(
+            str(use.partition), use.model or "-", f"{use.offset:,}",
+            _share(use, "offline", "residual"), use.older or "-",
+            _share(use, "older_offline", "older_residual"), _share(use, "online"),
+            _share(use, "stacks"),
+        )  # fmt: skip
     return table
+
+
+def _share(use: _InUse, *parts: str) -> str:
+    if not use.shares:
+        return "-"
+    return f"{sum(use.shares.get(part, 0.0) for part in parts):.0%}"
 
 
 MODELS = Verb(
     name="models",
     help="list fits and the models in use",
     description=(
-        "One line for each boundary: what was decided and why. Then the offline model that each "
-        "partition of `events` uses now."
+        "One line for each boundary: what was decided and why. Then the offline models that each "
+        "partition of `events` uses now, each with its share in the answers at the newest "
+        "metrics: it and the learners that correct it, the learners alone, and the stacks, which "
+        "weigh all of these together."
     ),
     examples="""\
   headwater models

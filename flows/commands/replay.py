@@ -44,7 +44,7 @@ def _arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting to try, as ensemble.rate=0.1; may be repeated",
+        help="a setting to try, as decision.threshold=0.3; may be repeated",
     )
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="settings to try, a part of headwater.toml"
@@ -64,8 +64,8 @@ def _setting(text: str) -> dict[str, Any]:
     """A setting as a document; a value that is no TOML is text.
 
     Example:
-        >>> _setting("online.rate=0.1"), _setting("training.every=1d")
-        ({'online': {'rate': 0.1}}, {'training': {'every': '1d'}})
+        >>> _setting("training.seed=2"), _setting("training.every=1d")
+        ({'training': {'seed': 2}}, {'training': {'every': '1d'}})
     """
     key, equals, value = text.partition("=")
     for written in (value, msgspec.json.encode(value).decode()):
@@ -192,8 +192,8 @@ REPLAY = Verb(
     ),
     examples="""\
   headwater replay --from 2013-02-08 --to 2013-02-11
-  headwater replay --from 2013-02-08 --set ensemble.rate=0.1 --out what_if.parquet
-  headwater replay --set 'ensemble.models=["offline","residual"]' --set decision.threshold=0.3
+  headwater replay --from 2013-02-08 --set decision.threshold=0.3 --out what_if.parquet
+  headwater replay --set 'online.river={class="tree.HoeffdingTreeClassifier"}' -w 2
   headwater replay --set training.every=1d --set decision.false_negative=5""",
     arguments=_arguments,
     call=_run,

@@ -92,8 +92,8 @@ def check_models(settings: Settings) -> None:
         ValueError: The message names the setting.
     """
     check_algorithm(settings.training.algorithm)
-    if settings.online.river is not None:
-        check_river(settings.online.river)
+    for classifier in settings.online.river:
+        check_river(classifier)
 
 
 def find_stream(name: str) -> Stream:

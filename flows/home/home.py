@@ -144,7 +144,7 @@ def sharing(home: Home, settings: Settings) -> Home:
     uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
     if not uri:
         return home
-    if settings.online.river is not None:
+    if settings.online.river:
         _log.warning("checkpoints stay in the home: of online.river they hold a pickle")
         return home
     keys = checkpoint_keys(settings)

@@ -19,7 +19,7 @@ with app.setup:
     from flows.replay import audit, what_if
 
     MODELS = ("online", "offline", "residual", "probability")
-    CHANGES = {"ensemble.models": ["offline"]}
+    CHANGES = {"decision.threshold": 0.3}
 
 
 @app.cell(hide_code=True)

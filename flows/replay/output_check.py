@@ -105,7 +105,7 @@ class Checking:
             shard: Where it stands.
             recorded: The SHA-256 of the state in the checkpoint.
         """
-        if shard.settings.online.river is not None:
+        if shard.settings.online.river:
             return
         if sha256(shard.snapshot()).digest() == recorded:
             self._checked.states += 1

@@ -67,7 +67,7 @@ def what_if(
     The same call again resumes a branch that was broken off, or reads one that is done.
 
     Args:
-        changes: Settings by dotted key, such as `{"ensemble.rate": 0.1}`.
+        changes: Settings by dotted key, such as `{"decision.threshold": 0.3}`.
         since: Append time (UTC) from which on to compare.
         until: Append time before which to end.
         home: Whose history; None: `HEADWATER_HOME`.

@@ -18,7 +18,7 @@ from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter
 from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
-from operators.partition.recovery import recover
+from operators.partition.recovery import check_version, recover
 from operators.shard.shard import TOPICS, Shard
 from operators.training.model_loader import Loading, ModelLoader
 from operators.training.model_registry import Pinned
@@ -94,6 +94,7 @@ class Partitions:
         checkpoints = home.checkpoints()
         # Ends the writer before, where the log can, before what it may still add to is read.
         log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
+        check_version(log, checkpoints, partition)
         check_kept(settings, log, checkpoints, partition)
         if self._conflict is None:
             shard = recover(

@@ -6,14 +6,17 @@ changes state.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.linear import bank_kernels as kernels
-from models.linear.online_kernels import HASHED_PLACES, KINDS, Kind
-from models.linear.scaling import FIRST
+from models.linear.places import HASHED_PLACES, KINDS, Kind
+from models.linear.scaling import FARTHEST, FIRST, SEEN, SPREAD
+from models.logits import MOST_WEIGHT
+from models.pointer_tables import BANK, Table
 
 Row = NDArray[np.float64]
 
@@ -24,6 +27,9 @@ NORMALISED = (0.03, 0.1, 0.3, 1.0)
 MEMBERS = len(ADAGRAD) + len(NORMALISED)
 ONLINE, NEWEST, OLDER = range(kernels.SLOTS)
 """Slots: the learners alone, and on the logit of the newest and of the older offline model."""
+
+
+_FIRST_ROOM = 1024
 
 
 class Bank:
@@ -48,10 +54,46 @@ class Bank:
         self._crosses = np.array(crosses, np.int64).reshape(-1, 2)
         self._rates = np.array(ADAGRAD + NORMALISED)
         self._most = n + 1 + len(self._crosses)
-        places = n + 1 + HASHED_PLACES
         self._scale, self._first = np.zeros((n, 3)), np.zeros((n, FIRST))
-        self._weights = np.zeros((places, kernels.SLOTS * MEMBERS))
-        self._squares = np.zeros((places, kernels.SLOTS * len(ADAGRAD)))
+        self._rows = np.zeros(n + 1 + HASHED_PLACES, np.int32)
+        self._taken = np.zeros(1, np.int64)
+        self._spec = self._kinds, self._crosses, self._scale, HASHED_PLACES
+        self._table = Table(BANK, {}, ())
+        self._make(_FIRST_ROOM)
+
+    def _make(self, room: int) -> None:
+        """Rows for so many places, and for all that were never learned."""
+        self._weights = np.zeros((room + 1, kernels.SLOTS * MEMBERS))
+        self._squares = np.zeros((room + 1, kernels.SLOTS * len(ADAGRAD)))
+        self._places = np.zeros(room + 1, np.int64)
+        self._held = (
+            self._weights, self._squares, self._rows, self._places, self._taken, self._rates,
+        )  # fmt: skip
+        arrays: dict[str, NDArray[Any]] = {
+            "kinds": self._kinds, "crosses": self._crosses, "scale": self._scale,
+            "first": self._first, "weights": self._weights, "squares": self._squares,
+            "rows": self._rows, "places": self._places, "taken": self._taken, "rates": self._rates,
+        }  # fmt: skip
+        sizes = {
+            "width": len(self._kinds), "n_crosses": len(self._crosses), "hashed": HASHED_PLACES,
+            "room": room + 1,
+        }  # fmt: skip
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        self._table.change(addresses | sizes, tuple(arrays.values()))
+
+    def make_room(self) -> None:
+        """See that one vector more can be learned; what has the table goes on with it."""
+        taken = int(self._taken[0])
+        if taken + self._most < len(self._weights):
+            return
+        had = self._weights, self._squares, self._places
+        self._make(2 * (len(self._weights) - 1))
+        for own, before in zip((self._weights, self._squares, self._places), had, strict=True):
+            own[: len(before)] = before
+
+    def table(self) -> Table:
+        """The bank for compiled code, as it is at any time."""
+        return self._table
 
     def predict(self, row: Row, offline: tuple[float | None, float | None]) -> Row:
         """Logits of all learners, float64[slots, members]; NaN where there is no offline model.
@@ -60,12 +102,9 @@ class Bank:
             row: The feature vector, float64, NaN where missing.
             offline: Logits of the newest and of the older offline model.
         """
-        place, value = self._room()
-        m, _ = kernels.design(
-            row, self._kinds, self._crosses, self._scale, HASHED_PLACES, place, value
-        )
+        place, value, m, _ = self._entries(row)
         sums = np.empty(kernels.SLOTS * MEMBERS)
-        kernels.respond(self._weights, place, value, m, sums)
+        kernels.respond(self._weights, self._rows, place, value, m, sums)
         return sums.reshape(kernels.SLOTS, MEMBERS) + _offsets(offline)[:, np.newaxis]
 
     def learn(self, row: Row, label: int, offline: tuple[float | None, float | None]) -> None:
@@ -76,75 +115,132 @@ class Bank:
             label: 0 or 1.
             offline: Logits of the two offline models when it was scored; a slot without one rests.
         """
-        self._learn(row, label, _offsets(offline))
+        self.make_room()
+        kernels.rescale(row, self._kinds, self._scale, self._first)
+        kernels.learn(self._held, self._entries(row), float(label), _offsets(offline))
 
-    def activate(self, rows: Row, labels: Sequence[int], logits: Sequence[float]) -> None:
-        """Make the newest offline model the older one, and begin to correct another.
+    def activate(self, newest: int | None = None, older: int | None = NEWEST) -> None:
+        """Begin to correct another offline model.
+
+        Of a model that is new, the learners whose steps never fade forget how they corrected the
+        one before; those whose steps fade keep it, for what is wrong for long is so with the next
+        model too. (Quotes .4875, where all keep it .4887; flights .4303, where none does .4309.)
 
         Args:
-            rows: float64[n, width]: labelled vectors that the new model's fit has not seen, oldest
-                first, from which its correction learns before it is asked.
-            labels: Theirs.
-            logits: What the new model says of them.
+            newest: The slot that has corrected it so far; None: it is a new model.
+            older: The slot that has corrected what becomes the older model; None: there is none.
         """
         for array in (self._weights, self._squares):
-            width = array.shape[1] // kernels.SLOTS
-            array[:, OLDER * width :] = array[:, NEWEST * width : OLDER * width]
-            array[:, NEWEST * width : OLDER * width] = 0.0
-        offsets = np.full(kernels.SLOTS, np.nan)
-        for row, label, logit in zip(rows, labels, logits, strict=True):
-            offsets[NEWEST] = logit
-            self._teach(row, label, offsets)
+            slots = array.reshape(len(array), kernels.SLOTS, -1)
+            had = slots[:, [NEWEST, OLDER]].copy()
+            slots[:, [NEWEST, OLDER]] = 0.0
+            if newest is None:
+                slots[:, NEWEST, : len(ADAGRAD)] = had[:, 0, : len(ADAGRAD)]
+            else:
+                slots[:, NEWEST] = had[:, newest - NEWEST]
+            if older is not None:
+                slots[:, OLDER] = had[:, older - NEWEST]
+
+    def warm(self, rows: Row, labels: NDArray[np.int64], logits: Row) -> None:
+        """Correct the newest offline model by what its fit has not seen, before it is asked.
+
+        Args:
+            rows: float64[n, width]: labelled vectors, oldest first.
+            labels: int64[n]: theirs.
+            logits: float64[n]: of that model; NaN where it gives no number.
+        """
+        for i in range(len(rows)):
+            self.make_room()
+            one = slice(i, i + 1)
+            kernels.warm(self._held, self._spec, rows[one], labels[one], logits[one], NEWEST)
+
+    def design(self, row: Row) -> dict[int, float]:
+        """The design as River takes it: value by place."""
+        place, value, m, _ = self._entries(row)
+        return dict(zip(place[:m].tolist(), value[:m].tolist(), strict=True))
 
     def snapshot(self) -> bytes:
         """All learners and the scale; places never touched are left out."""
-        used = np.flatnonzero(self._weights.any(axis=1))
-        arrays = (self._scale, self._first, used, self._weights[used], self._squares[used])
-        return msgspec.msgpack.encode([array.tobytes() for array in arrays])
+        taken = int(self._taken[0])
+        order = np.argsort(self._places[1 : taken + 1]) + 1
+        arrays = (self._scale, self._first, self._places[order], self._weights[order])
+        content = [array.tobytes() for array in (*arrays, self._squares[order])]
+        return msgspec.msgpack.encode(content)
 
     def restore(self, state: bytes) -> None:
         """Take the state from `snapshot` of a bank of the same kinds and crosses.
 
         Raises:
-            ValueError: These are not the bytes of such a bank.
+            ValueError: A length, a place or a number is not one of such a bank.
+            msgspec.DecodeError: It is of another form.
         """
         scale, first, used, weights, squares = msgspec.msgpack.decode(
             state, type=tuple[bytes, bytes, bytes, bytes, bytes]
         )
-        places = np.frombuffer(used, np.int64)
-        if len(places) and (places[0] < 0 or places[-1] >= len(self._weights)):
-            msg = f"places must lie below {len(self._weights)}; got {places[0]} to {places[-1]}"
+        n = len(self._kinds)
+        places = _array(used, np.int64, (-1,), "places")
+        rising = len(places) == 0 or (places[0] >= 0 and places[-1] < len(self._rows))
+        if not rising or (np.diff(places) <= 0).any():
+            msg = f"places of weights must ascend below {len(self._rows)}; got others"
             raise ValueError(msg)
-        if (np.diff(places) <= 0).any():
-            msg = "places must rise in a bank's state; got some that do not"
+        read = [
+            _array(scale, np.float64, (n, 3), "scale"),
+            _array(first, np.float64, (n, FIRST), "first values"),
+            _array(weights, np.float64, (len(places), self._weights.shape[1]), "weights"),
+            _array(squares, np.float64, (len(places), self._squares.shape[1]), "squares"),
+        ]
+        _check_scale(read[0], read[1])
+        if not all((np.abs(array) <= MOST_WEIGHT).all() for array in read[2:]):
+            msg = "weights must be numbers of some size; got others"
             raise ValueError(msg)
-        found = [np.frombuffer(part) for part in (scale, first, weights, squares)]
-        if not all(np.isfinite(array).all() for array in found):
-            msg = "a bank's state must hold finite numbers; got some that are not"
+        if (read[3] < 0.0).any():
+            msg = "sums of squares must not be below 0; got one that is"
             raise ValueError(msg)
-        self._scale[:] = found[0].reshape(self._scale.shape)
-        self._first[:] = found[1].reshape(self._first.shape)
-        for array, values in ((self._weights, found[2]), (self._squares, found[3])):
-            array[:] = 0.0
-            array[places] = values.reshape(len(places), array.shape[1])
+        self._scale[:], self._first[:] = read[:2]
+        room = _FIRST_ROOM
+        while room < len(places) + self._most:
+            room *= 2
+        self._rows[self._places] = 0
+        self._make(room)
+        taken = slice(1, len(places) + 1)
+        self._places[taken], self._weights[taken], self._squares[taken] = places, *read[2:]
+        self._rows[places] = np.arange(1, len(places) + 1)
+        self._taken[0] = len(places)
 
-    def _learn(self, row: Row, label: int, offsets: Row) -> None:
-        kernels.rescale(row, self._kinds, self._scale, self._first)
-        self._teach(row, label, offsets)
+    def _entries(self, row: Row) -> tuple[NDArray[np.int64], Row, int, float]:
+        """A design; each call has its own room for it, for threads may predict at once."""
+        place, value = np.empty(self._most, np.int64), np.empty(self._most)
+        kinds, crosses, scale, size = self._spec
+        m, norm = kernels.design(row, kinds, crosses, scale, size, place, value)
+        return place, value, m, norm
 
-    def _teach(self, row: Row, label: int, offsets: Row) -> None:
-        place, value = self._room()
-        m, norm = kernels.design(
-            row, self._kinds, self._crosses, self._scale, HASHED_PLACES, place, value
-        )
-        kernels.learn(
-            self._weights, self._squares, (place, value, m, norm), float(label), offsets,
-            self._rates, np.empty(kernels.SLOTS * MEMBERS),
-        )  # fmt: skip
 
-    def _room(self) -> tuple[NDArray[np.int64], Row]:
-        """For one design; each call has its own, for threads may predict at once."""
-        return np.empty(self._most, np.int64), np.empty(self._most)
+def _array(content: bytes, kind: type[np.generic], shape: tuple[int, ...], what: str) -> Any:
+    """An array of a shape from its bytes.
+
+    Raises:
+        ValueError: They are not as many.
+    """
+    try:
+        return np.frombuffer(content, kind).reshape(shape)
+    except ValueError:
+        msg = f"{what} of a bank must be of shape {shape}; got {len(content)} bytes"
+        raise ValueError(msg) from None
+
+
+def _check_scale(scale: Row, first: Row) -> None:
+    """Refuse what is no centre, no spread or no count: numbers are divided by the spread.
+
+    Raises:
+        ValueError: There is such a number.
+    """
+    seen = scale[:, SEEN]
+    counted = (seen >= 0.0) & (seen == np.floor(seen))
+    learned = (seen < FIRST) | (scale[:, SPREAD] > 0.0)
+    small = all((np.abs(array) <= FARTHEST).all() for array in (scale, first))
+    if not (small and counted.all() and learned.all()):
+        msg = f"scale must hold centres, spreads above 0 and counts; got {scale.tolist()}"
+        raise ValueError(msg[:200])
 
 
 def _offsets(offline: tuple[float | None, float | None]) -> Row:

@@ -5,7 +5,8 @@ constant 1 at place n, then a 1 for each level and for each cross of two levels,
 hashing (Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009). What is 0 or
 missing is left out.
 
-Weights lie by place, all learners' side by side: `weights[place, slot * members + member]`. Slot 0
+A place gets a row of weights when it is first learned: `weights[rows[place], slot * members +
+member]`, all learners' side by side. Row 0 stands for all places that were never learned. Slot 0
 learns the label, slots 1 and 2 learn it on the logit of an offline model. In each slot the members
 that take AdaGrad steps come first.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from models.linear.online_kernels import LEVEL, hashed, sigmoid, transformed
+from models.linear.places import LEVEL, hashed, sigmoid, transformed
 from models.linear.scaling import observe, standardised
 
 SLOTS = 3
@@ -65,20 +66,19 @@ def rescale(row: Any, kinds: Any, scale: Any, first: Any) -> None:
 
 
 @_jit
-def respond(weights: Any, place: Any, value: Any, m: int, sums: Any) -> None:
+def respond(weights: Any, rows: Any, place: Any, value: Any, m: int, sums: Any) -> None:
     """Each learner's sum of values times weights; `sums` says for how many learners."""
     columns = len(sums)
     sums[:] = 0.0
     for i in range(m):
-        p, v = place[i], value[i]
-        for c in range(columns):
-            sums[c] += weights[p, c] * v
+        r, v = rows[place[i]], value[i]
+        if r != 0:
+            for c in range(columns):
+                sums[c] += weights[r, c] * v
 
 
 @_jit
-def learn(
-    weights: Any, squares: Any, entries: Any, label: float, offsets: Any, rates: Any, sums: Any
-) -> None:
+def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
     """One step of each learner of each slot whose offset is a number.
 
     AdaGrad (Duchi et al., 2011) divides the step at each place by the root of its squared gradients
@@ -86,19 +86,30 @@ def learn(
     of the design and never fades.
 
     Args:
-        weights: float64[places, slots * members].
-        squares: float64[places, slots * n_adagrad], sums of squared gradients.
+        held: `weights`, float64[room, slots * members]; `squares`, float64[room, slots *
+            n_adagrad], sums of squared gradients; `rows`, int32[places]; `places`, int64[room],
+            the place of each row; `taken`, int64[1], how many rows have one, with room for as many
+            more as there are entries; and the members' rates, float64[members].
         entries: The design: `place` and `value` as `design` left them, how many there are, and the
             sum of their squares.
         label: 0 or 1.
         offsets: float64[slots]: the logit on which each slot learns, NaN where it rests.
-        rates: float64[members].
-        sums: float64[slots * members], working memory.
     """
+    weights, squares, rows, places, taken, rates = held
     place, value, m, norm = entries
     members, n_adagrad = len(rates), squares.shape[1] // SLOTS
-    respond(weights, place, value, m, sums)
+    last = 0
     for slot in range(SLOTS):
+        if not np.isnan(offsets[slot]):
+            last = slot + 1
+    sums = np.empty(last * members)
+    respond(weights, rows, place, value, m, sums)
+    for i in range(m):
+        if rows[place[i]] == 0:
+            taken[0] += 1
+            rows[place[i]] = taken[0]
+            places[taken[0]] = place[i]
+    for slot in range(last):
         if np.isnan(offsets[slot]):
             continue
         begin, squared = slot * members, slot * n_adagrad
@@ -106,11 +117,33 @@ def learn(
             error = sigmoid(sums[begin + c] + offsets[slot]) - label
             sums[begin + c] = error if c < n_adagrad else rates[c] * error / norm
         for i in range(m):
-            p, v = place[i], value[i]
+            r, v = rows[place[i]], value[i]
             for c in range(n_adagrad):
                 gradient = sums[begin + c] * v
-                total = squares[p, squared + c] + gradient * gradient
-                squares[p, squared + c] = total
-                weights[p, begin + c] -= rates[c] * gradient / np.sqrt(total + 1e-8)
+                total = squares[r, squared + c] + gradient * gradient
+                squares[r, squared + c] = total
+                weights[r, begin + c] -= rates[c] * gradient / np.sqrt(total + 1e-8)
             for c in range(n_adagrad, members):
-                weights[p, begin + c] -= sums[begin + c] * v
+                weights[r, begin + c] -= sums[begin + c] * v
+
+
+@_jit
+def warm(held: Any, spec: Any, vectors: Any, labels: Any, logits: Any, slot: int) -> None:
+    """Teach one slot some labelled vectors; the others rest, and so does the scale.
+
+    Args:
+        held: As `learn` takes it, with room for one vector's entries.
+        spec: `kinds`, `crosses`, `scale` and `size`, as `design` takes them.
+        vectors: float64[n, width].
+        labels: int64[n].
+        logits: float64[n], the logits on which the slot learns; NaN: not from this vector.
+        slot: Which.
+    """
+    kinds, crosses, scale, size = spec
+    most = vectors.shape[1] + 1 + len(crosses)
+    place, value = np.empty(most, np.int64), np.empty(most)
+    offsets = np.full(SLOTS, np.nan)
+    for i in range(len(vectors)):
+        m, norm = design(vectors[i], kinds, crosses, scale, size, place, value)
+        offsets[slot] = logits[i]
+        learn(held, (place, value, m, norm), float(labels[i]), offsets)

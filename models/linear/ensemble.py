@@ -2,14 +2,16 @@
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.linear import mixture_kernels as kernels
+from models.linear import ensemble_kernels as kernels
 from models.linear.bank import MEMBERS
+from models.linear.bank import NEWEST as NEWEST_SLOT
+from models.linear.bank import OLDER as OLDER_SLOT
 from models.linear.mixture import (
     GROUPED,
-    GROUPS_STACKED,
     NEWEST,
     NEWEST_OFFLINE,
     OLDER,
@@ -20,10 +22,13 @@ from models.linear.mixture import (
     STACKS,
     Mixture,
 )
+from models.logits import MOST_WEIGHT
+from models.pointer_tables import ENSEMBLE, Table
 
 Row = NDArray[np.float64]
-_INPUTS = slice(0, NEWEST_OFFLINE + 1)
-_GROUP_INPUTS = np.array([GROUPED.start, GROUPED.start + 1, NEWEST_OFFLINE])
+
+_LEFT = 0.01
+"""With less than this share, a model has been left."""
 
 
 class Answer(NamedTuple):
@@ -37,65 +42,161 @@ class Answer(NamedTuple):
 class Ensemble:
     """Weighs the learners of the bank, the offline models, and stacks.
 
-    The learners alone are one group, those on the newest offline model another; each group is a
-    part by its own mixture too. Logistic stacks are over all learners and the newest offline model,
-    and over the two groups and that model.
+    The learners alone, River classifiers among them, are one group, those on the newest offline
+    model another; each group is a part by its own mixture too. Logistic stacks are over all
+    learners and the newest offline model, and over the two groups and that model.
+
+    Args:
+        rivers: How many River classifiers there are.
 
     Attributes:
+        parts: How many parts there are.
         everything: The mixture of all parts.
         online: The mixture of the learners alone.
         residual: The mixture of the learners on the newest offline model.
     """
 
-    _STEPS = np.array(STACKS)
+    def __init__(self, rivers: int = 0) -> None:
+        self._make(rivers)
 
-    def __init__(self) -> None:
-        self.everything = Mixture(PARTS)
-        self.online, self.residual = Mixture(MEMBERS), Mixture(MEMBERS)
-        self._stacks = _equal(_INPUTS.stop)
-        self._group_stacks = _equal(len(_GROUP_INPUTS))
+    def _make(self, rivers: int) -> None:
+        self._rivers = rivers
+        self.parts = PARTS + rivers
+        self.everything = Mixture(self.parts)
+        self.online, self.residual = Mixture(MEMBERS + rivers), Mixture(MEMBERS)
+        self._stacks = _equal(kernels.INPUTS + rivers)
+        self._group_stacks = _equal(kernels.GROUP_INPUTS)
+
+    @property
+    def _held(self) -> tuple[Row, ...]:
+        mixtures = (self.everything, self.online, self.residual)
+        shares = (array for one in mixtures for array in (one.shares, one.trust))
+        return (*shares, self._stacks, self._group_stacks)
+
+    def table(self) -> Table:
+        """The ensemble for compiled code, as it is at any time: it stays where it is."""
+        addresses = (array.ctypes.data for array in self._held)
+        fields = dict(zip(ENSEMBLE.names or (), (self._rivers, *addresses), strict=True))
+        return Table(ENSEMBLE, fields, self._held)
 
     def answer(self, parts: Row) -> Answer:
         """Probabilities from the parts' logits.
 
         Args:
-            parts: float64[PARTS]: what the bank and the offline models say, NaN where absent; the
-                groups' and the stacks' logits are filled in.
+            parts: float64[parts]: what the bank and the offline models say, NaN where absent, and
+                from PARTS on the River classifiers; the groups' and the stacks' logits are filled
+                in.
         """
-        given = np.empty(PARTS)
-        kernels.probabilities(parts, given)
-        online, residual = self.online.mix(given[ONLINE]), self.residual.mix(given[NEWEST])
-        parts[GROUPED] = kernels.logit(online), kernels.logit(residual)
-        kernels.stack(parts[_INPUTS], self._stacks, parts[STACKED])
-        kernels.stack(parts[_GROUP_INPUTS], self._group_stacks, parts[GROUPS_STACKED])
-        kernels.probabilities(parts, given)
-        return Answer(self.everything.mix(given), online, residual)
+        return Answer(*kernels.answer(parts, self._held))
 
-    def learn(self, parts: Row, label: int) -> None:
+    def learn(
+        self,
+        parts: Row,
+        label: int,
+        newest_at: int = NEWEST_SLOT,
+        older_at: int = OLDER_SLOT,
+    ) -> None:
         """Move all weights by what each part said; in the order of the requests.
 
         Args:
             parts: As `answer` left them.
             label: 0 or 1.
+            newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
+            older_at: Likewise of the one that was the older.
         """
-        given = np.empty(PARTS)
-        kernels.probabilities(parts, given)
-        self.everything.learn(given, label)
-        self.online.learn(given[ONLINE], label)
-        self.residual.learn(given[NEWEST], label)
-        for inputs, stacked, weights in (
-            (parts[_INPUTS], given[STACKED], self._stacks),
-            (parts[_GROUP_INPUTS], given[GROUPS_STACKED], self._group_stacks),
-        ):
-            kernels.teach_stack(inputs, stacked, float(label), weights, self._STEPS)
+        kernels.learn(parts, float(label), self._held, newest_at, older_at)
 
-    def activate(self) -> None:
-        """Share what the newest offline model and its learners had between it and a newer one."""
+    def activate(self, newest: int | None = None, older: int | None = NEWEST_SLOT) -> None:
+        """Take another model for the newest one; it gets a share of what the others had.
+
+        Args:
+            newest: The slot of the model that becomes the newest; None: it is a new one.
+            older: The slot of the one that becomes the older; None: there is none.
+        """
         for shares in self.everything.shares:
-            newest = np.r_[shares[NEWEST], shares[NEWEST_OFFLINE]]
-            older = np.r_[shares[OLDER], shares[OLDER_OFFLINE]]
-            shares[NEWEST.start : NEWEST_OFFLINE + 1] = newest / 2 + older
-            shares[OLDER.start : OLDER_OFFLINE + 1] = newest / 2
+            had = {NEWEST_SLOT: shares[_NEWEST].copy(), OLDER_SLOT: shares[_OLDER].copy()}
+            both = had[NEWEST_SLOT] + had[OLDER_SLOT]
+            if older is None:
+                shares[_NEWEST], shares[_OLDER] = both, _nothing(both)
+            elif newest is None:
+                shares[_NEWEST], shares[_OLDER] = both - had[older] / 2, had[older] / 2
+            else:
+                shares[_NEWEST], shares[_OLDER] = had[newest], had[older]
+
+    def shares(self, present: NDArray[np.bool_]) -> dict[str, float]:
+        """Who answers with which share; they sum to 1.
+
+        Args:
+            present: bool[parts], which parts there are: an absent one has no share now.
+        """
+        of = np.where(present, self.everything.shares, 0.0)
+        total = self.everything.trust @ (of / of.sum(axis=1, keepdims=True))
+        online, residual = total[GROUPED]
+        return {
+            "online": float(total[ONLINE].sum() + total[PARTS:].sum() + online),
+            "residual": float(total[NEWEST].sum() + residual),
+            "offline": float(total[NEWEST_OFFLINE]),
+            "older_residual": float(total[OLDER].sum()),
+            "older_offline": float(total[OLDER_OFFLINE]),
+            "stacks": float(total[STACKED.start : PARTS].sum()),
+        }
+
+    def has_left_older(self, present: NDArray[np.bool_]) -> bool:
+        """Whether the older model answers with next to no share any more."""
+        shares = self.shares(present)
+        return shares["older_residual"] + shares["older_offline"] < _LEFT
+
+    def snapshot(self) -> bytes:
+        """All weights."""
+        return msgspec.msgpack.encode([array.tobytes() for array in self._held])
+
+    def change_rivers(self, rivers: int) -> None:
+        """Go on with so many other River classifiers, which begin with little weight."""
+        had = self._held
+        inputs = kernels.INPUTS
+        self._make(rivers)
+        for own, (shares, trust), known in (
+            (self.everything, had[0:2], PARTS),
+            (self.online, had[2:4], MEMBERS),
+            (self.residual, had[4:6], MEMBERS),
+        ):
+            own.shares[:, :known] = shares[:, :known]
+            own.shares /= own.shares.sum(axis=1, keepdims=True)
+            own.trust[:] = trust
+        self._stacks[inputs:] = 0.0
+        self._stacks[:inputs], self._stacks[-1] = had[6][:inputs], had[6][-1]
+        self._group_stacks[:] = had[7]
+
+    def restore(self, state: bytes) -> None:
+        """Take the state from `snapshot` of one with as many River classifiers.
+
+        Raises:
+            ValueError: A length or a number is not one of such an ensemble.
+            msgspec.DecodeError: It is of another form.
+        """
+        arrays = msgspec.msgpack.decode(state, type=tuple[bytes, ...])
+        lengths = [array.nbytes for array in self._held]
+        if [len(array) for array in arrays] != lengths:
+            msg = f"weights of an ensemble must be of {lengths} bytes; got {len(state)} in all"
+            raise ValueError(msg)
+        read = [
+            np.frombuffer(array).reshape(own.shape)
+            for array, own in zip(arrays, self._held, strict=True)
+        ]
+        for array in read[: 2 * _MIXTURES]:
+            if not ((array >= 0.0).all() and (abs(array.sum(axis=-1) - 1.0) < _NEAR).all()):
+                msg = f"shares must be a distribution; got {array.tolist()}"
+                raise ValueError(msg[:200])
+        if not all((abs(array) <= MOST_WEIGHT).all() for array in read[2 * _MIXTURES :]):
+            msg = "weights of stacks must be numbers of some size; got others"
+            raise ValueError(msg)
+        for own, array in zip(self._held, read, strict=True):
+            own[:] = array
+
+
+_NEWEST, _OLDER = slice(NEWEST.start, NEWEST_OFFLINE + 1), slice(OLDER.start, OLDER_OFFLINE + 1)
+_MIXTURES = 3
+_NEAR = 1e-6
 
 
 def _equal(inputs: int) -> Row:
@@ -103,3 +204,7 @@ def _equal(inputs: int) -> Row:
     weights = np.full((inputs + 1, len(STACKS)), 1 / inputs)
     weights[-1] = 0.0
     return weights
+
+
+def _nothing(shares: Row) -> Row:
+    return np.zeros_like(shares)

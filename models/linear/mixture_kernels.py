@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from models.linear.online_kernels import sigmoid
+from models.linear.places import sigmoid
 from models.logits import LEAST
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")

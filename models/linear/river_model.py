@@ -4,12 +4,15 @@ import importlib
 import inspect
 import math
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pickle import PicklingError
 from typing import Any
 
+import msgspec
 from river.base import Classifier
+
+from models.logits import logit
 
 
 class RiverError(ValueError):
@@ -110,6 +113,55 @@ class RiverModel:
             msg = f"the River classifier must be a {wanted}; got a {got}"
             raise ValueError(msg)
         self._model = model
+
+
+class RiverModels:
+    """River classifiers that learn beside the bank, over its design.
+
+    Args:
+        descriptions: See `RiverModel`, one for each.
+    """
+
+    def __init__(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
+        self._models = [RiverModel(one) for one in descriptions]
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def logits(self, design: dict[int, float]) -> list[float]:
+        """What each says, as log odds.
+
+        Raises:
+            RiverError: A model fails.
+        """
+        return [logit(model.predict(design)) for model in self._models]
+
+    def learn(self, design: dict[int, float], label: int) -> None:
+        """Let each take in one labelled design.
+
+        Raises:
+            RiverError: A model fails.
+        """
+        for model in self._models:
+            model.learn(design, label)
+
+    def snapshot(self) -> bytes:
+        """River's own persistence, see `RiverModel.snapshot`."""
+        return msgspec.msgpack.encode([model.snapshot() for model in self._models])
+
+    def restore(self, state: bytes) -> None:
+        """Take the models from `snapshot`.
+
+        Raises:
+            ValueError: They are not as many, or one is no such model.
+            msgspec.DecodeError: It is of another form.
+        """
+        states = msgspec.msgpack.decode(state, type=list[bytes])
+        if len(states) != len(self._models):
+            msg = f"River classifiers must be {len(self._models)}; got {len(states)}"
+            raise ValueError(msg)
+        for model, one in zip(self._models, states, strict=True):
+            model.restore(one)
 
 
 def check_river(description: Mapping[str, Any]) -> None:

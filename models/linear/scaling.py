@@ -16,10 +16,11 @@ FIRST = 16
 """So many values are kept before centre and spread begin, as median and trimmed mean of them."""
 CLIP = 5.0
 """Standardised numbers lie within plus and minus this."""
+FARTHEST = 1e300
+"""A value further from 0 counts as this; neither centre nor spread is further."""
 
 _SLOWEST = 1 / 500
 _REACH = 10.0
-_FARTHEST = 1e300
 _SIGMA = 1.2533141373155003  # of a normal distribution: standard deviation by mean distance
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -37,7 +38,7 @@ def observe(j: int, x: float, scale: Any, first: Any) -> None:
     """
     if not np.isfinite(x):
         return
-    x = min(max(x, -_FARTHEST), _FARTHEST)
+    x = min(max(x, -FARTHEST), FARTHEST)
     seen = scale[j, SEEN] + 1.0
     scale[j, SEEN] = seen
     if seen <= FIRST:
@@ -60,7 +61,7 @@ def standardised(j: int, x: float, scale: Any) -> Any:
     """The value in standard deviations from the centre, within CLIP; 0 where nothing is known."""
     if not np.isfinite(x) or scale[j, SEEN] < FIRST:
         return 0.0
-    x = min(max(x, -_FARTHEST), _FARTHEST)
+    x = min(max(x, -FARTHEST), FARTHEST)
     z = (x - scale[j, CENTRE]) / (_SIGMA * scale[j, SPREAD])
     return min(max(z, -CLIP), CLIP)
 
@@ -82,4 +83,4 @@ def _begin(j: int, scale: Any, first: Any) -> None:
 @_jit
 def _at_least(spread: float, centre: float) -> Any:
     """A number that never changes has no spread, and none may be divided by 0."""
-    return min(max(spread, 1e-9 * abs(centre), 1e-200), _FARTHEST)
+    return min(max(spread, 1e-9 * abs(centre), 1e-200), FARTHEST)

@@ -1,9 +1,9 @@
 """The models of a shard as one function from a vector to all probabilities.
 
-It says what `OnlineModels.predict`, `Offline.predict` and `Ensemble.blend` say, to the last bit (a
-test holds it to that), and changes nothing, so that any number of threads may ask at once. Every
-probability is finite: where arithmetic on extreme numbers gives the offline model none, the answer
-is as if there were no offline model.
+It says what `Bank.predict`, `Offline.predict` and `Ensemble.answer` say, to the last bit (a test
+holds it to that), and changes nothing, so that any number of threads may ask at once. Every
+probability is finite: where arithmetic on extreme numbers gives an offline model none, the answer
+is as if there were no such model.
 """
 
 import math
@@ -13,10 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ensemble import Ensemble
-from models.linear.online import OnlineModels
+from models.linear.bank import NEWEST, OLDER, Bank
+from models.linear.ensemble import Ensemble
+from models.linear.mixture import PARTS
+from models.linear.river_model import RiverModels
+from models.logits import logit
 from models.scoring import blend_kernels as kernels
 from models.scoring.bound_model import NO_TABLE, Offline
+
+Row = NDArray[np.float64]
 
 
 class NotFiniteError(ArithmeticError):
@@ -38,87 +43,156 @@ class Blend(NamedTuple):
     residual: float | None
 
 
-class CompiledBlend:
-    """Asks the models as they stand at each call, while nothing changes them.
+class Serving(NamedTuple):
+    """The offline models that answer.
 
-    Args:
-        models: Online and residual.
-        ensemble: What blends.
+    Attributes:
+        newest: The one in use; None before the first.
+        older: The one before it, as long as it has a share in the answers.
+        slot: Of the bank's learners, those that correct the newest one.
     """
 
-    def __init__(self, models: OnlineModels, ensemble: Ensemble) -> None:
-        self._models, self._ensemble = models, ensemble
-        self._linear = models.table()
-        self._compiled = models.is_compiled
+    newest: Offline | None = None
+    older: Offline | None = None
+    slot: int = NEWEST
 
-    def predict(self, row: NDArray[np.float64], offline: Offline | None) -> Blend:
-        """All probabilities.
+
+NOTHING = Serving()
+
+
+class CompiledModels:
+    """Asks and teaches the models of a shard.
+
+    Asking takes them as they stand, while nothing changes them. Each thread has its own.
+
+    Args:
+        bank: The linear learners.
+        rivers: The River classifiers.
+        ensemble: What weighs all.
+
+    Attributes:
+        parts: float64[parts], the logits of all parts for the vector that was predicted last.
+    """
+
+    def __init__(self, bank: Bank, rivers: RiverModels, ensemble: Ensemble) -> None:
+        self._bank, self._rivers = bank, rivers
+        self._tables = bank.table(), ensemble.table()
+        self._addresses = tuple(table.address for table in self._tables)
+        self.parts = np.empty(ensemble.parts)
+        self._parts_address: int = self.parts.ctypes.data
+
+    def predict(self, row: Row, serving: Serving) -> Blend:
+        """All probabilities; the logits of all parts are left in `parts`.
 
         Args:
             row: The vector, float64, C order, NaN where missing.
-            offline: The offline model, if there is one.
+            serving: The offline models.
 
         Raises:
             NotFiniteError: The models' state is damaged.
         """
-        blend = self._predict(row, offline)
-        if not blend.probability >= 0.0:
-            raise NotFiniteError(blend.probability)
-        return blend
-
-    def _predict(self, row: NDArray[np.float64], offline: Offline | None) -> Blend:
-        if not self._compiled:
-            return self._in_parts(row, offline)
-        linear = self._linear.address
-        if offline is None:
-            p, online, *_ = kernels.blend(row, linear, NO_TABLE.address, 0.0, 0.0, 0.0, 0.0, 0.0)
-            return Blend(p, online, None, None)
-        table = offline.table
-        given = 0.0 if offline.is_compiled else offline.predict(row)
-        weights = self._ensemble.weights
+        if self._rivers:
+            self.parts[PARTS:] = self._rivers.logits(self._bank.design(row))
+        newest, older, slot = serving
+        bank, ensemble = self._addresses
         p, online, tree, residual, beyond = kernels.blend(
-            row, linear, table.address, given, *weights
-        )
-        if beyond:
-            offline.learn_levels()
-            if offline.table is not table:
-                return self._predict(row, offline)
-        if math.isnan(tree):
+            row, bank, ensemble, _address(newest), _address(older), _given(newest, row),
+            _given(older, row), slot, self._parts_address,
+        )  # fmt: skip
+        if beyond and _learned_levels(serving):
+            return self.predict(row, serving)
+        if not p >= 0.0:
+            raise NotFiniteError(p)
+        if tree != tree:  # noqa: PLR0124 - NaN, told twice as fast as by math.isnan
             return Blend(p, online, None, None)
         return Blend(p, online, tree, residual)
 
-    def predict_many(self, rows: NDArray[np.float64], offline: Offline | None) -> list[Blend]:
+    def predict_many(self, rows: Row, serving: Serving) -> list[Blend]:
         """All probabilities of each of many vectors, as `predict` has them.
 
         Args:
             rows: float64[n, width], C order.
-            offline: As for `predict`.
+            serving: As for `predict`.
 
         Raises:
             NotFiniteError: As `predict`.
         """
-        if offline is None or not self._compiled:
-            return [self.predict(row, offline) for row in rows]
-        given = offline.predict_many(rows)
-        found = kernels.blend_many(rows, self._linear.address, given, self._ensemble.weights)
-        if np.isnan(found[:, 0]).any():
+        if self._rivers:
+            return [self.predict(row, serving) for row in rows]
+        given = [
+            np.full(len(rows), np.nan) if offline is None else offline.predict_many(rows)
+            for offline in serving[:2]
+        ]
+        found = kernels.blend_many(rows, *self._addresses, *given, serving.slot)
+        if not (found[:, 0] >= 0.0).all():
             raise NotFiniteError(math.nan)
         return list(map(_blend_of, found.tolist()))
 
-    def warm(self, offline: Offline | None = None) -> None:
-        """Compile, or load what was compiled before, so that no request has to wait for it."""
-        row = np.full(self._linear.row["width"][0], np.nan)
-        self.predict(row, offline)
-        self.predict_many(row[np.newaxis], offline)
-        if self._compiled:
-            kernels.blend_many(row[np.newaxis], self._linear.address, np.zeros(1), (0.0,) * 4)
+    def learn(self, row: Row, label: int, newest: float, older: float) -> None:
+        """Let all learners take in one labelled vector.
 
-    def _in_parts(self, row: NDArray[np.float64], offline: Offline | None) -> Blend:
-        tree = None if offline is None else offline.predict(row)
-        if tree is not None and not math.isfinite(tree):
-            tree = None
-        online, residual = self._models.predict(row, tree)
-        return Blend(self._ensemble.blend(online, tree, residual), online, tree, residual)
+        Args:
+            row: The vector as it was scored.
+            label: 0 or 1.
+            newest: The newest offline model's logit for it; NaN: there is none.
+            older: Likewise of the older one.
+        """
+        if self._rivers:
+            # By the scale of before the label, as it was asked.
+            self._rivers.learn(self._bank.design(row), label)
+        self._bank.make_room()
+        kernels.teach(row, self._addresses[0], label, newest, older)
+
+    def weigh(self, parts: int, label: int, newest_at: int = NEWEST, older_at: int = OLDER) -> None:
+        """Move all weights by what the parts said of a request; in the order of the requests.
+
+        Args:
+            parts: Where they lie.
+            label: 0 or 1.
+            newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
+            older_at: Likewise of the one that was the older.
+        """
+        kernels.weigh(parts, self._addresses[1], label, newest_at, older_at)
+
+    def warm_up(self, serving: Serving = NOTHING) -> None:
+        """Compile, or load what was compiled before, so that no request has to wait for it."""
+        row = np.full(self._tables[0].row["width"][0], np.nan)
+        self.predict(row, serving)
+        self.predict_many(row[np.newaxis], serving)
+        other, weights = Bank(["identity"]), Ensemble()
+        teacher = CompiledModels(other, RiverModels([]), weights)
+        teacher.predict_many(np.zeros((1, 1)), NOTHING)
+        teacher.learn(np.zeros(1), 0, np.nan, np.nan)
+        teacher.weigh(teacher._parts_address, 0)
+        other.warm(np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1))
+
+
+def logit_of(offline: Offline | None, row: Row) -> float:
+    """An offline model's log odds for a vector; NaN where there is no model or it gives none."""
+    if offline is None:
+        return math.nan
+    p = offline.predict(row)
+    return logit(p) if math.isfinite(p) else math.nan
+
+
+def _address(offline: Offline | None) -> int:
+    return NO_TABLE.address if offline is None else offline.table.address
+
+
+def _given(offline: Offline | None, row: Row) -> float:
+    """What compiled code cannot compute."""
+    return 0.0 if offline is None or offline.is_compiled else offline.predict(row)
+
+
+def _learned_levels(serving: Serving) -> bool:
+    """Whether a model has a new table, for levels that the stream has met since."""
+    learned = False
+    for offline in serving[:2]:
+        if offline is not None:
+            table = offline.table
+            offline.learn_levels()
+            learned |= offline.table is not table
+    return learned
 
 
 def _blend_of(found: Iterable[float]) -> Blend:

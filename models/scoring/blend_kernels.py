@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 
 from models import logits
 from models import pointer_tables as addresses
-from models.linear import online_kernels
-from models.linear.online_kernels import design, dot
-from models.logits import LEAST
+from models.linear import bank as learners
+from models.linear import bank_kernels, ensemble_kernels, mixture_kernels, places, scaling
+from models.linear import mixture as parts_of
+from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, OLDER
+from models.linear.bank_kernels import SLOTS, design, learn, rescale, respond
+from models.linear.ensemble_kernels import GROUP_INPUTS, INPUTS
+from models.linear.ensemble_kernels import answer as answered
+from models.linear.ensemble_kernels import learn as weighed
+from models.linear.mixture import NEWEST_OFFLINE, OLDER_OFFLINE, PARTS, STACKS, SWITCHING
+from models.linear.mixture_kernels import logit
+from models.linear.scaling import FIRST
 from models.mojo import glm as mojo_glm
 from models.mojo import link as mojo_link
 from models.mojo import tree_bytes as mojo_tree_bytes
@@ -26,13 +34,15 @@ from models.mojo import tree_kernels as mojo_tree_kernels
 from models.mojo.glm import score_glm
 from models.mojo.tree_bytes import NODE
 from models.mojo.tree_kernels import score_trees
-from models.pointer_tables import GIVEN, LINEAR, NO_MODEL, OFFLINE, TREES
+from models.pointer_tables import BANK, ENSEMBLE, GIVEN, NO_MODEL, OFFLINE, TREES
 
 # Not kept on disk by themselves: only `blend` knows when they must be compiled anew.
 _inner = njit(nogil=True, error_model="numpy")
 # A request that lets go of the interpreter's lock for a microsecond waits long to have it back.
 _holding = njit(cache=True, error_model="numpy")
 _Blend = Callable[..., tuple[float, float, float, float, bool]]
+_RATES, _STACKS, _FADING = len(SWITCHING), len(STACKS), len(ADAGRAD)
+_OLDER_PARTS, _NEWEST_PARTS = parts_of.OLDER.start, parts_of.NEWEST.start
 _intrinsic: Callable[[Any], Any] = intrinsic
 
 
@@ -45,34 +55,94 @@ def _pointer(typing: Any, address: Any) -> Any:  # noqa: ARG001 - as numba calls
 
 
 @_inner
-def _logit(probability: Any) -> Any:
-    p = min(max(probability, LEAST), 1.0 - LEAST)
-    return np.log(p / (1.0 - p))
-
-
-@_inner
-def _sigmoid(logit: Any) -> Any:
-    if logit >= 0.0:
-        return 1.0 / (1.0 + np.exp(-logit))
-    e = np.exp(logit)
-    return e / (1.0 + e)
-
-
-@_inner
-def _linear(row: Any, address: Any) -> Any:
-    """The online model's logit and the residual model's correction."""
-    model = carray(_pointer(address), 1, LINEAR)[0]
-    width, n_crosses = model.width, model.n_crosses
+def _bank(model: Any) -> Any:
+    """The arrays that `learn` takes, and those that `design` takes."""
+    width, room = model.width, model.room
+    held = (
+        carray(_pointer(model.weights), (room, SLOTS * MEMBERS), np.float64),
+        carray(_pointer(model.squares), (room, SLOTS * _FADING), np.float64),
+        carray(_pointer(model.rows), width + 1 + model.hashed, np.int32),
+        carray(_pointer(model.places), room, np.int64),
+        carray(_pointer(model.taken), 1, np.int64),
+        carray(_pointer(model.rates), MEMBERS, np.float64),
+    )
     kinds = carray(_pointer(model.kinds), width, np.int64)
-    crosses = carray(_pointer(model.crosses), (n_crosses, 2), np.int64)
+    crosses = carray(_pointer(model.crosses), (model.n_crosses, 2), np.int64)
     scale = carray(_pointer(model.scale), (width, 3), np.float64)
-    n_weights = width + 1 + model.hashed
-    online = carray(_pointer(model.online), (n_weights, 2), np.float64)
-    residual = carray(_pointer(model.residual), (n_weights, 2), np.float64)
-    most = 2 * width + 1 + n_crosses
+    return held, (kinds, crosses, scale, model.hashed)
+
+
+@_inner
+def _ensemble(model: Any) -> Any:
+    """The arrays that the ensemble's kernels take."""
+    rivers = model.rivers
+    return (
+        carray(_pointer(model.shares), (_RATES, PARTS + rivers), np.float64),
+        carray(_pointer(model.trust), _RATES, np.float64),
+        carray(_pointer(model.online), (_RATES, MEMBERS + rivers), np.float64),
+        carray(_pointer(model.online_trust), _RATES, np.float64),
+        carray(_pointer(model.residual), (_RATES, MEMBERS), np.float64),
+        carray(_pointer(model.residual_trust), _RATES, np.float64),
+        carray(_pointer(model.stacks), (INPUTS + rivers + 1, _STACKS), np.float64),
+        carray(_pointer(model.group_stacks), (GROUP_INPUTS + 1, _STACKS), np.float64),
+    )
+
+
+@_inner
+def _entries(row: Any, spec: Any) -> Any:
+    kinds, crosses, scale, hashed = spec
+    most = len(row) + 1 + len(crosses)
     place, value = np.empty(most, np.int64), np.empty(most)
-    m = design(row, kinds, crosses, scale, model.hashed, place, value)
-    return dot(online, place, value, m), dot(residual, place, value, m)
+    m, norm = design(row, kinds, crosses, scale, hashed, place, value)
+    return place, value, m, norm
+
+
+@_inner
+def _all_parts(row: Any, bank: Any, newest: Any, older: Any, newest_slot: int, parts: Any) -> None:
+    """Fill in what the learners say, alone and on the logits of the offline models.
+
+    Args:
+        row: The vector.
+        bank: BANK.
+        newest: Probability of the newest offline model, not finite: it gives none.
+        older: Likewise of the older one.
+        newest_slot: Which learners correct the newest one.
+        parts: float64[PARTS + rivers].
+    """
+    held, spec = _bank(bank)
+    place, value, m, _ = _entries(row, spec)
+    has_newest, has_older = np.isfinite(newest), np.isfinite(older)
+    slots = 1
+    if has_newest:
+        slots = newest_slot + 1
+    if has_older:
+        slots = SLOTS
+    sums = np.empty(slots * MEMBERS)
+    respond(held[0], held[2], place, value, m, sums)
+    for c in range(MEMBERS):
+        parts[c] = sums[c]
+        parts[_NEWEST_PARTS + c] = np.nan
+        parts[_OLDER_PARTS + c] = np.nan
+    parts[NEWEST_OFFLINE] = parts[OLDER_OFFLINE] = np.nan
+    if has_newest:
+        parts[NEWEST_OFFLINE] = logit(newest)
+        for c in range(MEMBERS):
+            parts[_NEWEST_PARTS + c] = sums[newest_slot * MEMBERS + c] + parts[NEWEST_OFFLINE]
+    if has_older:
+        parts[OLDER_OFFLINE] = logit(older)
+        for c in range(MEMBERS):
+            parts[_OLDER_PARTS + c] = sums[OLDER * MEMBERS + c] + parts[OLDER_OFFLINE]
+
+
+@_inner
+def _given(row: Any, address: Any, given: Any) -> Any:
+    """What an offline model says, NaN where there is none; and whether it lacks a level."""
+    model = carray(_pointer(address), 1, OFFLINE)[0]
+    if model.kind == NO_MODEL:
+        return np.nan, False
+    if model.kind == GIVEN:
+        return given, False
+    return _offline(row, model)
 
 
 @_inner
@@ -111,17 +181,7 @@ def _offline(row: Any, model: Any) -> Any:
     return p, beyond
 
 
-@_inner
-def _blended(online: Any, offline: Any, residual: Any, weights: Any) -> Any:
-    return _sigmoid(
-        weights[0] * _logit(online)
-        + weights[1] * _logit(offline)
-        + weights[2] * _logit(residual)
-        + weights[3]
-    )
-
-
-def _blends_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]]:
+def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]], Any, Any]:
     """The kernels; `source` is part of what their compiled code is kept under.
 
     Numba keeps compiled code by the file of the function alone: a change in what it calls, in
@@ -129,68 +189,92 @@ def _blends_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]]
     """
 
     @_holding
-    def blend(
-        row: Any, linear: int, offline: int, given: float, online_weight: float,
-        offline_weight: float, residual_weight: float, constant: float,
+    def blend(  # noqa: PLR0917 - a tuple takes numba longer than its numbers do
+        row: Any, bank: int, ensemble: int, newest: int, older: int, given: float,
+        older_given: float, newest_slot: int, parts: int,
     ) -> Any:  # fmt: skip
         _ = source
-        online_logit, correction = _linear(row, linear)
-        online = _sigmoid(online_logit)
-        model = carray(_pointer(offline), 1, OFFLINE)[0]
-        if model.kind == NO_MODEL:
-            return online, online, np.nan, np.nan, False
-        p, beyond = (given, False) if model.kind == GIVEN else _offline(row, model)
+        p, beyond = _given(row, newest, given)
+        q, older_beyond = _given(row, older, older_given)
+        mixed = carray(_pointer(ensemble), 1, ENSEMBLE)[0]
+        said = carray(_pointer(parts), PARTS + mixed.rivers, np.float64)
+        _all_parts(row, carray(_pointer(bank), 1, BANK)[0], p, q, newest_slot, said)
+        probability, online, residual = answered(said, _ensemble(mixed))
         if not np.isfinite(p):
-            return online, online, np.nan, np.nan, beyond
-        residual = _sigmoid(_logit(p) + correction)
-        weights = online_weight, offline_weight, residual_weight, constant
-        return _blended(online, p, residual, weights), online, p, residual, beyond
+            p = np.nan
+        return probability, online, p, residual, beyond | older_beyond
 
     @njit(nogil=True, cache=True, error_model="numpy")
-    def blend_many(rows: Any, linear: int, offline: Any, weights: Any) -> Any:
+    def blend_many(
+        rows: Any, bank: int, ensemble: int, newest: Any, older: Any, newest_slot: int
+    ) -> Any:
         _ = source
-        found = np.empty((len(rows), 4))
+        found, said = np.empty((len(rows), 4)), np.empty(PARTS)
+        model = carray(_pointer(bank), 1, BANK)[0]
+        held = _ensemble(carray(_pointer(ensemble), 1, ENSEMBLE)[0])
         for i in range(len(rows)):
-            online_logit, correction = _linear(rows[i], linear)
-            online = _sigmoid(online_logit)
-            if not np.isfinite(offline[i]):
-                found[i, 0], found[i, 1], found[i, 2], found[i, 3] = online, online, np.nan, np.nan
-                continue
-            residual = _sigmoid(_logit(offline[i]) + correction)
-            found[i, 0] = _blended(online, offline[i], residual, weights)
-            found[i, 1], found[i, 2], found[i, 3] = online, offline[i], residual
+            _all_parts(rows[i], model, newest[i], older[i], newest_slot, said)
+            found[i, 0], found[i, 1], found[i, 3] = answered(said, held)
+            found[i, 2] = newest[i] if np.isfinite(newest[i]) else np.nan
         return found
 
-    return blend, blend_many
+    @_holding
+    def teach(row: Any, bank: int, label: int, newest: float, older: float) -> None:
+        _ = source
+        model = carray(_pointer(bank), 1, BANK)[0]
+        held, spec = _bank(model)
+        first = carray(_pointer(model.first), (model.width, FIRST), np.float64)
+        rescale(row, spec[0], spec[2], first)
+        offsets = np.zeros(SLOTS)
+        offsets[NEWEST], offsets[OLDER] = newest, older
+        learn(held, _entries(row, spec), float(label), offsets)
+
+    @_holding
+    def weigh(parts: int, ensemble: int, label: int, newest_at: int, older_at: int) -> None:
+        _ = source
+        mixed = carray(_pointer(ensemble), 1, ENSEMBLE)[0]
+        said = carray(_pointer(parts), PARTS + mixed.rivers, np.float64)
+        weighed(said, float(label), _ensemble(mixed), newest_at, older_at)
+
+    return blend, blend_many, teach, weigh
 
 
 _CALLED = (
     addresses,
+    bank_kernels,
+    learners,
+    ensemble_kernels,
     logits,
+    mixture_kernels,
     mojo_glm,
     mojo_link,
     mojo_tree_bytes,
     mojo_tree_kernels,
-    online_kernels,
+    parts_of,
+    places,
+    scaling,
 )
-blend, blend_many = _blends_of("".join(inspect.getsource(module) for module in _CALLED))
+blend, blend_many, teach, weigh = _entries_of("".join(map(inspect.getsource, _CALLED)))
 """`blend`: all probabilities of a vector.
 
 Args:
     row: float64, the vector.
-    linear: Address of LINEAR.
-    offline: Address of OFFLINE.
-    given: The offline probability, where the kind is `GIVEN`.
-    online_weight: The ensemble's, of each model's logit.
-    offline_weight: Likewise.
-    residual_weight: Likewise.
-    constant: Likewise.
+    bank: Address of BANK.
+    ensemble: Address of ENSEMBLE.
+    newest: Address of OFFLINE, of the newest offline model.
+    older: Likewise of the older one.
+    given: The newest model's probability, where its kind is `GIVEN`.
+    older_given: Likewise of the older one.
+    newest_slot: Which learners correct the newest one.
+    parts: Address of float64[PARTS + rivers], where the logits of all parts are left; those of the
+        River classifiers are there before.
 
 Returns:
-    Those of the ensemble, online, offline and residual model, NaN where there is none or the
-    offline model's is not finite; and whether a level had a number beyond those that the offline
-    model's table knows.
+    Those of the ensemble, the online group, the newest offline model and the residual group, NaN
+    where there is none or the offline model's is not finite; and whether a level had a number
+    beyond those that an offline model's table knows.
 
-`blend_many`: those of many vectors, float64[n, 4]; the offline probabilities are given, the weights
-are a tuple.
+`blend_many`: those of many vectors, float64[n, 4], without River classifiers; the offline
+probabilities are given. `teach`: the learners take in a labelled vector and the offline logits that
+it had, NaN where there are none. `weigh`: the ensemble takes in what a request's parts said.
 """

@@ -89,7 +89,8 @@ class Offline:
 
     def learn_levels(self) -> None:
         """Make a new `table` if the stream has levels that this one lacks."""
-        if sum(len(level.names) for level in self._levels) != self.table.row["n_codes"][0]:
+        known = sum(len(level.names) for level in self._levels)
+        if self.is_compiled and known != self.table.row["n_codes"][0]:
             self.table = self._table()
 
     def _table(self) -> Table:

@@ -185,6 +185,17 @@ class Journal:
         newest = next(activated, None)
         return None if newest is None else newest.model
 
+    def model_before(self, number: int) -> str | None:
+        """The offline model in effect before that one, after so many entries; None: none."""
+        model = self.model(number)
+        activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
+        return next((one.model for one in activated if one.model != model), None)
+
+    def rolls_back(self, number: int, entry: Activated) -> bool:
+        """Whether a rollback is why there is an entry of that number, and none before obeys it."""
+        before = (one.rollbacks for one in self.entries[:number] if isinstance(one, Activated))
+        return entry.rollbacks > max(before, default=0)
+
     def settings(self, number: int) -> dict[str, Any] | None:
         """The settings in effect after so many entries; None: nobody noted them."""
         configured = (one for one in reversed(self.entries[:number]) if isinstance(one, Configured))

@@ -143,7 +143,8 @@ class OrderedInput:
                 return Quiet(boundary, number)
             case Activated(model=model):
                 self.holding = 0
-                return Activation(number, model, None)
+                alone = self.journal.rolls_back(number, entry)
+                return Activation(number, model, None, alone)
 
     def _beyond(self, until: int | None) -> Message | None:
         """Records that no journal entry follows, up to the next boundary; then that boundary."""

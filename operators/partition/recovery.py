@@ -7,7 +7,7 @@ from typing import Any
 from models.scoring.bound_model import Offline
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
-from operators.shard.shard import TOPICS, DamagedStateError, Shard
+from operators.shard.shard import TOPICS, VERSION, DamagedStateError, Shard
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.checkpoints.names import name_of
 from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore, Part, pass_over
@@ -26,6 +26,35 @@ class RegrainedError(LogError):
 
 def _unloaded(model: str, shard: Shard) -> None:
     del model, shard
+
+
+class EarlierVersionError(LogError):
+    """An earlier version answered a log's requests: this one would answer otherwise."""
+
+
+def check_version(log: ReadableLog, store: CheckpointStore, partition: int) -> None:
+    """Refuse a partition that an earlier version has worked on.
+
+    Args:
+        log: Holds the output topics.
+        store: The checkpoints.
+        partition: Of `events`.
+
+    Raises:
+        EarlierVersionError: The newest checkpoint is an earlier version's.
+    """
+    newest = next(store.heads(partition), None)
+    if newest is None or not log.end(PREDICTIONS, partition):
+        return
+    version = newest.shape.partition(" ")[0]
+    if version.isdecimal() and int(version) < VERSION:
+        msg = (
+            f"events/{partition} must be answered by this version (shard {VERSION}); got answers "
+            f"of an earlier one (shard {version}), which are not repeated: `headwater export "
+            "events --out events.jsonl`, then `ingest` that and `run` in a new HEADWATER_HOME "
+            "(on Kafka with a new kafka.prefix)"
+        )
+        raise EarlierVersionError(msg)
 
 
 def recover(
@@ -111,12 +140,16 @@ def restored(
     """
     obeyed = checkpoint.counters.get(JOURNAL, 0)
     shard = fresh(journal.settings(obeyed))
-    if checkpoint.foreign and shard.settings.online.river is not None:
+    if checkpoint.foreign and shard.settings.online.river:
         return None  # see `reached`; a branch has settings of its own
-    used = journal.model(obeyed)
+    used, before = journal.model(obeyed), journal.model_before(obeyed)
+
+    def loaded(model: str) -> Offline | None:
+        return load(model, shard) if model in {used, before} else None
+
     try:
-        shard.restore(checkpoint.shard, lambda model: load(model, shard) if model == used else None)
-        _check(shard, checkpoint, used)
+        shard.restore(checkpoint.shard, loaded)
+        _check(shard, checkpoint, used, before)
     except DamagedStateError as error:
         pass_over(store.place_of(checkpoint), error)
         return None
@@ -145,7 +178,7 @@ def _refuse_regrained(shape: str, shard: Shard) -> None:
         raise RegrainedError(msg)
 
 
-def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:
+def _check(shard: Shard, head: CheckpointHead, model: str | None, before: str | None) -> None:
     """Refuse a state that is not what is said of it elsewhere.
 
     Raises:
@@ -153,6 +186,9 @@ def _check(shard: Shard, head: CheckpointHead, model: str | None) -> None:
     """
     if shard.model != model:
         msg = f"model must be the journal's, {model!r}; got {(shard.model or '')[:100]!r}"
+        raise DamagedStateError(msg)
+    if shard.older not in {None, before}:
+        msg = f"older model must be the journal's, {before!r}; got {(shard.older or '')[:100]!r}"
         raise DamagedStateError(msg)
     position, made, said = shard.position, _counters(shard), {JOURNAL: 0} | head.counters
     same = (position.offset, position.boundary) == (head.offset, head.boundary)
@@ -218,6 +254,6 @@ def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
 
 
 def _had_river(log: ReadableLog, partition: int, entries: int) -> bool:
-    """Whether the settings after so many entries of the journal name a River classifier."""
+    """Whether the settings after so many entries of the journal name River classifiers."""
     settings = Journal(log, partition).settings(entries) or {}
-    return settings.get("online.river") is not None
+    return bool(settings.get("online.river"))

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.linear.bank import OLDER
 from models.logits import logit
-from models.scoring.blend import Blend
+from models.scoring.blend import NOTHING, Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.replica.follower import Follower
 from operators.replica.left_right import LeftRight, Reading
@@ -36,11 +37,11 @@ Load = Callable[[str, Shard], Offline]
 """Gives a verified model of an id, bound to a shard; raises `ModelError`."""
 
 
-class Serving(NamedTuple):
-    """An offline model and its id; None for none."""
+class Kept(NamedTuple):
+    """What answers in place of a shard's own models: ids as of old, and the models."""
 
     model: str | None
-    offline: Offline | None
+    serving: Serving
 
 
 class Score(NamedTuple):
@@ -97,7 +98,7 @@ class _Side:
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
-        self.old: Serving | None = None
+        self.old: Kept | None = None
 
 
 class _Mine:
@@ -219,7 +220,7 @@ class Replica:
         with mine.reading as side:
             shard, predictor = side.shard, mine.predictor(side)
             row = predictor.again(row, unseen)
-            offline = predictor.knowing(shard.offline if side.old is None else side.old.offline)
+            offline = predictor.knowing(shard.serving if side.old is None else side.old.serving)
             whole = logit(predictor.blend(row, offline).probability)
             levels = shard.levels
             found = []
@@ -241,7 +242,8 @@ class Replica:
             ModelError: It cannot be had.
         """
         for side in (self._sides.active, self._sides.idle):
-            side.old = Serving(model, None if model is None else self._load(model, side.shard))
+            offline = None if model is None else self._load(model, side.shard)
+            side.old = Kept(model, _before(side.shard, model, offline))
 
     def advance(self, pause: Callable[[], object]) -> bool:
         """Take the next message, if the flow has had one; by one thread at a time.
@@ -275,8 +277,8 @@ class Replica:
     def _score(self, side: _Side, predictor: Predictor, request: Event) -> Score:
         shard, old = side.shard, side.old
         row = predictor.vector(request)
-        model, offline = (shard.model, shard.offline) if old is None else old
-        blend = predictor.blend(row, predictor.knowing(offline))
+        model, serving = (shard.model, shard.serving) if old is None else old
+        blend = predictor.blend(row, predictor.knowing(serving))
         if old is not None:
             self._score_beside(shard, predictor, row, blend)
         decision = blend.probability >= shard.threshold
@@ -286,7 +288,7 @@ class Replica:
     def _score_beside(self, shard: Shard, predictor: Predictor, row: Row, blend: Blend) -> None:
         """With the model in shadow."""
         try:
-            new = predictor.blend(row, predictor.knowing(shard.offline))
+            new = predictor.blend(row, predictor.knowing(shard.serving))
         except Exception as error:  # noqa: BLE001 - what does not answer must not fail a request
             self._unfit = shard.model, f"model {shard.model} must score in shadow: {error!r}"
         else:
@@ -306,7 +308,7 @@ class Replica:
         """Let no request and no event wait for a compiler."""
         mine = self._mine()
         with mine.reading as side:
-            mine.predictor(side).warm_up(side.shard.offline)
+            mine.predictor(side).warm_up(side.shard.serving)
 
     def _activate(self, message: Activation) -> None:
         """Let both sides have the model, or keep the one before where it cannot be had."""
@@ -330,7 +332,10 @@ class Replica:
             if not in_shadow:
                 side.old = None
             elif side.old is None:
-                side.old = Serving(shard.model, shard.offline)
+                old = shard.model, shard.serving.newest
+                shard.apply(message._replace(offline=next(models)))
+                side.old = Kept(old[0], _before(shard, *old))
+                return
             shard.apply(message._replace(offline=next(models)))
 
         self._sides.write(change)
@@ -383,8 +388,8 @@ def _score_many(shard: Shard, predictor: Predictor, requests: Sequence[Event]) -
         predictor.vector(request, row)
         unseen = predictor.unseen()
         if unseen:
-            apart[i] = unseen, predictor.blend(row, predictor.knowing(shard.offline))
-    found = [(NOTHING_NEW, blend) for blend in predictor.blend_many(rows, shard.offline)]
+            apart[i] = unseen, predictor.blend(row, predictor.knowing(shard.serving))
+    found = [(NOTHING_NEW, blend) for blend in predictor.blend_many(rows, shard.serving)]
     for i, one in apart.items():
         found[i] = one
     threshold, place = shard.threshold, (shard.model, shard.position.offset, shard.event_time)
@@ -395,7 +400,14 @@ def _score_many(shard: Shard, predictor: Predictor, requests: Sequence[Event]) -
 
 
 def _keep(shard: Shard, number: int) -> None:
-    shard.apply(Activation(number, shard.model, shard.offline))
+    shard.apply(Activation(number, shard.model, shard.serving.newest))
+
+
+def _before(shard: Shard, model: str | None, offline: Offline | None) -> Serving:
+    """A model as the one in use, corrected by the learners that it has by now."""
+    if offline is None:
+        return NOTHING
+    return Serving(offline, slot=OLDER) if model == shard.older else Serving(offline)
 
 
 def _end_shadow(side: _Side) -> None:

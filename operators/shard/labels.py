@@ -51,6 +51,7 @@ class Labels:
         seen: The ids of late.
         resolve: Called with a request that got its label, the label, its time (µs) and the append
             time of what brought it.
+        forget: Called with a request that never gets one.
         lose: Called with a label event that is lost, why, and the append time.
         alert: Called with a message and the append time.
     """
@@ -62,12 +63,14 @@ class Labels:
         seen: RecentIds,
         *,
         resolve: Callable[[Waiting, int, int, int], None],
+        forget: Callable[[Waiting], None],
         lose: Callable[[EarlyLabel, str, int], None],
         alert: Callable[[str, int], None],
     ) -> None:
         self._stream, self._label = stream, stream.label
         self._pending, self._seen = pending, seen
         self._resolve, self._lost, self._alert = resolve, lose, alert
+        self._leave = forget
         self._is_by_key = self._label.of is None
         self._lateness = int(Duration.parse(stream.lateness))
         self._wait = 0 if self._is_by_key else int(Duration.parse(self._label.delay))
@@ -144,6 +147,7 @@ class Labels:
                 self._forget(waiting.request)
             if silence is None:
                 self._watched.unlabelled += 1
+                self._leave(waiting)
             else:
                 self._resolve(waiting, int(silence), waiting.deadline, append_time)
         while self._early.waiting and (early := self._early.due(watermark)) is not None:

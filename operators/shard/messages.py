@@ -48,11 +48,13 @@ class Activation(NamedTuple):
         number: Its place in the partition's journal.
         model: The model's id; None for no offline model.
         offline: The model itself.
+        alone: The one before it was rolled back: it answers no more.
     """
 
     number: int
     model: str | None
     offline: Offline | None
+    alone: bool = False
 
 
 class Configuration(NamedTuple):

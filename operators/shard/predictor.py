@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ensemble import Ensemble
-from models.linear.online import OnlineModels
 from models.mojo import model as mojo
-from models.scoring.blend import Blend, CompiledBlend
+from models.scoring.blend import Blend, CompiledModels, Serving
 from models.scoring.bound_model import Offline
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -30,19 +28,19 @@ class Predictor:
     It has working memory of its own: one for each thread, while nothing changes the shard.
 
     Args:
-        features: Of the shard.
-        models: Of the shard.
-        ensemble: Of the shard.
-        stream: Of the shard.
+        features: The shard's features.
+        models: The shard's models, for the thread of this one.
+        stream: The problem.
+
+    Attributes:
+        models: Those.
     """
 
-    def __init__(
-        self, features: FeatureState, models: OnlineModels, ensemble: Ensemble, stream: Stream
-    ) -> None:
+    def __init__(self, features: FeatureState, models: CompiledModels, stream: Stream) -> None:
         self._unseen: list[tuple[Levels, str]] = []
         self._stream, self._hooks = stream, features.hooks
         self._read = features.reader(self._unseen)
-        self._blend = CompiledBlend(models, ensemble)
+        self.models = models
         self._levels = features.levels
         self._names = [column.name for column in stream.columns]
         self._places = {of: place for place, of in self._levels.items()}
@@ -88,13 +86,19 @@ class Predictor:
             row[place] = self._levels[place].peeking(self._unseen)(name)
         return row
 
-    def knowing(self, offline: Offline | None) -> Offline | None:
-        """The model with the levels that were new with the request whose vector came last.
+    def knowing(self, serving: Serving) -> Serving:
+        """The models with the levels that were new with the request whose vector came last.
 
         The shard adds them before it scores, and a model may know what its shard has yet to see.
         """
-        if offline is None or not self._unseen:
-            return offline
+        if not self._unseen:
+            return serving
+        newest, older = (self._bound(offline) for offline in serving[:2])
+        return serving._replace(newest=newest, older=older)
+
+    def _bound(self, offline: Offline | None) -> Offline | None:
+        if offline is None:
+            return None
         new = {self._places[of]: name for of, name in self._unseen}
         if not any(offline.knows(place, name) for place, name in new.items()):
             return offline
@@ -104,17 +108,16 @@ class Predictor:
         }
         return offline.bound_to(self._names, levels)
 
-    def blend(self, row: Row, offline: Offline | None) -> Blend:
-        """All probabilities of a vector, with this offline model."""
-        return self._blend.predict(row, offline)
+    def blend(self, row: Row, serving: Serving) -> Blend:
+        """All probabilities of a vector, with these offline models."""
+        return self.models.predict(row, serving)
 
-    def blend_many(self, rows: Row, offline: Offline | None) -> list[Blend]:
+    def blend_many(self, rows: Row, serving: Serving) -> list[Blend]:
         """What `blend` says of each row."""
-        return self._blend.predict_many(rows, offline)
+        return self.models.predict_many(rows, serving)
 
-    def warm_up(self, offline: Offline | None) -> None:
+    def warm_up(self, serving: Serving) -> None:
         """Compile all that a request, an event, a label and a new model need, or load it."""
         feature_kernels.warm()
         mojo.warm()
-        OnlineModels(["identity"]).learn(np.zeros(1), 0, None)
-        self._blend.warm(offline)
+        self.models.warm_up(serving)

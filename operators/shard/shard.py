@@ -11,12 +11,11 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 
-from models.ensemble import Ensemble
-from models.linear.online import OnlineModels
 from models.losses import RunningLosses
-from models.scoring.blend import Blend
+from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.shard.labels import Labels
+from operators.shard.learning import InUse, Learning
 from operators.shard.messages import (
     Activation,
     Boundary,
@@ -54,7 +53,7 @@ from state.stream import Stream
 from state.stream_functions import raise_blamed
 from state.vector.feature_state import FeatureState
 
-VERSION = 4
+VERSION = 5
 """Of the bytes of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
@@ -107,7 +106,6 @@ class _Counts(msgspec.Struct):
     cuts: Count = 0
     cut_end: Count = 0
     last_cut: Cut | None = None
-    model: str | None = None
     chain: _Chain = START
 
 
@@ -122,7 +120,6 @@ class Shard:
     Attributes:
         settings: How it learns and guards now.
         threshold: Of theirs, the probability from which on `decision` is true.
-        offline: The offline model in use.
         hashed: What it has read, which no checkpoint's `shard` holds; unless it is silent.
         is_silent: It learns and can be asked, but writes neither predictions nor outcomes nor
             metrics, for another has written them: a fifth of the time. Its snapshots are of use to
@@ -147,13 +144,14 @@ class Shard:
             self._pending,
             self._seen,
             resolve=self._resolve,
+            forget=self._forget,
             lose=self._lose,
             alert=self._warn_of_labels,
         )
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
-        self.offline: Offline | None = None
         self.is_silent = False
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
+        self._learning = Learning(stream, settings)
         self._set(settings)
         self._lateness = int(Duration.parse(stream.lateness))
         self._too_late = self._lateness + stream.horizon_us
@@ -162,34 +160,20 @@ class Shard:
         self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
 
     def _set(self, settings: Settings) -> None:
-        """Make what settings decide; it has learned and seen nothing yet."""
-        columns = self.stream.columns
-        places = {column.name: i for i, column in enumerate(columns)}
+        """Make what settings decide; it has seen nothing yet."""
         clock = settings.clock
         self.settings = settings
         self.threshold = settings.decision.threshold
         self._metrics_every = int(settings.metrics.every)
         self._guard = ClockGuard(clock.tolerance, clock.span, clock.notice)
-        self._models = OnlineModels(
-            ["level" if column.categorical else column.transform for column in columns],
-            [(places[a], places[b]) for a, b in self.stream.crosses],
-            rate=settings.online.rate,
-            residual_rate=settings.residual.rate,
-            river=settings.online.river,
-        )
-        self._ensemble = Ensemble(settings.ensemble.rate, settings.ensemble.models)
         self._predictor = self.predictor()
 
     def _reconfigure(self, settings: Settings) -> None:
         """Go on with other settings and with all that was learned and seen."""
-        river = self.settings.online.river == settings.online.river
-        guard, models, ensemble = (
-            part.snapshot() for part in (self._guard, self._models, self._ensemble)
-        )
+        guard = self._guard.snapshot()
+        self._learning.configure(self.settings, settings)
         self._set(settings)
         self._guard.restore(guard)
-        self._models.restore(models, river=river)
-        self._ensemble.restore(ensemble)
 
     @property
     def shape(self) -> str:
@@ -230,7 +214,17 @@ class Shard:
     @property
     def model(self) -> str | None:
         """Id of the offline model in use."""
-        return self._counts.model
+        return self._learning.in_use.model
+
+    @property
+    def older(self) -> str | None:
+        """Id of the offline model before it, as long as that has a share in the answers."""
+        return self._learning.in_use.older
+
+    @property
+    def serving(self) -> Serving:
+        """The offline models that answer."""
+        return self._learning.serving
 
     def apply(self, message: Message) -> Emitted:
         """Take one message and return all that follows from it.
@@ -267,9 +261,9 @@ class Shard:
             case Quiet(time, number):
                 self.position.activations = number + 1
                 self._advance(time - self._lateness, time)
-            case Activation(number, model, offline):
+            case Activation(number, model, offline, alone):
                 self.position.activations = number + 1
-                self._counts.model, self.offline = model, offline
+                self._learning.activate(model, offline, alone=alone)
             case Configuration(number, settings):
                 self.position.activations = number + 1
                 self._reconfigure(settings)
@@ -277,7 +271,7 @@ class Shard:
 
     def predictor(self) -> Predictor:
         """Answers requests from the state as it stands, with its settings; one a thread."""
-        return Predictor(self._features, self._models, self._ensemble, self.stream)
+        return Predictor(self._features, self._learning.compiled(), self.stream)
 
     def predict(self, request: Event) -> Prediction:
         """What `apply` would answer if this request came next; nothing changes.
@@ -291,7 +285,7 @@ class Shard:
         self.check(request)
         predictor = self.predictor()
         row = predictor.vector(request)
-        blend = predictor.blend(row, predictor.knowing(self.offline))
+        blend = predictor.blend(row, predictor.knowing(self.serving))
         return self._prediction(request, self._key(request), blend)
 
     def check(self, request: Event) -> None:
@@ -313,7 +307,7 @@ class Shard:
             raise RefusedError(msg)
 
     def snapshot(self) -> bytes:
-        """The whole state, offline model left out but for its id; starts with the version."""
+        """The whole state, offline models left out but for their ids; starts with the version."""
         assert not any(self._out.values())
         try:
             parts = [part.snapshot() for part in self._parts().values()]
@@ -321,7 +315,8 @@ class Shard:
             raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
             raise
         sums = (self._total.sums, self._lately.sums)
-        return msgspec.msgpack.encode((VERSION, self.position, self._counts, sums, parts))
+        in_use = self._learning.in_use
+        return msgspec.msgpack.encode((VERSION, self.position, self._counts, in_use, sums, parts))
 
     def restore(self, state: bytes, offline: Callable[[str], Offline | None]) -> None:
         """Take the state from `snapshot` of a shard of the same stream and settings.
@@ -334,27 +329,30 @@ class Shard:
             DamagedStateError: They are no such state; this shard is of no use any more.
         """
         with _part("its head"):
-            version, *_ = msgspec.msgpack.decode(state, type=tuple[int, _Raw, _Raw, _Raw, _Raw])
+            version, *_ = msgspec.msgpack.decode(
+                state, type=tuple[int, _Raw, _Raw, _Raw, _Raw, _Raw]
+            )
             check(version == VERSION, f"shard state must be of version {VERSION}", version)
-            _, self.position, self._counts, sums, parts = msgspec.msgpack.decode(
-                state, type=tuple[int, Position, _Counts, _Sums, _Parts]
+            _, self.position, self._counts, in_use, sums, parts = msgspec.msgpack.decode(
+                state, type=tuple[int, Position, _Counts, InUse, _Sums, _Parts]
             )
             self._check_counts()
-            there = dict(zip(self._parts(), parts, strict=True))
         for losses, of in zip((self._total, self._lately), sums, strict=True):
             with _part("losses"):
                 losses.restore(of)
-        for name, part in self._parts().items():
+        for (name, part), content in zip(self._parts().items(), parts, strict=True):
             with _part(name):
-                part.restore(there[name])
+                part.restore(content)
+        levels = {place: len(names) for place, names in self._levels}
         with _part("pending requests"):
-            levels = {place: len(names) for place, names in self._levels}
             self._pending.check(self.partition, self.position.offset, levels)
         with _part("labels"):
             self._labels.check(self.position.offset)
+        self._learning.in_use = in_use
+        with _part("learning"):
+            self._learning.check(self._pending.turns(), levels)
         self._turn_at = self._next_turn()
-        model = self._counts.model
-        self.offline = None if model is None else offline(model)
+        self._learning.bind(in_use, offline)
 
     def _check_counts(self) -> None:
         """See that the counters go together.
@@ -377,14 +375,12 @@ class Shard:
             check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
 
     def _parts(self) -> dict[str, Any]:
-        """The parts of the bytes, in order."""
         return {
             "features": self._features,
             "pending requests": self._pending,
             "recent ids": self._seen,
             "clock guard": self._guard,
-            "online models": self._models,
-            "ensemble": self._ensemble,
+            **self._learning.parts(),
             "labels": self._labels,
         }
 
@@ -466,9 +462,10 @@ class Shard:
         place = self._pending.place()
         row = self._pending.rows[place]
         self._features.read(event, row)
-        blend = self._predictor.blend(row, self.offline)
+        blend = self._predictor.blend(row, self._learning.serving)
         prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
-        self._pending.add(self.stream.label.deadline(event), prediction, event)
+        turn = self._learning.asked(self._predictor.models)
+        self._pending.add(self.stream.label.deadline(event), prediction, event, turn)
         self._counts.requests += 1
         if not self.is_silent:
             self._counts.chain, value = link(self._counts.chain, prediction)
@@ -481,7 +478,7 @@ class Shard:
             key,
             *blend,
             blend.probability >= self.threshold,
-            self._counts.model,
+            self._learning.in_use.model,
             self.partition,
             self.position.offset,
         )
@@ -489,12 +486,15 @@ class Shard:
     def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
         made = waiting.prediction
         row = self._pending.rows[waiting.place]
-        self._ensemble.learn(made.online, made.offline, made.residual, label)
-        self._models.learn(row, label, made.offline)
+        self._learning.learn(waiting, row, label)
         self._features.observe(Labelled(waiting.request, label, label_time))
         self._counts.labels += 1
         if not self.is_silent:
             self._write_outcome(made, row, label, label_time, append_time)
+
+    def _forget(self, waiting: Waiting) -> None:
+        """No label came, and silence is none."""
+        self._learning.forget(waiting)
 
     def _write_outcome(
         self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
@@ -519,12 +519,14 @@ class Shard:
             counts.labels,
             dict(counts.dead_letters),
             len(self._pending),
-            counts.model,
+            self.model,
             self._guard.least_lag_us(),
             _losses(self._lately),
             _losses(self._total),
             self._labels.unlabelled,
             self._labels.early,
+            self.older,
+            self._learning.shares(),
         )
         self._lately = RunningLosses(len(MODELS))
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
@@ -556,6 +558,7 @@ class Shard:
             counts.cuts += 1
             counts.cut_end = end
             self.position.boundary = boundary
+            self._learning.cut()
         return counts.last_cut
 
     def _drain(self, cut: Cut | None) -> Emitted:
@@ -571,7 +574,7 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = list[bytes]
+_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from state.events import Event
 from state.outputs.records import Prediction
-from state.restored import MOST_US, Count, check, floats
+from state.restored import MOST_US, Count, check, check_levels, floats
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False):
@@ -20,12 +20,14 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
         place: Row of its vector in `Pending.rows`.
         prediction: What was answered.
         request: What was asked.
+        turn: When it is weighed, see `state.admission.request_order`.
     """
 
     deadline: int
     place: int
     prediction: Prediction
     request: Event
+    turn: int
 
 
 class Pending:
@@ -56,6 +58,10 @@ class Pending:
         """All of them, in the order in which they came."""
         return (one.request for one in self._waiting.values())
 
+    def turns(self) -> list[int]:
+        """Of all pending requests."""
+        return [one.turn for one in self._waiting.values()]
+
     def place(self) -> int:
         """A free row for the next request's vector; it is taken by `add`."""
         if not self._free:
@@ -64,10 +70,10 @@ class Pending:
             self._free = list(range(2 * n - 1, n - 1, -1))
         return self._free[-1]
 
-    def add(self, deadline: int, prediction: Prediction, request: Event) -> None:
+    def add(self, deadline: int, prediction: Prediction, request: Event, turn: int) -> None:
         """Keep a request, whose vector is in the row that `place` gave."""
         place = self._free.pop()
-        self._waiting[prediction.id] = Waiting(deadline, place, prediction, request)
+        self._waiting[prediction.id] = Waiting(deadline, place, prediction, request, turn)
         heapq.heappush(self._deadlines, (deadline, prediction.offset, prediction.id))
 
     def take(self, request_id: str) -> Waiting | None:
@@ -96,7 +102,7 @@ class Pending:
         used = [one.place for one in waiting]
         return msgspec.msgpack.encode(
             (
-                [(w.deadline, w.place, w.prediction, w.request) for w in waiting],
+                [(w.deadline, w.place, w.prediction, w.request, w.turn) for w in waiting],
                 self.rows[used].tobytes(),
                 len(self.rows),
                 self._free,
@@ -111,7 +117,7 @@ class Pending:
             ValueError: A row is nobody's or two requests', or a request could not become due.
             msgspec.DecodeError: It is of another form.
         """
-        one = tuple[int, Count, Prediction, self._request]  # type: ignore[name-defined]
+        one = tuple[int, Count, Prediction, self._request, int]  # type: ignore[name-defined]
         rows, vectors, size, free, deadlines = msgspec.msgpack.decode(
             state, type=tuple[list[one], bytes, int, list[Count], list[tuple[int, Count, str]]]
         )
@@ -145,11 +151,7 @@ class Pending:
             place = one.prediction.partition, one.prediction.offset
             here = place[0] == partition and 0 <= place[1] < end
             check(here, f"pending requests must be of partition {partition} before {end}", place)
-        rows = self.rows[[one.place for one in self._waiting.values()]]
-        for column, count in levels.items():
-            known = rows[~np.isnan(rows[:, column]), column]
-            one_of = (known >= 0) & (known < count) & (known == np.floor(known))
-            check(one_of.all(), f"levels of column {column} must be below {count}", known)
+        check_levels(self.rows[[one.place for one in self._waiting.values()]], levels)
 
     def _check_deadlines(self) -> None:
         """See that each request becomes due, and the first one first."""

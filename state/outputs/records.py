@@ -62,6 +62,18 @@ ModelKey = Annotated[
 ]
 
 
+ShareKey = Annotated[
+    str,
+    msgspec.Meta(
+        extra={
+            "keys": (
+                "online", "residual", "offline", "older_residual", "older_offline", "stacks",
+            )
+        }
+    ),
+]  # fmt: skip
+
+
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A record that took no part.
 
@@ -139,6 +151,10 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
         total: Losses by model since the first record.
         unlabelled: Requests forgotten so far because no label came and silence is none.
         early: Label events that wait for their request.
+        older: The offline model before the one in use, as long as it has a share in the answers.
+        shares: Who answers with which share, together 1: the online learners, those that correct
+            the offline model, that model itself, the same of the older one, and the stacks over
+            all these.
     """
 
     time: int
@@ -153,6 +169,8 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     total: dict[ModelKey, Losses]
     unlabelled: int = 0
     early: int = 0
+    older: str | None = None
+    shares: dict[ShareKey, float] = {}
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

@@ -6,7 +6,12 @@ import polars as pl
 import pytest
 
 from bench.adapt_streams import DEADLINE_US, Rule, column_names, draw, events, stream_of
-from bench.bench_adapt import RULES, banked, measured, single_steps
+from bench.bench_adapt import RULES, measured, single_steps
+from operators.shard.messages import Records
+from operators.shard.shard import Shard
+from state.settings import settings_from
+from tests.operators.shard_runs import Run
+from tests.rides import numbered
 
 STILL = Rule("still", 3, None, per_hour=100, days=1, seed=3)
 
@@ -86,21 +91,35 @@ def test_an_ensemble_worse_than_a_parent_does_not_pass():
     assert not row.passes
 
 
-def test_the_bank_is_about_as_good_as_the_best_step_without_being_told_it():
+def test_a_shard_is_about_as_good_as_the_best_step_without_being_told_it():
     rule = msgspec.structs.replace(STILL, hours=6.0, per_hour=400)
-    drawn, rows = outcomes(rule)
-    row = measured(rule, rows, drawn.truth)
-    assert row.bank <= row.best_step + 0.01
+    drawn = draw(rule)
+    run = Run(Shard(stream_of(3), settings_from({}), 0))
+    decode = stream_of(3).decoder().decode
+    run.take(Records(numbered((decode(e).time, b"", e) for e in events(rule, drawn))))
+    made = {one["id"]: one for one in map(msgspec.json.decode, run.values("outcomes"))}
+    of = [made.get(f"r{i}") for i in range(len(drawn.label))]
+    known = np.array([one is not None for one in of])
+    p = np.array([0.5 if one is None else one["probability"] for one in of])
+    _, rows = outcomes(rule)
+    steps = single_steps(rows, column_names(3))
+
+    def log_loss(p):
+        hit = np.where(drawn.label == 1, p, 1 - p)[known]
+        return -np.log(np.clip(hit, 1e-6, 1)).mean()
+
+    best = min(log_loss(p) for name, p in steps.items() if name.startswith("online"))
+    assert known.mean() > 0.99
+    assert log_loss(p) <= best + 0.01
 
 
-@pytest.mark.parametrize("simulated", [banked, lambda *of: single_steps(*of)["online lasting 0.3"]])
-def test_nothing_is_known_before_it_is_told(simulated):
+def test_nothing_is_known_before_it_is_told():
     drawn, rows = outcomes(STILL)
     flipped = rows.with_columns(
         label=pl.when(pl.col("at") >= 1_000).then(1 - pl.col("label")).otherwise(pl.col("label"))
     )
     names = column_names(3)
     before = drawn.asked < drawn.told[1_000:].min()
-    same = simulated(rows, names)[before] == simulated(flipped, names)[before]
-    assert same.all()
+    one, other = (single_steps(of, names)["online lasting 0.3"] for of in (rows, flipped))
+    assert (one[before] == other[before]).all()
     assert before.sum() > 900

@@ -517,7 +517,7 @@ class System:
             changes = (
                 {"decision": {"threshold": chance.choice([0.4, 0.5, 0.6])}},
                 {"training": {"every": chance.choice(["20m", "1h"])}},
-                {"online": {"rate": chance.choice([0.02, 0.08])}},
+                {"metrics": {"every": chance.choice(["30m", "2h"])}},
                 {"clock": {"tolerance": chance.choice(["1m", "5m"])}},
             )
             return changed(before, chance.choice(changes))
@@ -535,8 +535,8 @@ class System:
     def _said(self, settings: Settings) -> str:
         training = settings.training
         return (
-            f"refit every {training.every}, wait {training.wait}, online rate "
-            f"{settings.online.rate}, threshold {settings.decision.threshold}, clock tolerance "
+            f"refit every {training.every}, wait {training.wait}, metrics every "
+            f"{settings.metrics.every}, threshold {settings.decision.threshold}, clock tolerance "
             f"{settings.clock.tolerance}, batch {settings.reading.batch}"
         )
 

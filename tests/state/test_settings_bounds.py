@@ -12,7 +12,7 @@ from msgspec import inspect
 from state.durations import MOST, Duration
 from state.log import LogError
 from state.settings import (
-    Online,
+    Decision,
     Settings,
     Training,
     changed,
@@ -130,7 +130,7 @@ def test_what_has_no_meaning_is_refused_in_a_line(wrong):
 def test_settings_with_a_value_at_every_key_can_be_changed():
     full = settings_from(FULL)
     assert changed(full, {}) == full
-    assert changed(full, {"online": {"rate": 0.5}}).ingest == full.ingest
+    assert changed(full, {"decision": {"threshold": 0.5}}).ingest == full.ingest
 
 
 def test_a_certificate_may_have_lines():
@@ -165,7 +165,7 @@ def test_what_parses_is_shown_as_what_parses_to_the_same(number, unit):
             "training.every": st.integers(1, MOST),
             "clock.tolerance": st.integers(1, MOST),
             "metrics.every": st.integers(1, MOST),
-            "online.rate": st.floats(min_value=0, exclude_min=True, max_value=1000),
+            "decision.threshold": st.floats(0.001, 0.999),
             "training.margin": st.floats(-50, 50),
             "training.seed": st.integers(0, 2**63 - 1),
             "online.river": st.dictionaries(
@@ -185,11 +185,28 @@ def test_what_a_journal_says_of_settings_is_those_settings(values):
 
 @pytest.mark.parametrize(
     "settings",
-    [Settings(training=Training(margin=math.nan)), Settings(online=Online(rate=math.inf))],
+    [Settings(training=Training(margin=math.nan)), Settings(decision=Decision(threshold=math.inf))],
 )
 def test_settings_made_without_a_file_are_not_journaled_before_they_are_checked(settings):
     with pytest.raises(ValueError, match="Expected `float`, got `null`"):
         deciding(settings)
+
+
+def test_settings_that_there_are_no_more_mean_nothing_in_a_journal():
+    old = {
+        "online.rate": 0.08, "online.river": None, "residual.rate": None, "ensemble.rate": "x",
+        "ensemble.models": ["online"], "training.seed": 7,
+    }  # fmt: skip
+    assert recorded(Settings(), old) == settings_from({"training": {"seed": 7}})
+
+
+def test_one_river_classifier_is_a_list_of_one():
+    tree = {"class": "tree.HoeffdingTreeClassifier"}
+    one = settings_from({"online": {"river": tree}})
+    assert one == settings_from({"online": {"river": [tree]}})
+    assert one.online.river == (tree,)
+    assert recorded(Settings(), {"online.river": tree}) == one
+    assert deciding(one)["online.river"] == [tree]
 
 
 def test_what_an_older_version_journaled_and_means_the_same_as_a_bound_goes_on():
@@ -199,7 +216,8 @@ def test_what_an_older_version_journaled_and_means_the_same_as_a_bound_goes_on()
 
 
 @pytest.mark.parametrize(
-    "old", [{"training.margin": None}, {"online.rate": None}, {"training.every": "8.64e+14s"}]
+    "old",
+    [{"training.margin": None}, {"decision.threshold": None}, {"training.every": "8.64e+14s"}],
 )
 def test_what_an_older_version_journaled_and_nobody_can_use_is_told_in_a_line(old):
     with pytest.raises(LogError, match=r"settings in the journal must be usable; got .*--repair"):

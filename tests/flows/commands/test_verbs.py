@@ -299,7 +299,7 @@ def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):
     assert "2013-04-01 00:00 promoted m - - -" in lines
     assert "2013-04-02 00:00 skipped - - - -" in lines
     assert lines[lines.index("Why there was no model:") + 1] == "2013-04-02 00:00 few"
-    assert lines[-2:] == ["0 - 0", "1 m 1,234"]
+    assert lines[-2:] == ["0 - 0 - - - - -", "1 m 1,234 - - - - -"]
 
 
 def test_models_as_json_holds_the_records(filled, capsys):
@@ -307,8 +307,8 @@ def test_models_as_json_holds_the_records(filled, capsys):
     assert main(["models", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["in_use"] == [
-        {"partition": 0, "model": None, "offset": 0},
-        {"partition": 1, "model": "m", "offset": 1234},
+        {"partition": 0, "model": None, "offset": 0, "older": None, "shares": {}},
+        {"partition": 1, "model": "m", "offset": 1234, "older": None, "shares": {}},
     ]
     assert [one["status"] for one in told["decisions"]] == ["promoted", "skipped"]
 

@@ -42,7 +42,7 @@ WRITING = [
     ["ingest", "events.jsonl"],
     ["trim", "--before", "2024-01-01T00:20"],
     ["rollback"],
-    ["replay", "--set", "ensemble.rate=0.1"],
+    ["replay", "--set", "decision.threshold=0.1"],
 ]
 
 

@@ -243,7 +243,7 @@ def test_what_holds_no_state_is_no_beginning_for_a_replay_and_none_for_trim(
     asked = {"home": elsewhere.root, "settings": settings}
     assert audit(since, **asked)["identical"].sum() > 100  # from a periodic one at the same place
     with pytest.raises(ValueError, match="replay must begin at a checkpoint or at offset 0"):
-        what_if({"ensemble.rate": 0.02}, since, **asked)
+        what_if({"decision.threshold": 0.02}, since, **asked)
     said = [line for line in caplog.messages if "passed over" in line]
     assert {line.split()[1] for line in said} == {str(path) for path in paths}
     monkeypatch.setenv("HEADWATER_HOME", str(elsewhere.root))
@@ -285,7 +285,7 @@ def test_history_is_replayed_from_the_store(elsewhere):
     checked = audit(since, **asked)
     assert checked["identical"].sum() > 100
     assert checked["different"].sum() == 0
-    requests = what_if({"ensemble.rate": 0.02}, since, **asked)
+    requests = what_if({"decision.threshold": 0.02}, since, **asked)
     assert len(requests) > 100
     assert requests["probability_base"].null_count() == 0
     assert not list(Path(elsewhere.root).glob("checkpoints/*"))

@@ -31,8 +31,7 @@ IN_PLACE = {
     "training.algorithm": (b'"gbm"', b'"magic"'),
 }
 ANEW = {
-    "online.rate": (b"0.08", b"null"),
-    "ensemble.rate": (b"0.005", b"null"),
+    "decision.threshold": (b"0.5", b"null"),
     "metrics.every": (b'"1h"', b'"1.23457e+06s"'),
     "clock.tolerance": (b'"5m"', b'"1.23457e+06s"'),
     "online.river": (b"null", b'{"class":"os.system"}'),
@@ -167,7 +166,7 @@ def test_an_entry_that_is_none_starts_a_new_home(home, capsys, garbage):
 def test_an_entry_of_a_later_version_is_no_damage(home, capsys):
     lay(home, FIRST.replace(b'"version":2', b'"version":9'))
     before = tree(home.root)
-    assert "must be of version 2 or older; got 9" in refused(capsys, "doctor", "--repair")
+    assert "must be of version 3 or older; got 9" in refused(capsys, "doctor", "--repair")
     assert tree(home.root) == before
     settings = load_settings()
     log = home.log()
@@ -192,7 +191,7 @@ def test_a_time_between_boundaries_may_be_any_text(home, capsys, every):
 def test_a_setting_that_is_a_value_and_a_table_at_once_starts_a_new_home(home, capsys):
     lay(home, FIRST.replace(b'"settings":{', b'"settings":{"online":5,'))
     said = refused(capsys, "run")
-    assert "online must be a table or a value; got both, the one in 'online.rate'" in said
+    assert "online must be a table or a value; got both, the one in 'online.river'" in said
     assert "activations/0 at offset 0: online = 5: " in repaired(capsys)
     assert main(["run"]) == 0
 

@@ -185,18 +185,18 @@ def test_an_altered_key_is_told(rides, rides_settings, log):
 
 def test_the_settings_of_today_do_not_change_the_past(market, quotes_settings):
     said = []
-    other = changed(quotes_settings, {"online": {"rate": 0.01}, "decision": {"threshold": 0.3}})
+    other = changed(quotes_settings, {"decision": {"threshold": 0.3}, "metrics": {"every": "2h"}})
     found = audited(market, other, None, None, 1, Console(quiet=True), said.append)
     assert not any(one.different for one in found.partitions)
     assert said[1] == (
-        "With the settings as recorded: online.rate is 0.01 today, 0.08 when recorded; "
-        "decision.threshold is 0.3 today, 0.5 when recorded."
+        "With the settings as recorded: decision.threshold is 0.3 today, 0.5 when recorded; "
+        'metrics.every is "2h" today, "1h" when recorded.'
     )
 
 
 def test_the_settings_are_known_without_a_checkpoint(market, quotes_settings):
     shutil.rmtree(market.root / "checkpoints")
-    other = changed(quotes_settings, {"online": {"rate": 0.01}})
+    other = changed(quotes_settings, {"decision": {"threshold": 0.01}})
     frame = audit(home=market.root, settings=other)
     assert frame["different"].sum() == 0
     assert frame.filter(topic="predictions")["identical"].sum() > 1000
@@ -219,12 +219,12 @@ def test_settings_that_changed_on_the_way_change_there_again(half, quotes_settin
     for partition, of in enumerate(entries):
         log.append("events", partition, of)
     log.close()
-    run(changed(quotes_settings, {"online": {"rate": 0.3}}), home)
+    run(changed(quotes_settings, {"decision": {"threshold": 0.3}}), home)
     said = []
     found = audited(home, quotes_settings, None, None, 1, Console(quiet=True), said.append)
     assert not any(one.different for one in found.partitions)
     assert sum(one.identical["predictions"] for one in found.partitions) > 1000
-    assert "online.rate is 0.08 today, 0.08 then 0.3 when recorded" in said[1]
+    assert "decision.threshold is 0.5 today, 0.5 then 0.3 when recorded" in said[1]
 
 
 class Halted(Exception):  # noqa: N818 - not an error

@@ -68,14 +68,14 @@ def test_a_what_if_beside_a_live_flow_disturbs_neither(half, quotes_made, quotes
     extend(home, rest)
     words = [sys.executable, "-c", LIVE, str(home.root), repr(QUOTES)]
     with subprocess.Popen(words, cwd=REPOSITORY) as live:
-        what_if({"online.rate": 0.2}, **asked)
+        what_if({"decision.threshold": 0.2}, **asked)
     assert live.returncode == 0
     assert records(home) == records(quotes_made)
-    ended = what_if({"online.rate": 0.2}, **asked)
+    ended = what_if({"decision.threshold": 0.2}, **asked)
     assert only_branch(home).done
     beside = everything(home, only_branch(home))
     branches.remove(home, only_branch(home).name)
-    assert ended.equals(what_if({"online.rate": 0.2}, **asked))
+    assert ended.equals(what_if({"decision.threshold": 0.2}, **asked))
     afterwards = everything(home, only_branch(home))
     assert {place: beside[place] for place in afterwards if place[0] in TOPICS} == {
         place: of for place, of in afterwards.items() if place[0] in TOPICS
@@ -85,10 +85,10 @@ def test_a_what_if_beside_a_live_flow_disturbs_neither(half, quotes_made, quotes
 def test_a_branch_without_an_end_keeps_the_end_that_the_log_had(half, quotes_settings):
     home, rest = half
     asked = {"home": home.root, "settings": quotes_settings}
-    before = what_if({"online.rate": 0.2}, **asked)
+    before = what_if({"decision.threshold": 0.2}, **asked)
     extend(home, rest)
     run(quotes_settings, home)
-    again = what_if({"online.rate": 0.2}, **asked)
+    again = what_if({"decision.threshold": 0.2}, **asked)
     # What was asked just before that end may have its label by now, but not on the branch.
     assert again.equals(before)
     assert only_branch(home).until is None
@@ -99,23 +99,23 @@ def test_where_the_head_is_gone_a_what_if_leaves_at_a_boundary_that_is_left(
 ):
     boundary, since = middle_boundary(market)
     asked = {"home": market.root, "settings": quotes_settings}
-    whole = what_if({"online.rate": 0.2}, since, **asked)
+    whole = what_if({"decision.threshold": 0.2}, since, **asked)
     branches.remove(market, only_branch(market).name)
     trim(market, since, tmp_path, monkeypatch)
-    assert what_if({"online.rate": 0.2}, since, **asked).equals(whole)
+    assert what_if({"decision.threshold": 0.2}, since, **asked).equals(whole)
     assert only_branch(market).boundary == boundary
     log = market.log()
     first = log.start(EVENTS, 0)
     log.close()
     assert first > 0
     with pytest.raises(ValueError, match=f"first offset left in events/0 is {first} "):
-        what_if({"online.rate": 0.3}, **asked)
+        what_if({"decision.threshold": 0.3}, **asked)
 
 
 def test_a_trim_keeps_what_a_branch_reads(market, quotes_settings, tmp_path, monkeypatch, capsys):
     _, since = middle_boundary(market)
     asked = {"home": market.root, "settings": quotes_settings}
-    before = what_if({"online.rate": 0.2}, since, **asked)
+    before = what_if({"decision.threshold": 0.2}, since, **asked)
     newest = datetime.fromtimestamp(
         max(record[-1].append_time for record in records(market).values() if record) / 1e6, UTC
     )
@@ -126,7 +126,7 @@ def test_a_trim_keeps_what_a_branch_reads(market, quotes_settings, tmp_path, mon
     assert [log.start(EVENTS, p) for p in range(8)] == begins
     log.close()
     assert min(begins) > 0
-    assert what_if({"online.rate": 0.2}, since, **asked).equals(before)
+    assert what_if({"decision.threshold": 0.2}, since, **asked).equals(before)
     branches.remove(market, only_branch(market).name)
     trim(market, newest, tmp_path, monkeypatch)
     assert "branches need" not in capsys.readouterr().out
@@ -193,10 +193,10 @@ def test_what_other_code_or_other_features_made_is_not_shown_again(
     market, quotes_settings, monkeypatch
 ):
     asked = {"home": market.root, "settings": quotes_settings}
-    done = what_if({"online.rate": 0.2}, **asked)
+    done = what_if({"decision.threshold": 0.2}, **asked)
     before = only_branch(market)
     monkeypatch.setattr("operators.shard.shard.VERSION", 99)
-    assert what_if({"online.rate": 0.2}, **asked).equals(done)
+    assert what_if({"decision.threshold": 0.2}, **asked).equals(done)
     (after,) = (one for one in branches.branches_of(market) if one.name != before.name)
     assert (after.shape[:2], after.begins) == ("99", [0] * 8)
 
@@ -204,14 +204,14 @@ def test_what_other_code_or_other_features_made_is_not_shown_again(
 def test_a_branch_that_was_broken_off_ends_though_the_base_has_gone_on(half, quotes_settings):
     home, rest = half
     asked = {"home": home.root, "settings": quotes_settings}
-    whole = what_if({"online.rate": 0.2}, **asked)
+    whole = what_if({"decision.threshold": 0.2}, **asked)
     branch = only_branch(home)
     for path in (branches.home_of(home, branch.name).root / "checkpoints").rglob("*.ckpt"):
         path.unlink()
     branches.save(home, msgspec.structs.replace(branch, done=False))
     extend(home, rest)
     run(quotes_settings, home)
-    assert what_if({"online.rate": 0.2}, **asked).equals(whole)
+    assert what_if({"decision.threshold": 0.2}, **asked).equals(whole)
     assert only_branch(home).done
 
 
@@ -235,7 +235,7 @@ def test_what_only_one_side_answered_is_in_the_table_and_counted(half, quotes_se
 
 
 def test_what_changes_is_counted_from_the_settings_as_recorded(market, quotes_settings):
-    today = changed(quotes_settings, {"online": {"rate": 0.3}})
+    today = changed(quotes_settings, {"metrics": {"every": "2h"}})
     requests = what_if({"decision.threshold": 0.3}, home=market.root, settings=today)
     recorded, replayed = sides(requests)
     assert recorded.drop("decision").equals(replayed.drop("decision"))

@@ -25,7 +25,7 @@ from tests.flows.replay.conftest import QUOTES, run
 from tests.flows.replay.test_branching import extend, records
 
 OLD = settings_from(QUOTES)
-NEW = changed(OLD, {"online": {"rate": 0.3}, "decision": {"threshold": 0.3}})
+NEW = changed(OLD, {"decision": {"threshold": 0.3}})
 
 
 def cut_off(settings, home, messages=6):
@@ -41,11 +41,11 @@ def cut_off(settings, home, messages=6):
     app._log.close()
 
 
-def rates(home, partition=0):
+def thresholds(home, partition=0):
     log = home.log()
     entries = Journal(log, partition).entries
     log.close()
-    return [one.settings["online.rate"] for one in entries if isinstance(one, Configured)]
+    return [one.settings["decision.threshold"] for one in entries if isinstance(one, Configured)]
 
 
 def outputs(home):
@@ -65,7 +65,7 @@ def changed_amid(half):
 
 
 def test_a_kill_right_after_a_change_strands_nobody(changed_amid):
-    assert rates(changed_amid) == [0.08, 0.3, 0.08, 0.3]
+    assert thresholds(changed_amid) == [0.5, 0.3, 0.5, 0.3]
     log = changed_amid.log()
     ends = [log.end("events", p) for p in range(8)]
     log.close()
@@ -77,12 +77,12 @@ def test_the_log_alone_brings_a_history_of_many_settings_back(changed_amid):
     before = records(changed_amid)
     for gone in ("checkpoints", "snapshots"):
         shutil.rmtree(changed_amid.root / gone)
-    run(changed(OLD, {"online": {"rate": 0.5}}), changed_amid)
+    run(changed(OLD, {"decision": {"threshold": 0.7}}), changed_amid)
     after = records(changed_amid)
     assert {p: of for p, of in after.items() if p[0] in TOPICS} == {
         p: of for p, of in before.items() if p[0] in TOPICS
     }
-    assert rates(changed_amid) == [0.08, 0.3, 0.08, 0.3, 0.5]
+    assert thresholds(changed_amid) == [0.5, 0.3, 0.5, 0.3, 0.7]
 
 
 def test_an_audit_knows_them_all(changed_amid):

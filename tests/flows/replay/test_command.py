@@ -77,9 +77,11 @@ def test_a_tampered_prediction_is_shown_and_ends_with_one(home, capsys):
 def test_a_what_if_shows_both_sides_within_80_columns(home, capsys):
     policy = Path("policy.toml")
     policy.write_text("[decision]\nthreshold = 0.3\nfalse_negative = 4.0\n")
-    assert ended("--policy", str(policy), "--set", "online.rate=0.4", "--out", "x.parquet") == 0
+    assert (
+        ended("--policy", str(policy), "--set", "decision.threshold=0.4", "--out", "x.parquet") == 0
+    )
     out = capsys.readouterr().out
-    assert "online.rate=0.4" in out
+    assert "decision.threshold=0.4" in out
     assert max(map(len, out.splitlines()[1:])) <= 80
     requests = pl.read_parquet("x.parquet")
     assert f"{len(requests):,} requests, {requests['label'].count():,} of them labelled" in out
@@ -102,13 +104,13 @@ def test_a_what_if_shows_both_sides_within_80_columns(home, capsys):
 
 
 def test_branches_are_listed_and_removed(home, capsys):
-    ended("--set", "online.rate=0.4")
+    ended("--set", "decision.threshold=0.4")
     (branch,) = branches.branches_of(home)
     capsys.readouterr()
     assert main(["branches"]) == 0
     out = capsys.readouterr().out
     assert f"{branch.name}  the start to the end  done" in out
-    assert "online.rate=0.4" in out
+    assert "decision.threshold=0.4" in out
     assert main(["branches", "--remove", branch.name]) == 0
     assert branches.branches_of(home) == []
     assert list((home.root / "branches").iterdir()) == []
@@ -121,14 +123,14 @@ def test_branches_are_listed_and_removed(home, capsys):
     ("argv", "message"),
     [
         (["--set", "online.speed=1"], "unknown field `speed`"),
-        (["--set", "online.rate=-1"], "`$.online.rate`"),
-        (["--set", "online.rate"], "must be KEY=VALUE; got 'online.rate'"),
+        (["--set", "decision.threshold=-1"], "`$.decision.threshold`"),
+        (["--set", "decision.threshold"], "must be KEY=VALUE; got 'decision.threshold'"),
         (["--from", "2024-01-02", "--to", "2024-01-01"], "--from must be before --to"),
         (["--from", "2030-01-01"], "--from must be within the log"),
         (["--from", "noon"], "date must be like"),
         (["--policy", "nowhere.toml"], "nowhere.toml"),
         (["--out", "x.parquet"], "--out must go with --set or --policy"),
-        (["--set", "online.rate=1", "--out", "x.csv"], "--out must end in .parquet"),
+        (["--set", "decision.threshold=1", "--out", "x.csv"], "--out must end in .parquet"),
         (["-w", "0"], "must be a whole number from 1"),
     ],
 )
@@ -141,7 +143,7 @@ def test_a_bad_argument_is_one_line_before_any_work(home, capsys, argv, message)
     assert not (home.root / "branches").exists()
 
 
-WHAT_IF = ("--set", "online.rate=0.4")
+WHAT_IF = ("--set", "decision.threshold=0.4")
 
 
 @pytest.mark.parametrize(

@@ -99,23 +99,25 @@ def test_every_request_of_the_range_has_its_row_and_its_label(rides, rides_setti
     assert requests["label"].null_count() < 50
 
 
-def test_another_learning_rate_predicts_otherwise_and_leaves_the_original_alone(
-    rides, rides_settings
-):
+def test_another_threshold_decides_otherwise_and_leaves_the_original_alone(rides, rides_settings):
     before = files(rides)
     since = second_boundary(rides)
-    requests = what_if({"ensemble.rate": 0.3}, since, home=rides.root, settings=rides_settings)
+    requests = what_if(
+        {"decision.threshold": 0.999}, since, home=rides.root, settings=rides_settings
+    )
     recorded, replayed = sides(requests)
-    assert not recorded["probability"].equals(replayed["probability"])
-    assert recorded.drop("probability", "decision").equals(replayed.drop("probability", "decision"))
+    assert not recorded["decision"].equals(replayed["decision"])
+    assert recorded.drop("decision").equals(replayed.drop("decision"))
     assert files(rides) == before
 
 
 def test_a_branch_is_what_a_live_flow_with_its_settings_would_have_written(
     market, quotes_settings, tmp_path
 ):
-    other = changed(quotes_settings, {"online": {"rate": 0.4}})
-    requests = what_if({"online.rate": 0.4}, home=market.root, settings=quotes_settings, workers=2)
+    other = changed(quotes_settings, {"decision": {"threshold": 0.4}})
+    requests = what_if(
+        {"decision.threshold": 0.4}, home=market.root, settings=quotes_settings, workers=2
+    )
     live = Home(tmp_path / "live")
     log, source = live.log(), market.log()
     create_topics(log, source.partitions(EVENTS))
@@ -130,14 +132,6 @@ def test_a_branch_is_what_a_live_flow_with_its_settings_would_have_written(
     assert {name: found[name] for name in expected} == {
         name: one["online"] for name, one in expected.items()
     }
-
-
-def test_the_blend_of_one_model_is_that_model(rides, rides_settings):
-    since = second_boundary(rides)
-    changes = {"ensemble.models": ["offline"], "ensemble.rate": 1e-12}
-    requests = what_if(changes, since, home=rides.root, settings=rides_settings)
-    differences = (requests["probability_branch"] - requests["offline_branch"]).abs()
-    assert differences.max() < 1e-6
 
 
 def test_a_pinned_model_scores_from_the_boundary_on_without_a_fit(rides, rides_settings):
@@ -194,7 +188,7 @@ def some(lives, *, waiting, report, tick):
     drive(lives, waiting=waiting, report=until, tick=tick)
 
 branch_job.drive = some
-what_if({"online.rate": 0.4}, home=sys.argv[1], settings=settings_from(eval(sys.argv[2])))
+what_if({"decision.threshold": 0.4}, home=sys.argv[1], settings=settings_from(eval(sys.argv[2])))
 """
 
 
@@ -207,11 +201,11 @@ def test_a_branch_that_was_killed_and_called_again_equals_one_that_was_not(
     branch = only_branch(market)
     assert not branch.done
     assert sum(map(len, everything(market, branch).values())) > 0
-    resumed = what_if({"online.rate": 0.4}, home=market.root, settings=quotes_settings)
+    resumed = what_if({"decision.threshold": 0.4}, home=market.root, settings=quotes_settings)
 
     (tmp_path / "whole").mkdir()
     whole = copied(quotes_made, tmp_path / "whole")
-    unbroken = what_if({"online.rate": 0.4}, home=whole.root, settings=quotes_settings)
+    unbroken = what_if({"decision.threshold": 0.4}, home=whole.root, settings=quotes_settings)
     assert resumed.equals(unbroken)
     assert only_branch(market).done
     assert everything(market, only_branch(market)) == everything(whole, only_branch(whole))
@@ -228,15 +222,16 @@ def test_the_same_question_again_is_answered_from_what_is_there(market, quotes_s
 
 def test_two_what_ifs_at_once_do_not_disturb_each_other(market, quotes_settings):
     asked = {"home": market.root, "settings": quotes_settings}
-    alone = what_if({"online.rate": 0.2}, **asked)
+    alone = what_if({"decision.threshold": 0.2}, **asked)
     branches.remove(market, only_branch(market).name)
     script = (
         "import sys; from flows.replay import what_if; from state.settings import settings_from; "
-        "what_if({'online.rate': 0.7}, home=sys.argv[1], settings=settings_from(eval(sys.argv[2])))"
+        "what_if({'decision.threshold': 0.7}, home=sys.argv[1], "
+        "settings=settings_from(eval(sys.argv[2])))"
     )
     words = [sys.executable, "-c", script, str(market.root), repr(QUOTES)]
     with subprocess.Popen(words) as other:
-        beside = what_if({"online.rate": 0.2}, **asked)
+        beside = what_if({"decision.threshold": 0.2}, **asked)
     assert other.returncode == 0
     assert beside.equals(alone)
     assert [branch.done for branch in branches.branches_of(market)] == [True, True]
@@ -244,21 +239,24 @@ def test_two_what_ifs_at_once_do_not_disturb_each_other(market, quotes_settings)
 
 def test_the_same_what_if_twice_at_once_is_refused(market, quotes_settings):
     asked = {"home": market.root, "settings": quotes_settings}
-    what_if({"online.rate": 0.2}, **asked)
+    what_if({"decision.threshold": 0.2}, **asked)
     name = only_branch(market).name
     with (
         held(branches.home_of(market, name).root, "branch"),
         pytest.raises(InUseError, match=f"branch must be free; got '{name}' in use"),
     ):
-        what_if({"online.rate": 0.2}, **asked)
+        what_if({"decision.threshold": 0.2}, **asked)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ensemble.speed": 1}, "unknown field `speed` - at `\\$.ensemble`"),
-        ({"online.rate": "fast"}, "Expected `float`, got `str` - at `\\$.online.rate`"),
-        ({"ensemble.models": ["online", "online"]}, "must be different ones"),
+        ({"online.speed": 1}, "unknown field `speed` - at `\\$.online`"),
+        (
+            {"decision.threshold": "fast"},
+            "Expected `float`, got `str` - at `\\$.decision.threshold`",
+        ),
+        ({"online.rate": 0.1}, "online.rate is no setting any more"),
         ({"partitions": 3}, "setting must matter to a replay; got 'partitions'"),
         ({"follow": True}, "setting must matter to a replay; got 'follow'"),
         ({"training.algorithm": "gbmm"}, "got 'gbmm' in training.algorithm"),

@@ -35,7 +35,7 @@ def events(raw) -> list[Quote | Trade | Filled]:
 @pytest.fixture(scope="module")
 def emitted(raw, events) -> dict[str, list[dict]]:
     """All output of one shard that takes everything."""
-    shard = Shard(stream, settings_from({"online": {"rate": 0.5}}), 0)
+    shard = Shard(stream, settings_from({}), 0)
     found: dict[str, list[dict]] = {"outcomes": [], "predictions": [], "dead_letters": []}
     for first in range(0, len(raw), 1_000):
         batch = range(first, min(first + 1_000, len(raw)))
@@ -157,4 +157,3 @@ def test_the_settings_beside_it_are_read(monkeypatch):
     settings = load_settings()
     assert find_stream(settings.stream) is stream
     assert int(settings.training.every) == 12 * 3600 * SECOND_US
-    assert settings.online.rate == 0.5

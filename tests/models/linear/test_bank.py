@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,20 +89,49 @@ def test_a_new_model_begins_uncorrected_and_the_one_before_keeps_its_correction(
     bank = taught(newest=0.5)
     row = rows(1, seed=4)[0][0]
     before = bank.predict(row, (0.5, None))
-    bank.activate(np.zeros((0, 5)), [], [])
+    bank.activate()
     after = bank.predict(row, (-1.0, 0.5))
-    assert (after[NEWEST] == -1.0).all()
+    lasting = slice(len(ADAGRAD), MEMBERS)
+    assert (after[NEWEST, lasting] == -1.0).all()
     assert (after[OLDER] == before[NEWEST]).all()
     assert (after[ONLINE] == before[ONLINE]).all()
 
 
+def test_what_is_wrong_for_long_is_corrected_in_the_next_model_too():
+    bank = taught(newest=0.5)
+    row = rows(1, seed=4)[0][0]
+    before = bank.predict(row, (0.5, None))
+    bank.activate()
+    after, fading = bank.predict(row, (0.5, None)), slice(0, len(ADAGRAD))
+    assert (after[NEWEST, fading] == before[NEWEST, fading]).all()
+    assert (after[NEWEST, fading] != 0.5).all()
+
+
+def test_a_model_that_comes_back_is_corrected_as_it_was():
+    bank = taught(newest=0.5, older=-0.3)
+    row = rows(1, seed=4)[0][0]
+    before = bank.predict(row, (0.5, -0.3))
+    bank.activate(newest=OLDER, older=NEWEST)
+    assert (bank.predict(row, (-0.3, 0.5)) == before[[ONLINE, OLDER, NEWEST]]).all()
+    bank.activate(newest=OLDER, older=None)
+    assert (bank.predict(row, (0.5, 0.1))[NEWEST] == before[NEWEST]).all()
+    assert (bank.predict(row, (0.5, 0.1))[OLDER] == 0.1).all()
+
+
 def test_a_new_model_is_corrected_by_what_its_fit_has_not_seen():
     vectors, labels = rows(200, seed=7)
-    warmed, taught_later = taught(), taught()
-    warmed.activate(vectors, labels, [0.5] * 200)
-    taught_later.activate(np.zeros((0, 5)), [], [])
-    assert (warmed.predict(vectors[0], (0.5, None))[NEWEST] != 0.5).all()
-    assert (taught_later.predict(vectors[0], (0.5, None))[NEWEST] == 0.5).all()
+    warmed, slowly, logits = taught(), taught(), np.full(200, 0.5)
+    logits[7] = np.nan  # the model gives no number for it
+    before = warmed.predict(vectors[0], (0.5, None))
+    warmed.warm(vectors, np.array(labels), logits)
+    after = warmed.predict(vectors[0], (0.5, None))
+    assert (before[NEWEST] == 0.5).all()
+    assert (after[NEWEST] != 0.5).all()
+    assert (after[ONLINE] == before[ONLINE]).all()
+    for i in range(200):
+        if i != 7:
+            slowly.warm(vectors[i : i + 1], np.array(labels[i : i + 1]), logits[i : i + 1])
+    assert warmed.snapshot() == slowly.snapshot()
 
 
 def test_a_restored_bank_goes_on_byte_for_byte():
@@ -114,11 +144,89 @@ def test_a_restored_bank_goes_on_byte_for_byte():
     assert bank.snapshot() == other.snapshot()
 
 
+def test_the_design_holds_a_constant_and_one_entry_for_each_level_and_cross():
+    bank = Bank(["level", "identity", "level", "level"], [(0, 2), (2, 3)])
+    full, empty = np.array([3.0, 1.5, 1.0, 9.0]), np.full(4, np.nan)
+    assert bank.design(empty) == {4: 1.0}
+    hashed = {place: v for place, v in bank.design(full).items() if place > 4}
+    assert len(hashed) == 3 + 2
+    assert set(hashed.values()) == {1.0}
+    assert all(4 < place <= 4 + 2**18 for place in hashed)
+    other = full.copy()
+    other[0] = 4
+    assert len(hashed.keys() & bank.design(other).keys()) == 3  # two levels, one cross
+
+
+def test_the_same_level_number_in_two_columns_has_two_places():
+    bank = Bank(["level"] * 40, [(i, i + 1) for i in range(39)])
+    seen = set()
+    for level in range(50):
+        seen |= {place for place in bank.design(np.full(40, float(level))) if place > 40}
+    assert len(seen) > 0.98 * 50 * 79  # birthday collisions: about 3950² / 2 / 2^18 = 30
+
+
+def test_what_a_bank_had_learned_before_it_is_restored_is_gone():
+    bank, fresh = taught(), Bank(KINDS, CROSSES)
+    bank.restore(fresh.snapshot())
+    assert bank.snapshot() == fresh.snapshot()
+    row = rows(1)[0][0]
+    assert (bank.predict(row, (0.1, None))[[ONLINE, NEWEST]] == [[0.0], [0.1]]).all()
+
+
+def test_one_step_on_the_offline_logit_is_what_the_formulas_say():
+    """From nothing: AdaGrad's first step is its rate, whatever the gradient."""
+    bank, row = Bank(["level"]), np.array([2.0])
+    bank.learn(row, 1, (0.4, -0.2))
+    after = bank.predict(row, (0.4, -0.2))
+    for slot, offset in ((ONLINE, 0.0), (NEWEST, 0.4), (OLDER, -0.2)):
+        error = 1 / (1 + math.exp(-offset)) - 1
+        fading = [rate * abs(error) / math.sqrt(error**2 + 1e-8) for rate in ADAGRAD]
+        lasting = [rate * -error / 2 for rate in NORMALISED]
+        moved = np.array([2 * step for step in (*fading, *lasting)])
+        assert after[slot] == pytest.approx(offset + moved, abs=1e-12)
+
+
+ARRAYS = ("scale", "first", "places", "weights", "squares")
+ODD = {
+    "a place beyond the weights": ("places", np.int64, lambda a: a.__setitem__(-1, 2**40)),
+    "a place below 0": ("places", np.int64, lambda a: a.__setitem__(0, -1)),
+    "places that do not rise": ("places", np.int64, lambda a: a.__setitem__(1, a[0])),
+    "a weight that is no number": ("weights", float, lambda a: a.__setitem__(3, math.nan)),
+    "an infinite weight": ("weights", float, lambda a: a.__setitem__(3, math.inf)),
+    "a sum of squares below 0": ("squares", float, lambda a: a.__setitem__(3, -1.0)),
+    "a spread of 0": ("scale", float, lambda a: a.__setitem__(1, 0.0)),
+    "a spread below 0": ("scale", float, lambda a: a.__setitem__(1, -1.0)),
+    "a count that is none": ("scale", float, lambda a: a.__setitem__(2, 15.5)),
+    "a count below 0": ("scale", float, lambda a: a.__setitem__(2, -3.0)),
+    "a centre that is no number": ("scale", float, lambda a: a.__setitem__(0, math.nan)),
+    "first values that are no numbers": ("first", float, lambda a: a.__setitem__(0, math.nan)),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_state_that_compiled_code_could_not_follow_is_refused(odd):
+    name, kind, change = ODD[odd]
+    arrays = msgspec.msgpack.decode(taught(newest=0.2).snapshot())
+    array = np.frombuffer(arrays[ARRAYS.index(name)], kind).copy()
+    change(array)
+    arrays[ARRAYS.index(name)] = array.tobytes()
+    with pytest.raises(ValueError, match="must"):
+        Bank(KINDS, CROSSES).restore(msgspec.msgpack.encode(arrays))
+
+
+@pytest.mark.parametrize("array", range(len(ARRAYS)))
+def test_arrays_of_another_length_are_refused(array):
+    arrays = msgspec.msgpack.decode(taught().snapshot())
+    arrays[array] = arrays[array][:-8]
+    with pytest.raises(ValueError, match=r"must be of shape .*; got"):
+        Bank(KINDS, CROSSES).restore(msgspec.msgpack.encode(arrays))
+
+
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 levels = st.sampled_from([math.nan, 0.0, 1.0, 2.0**40])
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(numbers, numbers, levels, numbers, levels, st.booleans()), max_size=60),
     st.floats(-14, 14),

@@ -2,11 +2,16 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
+from models.linear.bank import NEWEST as NEWEST_SLOT
+from models.linear.bank import OLDER as OLDER_SLOT
 from models.linear.ensemble import Ensemble
+from models.linear.ensemble_kernels import GONE
 from models.linear.mixture import (
+    GROUPED,
     NEWEST,
     NEWEST_OFFLINE,
     OLDER,
@@ -76,3 +81,159 @@ def test_a_swap_keeps_what_the_model_before_had_earned_and_gives_the_new_one_as_
     )
     assert after[OLDER] == pytest.approx(before[NEWEST] / 2)
     assert after.sum() == pytest.approx(1)
+
+
+def taught(ensemble, n=300):
+    rng = np.random.default_rng(3)
+    for _ in range(n):
+        said = np.full(ensemble.parts, np.nan)
+        said[:PARTS] = parts(*rng.normal(size=3))
+        said[PARTS:] = rng.normal()
+        ensemble.answer(said)
+        ensemble.learn(said, int(rng.random() < 0.3))
+    return ensemble
+
+
+def present(ensemble, *absent):
+    found = np.ones(ensemble.parts, bool)
+    for of in absent:
+        found[of] = False
+    return found
+
+
+def test_the_shares_are_of_those_that_are_there_and_sum_to_1():
+    ensemble = taught(Ensemble(rivers=2))
+    shares = ensemble.shares(present(ensemble, OLDER, OLDER_OFFLINE))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["older_residual"] == shares["older_offline"] == 0
+    every = ensemble.shares(present(ensemble))
+    assert sum(every.values()) == pytest.approx(1)
+    assert every["older_offline"] == pytest.approx(ensemble.everything.weights[OLDER_OFFLINE])
+    assert every["online"] == pytest.approx(
+        ensemble.everything.weights[[*range(ONLINE.stop), GROUPED.start, PARTS, PARTS + 1]].sum()
+    )
+
+
+def test_an_older_model_that_says_nonsense_is_left():
+    ensemble = Ensemble()
+    ensemble.activate()
+    there = present(ensemble)
+    assert not ensemble.has_left_older(there)
+    for i in range(600):
+        said = parts(0.0, 0.0, 3.0 if i % 2 else -3.0)
+        said[OLDER] = said[OLDER_OFFLINE] = -3.0 if i % 2 else 3.0
+        ensemble.answer(said)
+        ensemble.learn(said, i % 2)
+    assert ensemble.has_left_older(there)
+    before = ensemble.everything.weights
+    ensemble.activate(NEWEST_SLOT, None)
+    after = ensemble.everything.weights
+    assert after[OLDER].sum() == after[OLDER_OFFLINE] == 0
+    assert after.sum() == pytest.approx(1)
+    assert after[NEWEST_OFFLINE] == pytest.approx(before[NEWEST_OFFLINE] + before[OLDER_OFFLINE])
+
+
+def test_a_model_that_comes_back_has_the_share_that_it_had():
+    ensemble = taught(Ensemble())
+    ensemble.activate()
+    before = ensemble.everything.weights
+    ensemble.activate(OLDER_SLOT, NEWEST_SLOT)
+    after = ensemble.everything.weights
+    assert (after[NEWEST] == before[OLDER]).all()
+    assert (after[OLDER] == before[NEWEST]).all()
+
+
+def test_a_request_from_before_a_swap_moves_the_share_of_the_model_that_answered_it():
+    ensemble = Ensemble()
+    ensemble.activate()
+    for i in range(300):
+        said = parts(0.0, 0.0, 3.0 if i % 2 else -3.0)
+        ensemble.answer(said)
+        ensemble.learn(said, i % 2, OLDER_SLOT, GONE)
+    weights = ensemble.everything.weights
+    assert weights[OLDER_OFFLINE] > 0.5
+    assert weights[NEWEST_OFFLINE] < 0.1
+
+
+def test_a_model_that_is_gone_moves_no_share_of_others():
+    ensemble, other = Ensemble(), Ensemble()
+    for i in range(50):
+        said = parts(0.1, 0.5, 3.0 if i % 2 else -3.0)
+        ensemble.answer(said)
+        ensemble.learn(said, i % 2, GONE, GONE)
+        said[NEWEST] = said[NEWEST_OFFLINE] = np.nan
+        other.learn(said, i % 2)
+    ours, theirs = ensemble.everything.weights, other.everything.weights
+    assert ours == pytest.approx(theirs)
+
+
+def test_a_river_classifier_that_is_right_gets_the_weight():
+    ensemble = Ensemble(rivers=1)
+    for i in range(400):
+        said = np.full(ensemble.parts, np.nan)
+        said[:PARTS], said[PARTS] = parts(0.0), 3.0 if i % 2 else -3.0
+        ensemble.answer(said)
+        ensemble.learn(said, i % 2)
+    assert ensemble.online.weights[-1] > 0.9
+    said[PARTS] = 3.0
+    assert ensemble.answer(said).online > 0.9
+
+
+def test_other_river_classifiers_begin_with_little_weight_and_the_rest_goes_on():
+    ensemble = taught(Ensemble())
+    said = parts(0.3, 0.2, 0.1)
+    before = ensemble.answer(said)
+    ensemble.change_rivers(2)
+    more = np.append(said, [5.0, 5.0])
+    assert ensemble.answer(np.append(said, [np.nan, np.nan])) == pytest.approx(before)
+    assert ensemble.answer(more).probability == pytest.approx(before.probability, abs=0.1)
+    taught(ensemble)
+    ensemble.change_rivers(0)
+    assert ensemble.everything.weights.sum() == pytest.approx(1)
+    assert ensemble.online.weights.sum() == pytest.approx(1)
+    assert 0 < ensemble.answer(said).probability < 1
+
+
+def test_a_restored_ensemble_goes_on_as_the_one_before():
+    ensemble, other = taught(Ensemble(rivers=1)), Ensemble(rivers=1)
+    other.restore(ensemble.snapshot())
+    taught(ensemble, 50), taught(other, 50)
+    assert other.snapshot() == ensemble.snapshot()
+
+
+def odd_array(which, change):
+    arrays = msgspec.msgpack.decode(taught(Ensemble()).snapshot())
+    array = np.frombuffer(arrays[which]).copy()
+    change(array)
+    arrays[which] = array.tobytes()
+    return msgspec.msgpack.encode(arrays)
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.1, 2.0, math.inf])
+@pytest.mark.parametrize("which", range(6))
+def test_shares_that_are_no_distribution_are_refused(which, value):
+    odd = odd_array(which, lambda array: array.__setitem__(1, value))
+    with pytest.raises(ValueError, match="shares must be a distribution"):
+        Ensemble().restore(odd)
+
+
+@pytest.mark.parametrize("which", [6, 7])
+def test_weights_of_stacks_that_are_no_numbers_are_refused(which):
+    odd = odd_array(which, lambda array: array.__setitem__(1, math.nan))
+    with pytest.raises(ValueError, match="weights of stacks must be numbers"):
+        Ensemble().restore(odd)
+
+
+def test_the_state_of_one_with_another_number_of_river_classifiers_is_refused():
+    with pytest.raises(ValueError, match="weights of an ensemble must be of"):
+        Ensemble().restore(Ensemble(rivers=1).snapshot())
+
+
+def test_extreme_log_odds_do_not_make_the_stacks_overshoot():
+    ensemble = Ensemble()
+    for i in range(2_000):
+        said = parts(500.0 if i % 2 else -500.0, 400.0, 13.0)
+        answer = ensemble.answer(said)
+        assert 0 < answer.probability < 1
+        ensemble.learn(said, i % 3 % 2)
+    assert np.isfinite(said[: OLDER.start]).all()

@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.linear.mixture import DRIFT, ETA, SWITCHING, Mixture, regret_bound
@@ -37,12 +37,14 @@ def rows_of(n_parts):
     return st.lists(row, min_size=1, max_size=120)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 5).flatmap(rows_of))
 def test_for_any_labels_it_is_worse_than_its_best_part_by_the_stated_bound_at_most(rows):
     own, of = losses(*zip(*rows, strict=True))
     assert sum(own) <= of.sum(axis=0).min() + regret_bound(len(rows), of.shape[1]) + 1e-9
 
 
+@settings(deadline=None)  # the first call compiles
 @given(rows_of(2))
 def test_for_any_labels_every_sequence_of_parts_is_followed_at_the_stated_price(rows):
     own, of = losses(*zip(*rows[:8], strict=True))
@@ -57,6 +59,7 @@ def test_for_any_labels_every_sequence_of_parts_is_followed_at_the_stated_price(
         assert sum(own) <= best + allowed / ETA + 1e-9
 
 
+@settings(deadline=None)  # the first call compiles
 @given(rows_of(3), st.integers(0, 40), st.integers(0, 80))
 def test_a_part_that_is_absent_for_a_while_is_followed_while_it_is_there(rows, begin, length):
     labels = [label for _, label in rows]

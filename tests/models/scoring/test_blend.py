@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.ensemble import BLENDED, Ensemble
-from models.linear.online import OnlineModels
+from models.linear.bank import NEWEST as NEWEST_SLOT
+from models.linear.bank import OLDER, Bank
+from models.linear.ensemble import Ensemble
+from models.linear.ensemble_kernels import GONE
+from models.linear.mixture import NEWEST, NEWEST_OFFLINE, OLDER_OFFLINE, ONLINE, PARTS
+from models.linear.mixture import OLDER as OLDER_PARTS
+from models.linear.river_model import RiverModels
+from models.logits import logit
 from models.mojo.model import read_mojo
-from models.scoring.blend import CompiledBlend
+from models.scoring.blend import NOTHING, Blend, CompiledModels, Serving, logit_of
 from models.scoring.bound_model import Offline
 from tests.models.mojo.test_model import BINOMIAL, GLM, NA_LEFT, NA_RIGHT, archive, node
 
@@ -72,25 +78,49 @@ def bound(name, levels=None):
     return Offline(name, MOJOS[name], COLUMNS, names(60) if levels is None else levels)
 
 
-def taught(river=None):
-    """Models that have learned from a few hundred rows."""
-    models = OnlineModels(KINDS, [(0, 2)], river=river)
-    random = np.random.default_rng(5)
-    for _ in range(100 if river else 400):
-        row = np.array([random.integers(70), random.random() * 9, random.integers(4), 0, 0.0])
-        row[3:] = random.normal(), random.random()
-        models.learn(row, int(random.random() < 0.3), random.random())
-    return models
+class Models:
+    """A bank, River classifiers and an ensemble that have learned from some hundred rows."""
+
+    def __init__(self, *rivers, offline=None, older=None):
+        self.bank, self.rivers = Bank(KINDS, [(0, 2)]), RiverModels(rivers)
+        self.ensemble = Ensemble(len(rivers))
+        self.ask = self.compiled()
+        random, serving = np.random.default_rng(5), Serving(offline, older)
+        for _ in range(100 if rivers else 400):
+            row = np.array([random.integers(60), random.random() * 9, random.integers(4), 0, 0.0])
+            row[3:] = random.normal(), random.random()
+            self.teach(row, int(random.random() < 0.3), serving)
+
+    def compiled(self):
+        return CompiledModels(self.bank, self.rivers, self.ensemble)
+
+    def teach(self, row, label, serving):
+        self.ask.predict(row, serving)
+        self.ask.weigh(self.ask.parts.ctypes.data, label)
+        logits = [logit_of(offline, row) for offline in serving[:2]]
+        self.ask.learn(row, label, *logits)
+
+    def in_parts(self, row, serving):
+        """What the models say one after the other."""
+        said = [None if one is None else one.predict(row) for one in serving[:2]]
+        finite = [p is not None and math.isfinite(p) for p in said]
+        logits = [logit(p) if there else None for p, there in zip(said, finite, strict=True)]
+        alone, newest, older = self.bank.predict(row, tuple(logits))
+        if serving.slot == OLDER:
+            shadow = self.bank.predict(row, (None, logits[0]))
+            newest = shadow[OLDER]
+        parts = np.full(self.ensemble.parts, np.nan)
+        parts[ONLINE], parts[NEWEST], parts[OLDER_PARTS] = alone, newest, older
+        parts[NEWEST_OFFLINE], parts[OLDER_OFFLINE] = (
+            np.nan if one is None else one for one in logits
+        )
+        parts[PARTS:] = self.rivers.logits(self.bank.design(row))
+        p, online, residual = self.ensemble.answer(parts)
+        found = Blend(p, online, said[0] if finite[0] else None, residual if finite[0] else None)
+        return found, parts
 
 
-ONLINE, WITH_RIVER = taught(), taught(RIVER)
-
-
-def in_parts(models, ensemble, row, offline):
-    """What the models say one after the other."""
-    tree = None if offline is None else offline.predict(row)
-    online, residual = models.predict(row, tree)
-    return ensemble.blend(online, tree, residual), online, tree, residual
+PLAIN, WITH_RIVERS = Models(offline=bound("gbm"), older=bound("drf")), Models(RIVER, RIVER)
 
 
 numbers = st.floats(allow_infinity=False) | st.floats(-5, 5)
@@ -101,63 +131,98 @@ vectors = st.tuples(
     numbers,
     st.floats(-0.5, 1.5) | st.just(math.nan),
 ).map(np.array)
-blends = st.sets(st.sampled_from(BLENDED), min_size=1)
 
 
 @settings(max_examples=30, deadline=None)
 @given(
     rows=st.lists(vectors, min_size=1, max_size=8),
-    blended=blends,
+    older=st.sampled_from([None, *MOJOS]),
     label=st.integers(0, 1),
-    river=st.booleans(),
+    rivers=st.booleans(),
+    slot=st.sampled_from([NEWEST_SLOT, OLDER]),
 )
 @pytest.mark.parametrize("name", [*MOJOS, None])
-def test_one_call_says_what_all_parts_say(name, rows, blended, label, river):
-    models = WITH_RIVER if river else ONLINE
-    offline = None if name is None else bound(name)
-    ensemble = Ensemble(0.3, sorted(blended))
-    ask = CompiledBlend(models, ensemble)
+def test_one_call_says_what_all_parts_say(name, rows, older, label, rivers, slot):
+    models = WITH_RIVERS if rivers else PLAIN
+    newest, older = (None if one is None else bound(one) for one in (name, older))
+    serving = Serving(newest, older if slot == NEWEST_SLOT else None, slot)
+    ask = models.compiled()
     for row in rows:
-        want = in_parts(models, ensemble, row, offline)
-        assert ask.predict(row, offline) == want
-        ensemble.learn(*want[1:], label)
-    assert ask.predict_many(np.array(rows), offline) == [ask.predict(row, offline) for row in rows]
+        blend, parts = models.in_parts(row, serving)
+        assert ask.predict(row, serving) == blend
+        np.testing.assert_array_equal(ask.parts, parts)
+        models.ensemble.learn(parts, label)
+    many = ask.predict_many(np.array(rows), serving)
+    assert many == [ask.predict(row, serving) for row in rows]
+
+
+@pytest.mark.parametrize("moved", [(NEWEST_SLOT, OLDER), (OLDER, GONE), (GONE, NEWEST_SLOT)])
+def test_it_teaches_what_all_parts_would_be_taught(moved):
+    ours, theirs = (Models(offline=bound("gbm"), older=bound("glm")) for _ in range(2))
+    row, serving = np.array([3.0, 2.0, 1.0, 0.5, 0.2]), Serving(bound("gbm"), bound("glm"))
+    ours.ask.predict(row, serving)
+    ours.ask.weigh(ours.ask.parts.ctypes.data, 1, *moved)
+    ours.ask.learn(row, 1, 0.3, math.nan)
+    _, parts = theirs.in_parts(row, serving)
+    theirs.ensemble.learn(parts, 1, *moved)
+    theirs.bank.learn(row, 1, (0.3, None))
+    assert ours.ensemble.snapshot() == theirs.ensemble.snapshot()
+    assert ours.bank.snapshot() == theirs.bank.snapshot()
 
 
 def test_what_was_learned_or_restored_since_is_in_the_answer():
-    models, ensemble, offline = taught(), Ensemble(0.3), bound("gbm")
-    ask = CompiledBlend(models, ensemble)
+    offline = bound("gbm")
+    models, serving = Models(offline=offline), Serving(offline)
     row, other = np.array([3.0, 2.0, 1.0, 0.5, 0.2]), np.array([9.0, 8.0, 2.0, 0.1, 0.9])
-    state = models.snapshot(), ensemble.snapshot()
-    before = ask.predict(row, offline)
-    models.learn(other, 1, 0.3)
-    ensemble.learn(0.4, 0.3, 0.2, 1)
-    after = ask.predict(row, offline)
-    assert after == in_parts(models, ensemble, row, offline) != before
-    models.restore(state[0])
-    ensemble.restore(state[1])
-    assert ask.predict(row, offline) == before
+    state = models.bank.snapshot(), models.ensemble.snapshot()
+    ask = models.compiled()
+    before = ask.predict(row, serving)
+    models.teach(other, 1, serving)
+    after = ask.predict(row, serving)
+    assert after == models.in_parts(row, serving)[0] != before
+    models.bank.restore(state[0])
+    models.ensemble.restore(state[1])
+    assert ask.predict(row, serving) == before
+
+
+def test_a_river_classifier_joins_the_others():
+    models = Models({"class": "tree.HoeffdingTreeClassifier", "grace_period": 5})
+    row = np.array([3.0, 2.0, 1.0, 0.5, 0.2])
+    before = models.compiled().predict(row, NOTHING)
+    for _ in range(50):
+        models.teach(row, 1, NOTHING)
+    after = models.compiled()
+    assert after.predict(row, NOTHING).online > before.online
+    assert after.parts[PARTS] == pytest.approx(models.rivers.logits(models.bank.design(row))[0])
 
 
 def test_a_level_that_the_stream_met_since_is_known_and_one_that_it_has_not_met_is_missing():
-    levels = names(3)
-    ensemble, offline = Ensemble(), bound("glm", levels)
-    ask = CompiledBlend(ONLINE, ensemble)
+    ask = PLAIN.compiled()
     row = np.array([3.0, 1.0, 0.0, 0.5, 0.5])
-    unmet = ask.predict(row, offline)
-    assert unmet == in_parts(ONLINE, ensemble, row, bound("glm", names(4) | {0: [""] * 4}))
-    levels[0].append("many7")
-    met = ask.predict(row, offline)
-    assert met == in_parts(ONLINE, ensemble, row, offline)
-    assert met.offline != unmet.offline
+    for other in (None, bound("gbm"), bound("given")):
+        levels = names(3)
+        offline = bound("glm", levels)
+        serving = Serving(offline) if other is None else Serving(other, offline)
+        unmet = ask.predict(row, serving)
+        lacks = bound("glm", names(4) | {0: [""] * 4})
+        same = serving._replace(**{"older" if serving.older else "newest": lacks})
+        assert unmet == PLAIN.in_parts(row, same)[0]
+        levels[0].append("many7")
+        met = ask.predict(row, serving)
+        assert met == PLAIN.in_parts(row, serving)[0]
+        assert met.probability != unmet.probability
 
 
 def test_threads_that_ask_at_once_get_their_own_answers():
     random = np.random.default_rng(8)
     rows = [np.array([random.integers(60), 1.0, 1.0, *random.random(2)]) for _ in range(300)]
-    ensemble, offline = Ensemble(), bound("gbm")
-    ask = CompiledBlend(ONLINE, ensemble)
-    want = [ask.predict(row, offline) for row in rows]
+    serving = Serving(bound("gbm"))
+    want = [PLAIN.compiled().predict(row, serving) for row in rows]
+
+    def ask():
+        own = PLAIN.compiled()
+        return [own.predict(row, serving) for row in rows]
+
     with ThreadPoolExecutor(4) as pool:
-        turns = [pool.submit(lambda: [ask.predict(row, offline) for row in rows]) for _ in range(8)]
+        turns = [pool.submit(ask) for _ in range(8)]
         assert all(turn.result() == want for turn in turns)

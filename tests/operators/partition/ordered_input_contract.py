@@ -16,7 +16,7 @@ from state.settings import deciding, settings_from
 from tests.golden.trips import stream
 
 TIMES = [95, 99, 100, 104, 109, 110, 110, 135, 136]
-OTHERS = settings_from({"online": {"rate": 0.5}, "training": {"every": "1h"}})
+OTHERS = settings_from({"decision": {"threshold": 0.6}, "training": {"every": "1h"}})
 TOPICS = ("events", "activations", "predictions", "models", "snapshots")
 ENTRIES = [
     Configured(0, deciding(OTHERS), version=2),

@@ -447,7 +447,7 @@ def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_pa
     log.append("events", 0, [Entry(113, b"", b"{}")])
     message = one.poll()
     number = len(Journal(log, 0).entries) - 1
-    assert message == Activation(number, "m1", "<m1>")
+    assert message == Activation(number, "m1", "<m1>", alone=True)
     assert Journal(log, 0).entries[-1] == Activated(2, "m1", None, 1)
     assert [r.offset for r in one.poll().records] == [2]
     assert one.poll() is None
@@ -455,7 +455,7 @@ def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_pa
 
 
 def test_settings_are_journaled_before_the_first_record_and_not_again(log):
-    settings = settings_from({"online": {"rate": 0.5}})
+    settings = settings_from({"decision": {"threshold": 0.6}})
     first = drained(reader(log, Decided(), wanted=lambda: deciding(settings)))
     assert first[:3] == [Configuration(0, settings), 0, 1]
     assert journal(log) == [Configured(0, deciding(settings), version=2)]
@@ -464,9 +464,9 @@ def test_settings_are_journaled_before_the_first_record_and_not_again(log):
     assert len(journal(log)) == 1
 
 
-def often(**online):
+def often(**decision):
     """Settings by which a boundary is due each millisecond, as the journal has them."""
-    return deciding(settings_from({"training": {"every": "1ms"}, "online": online}))
+    return deciding(settings_from({"training": {"every": "1ms"}, "decision": decision}))
 
 
 def test_boundaries_are_those_of_the_settings_in_the_journal(tmp_path):
@@ -480,7 +480,7 @@ def test_other_settings_wait_until_what_a_run_before_wrote_is_made_up(tmp_path):
     log = filled(tmp_path / "log", [95, 1_100, 1_150, 2_150, 2_160])
     decided = Decided((1_100, "m"), (2_100, "n"))
     drained(reader(log, decided, wanted=often))
-    before, new = journal(log), often(rate=1)
+    before, new = journal(log), often(threshold=0.1)
     made_up = iter([None])
     given = {"batch": 1, "boundaries": Boundaries(100, 1_000)}
 
@@ -600,7 +600,9 @@ def test_a_decision_that_cannot_be_obeyed_is_not_written(log):
     assert drained(reader(log, Decided(*ALL))) == READ
 
 
-@pytest.mark.parametrize("wrong", [{"online.rate": 1e9}, {"online.rate": None}, {"no.key": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"decision.threshold": 9.0}, {"decision.threshold": None}, {"no.key": 1}]
+)
 def test_settings_that_cannot_be_used_are_not_written(log, wrong):
     with pytest.raises(ValueError, match=r"Expected|unknown field"):
         drained(reader(log, Decided(*ALL), wanted=lambda: wrong))

@@ -85,12 +85,17 @@ def test_a_log_without_a_journal_says_so(tmp_path):
 def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
     log = SqliteLog(root)
     found = JournalWriter(log, 0)
-    found.write(Configured(9, {"online.rate": 0.5}, version=2), 0)
+    found.write(Configured(9, {"decision.threshold": 0.5}, version=2), 0)
     found.write(Activated(10, "m3", None), 0)
-    found.write(Configured(11, {"online.rate": 0.25}, version=2), 0)
+    found.write(Configured(11, {"decision.threshold": 0.25}, version=2), 0)
     log.close()
     told = [journal(root).settings(number) for number in (4, 5, 6, 7)]
-    assert told == [None, {"online.rate": 0.5}, {"online.rate": 0.5}, {"online.rate": 0.25}]
+    assert told == [
+        None,
+        {"decision.threshold": 0.5},
+        {"decision.threshold": 0.5},
+        {"decision.threshold": 0.25},
+    ]
     assert journal(root).active == Activated(10, "m3", None)
 
 
@@ -98,7 +103,7 @@ def test_the_settings_at_a_place_are_those_of_the_newest_entry_before_it(root):
     "entry",
     [
         Configured(9, {"training.margin": math.nan}, version=2),
-        Configured(9, {"online.rate": math.inf}, version=2),
+        Configured(9, {"decision.threshold": math.inf}, version=2),
         Configured(9, {"online.river": {"x": date(2020, 1, 1)}}, version=2),
         Configured(9, {}, version=VERSION + 1),
         Activated(9, 5, None),

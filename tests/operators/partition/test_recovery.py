@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from operators.partition.journal import Activated, Configured, JournalWriter
-from operators.partition.recovery import checkpoint_of, reached, recover, usable
+from operators.partition.recovery import (
+    EarlierVersionError,
+    check_version,
+    checkpoint_of,
+    reached,
+    recover,
+    usable,
+)
 from operators.shard.messages import Activation, Configuration
 from operators.shard.shard import TOPICS, Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore
@@ -216,7 +223,7 @@ def test_a_checkpoint_of_another_log_is_not_used_however_long_that_is(store, log
 
 
 def rate(value):
-    return settings_from({"online": {"rate": value}})
+    return settings_from({"decision": {"threshold": value}})
 
 
 def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_path, store, log):
@@ -225,16 +232,16 @@ def test_a_checkpoint_goes_on_with_the_settings_that_the_journal_had_then(tmp_pa
     store.save(checkpoint_of(run.shard, at_boundary=False))
     for topic, entries in run.written.items():
         log.append(topic, 0, entries)
-    JournalWriter(log, 0).write(Configured(30, {"online.rate": 0.25}), 0)
-    JournalWriter(log, 0).write(Configured(60, {"online.rate": 0.125}), 0)
+    JournalWriter(log, 0).write(Configured(30, {"decision.threshold": 0.25}), 0)
+    JournalWriter(log, 0).write(Configured(60, {"decision.threshold": 0.125}), 0)
     asked = []
 
     def fresh(values):
         asked.append(values)
-        return rides_shard(rate(values["online.rate"] if values else 0.75))
+        return rides_shard(rate(values["decision.threshold"] if values else 0.75))
 
     shard = recover(fresh, 0, store, log, no_model)
-    assert asked[-1] == {"online.rate": 0.25}
+    assert asked[-1] == {"decision.threshold": 0.25}
     assert shard.snapshot() == run.shard.snapshot()
     store.drop_beyond(0, 0, shard.shape)
     assert recover(fresh, 0, store, log, no_model).settings == rate(0.75)
@@ -261,3 +268,18 @@ def test_the_newest_usable_checkpoint_is_the_same_for_all_who_ask(log, tmp_path)
         assert [one.offset for one in found] == [20, 10]
     assert [one.offset for one in others] == [30, 30]
     assert asked == [40, 20, 10] * 2
+
+
+def test_a_log_that_an_earlier_version_answered_is_refused_in_a_line(store, log):
+    check_version(log, store, 0)
+    run = feed(Run(rides_shard()), RECORDS[:60])
+    made = checkpoint_of(run.shard, at_boundary=False)
+    old = msgspec.structs.replace(made, shape="3" + made.shape[1:])
+    store.save(old)
+    check_version(log, store, 0)  # nothing was answered
+    log.append("predictions", 0, run.written["predictions"])
+    with pytest.raises(EarlierVersionError, match=r"shard 3.*export events.*ingest.*run") as raised:
+        check_version(log, store, 0)
+    assert str(raised.value).isprintable()
+    store.save(checkpoint_of(feed(run, RECORDS).shard, at_boundary=False))
+    check_version(log, store, 0)

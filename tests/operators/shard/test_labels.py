@@ -144,8 +144,8 @@ def test_an_unknown_label_is_forgotten_counted_and_not_learned():
     (*_, last) = (msgspec.json.decode(v, type=Metrics) for v in run.values("metrics"))
     assert (last.requests, last.labels, last.unlabelled, last.pending) == (4, 1, 2, 1)
     known = run_of(ask("b", 1), tell("b", 2), of=label(silence=None))
-    online = [one.shard._parts()["online models"].snapshot() for one in (run, known)]
-    assert online[0] == online[1]
+    learners = [one.shard._parts()["learners"].snapshot() for one in (run, known)]
+    assert learners[0] == learners[1]
 
 
 def test_a_late_label_of_an_unknown_one_is_unmatched_whatever_it_says():

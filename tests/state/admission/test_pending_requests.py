@@ -20,7 +20,7 @@ def ask(pending, request_id, deadline, offset=0, number=1.0):
     made = Prediction(request_id, 0, "", 0.5, 0.5, None, None, True, None, 0, offset)
     place = pending.place()
     pending.rows[place] = number
-    pending.add(deadline, made, request)
+    pending.add(deadline, made, request, 0)
 
 
 def due(pending, watermark):

@@ -1,0 +1,154 @@
+"""Compiled arithmetic of the ensemble: from the logits of its parts to one probability, and back.
+
+`held` is what `models.linear.ensemble.Ensemble` holds: shares and trust of the mixture of all
+parts, of the online group's and of the residual group's, then the weights of the stacks over all
+inputs and of those over the groups. Parts beyond PARTS are River classifiers; they belong to the
+online group, and are inputs of the stacks.
+"""
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from models.linear.bank import NEWEST as NEWEST_SLOT
+from models.linear.bank import OLDER as OLDER_SLOT
+from models.linear.mixture import (
+    DRIFT,
+    ETA,
+    GROUPED,
+    GROUPS_STACKED,
+    NEWEST,
+    NEWEST_OFFLINE,
+    OLDER,
+    OLDER_OFFLINE,
+    ONLINE,
+    PARTS,
+    STACKED,
+    STACKS,
+    SWITCHING,
+)
+from models.linear.mixture_kernels import logit, mix, probabilities, stack, teach_stack, update
+from models.logits import LEAST
+
+INPUTS = NEWEST_OFFLINE + 1
+"""The first so many parts are inputs of the stacks."""
+GROUP_INPUTS = 3
+GONE = 0
+"""Of a model that answered a request and stands no more where NEWEST and OLDER of the bank are."""
+
+_BOTH = OLDER_OFFLINE - NEWEST_OFFLINE
+_NEWEST, _NEWEST_END = NEWEST.start, NEWEST.stop
+_OLDER = OLDER.start
+_ONLINE_END = ONLINE.stop
+_GROUPED = GROUPED.start
+_STACKED, _STACKED_END = STACKED.start, STACKED.stop
+_GROUPS_STACKED, _GROUPS_STACKED_END = GROUPS_STACKED.start, GROUPS_STACKED.stop
+_RATES = np.array(SWITCHING)
+_LARGEST = math.log(1 / LEAST - 1)  # of a stack's input, so that no step is long
+_STEPS = np.array(STACKS)
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def answer(parts: Any, held: Any) -> Any:
+    """Fill in the groups' and the stacks' logits; return the probabilities.
+
+    Args:
+        parts: float64[PARTS + rivers]: logits, NaN where absent.
+        held: See above.
+
+    Returns:
+        The probabilities of the ensemble, of the online and of the residual group; NaN for a group
+        that is absent, and for the ensemble where a learner is damaged.
+    """
+    shares, trust, online, online_trust, residual, residual_trust, stacks, group_stacks = held
+    given = np.empty(len(parts))
+    probabilities(parts[:_GROUPED], given[:_GROUPED])
+    probabilities(parts[PARTS:], given[PARTS:])
+    p_online = mix(_online_of(given), online, online_trust)
+    p_residual = mix(given[_NEWEST:_NEWEST_END], residual, residual_trust)
+    parts[_GROUPED], parts[_GROUPED + 1] = logit(p_online), logit(p_residual)
+    stack(_inputs_of(parts), stacks, parts[_STACKED:_STACKED_END])
+    stack(_groups_of(parts), group_stacks, parts[_GROUPS_STACKED:_GROUPS_STACKED_END])
+    probabilities(parts[_GROUPED:PARTS], given[_GROUPED:PARTS])
+    p = mix(given, shares, trust) if _are_whole(parts) else np.nan
+    return p, p_online, p_residual
+
+
+@_jit
+def learn(parts: Any, label: float, held: Any, newest_at: int, older_at: int) -> None:
+    """Move all weights by what each part said of a request.
+
+    Args:
+        parts: As `answer` left them.
+        label: 0 or 1.
+        held: See above.
+        newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
+        older_at: Likewise of the one that was the older.
+    """
+    shares, trust, online, online_trust, residual, residual_trust, stacks, group_stacks = held
+    given = np.empty(len(parts))
+    probabilities(parts, given)
+    update(_online_of(given), label, online, online_trust, _RATES, DRIFT, ETA)
+    update(given[_NEWEST:_NEWEST_END], label, residual, residual_trust, _RATES, DRIFT, ETA)
+    stacked = given[_STACKED:_STACKED_END]
+    teach_stack(_inputs_of(parts), stacked, label, stacks, _STEPS)
+    stacked = given[_GROUPS_STACKED:_GROUPS_STACKED_END]
+    teach_stack(_groups_of(parts), stacked, label, group_stacks, _STEPS)
+    if newest_at != NEWEST_SLOT or older_at != OLDER_SLOT:
+        given = _moved(given, newest_at, older_at)
+    update(given, label, shares, trust, _RATES, DRIFT, ETA)
+
+
+@_jit
+def _are_whole(parts: Any) -> Any:
+    """Whether each learner gives a number where it is asked; one that does not is damaged."""
+    total = 0.0
+    for k in range(_ONLINE_END):
+        total += parts[k]
+    for begin, offline in ((_NEWEST, NEWEST_OFFLINE), (_OLDER, OLDER_OFFLINE)):
+        if not np.isnan(parts[offline]):
+            for k in range(begin, offline):
+                total += parts[k]
+    return np.isfinite(total)
+
+
+@_jit
+def _moved(given: Any, newest_at: int, older_at: int) -> Any:
+    """The parts with each offline model and its learners where they stand by now."""
+    moved = given.copy()
+    moved[_NEWEST : _OLDER + _BOTH] = np.nan
+    for at, begin in ((newest_at, _NEWEST), (older_at, _OLDER)):
+        if at != GONE:
+            to = _NEWEST if at == NEWEST_SLOT else _OLDER
+            for k in range(_BOTH):
+                moved[to + k] = given[begin + k]
+    return moved
+
+
+@_jit
+def _online_of(parts: Any) -> Any:
+    found = np.empty(_ONLINE_END + len(parts) - PARTS)
+    found[:_ONLINE_END] = parts[:_ONLINE_END]
+    found[_ONLINE_END:] = parts[PARTS:]
+    return found
+
+
+@_jit
+def _inputs_of(parts: Any) -> Any:
+    found = np.empty(INPUTS + len(parts) - PARTS)
+    for k in range(len(found)):
+        s = parts[k if k < INPUTS else PARTS + k - INPUTS]
+        found[k] = s if np.isnan(s) else min(max(s, -_LARGEST), _LARGEST)
+    return found
+
+
+@_jit
+def _groups_of(parts: Any) -> Any:
+    found = np.empty(GROUP_INPUTS)
+    found[0], found[1] = parts[_GROUPED], parts[_GROUPED + 1]
+    found[2] = parts[NEWEST_OFFLINE]
+    return found

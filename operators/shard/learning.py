@@ -1,0 +1,265 @@
+"""All that answers the requests of a shard, and how it learns from their labels.
+
+The learners learn from each label as it arrives. The weights move in the order of the requests, as
+far as all labels have come. Two offline models may answer: the one in use, and the one before it
+as long as it has a share.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.linear.bank import NEWEST, OLDER, Bank
+from models.linear.ensemble import Ensemble
+from models.linear.ensemble_kernels import GONE
+from models.linear.mixture import GROUPED, NEWEST_OFFLINE, OLDER_OFFLINE
+from models.linear.mixture import NEWEST as NEWEST_PARTS
+from models.linear.mixture import OLDER as OLDER_PARTS
+from models.linear.river_model import RiverModels
+from models.logits import logit
+from models.scoring.blend import NOTHING, CompiledModels, Serving, logit_of
+from models.scoring.bound_model import Offline
+from state.admission.pending_requests import Waiting
+from state.admission.recent_labels import RecentLabels
+from state.admission.request_order import NO_TURN, RequestOrder
+from state.restored import Count, check
+from state.settings import Settings
+from state.stream import Stream
+
+Row = NDArray[np.float64]
+
+_LOOK_EVERY = 256
+"""Requests weighed between two looks at whether the older model has been left."""
+
+
+class InUse(msgspec.Struct):
+    """Which offline models answer. They are numbered from 1 in the order in which they came.
+
+    Attributes:
+        model: Id of the newest; None: there is none.
+        older: Id of the one before it, as long as it answers.
+        number: Number of the newest; 0: there is none.
+        older_number: Likewise of the older one.
+        last_number: The last one given.
+    """
+
+    model: str | None = None
+    older: str | None = None
+    number: Count = 0
+    older_number: Count = 0
+    last_number: Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no models'."""
+        paired = (self.model is None) == (self.number == 0)
+        paired &= (self.older is None) == (self.older_number == 0)
+        check(paired, "each model in use must have a number", (self.number, self.older_number))
+        apart = self.model is None or self.number != self.older_number
+        check(apart and (self.older is None or self.model), "models in use must be two", self.older)
+        most = max(self.number, self.older_number)
+        check(most <= self.last_number, f"models must be numbered to {self.last_number}", most)
+
+
+class Learning:
+    """The models of a shard, online and offline.
+
+    Args:
+        stream: The problem.
+        settings: Name the River classifiers.
+
+    Attributes:
+        in_use: The offline models, by id.
+        serving: The same, themselves.
+    """
+
+    def __init__(self, stream: Stream, settings: Settings) -> None:
+        columns = stream.columns
+        places = {column.name: i for i, column in enumerate(columns)}
+        self.in_use, self.serving = InUse(), NOTHING
+        self._bank = Bank(
+            ["level" if column.categorical else column.transform for column in columns],
+            [(places[a], places[b]) for a, b in stream.crosses],
+        )
+        self._recent = RecentLabels(len(columns))
+        self._rivers = RiverModels(settings.online.river)
+        self._ensemble = Ensemble(len(self._rivers))
+        self._order = RequestOrder(self._ensemble.parts)
+        self._models = self.compiled()
+
+    def configure(self, before: Settings, settings: Settings) -> None:
+        """Go on with other settings; other River classifiers begin untrained."""
+        if before.online.river == settings.online.river:
+            return
+        self._rivers = RiverModels(settings.online.river)
+        self._ensemble.change_rivers(len(self._rivers))
+        self._order.change_width(self._ensemble.parts)
+        self._models = self.compiled()
+
+    def compiled(self) -> CompiledModels:
+        """What asks and teaches the models, as they are at any time; for one thread."""
+        return CompiledModels(self._bank, self._rivers, self._ensemble)
+
+    def asked(self, answered: CompiledModels) -> int:
+        """A request has been answered; return the turn in which it is weighed."""
+        return self._order.add(answered.parts, self.in_use.number, self.in_use.older_number)
+
+    def learn(self, waiting: Waiting, row: Row, label: int) -> None:
+        """A request's label has come.
+
+        Args:
+            waiting: The request.
+            row: Its vector.
+            label: 0 or 1.
+        """
+        newest = older = math.nan
+        if self.in_use.number:
+            newest, older = self._offline_logits(waiting, row)
+        self._models.learn(row, label, newest, older)
+        self._recent.add(row, label)
+        self._order.label(waiting.turn, label)
+        self._weigh()
+
+    def forget(self, waiting: Waiting) -> None:
+        """No label will come: others wait for this request no more."""
+        self._order.drop(waiting.turn)
+        self._weigh()
+
+    def _offline_logits(self, waiting: Waiting, row: Row) -> tuple[float, float]:
+        """What the models that are in use now say; a model may have come after the request."""
+        turn, order, in_use = waiting.turn, self._order, self.in_use
+        if turn == NO_TURN:
+            made = waiting.prediction
+            if made.offline is None or made.model != in_use.model:
+                return math.nan, math.nan
+            return logit(made.offline), math.nan
+        parts, then = order.parts[order.place(turn)], order.models(turn)
+        if then == (in_use.number, in_use.older_number):
+            return float(parts[NEWEST_OFFLINE]), float(parts[OLDER_OFFLINE])
+        said = dict(zip(then, (parts[NEWEST_OFFLINE], parts[OLDER_OFFLINE]), strict=True))
+        newest, older = (
+            float(said[number]) if number in said else logit_of(offline, row)
+            for number, offline in zip(
+                (in_use.number, in_use.older_number), self.serving[:2], strict=True
+            )
+        )
+        return newest, older
+
+    def _weigh(self) -> None:
+        order, in_use = self._order, self.in_use
+        while (turn := order.next()) is not None:
+            if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
+                self._models.weigh(turn.address, turn.label)
+            else:
+                at = self._slot(turn.newest), self._slot(turn.older)
+                self._models.weigh(turn.address, turn.label, *at)
+            due = in_use.older is not None and order.weighed % _LOOK_EVERY == 0
+            if due and self._ensemble.has_left_older(self._present()):
+                self._leave()
+                in_use = self.in_use
+
+    def _slot(self, number: int) -> int:
+        """Where a model stands by now."""
+        if number == self.in_use.number:
+            return NEWEST
+        return OLDER if number == self.in_use.older_number else GONE
+
+    def activate(self, model: str | None, offline: Offline | None, *, alone: bool) -> None:
+        """Answer with another offline model, and go on with the one before it beside.
+
+        Args:
+            model: Its id; None: without any.
+            offline: The model.
+            alone: The one before it answers no more: it was rolled back.
+        """
+        was = self.in_use
+        if model == was.model:
+            if alone and was.older is not None:
+                self._leave()
+            return
+        if model is None:
+            self._ensemble.activate(older=None)
+            self._bank.activate(older=None)
+            self.in_use, self.serving = InUse(last_number=was.last_number), NOTHING
+            return
+        stays = was.model is not None and not alone
+        back = model == was.older
+        begin, older = OLDER if back else None, NEWEST if stays else None
+        self._ensemble.activate(begin, older)
+        self._bank.activate(begin, older)
+        number = was.older_number if back else was.last_number + 1
+        self.in_use = InUse(
+            model, was.model if stays else None, number, was.number if stays else 0,
+            max(number, was.last_number),
+        )  # fmt: skip
+        self.serving = Serving(offline, self.serving.newest if stays else None)
+        if offline is not None and not back:
+            self._warm(offline)
+
+    def _warm(self, offline: Offline) -> None:
+        rows, labels = self._recent.all()
+        if len(labels):
+            said = offline.predict_many(rows).tolist()
+            logits = [logit(p) if math.isfinite(p) else math.nan for p in said]
+            self._bank.warm(rows, labels, np.array(logits))
+
+    def _leave(self) -> None:
+        """The older model answers no more."""
+        was = self.in_use
+        self._ensemble.activate(NEWEST, None)
+        self.in_use = msgspec.structs.replace(was, older=None, older_number=0)
+        self.serving = Serving(self.serving.newest)
+
+    def cut(self) -> None:
+        """A fit may have seen all labels so far."""
+        self._recent.clear()
+
+    def shares(self) -> dict[str, float]:
+        """Who answers with which share; see `Ensemble.shares`."""
+        return self._ensemble.shares(self._present())
+
+    def _present(self) -> NDArray[np.bool_]:
+        present = np.ones(self._ensemble.parts, bool)
+        if self.in_use.model is None:
+            present[NEWEST_PARTS.start : NEWEST_OFFLINE + 1] = False
+            present[GROUPED.stop - 1] = False
+        if self.in_use.older is None:
+            present[OLDER_PARTS.start : OLDER_OFFLINE + 1] = False
+        return present
+
+    def parts(self) -> dict[str, Any]:
+        """What makes up the state, by name."""
+        return {
+            "learners": self._bank,
+            "River classifiers": self._rivers,
+            "ensemble": self._ensemble,
+            "request order": self._order,
+            "recent labels": self._recent,
+        }
+
+    def check(self, turns: list[int], levels: dict[int, int]) -> None:
+        """Refuse what was restored if it does not go together with the rest of a shard.
+
+        Args:
+            turns: Of the pending requests.
+            levels: How many there are of each categorical column.
+
+        Raises:
+            ValueError: It does not.
+        """
+        self._order.check(turns, self.in_use.last_number)
+        self._recent.check(levels)
+
+    def bind(self, in_use: InUse, load: Callable[[str], Offline | None]) -> None:
+        """Answer with these models.
+
+        Args:
+            in_use: Their ids.
+            load: Gives the model of an id.
+        """
+        self.in_use = in_use
+        newest, older = (None if one is None else load(one) for one in (in_use.model, in_use.older))
+        self.serving = Serving(newest, older)
