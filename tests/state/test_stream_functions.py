@@ -91,7 +91,6 @@ class Stuck(Streak):
         ),
         (Ended, features(Custom(Loud)), "observe of hook Loud must not raise; got LookupError"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_it_names_the_function_the_event_and_its_place(kind, of, told):
     offset, event = first(kind)
