@@ -233,14 +233,19 @@ def outcomes_of(
     said.write_bytes(b"")
     child = os.fork()
     if not child:
-        _restore_all(all_worlds, seed, numbers, root)
+        try:
+            _restore_all(all_worlds, seed, numbers, root)
+        finally:  # or it would go on as its parent
+            os._exit(1)
     _, status = os.waitpid(child, 0)
     lines = said.read_bytes().splitlines()
     found = [msgspec.json.decode(line, type=Outcome) for line in lines]
-    if os.WIFSIGNALED(status):
+    if status:
         number = numbers[len(found)]
         case = case_of(all_worlds[number % len(all_worlds)], random.Random(f"{seed}/{number}"))
-        how = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        how = "ended before it was done"
+        if os.WIFSIGNALED(status):
+            how = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
         found.append(Outcome(number, case.said, how))
     return found
 

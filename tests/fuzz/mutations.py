@@ -127,7 +127,8 @@ def _other(value: Any, chance: random.Random) -> Any:
             return _of_another_type(chance)
         case int():
             near = value + chance.choice((-1000, -64, -8, -1, 1, 2, 8, 64, 1000, 2**20))
-            return chance.choice((near, -value, chance.choice(INTEGERS), chance.randrange(10**6)))
+            other = (near, -value, chance.choice(INTEGERS), chance.randrange(10**6))
+            return min(max(chance.choice(other), -(2**63)), 2**64 - 1)  # what MessagePack holds
         case float():
             return chance.choice((*FLOATS, value * chance.choice((-1, 2, 1e6)), 3))
         case str():
