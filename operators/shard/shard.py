@@ -5,6 +5,7 @@ clock, no random source and no file, so the same log gives the same bytes wherev
 """
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, get_args
@@ -143,10 +144,10 @@ class Shard:
             stream,
             self._pending,
             self._seen,
-            resolve=self._resolve,
-            forget=self._forget,
-            lose=self._lose,
-            alert=self._warn_of_labels,
+            resolve=_weakly(self._resolve),
+            forget=_weakly(self._forget),
+            lose=_weakly(self._lose),
+            alert=_weakly(self._warn_of_labels),
         )
         self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
         self.is_silent = False
@@ -597,3 +598,13 @@ def _losses(running: RunningLosses) -> dict[str, Losses]:
         for name, means in zip(MODELS, running.means(), strict=True)
         if means[0]
     }
+
+
+def _weakly(method: Any) -> Callable[..., None]:
+    """A shard's method for a part of it: in a circle of references it would outlive its use."""
+    shard, function = weakref.ref(method.__self__), method.__func__
+
+    def call(*given: Any) -> None:
+        function(shard(), *given)
+
+    return call

@@ -1,6 +1,8 @@
 """The rules by which a record changes a shard, one by one."""
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import msgspec
@@ -326,3 +328,14 @@ def test_a_river_classifier_begins_anew_where_it_is_another_and_goes_on_where_it
     assert online(settings(grace_period=50)) != stays
     without = settings_from({})
     assert online(without, settings())[-1] != stays[-1]
+
+
+def test_a_shard_is_freed_with_its_last_reference():
+    shard = rides_shard()
+    freed = weakref.ref(shard)
+    gc.disable()
+    try:
+        del shard
+        assert freed() is None
+    finally:
+        gc.enable()
