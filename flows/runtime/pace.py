@@ -25,11 +25,11 @@ class Pace:
 
     def is_due(self) -> bool:
         """Whether it is time; the work begins then."""
-        now = self._clock()
-        if now - self._begun < self._wait:
-            return False
-        self._begun, self._wait, self._is_begun = now, self._seconds, True
-        return True
+        return self._begin_after(self._wait)
+
+    def is_due_at_rest(self) -> bool:
+        """Whether it is time while there is no other work, to which nothing need be left."""
+        return self._begin_after(self._seconds)
 
     def done(self) -> None:
         """The work has ended; it need not have been due."""
@@ -37,3 +37,10 @@ class Pace:
             self._is_begun = False
             took = self._clock() - self._begun
             self._wait = max(self._seconds, _SPACING * (took - _SHORT_S))
+
+    def _begin_after(self, seconds: float) -> bool:
+        now = self._clock()
+        if now - self._begun < seconds:
+            return False
+        self._begun, self._wait, self._is_begun = now, self._seconds, True
+        return True

@@ -116,7 +116,7 @@ class Partitions:
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
             checkpoint_due=pace.is_due,
-            checkpoint_saved=pace.done,
+            pace=pace,
             most_in_flight=settings.reading.in_flight,
         )
         runner.conflict = self._conflict

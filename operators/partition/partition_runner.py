@@ -1,7 +1,7 @@
 """The processing loop of one partition: its messages through its shard, and back to the log."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from models.scoring.bound_model import Offline
 from operators.partition.decider import Decider
@@ -28,6 +28,18 @@ class Processed(NamedTuple):
     size: int
 
 
+class Pace(Protocol):
+    """How often checkpoints are due."""
+
+    def is_due_at_rest(self) -> bool:
+        """Whether one is due while there is nothing to read."""
+        ...
+
+    def done(self) -> None:
+        """One is durable."""
+        ...
+
+
 class PartitionRunner:
     """Moves messages from the log through a shard and back to the log.
 
@@ -44,7 +56,7 @@ class PartitionRunner:
         snapshots: Takes the cuts.
         checkpoints: Takes the checkpoints.
         checkpoint_due: Whether it is time for one; asked after each message.
-        checkpoint_saved: Called once one is durable.
+        pace: Told of each that is durable, and asked instead while there is nothing to read.
         most_in_flight: Bytes.
 
     Attributes:
@@ -63,13 +75,13 @@ class PartitionRunner:
         snapshots: SnapshotWriter,
         checkpoints: CheckpointStore,
         checkpoint_due: Callable[[], bool],
-        checkpoint_saved: Callable[[], object] = int,
+        pace: Pace | None = None,
         most_in_flight: int,
     ) -> None:
         self.shard = shard
         self._source, self._decider, self._load = source, decider, load
         self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
-        self._checkpoint_due, self._checkpoint_saved = checkpoint_due, checkpoint_saved
+        self._checkpoint_due, self._pace = checkpoint_due, pace
         self._most_in_flight = most_in_flight
         self.conflict: Callable[[SequenceConflictError], Exception] | None = None
         self._in_flight = 0
@@ -87,7 +99,7 @@ class PartitionRunner:
         message = self._next()
         if message is not None:
             self._in_flight += _size(message)
-        elif self._is_unsaved() and self._checkpoint_due():
+        elif self._is_unsaved() and self._is_due_at_rest():
             return Records([])
         return message
 
@@ -121,7 +133,8 @@ class PartitionRunner:
             self._snapshots.write(emitted.partition, emitted.cut)
         if checkpoint is not None:
             self._checkpoints.save(checkpoint)
-            self._checkpoint_saved()
+            if self._pace is not None:
+                self._pace.done()
         self._in_flight -= size
 
     def _next(self) -> Message | None:
@@ -132,6 +145,9 @@ class PartitionRunner:
         if message is None and decider is not None and decider.decide_at_end():
             message = source.poll()
         return None if message is None else with_model(message, self.shard, self._load)
+
+    def _is_due_at_rest(self) -> bool:
+        return self._checkpoint_due() if self._pace is None else self._pace.is_due_at_rest()
 
     def _is_unsaved(self) -> bool:
         """Whether the last checkpoint is of before what has been written since, and all of it has.

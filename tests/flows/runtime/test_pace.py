@@ -67,3 +67,16 @@ def test_work_that_was_not_due_says_nothing_of_the_pace():
     pace.done()
     clock.now += 30.0
     assert pace.is_due()
+
+
+def test_at_rest_it_is_due_as_often_as_ever_however_long_it_took():
+    clock = Clock()
+    pace = Pace(30.0, clock)
+    clock.now += 30.0
+    assert pace.is_due()
+    clock.now += 1_000.0
+    pace.done()
+    assert not pace.is_due()
+    assert pace.is_due_at_rest()
+    clock.now += 29.0
+    assert not pace.is_due_at_rest()
