@@ -1,6 +1,5 @@
 """The in-process scorer: what the flow answers, at every point of the log, from any thread."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, Entry, partition_of
 from state.outputs.records import Prediction
 from state.settings import Scoring, changed
+from state.storage.artifact_store import ArtifactStore
 from tests.golden.trips import stream
 from tests.golden_log import GOLDEN
 from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
@@ -581,10 +581,10 @@ class SlowOrigin:
 def test_while_one_partition_begins_anew_the_others_are_followed(world):
     file = world.home.root / "artifacts" / world.files["gbm-2"]
     origin = SlowOrigin({file.name: file.read_bytes()})
-    world.home = dataclasses.replace(world.home, origins=(origin,))
     world.go(0, 20)
     world.go(1, 140)
     with world.scorer(follow=True) as scorer:
+        scorer._models._artifacts = ArtifactStore(file.parent, [origin])
         file.write_bytes(b"")
         scorer._models._forget("gbm-2")
         world.go(0)
