@@ -49,7 +49,7 @@ def test_a_scorer_follows_it_and_takes_what_is_appended_to_its_journal(growing, 
         growing.grow(90)
         scorer.advance()
         assert scorer.models[0] == "gbm-2"
-        newest = Journal(growing, 0)
+        newest = JournalWriter(growing, 0)
         newest.write(msgspec.structs.replace(newest.active, offset=90, model="gbm-1"), 0)
         scorer.advance()
         assert scorer.as_of[0][1] == 90

@@ -63,7 +63,9 @@ def test_a_lost_end_of_the_events_stops_every_verb_that_goes_on_from_it(home, wh
     files = sorted(path.name for path in (home / "checkpoints" / "3").iterdir())
     (home / "more.jsonl").write_text("{}\n")
     for verb in ("run", "replay", "status", "serve", "ingest"):
-        code, line = headwater(home, verb, *["more.jsonl"] * (verb == "ingest"))
+        code, line = headwater(
+            home, verb, *(["--force", str(home / "more.jsonl")] if verb == "ingest" else [])
+        )
         assert code == (1 if verb == "status" else 2)
         assert f"reach offset {wanted}, up to which it was read; got an end of {wanted - 8}" in line
         assert f"events/3 ({file_of(home, 'events', 3)}): it was cut" in line
