@@ -7,7 +7,7 @@ from bench.bench_follower import main
 from bench.growing_log import GrowingLog
 from flows.home.home import Home, create_topics
 from flows.scorer import Scorer
-from operators.partition.journal import Journal
+from operators.partition.journal import Journal, JournalWriter
 from tests.golden.trips import stream
 from tests.trips_world import SETTINGS, World
 
