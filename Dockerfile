@@ -23,7 +23,7 @@ ENV PATH=/opt/headwater/bin:$PATH \
 USER headwater
 WORKDIR /var/lib/headwater
 # Compiled here, for a machine of this kind, so that a new container need not: some half a minute.
-RUN ["python", "-c", "from flows.streams.quotes import stream; from operators.shard.shard import Shard; from state.settings import Settings; Shard(stream, Settings(), 0).predictor().warm_up(None)"]
+RUN ["python", "-c", "from flows.streams.quotes import stream; from operators.shard.shard import Shard; from state.settings import Settings; shard = Shard(stream, Settings(), 0); shard.predictor().warm_up(shard.serving)"]
 VOLUME /var/lib/headwater/home
 EXPOSE 8080
 STOPSIGNAL SIGTERM
