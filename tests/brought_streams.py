@@ -131,7 +131,7 @@ messages = Stream(
         Rolling(over=Sent, by=("sender",), windows=("24h",), stats=(Count("wrote"),)),
         Rolling(over=Labelled, by=("receiver",), windows=("24h",), stats=(Rate("said", "label"),)),
     ),
-    dedup="25h",
+    dedup="4d",  # an answer long after the deadline is ignored while its request is known
     time_unit="s",
 )
 
