@@ -21,10 +21,9 @@ from flows.replay.worker_pool import Report, Tick, step
 from flows.runtime.kept_rows import REPLAYING
 from flows.runtime.pace import Pace
 from flows.runtime.partitions import Partitions
-from operators.partition.boundaries import Boundaries
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Journal
-from operators.partition.ordered_input import OrderedInput, with_model
+from operators.partition.ordered_input import input_of, with_model
 from operators.partition.recovery import usable
 from operators.replica.replica import Load
 from operators.shard.messages import Message, Records
@@ -164,7 +163,8 @@ class _Work:
         return shard
 
     def _replay(self, shard: Shard, journal: Journal, checked: Checked, checking: Checking) -> None:
-        source, end = self._source(shard, journal), self._job.span.ends[checked.partition]
+        batch, end = self._job.today.reading.batch, self._job.span.ends[checked.partition]
+        source = input_of(shard, self._log, journal, settings_of=self._settings_of, batch=batch)
         states = self._states(shard, end)
         # At the end a quiet partition still resolves requests, where the journal says so.
         while checked.recorded and ((before := shard.position.offset) < end or not source.is_open):
@@ -182,17 +182,6 @@ class _Work:
             if self._due():
                 keep(self._job.folder, shard, checked)
             self._tick()
-
-    def _source(self, shard: Shard, journal: Journal) -> OrderedInput:
-        every = shard.settings.training.every
-        return OrderedInput(
-            self._log,
-            journal,
-            shard.position,
-            settings_of=self._settings_of,
-            batch=self._job.today.reading.batch,
-            boundaries=Boundaries(self._stream.refit_from_us, every),
-        )
 
     def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _Recorded]:
         """What the flow's checkpoints of the range say, by `Position`."""

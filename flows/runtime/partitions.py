@@ -12,11 +12,10 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.boundaries import Boundaries
 from operators.partition.decider import Champions, Decider, Newest
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter
-from operators.partition.ordered_input import OrderedInput
+from operators.partition.ordered_input import OrderedInput, input_of
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import check_version, recover
 from operators.shard.shard import TOPICS, Shard
@@ -105,7 +104,9 @@ class Partitions:
         else:
             shard = self.shard(partition)
         journal = JournalWriter(log, partition)
-        source = self._source(shard, journal)
+        source = input_of(
+            shard, log, journal, settings_of=self.settings_of, batch=settings.reading.batch
+        )
         pace = Pace(settings.checkpoints.every / 1e6, self._clock)
         runner = PartitionRunner(
             shard,
@@ -126,18 +127,6 @@ class Partitions:
         """An empty one, with the settings of a journal entry; None: with those of today."""
         settings = self._settings if values is None else self.settings_of(values)
         return Shard(self._stream, settings, partition)
-
-    def _source(self, shard: Shard, journal: JournalWriter) -> OrderedInput:
-        """The input of a shard's partition, at the shard's position."""
-        every = shard.settings.training.every
-        return OrderedInput(
-            self._log,
-            journal,
-            shard.position,
-            settings_of=self.settings_of,
-            batch=self._settings.reading.batch,
-            boundaries=Boundaries(self._stream.refit_from_us, every),
-        )
 
     def _found_champions(self) -> Champions:
         pinned = self._settings.training.pinned

@@ -180,6 +180,34 @@ class OrderedInput:
         return self._log.read(EVENTS, self.journal.partition, self.offset, max_records=most)
 
 
+def input_of(
+    shard: Shard,
+    log: ReadableLog,
+    journal: Journal,
+    *,
+    settings_of: Callable[[dict[str, Any]], Settings],
+    batch: int,
+) -> OrderedInput:
+    """The input of a shard's partition, at its position, with the boundaries of its settings.
+
+    Args:
+        shard: Takes the messages.
+        log: Holds `events`.
+        journal: Of the shard's partition.
+        settings_of: Gives the settings that a journal entry stands for.
+        batch: Most records in one message.
+    """
+    first, every = shard.stream.refit_from_us, shard.settings.training.every
+    return OrderedInput(
+        log,
+        journal,
+        shard.position,
+        settings_of=settings_of,
+        batch=batch,
+        boundaries=Boundaries(first, every),
+    )
+
+
 def with_model(message: Message, shard: Shard, load: Callable[[str, Shard], Offline]) -> Message:
     """An activation with its model, bound to a shard; any other message as it is.
 
