@@ -58,12 +58,12 @@ class Row(msgspec.Struct, frozen=True):
     """One line of the table.
 
     Attributes:
-        what: How keys are drawn.
-        events: Observed.
+        what: The way in which keys are drawn.
+        events: Number of events observed.
         per_s: Events a second of processor time, reading included.
-        keys: That the state holds in the end.
-        state_mb: Of the pool.
-        peak_mb: Of the process, at most.
+        keys: Number of keys in the state at the end.
+        state_mb: Size of the pool of blocks.
+        peak_mb: Largest resident memory of the process.
     """
 
     what: str

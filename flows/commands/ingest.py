@@ -48,9 +48,9 @@ def _arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="JSON lines, a JSON array, CSV or Parquet, told by the first bytes; text may be in "
-        "gzip, zstd, bz2 or lz4; - is standard input, read to its end first; without any: the "
-        "foreign topics of the settings",
+        help="JSON lines, a JSON array, CSV or Parquet, recognized by the first bytes; text may be "
+        "compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first; "
+        "default: the foreign topics of the settings",
     )
     parser.add_argument(
         "--type",

@@ -18,7 +18,7 @@ from state.outputs.records import Metrics
 
 
 class _InUse(msgspec.Struct, frozen=True):
-    """What a partition predicts with.
+    """The models that a partition predicts with.
 
     Attributes:
         partition: Which.

@@ -16,7 +16,7 @@ _WHOLE = ("lateness", "dedup", "refit_from", "crosses", "key")
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a definition says.
+    """A stream's definition in a form that can be stored and compared.
 
     Attributes:
         stream: Its name.
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def definition_of(stream: Stream) -> Definition:
-    """What a stream's definition says; what is as if it were left out is not part of it."""
+    """The definition of a stream; declarations that equal their default are left out."""
     schemas = {str(kind.__struct_config__.tag): _schema_of(kind) for kind in stream.events}
     return Definition(
         stream=stream.name,
@@ -67,7 +67,7 @@ def definition_of(stream: Stream) -> Definition:
 
 
 def change_between(old: Definition, new: Definition) -> Change:
-    """What differs, but for event types and optional fields that were only added."""
+    """The differences, except event types and optional fields that were only added."""
     declared = [*_events(old, new), *_declared(old.parts, new.parts)]
     if old.stream != new.stream:
         declared.insert(0, f"name was {old.stream!r}")

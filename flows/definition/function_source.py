@@ -78,7 +78,7 @@ def _is_of_the_user(value: Any) -> bool:
 
 
 def _used(call: FunctionType) -> dict[str, Any]:
-    """What a function takes from around it, by name."""
+    """The globals and closure variables that a function uses, by name."""
     names = set(_names(call.__code__))
     found = {name: call.__globals__[name] for name in names if name in call.__globals__}
     for name, cell in zip(call.__code__.co_freevars, call.__closure__ or (), strict=True):

@@ -14,7 +14,7 @@ _NAME = "definition.json"
 
 
 def noted(root: Path) -> Definition | None:
-    """What the note tells; None: there is none yet.
+    """The definition in the note; None: the home has no note yet.
 
     Args:
         root: The home's.
