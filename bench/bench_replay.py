@@ -31,7 +31,7 @@ from flows.ingest import append_history
 from flows.replay import audit, what_if
 from flows.replay.audit import job_of
 from flows.replay.replay_range import span_of
-from flows.replay.worker_pool import Step
+from flows.replay.worker_pool import Progress
 from flows.runtime.app import App, tune_collector
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import START_US, Market
@@ -96,7 +96,7 @@ def first_step(home: Home, settings: Settings, day: datetime) -> float:
     class Seen(Exception):  # noqa: N818 - how a job is stopped
         pass
 
-    def report(_: Step) -> None:
+    def report(_: Progress) -> None:
         raise Seen
 
     with suppress(Seen):

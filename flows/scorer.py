@@ -28,10 +28,10 @@ from flows.home.wall_clock import check_append_times, microseconds_now
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.partitions import Partitions
 from flows.scoring.answer import FIELDS, Answer
-from flows.scoring.gil_yield import Turns, taking_turns
+from flows.scoring.gil_yield import GilYielder, taking_turns
 from flows.scoring.notifier import OnceNotifier
 from flows.scoring.replica_supervisor import EndedError, ReplicaSupervisor
-from flows.scoring.requests import Asked, RequestError, Requests
+from flows.scoring.requests import RequestError, Requests, RoutedRequest
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Journal
 from operators.partition.ordered_input import with_model
@@ -420,7 +420,7 @@ class Scorer:
         return Replica(left, right, follower, load, self.settings.scoring.shadow)
 
     def _follow(self) -> None:
-        turns = Turns()
+        turns = GilYielder()
         try:
             while not self._stop.is_set():
                 if not self._step(turns):
@@ -502,7 +502,7 @@ def _given(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return [{name: of for name, of in row.items() if of is not None} for row in dicts]
 
 
-def _answer(asked: Asked, score: Score, replica: Replica) -> Answer:
+def _answer(asked: RoutedRequest, score: Score, replica: Replica) -> Answer:
     event, partition, key = asked
     row, unseen, blend, decision, model, offset, as_of = score
     return Answer(

@@ -15,9 +15,9 @@ from flows.commands.verb import Verb, log_of, moment, workers
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings, parse_toml, read_toml
 from flows.home.home import Home, environment_home
-from flows.replay.audit import Audited, audited
+from flows.replay.audit import AuditResult, audited
 from flows.replay.comparison import tables
-from flows.replay.output_check import Checked
+from flows.replay.output_check import PartitionAudit
 from flows.replay.what_if import branched
 from flows.runtime.app import tune_collector
 from flows.terminal.console import TerminalConsole
@@ -112,7 +112,7 @@ def _audit(arguments: Namespace, home: Home, settings: Settings, console: Consol
     return 1 if any(one.different for one in found.partitions) else 0
 
 
-def _audit_text(found: Audited) -> str:
+def _audit_text(found: AuditResult) -> str:
     sums = {topic: sum(one.identical[topic] for one in found.partitions) for topic in TOPICS}
     counted = [f"{n:,} {topic.replace('_', ' ')}" for topic, n in sums.items()]
     states = sum(one.states for one in found.partitions)
@@ -133,7 +133,7 @@ def _audit_text(found: Audited) -> str:
     return "\n".join(lines)
 
 
-def _first(checked: Checked) -> list[str]:
+def _first(checked: PartitionAudit) -> list[str]:
     first = checked.first
     assert first is not None
     place = f"{first.topic}/{first.partition}"

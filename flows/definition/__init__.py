@@ -1,1 +1,1 @@
-"""The definition that a home was begun with, and how today's differs from it."""
+"""Compare today's stream definition with the one that a home's outputs were made by."""

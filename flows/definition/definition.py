@@ -1,4 +1,4 @@
-"""A stream's definition as data: what of it decides the bytes that a flow writes."""
+"""A stream's definition as data: the parts that decide the bytes a flow writes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,11 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """A stream's definition in a form that can be stored and compared.
 
     Attributes:
-        stream: Its name.
-        events: The fields of each event type, as JSON schema.
-        required: The fields of each that it must have.
-        parts: All else that is declared, by its name in messages.
-        functions: The sources of all functions, by theirs.
+        stream: Name of the stream.
+        events: JSON schema of each field, by event type.
+        required: Names of the required fields, by event type.
+        parts: All other declarations as text, by their name in messages.
+        functions: Sources of all functions, by their name in messages.
     """
 
     stream: str
@@ -34,7 +34,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """How a definition differs from one before.
+    """Differences between two definitions.
 
     Attributes:
         declared: Features, events or rules that were added, removed or changed.
@@ -45,14 +45,14 @@ class Change(msgspec.Struct, frozen=True):
     functions: list[str]
 
     def __str__(self) -> str:
-        """In words."""
+        """Format the differences as a sentence."""
         each = [*self.declared, *(f"source of {one} changed" for one in self.functions)]
         more = f" and {len(each) - _MOST_SHOWN} more" if len(each) > _MOST_SHOWN else ""
         return ", ".join(each[:_MOST_SHOWN]) + more
 
 
 def definition_of(stream: Stream) -> Definition:
-    """The definition of a stream; declarations that equal their default are left out."""
+    """Describe a stream's definition; declarations that equal their default are left out."""
     schemas = {str(kind.__struct_config__.tag): _schema_of(kind) for kind in stream.events}
     return Definition(
         stream=stream.name,
@@ -111,7 +111,7 @@ def _parts(stream: Stream) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A declared value as text; functions are told elsewhere."""
+    """A declared value as text; functions are compared by source elsewhere."""
     if isinstance(value, type):
         return value.__name__
     if is_dataclass(value):
@@ -131,7 +131,7 @@ def _is_given(declared: Any, of: Field[Any]) -> bool:
 def _schema_of(kind: type[Any]) -> dict[str, Any]:
     try:
         _, schemas = msgspec.json.schema_components([kind])
-    except TypeError:  # a type of the user's own, that JSON schema cannot tell
+    except TypeError:  # a type of the user's own, which JSON schema does not support
         return {"properties": dict.fromkeys(kind.__struct_fields__)}
     found: dict[str, Any] = schemas[kind.__name__]
     return found

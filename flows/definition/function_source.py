@@ -1,6 +1,6 @@
-"""The source of a function as text that says what it does: without comments, layout and docstrings.
+"""Text of a function's behaviour: its source without comments, layout and docstrings.
 
-What it uses of its module is part of it: constants by value, functions and classes by source.
+It includes what the function uses of its module: constants by value, other code by source.
 """
 
 import ast
@@ -19,14 +19,14 @@ from typing import Any
 _CONSTANTS = (bool, int, float, str, bytes, type(None))
 _UNKNOWN = "source unknown"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-"""In the `repr` of an object that has none of its own."""
+"""The address in the `repr` of an object without a `repr` of its own."""
 
 
 def source_of(call: Any) -> str:
-    """The text of a function, or of an object that is called.
+    """The text of a function or callable object.
 
-    The same source gives the same text wherever it stands in its file. Of what has no source in
-    Python, such as `operator.attrgetter("x")`, it is the `repr`.
+    The same source gives the same text wherever it is in its file. A callable without Python
+    source, such as `operator.attrgetter("x")`, gives its `repr`.
 
     Example:
         >>> from operator import attrgetter
@@ -37,7 +37,7 @@ def source_of(call: Any) -> str:
 
 
 def _parts(call: Any, seen: set[int]) -> Iterator[str]:
-    """The text of a function, and of what it uses."""
+    """The text of a function, and of the user's code that it uses."""
     if id(call) in seen:
         return
     seen.add(id(call))
@@ -71,7 +71,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _is_of_the_user(value: Any) -> bool:
-    """Whether it is neither Python's nor of an installed package: those have versions."""
+    """Whether code is the user's own; Python's and installed packages' code has versions."""
     module = sys.modules.get(value.__module__)
     file = getattr(module, "__file__", None) or ""
     return bool(file) and not file.startswith((sys.prefix, sys.base_prefix))
@@ -82,13 +82,13 @@ def _used(call: FunctionType) -> dict[str, Any]:
     names = set(_names(call.__code__))
     found = {name: call.__globals__[name] for name in names if name in call.__globals__}
     for name, cell in zip(call.__code__.co_freevars, call.__closure__ or (), strict=True):
-        with suppress(ValueError):  # a cell that is not filled yet
+        with suppress(ValueError):  # a cell that is still empty
             found[name] = cell.cell_contents
     return found
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """The names that a code looks up in its module; names of attributes are others."""
+    """The names that a code object looks up in its module; attribute names are not among them."""
     yield from (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -119,7 +119,7 @@ def _tree(file: str) -> ast.Module | None:
 
 
 def _is_of(node: ast.AST, code: CodeType) -> bool:
-    """Whether a node is the source of a code: the same kind, and around all its instructions."""
+    """Whether a syntax node is the source of a code object: same kind, around its instructions."""
     if isinstance(node, ast.Lambda):
         named, first = code.co_name == "<lambda>", node.lineno
     elif isinstance(node, ast.FunctionDef):

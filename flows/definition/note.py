@@ -1,4 +1,4 @@
-"""The note of a home that tells the definition by which its outputs were made."""
+"""The note in a home that holds the definition its outputs were made by."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ _NAME = "definition.json"
 
 
 def noted(root: Path) -> Definition | None:
-    """The definition in the note; None: the home has no note yet.
+    """Read the noted definition; None: the home has no note yet.
 
     Args:
-        root: The home's.
+        root: The home's directory.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The note is unreadable.
     """
     return read_note(root / _NAME, Definition)
 
 
 def note(root: Path, stream: Stream) -> None:
-    """Make today's definition the one that a home's outputs are made by."""
+    """Note today's definition as the one that the home's outputs are made by."""
     today = definition_of(stream)
     if noted(root) != today:
         root.mkdir(parents=True, exist_ok=True)
@@ -34,11 +34,11 @@ def note(root: Path, stream: Stream) -> None:
 
 
 def changed_since(root: Path, stream: Stream) -> Change:
-    """How today's definition differs from that of a home; not at all where it has no note.
+    """How today's definition differs from the noted one; no differences if there is no note.
 
     Args:
-        root: The home's.
-        stream: Today's.
+        root: The home's directory.
+        stream: Today's stream.
     """
     before = noted(root)
     return Change([], []) if before is None else change_between(before, definition_of(stream))
@@ -48,10 +48,10 @@ def refusal(root: Path, stream: Stream, change: Change, why: str = "") -> Config
     """The error for a home whose outputs were made by another definition.
 
     Args:
-        root: The home's.
-        stream: Today's.
-        change: How it differs.
-        why: That its outputs would differ, if that is known.
+        root: The home's directory.
+        stream: Today's stream.
+        change: Differences from the noted definition.
+        why: Additional text on how the outputs would differ, if that is known.
     """
     msg = (
         f"definition of stream {stream.name!r} must be the one that the home was begun with; got "
@@ -62,10 +62,10 @@ def refusal(root: Path, stream: Stream, change: Change, why: str = "") -> Config
 
 
 def check_definition(root: Path, stream: Stream) -> None:
-    """Refuse a stream by which a home's outputs were not made.
+    """Refuse a stream whose definition differs from the one that the home's outputs were made by.
 
     Raises:
-        ConfigurationError: The message names what changed.
+        ConfigurationError: The definitions differ; the message names the differences.
     """
     change = changed_since(root, stream)
     if change.declared or change.functions:

@@ -1,4 +1,4 @@
-"""A run whose stream is defined otherwise than the one by which its home's outputs were made."""
+"""Decide whether a run may continue in a home whose stream definition has changed."""
 
 from collections.abc import Mapping
 
@@ -10,22 +10,22 @@ from state.stream import Stream
 
 
 class Redefinition:
-    """Decides whether a run may go on with today's definition.
+    """Decides whether a run may continue with today's definition.
 
-    Event types and optional fields may be added. Functions may change if what they made stays the
-    same, such as one that raised: all is made again from the first event, and the log compares.
-    Any other change is refused.
+    New event types and optional fields are accepted. A changed function is accepted if its results
+    stay the same, as when it only raised before: all output is derived again from the first event,
+    and the log compares it. Any other change is refused.
 
     Args:
-        home: Has a note of the definition before, or gets one.
-        stream: Defined as today.
-        log: Of the home.
+        home: Home with a note of the earlier definition; a home without one gets it.
+        stream: Today's stream.
+        log: The home's log.
 
     Attributes:
-        change: What differs; nothing, where nothing is written yet.
+        change: Differences between the definitions; empty if no output was written yet.
 
     Raises:
-        ConfigurationError: The message names what changed.
+        ConfigurationError: The change is refused; the message names the differences.
     """
 
     def __init__(self, home: Home, stream: Stream, log: Log) -> None:
@@ -39,7 +39,7 @@ class Redefinition:
         if written and self.change.declared:
             raise refusal(home.root, stream, self.change)
         if self._unsettled and cut:
-            why = ", whose first events were given up, so that nothing can be compared"
+            why = ", whose first events were deleted, so that its outputs cannot be compared"
             raise refusal(home.root, stream, self.change, why)
         if not written:
             self.change.functions.clear()
@@ -47,16 +47,17 @@ class Redefinition:
             note(home.root, stream)
 
     def conflict(self, error: SequenceConflictError) -> Exception:
-        """The error for output that is not what was written before."""
+        """The error for output that differs from what was written before."""
         place = str(error).rpartition(" in ")[2]
         return refusal(self._home.root, self._stream, self.change, f", which changes {place}")
 
     def settle(self, offsets: Mapping[int, int]) -> None:
-        """Keep today's definition, for all that was written has been made again.
+        """Keep today's definition, once all earlier output has been derived again.
 
         Args:
-            offsets: Where each partition stands; checkpoints from before are of no use any more.
-                Where other processes have some of the partitions, nobody knows that all are done.
+            offsets: Offset that each partition has reached; earlier checkpoints are deleted. If
+                other processes run some of the partitions, nothing is done, as their state is
+                unknown.
         """
         if not self._unsettled or len(offsets) < self._partitions:
             return

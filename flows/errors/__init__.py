@@ -1,1 +1,1 @@
-"""Errors that a user is told in one line."""
+"""Errors that a user sees as one line."""

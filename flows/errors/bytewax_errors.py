@@ -1,7 +1,7 @@
-"""How a flow ends with an error: one line and exit code 2, also where bytewax runs it.
+"""End a flow with a one-line error and exit code 2, also under bytewax's own runner.
 
-In bytewax an error in a step is a panic of Rust's, which Rust tells before Python does. And where
-several processes are connected, what is raised in the end is about that, and the error is lost.
+bytewax turns an error in a step into a Rust panic, which Rust prints before Python can. With
+several connected processes, the final error is about the lost connection, and the cause is lost.
 """
 
 import os
@@ -30,13 +30,13 @@ _raised: list[BytewaxRuntimeError] = []
 
 @contextmanager
 def one_line_errors() -> Iterator[threading.Event]:
-    """End the process with one line and exit code 2 where a flow cannot be made, or fails later.
+    """End the process with one line and exit code 2 if the flow cannot start or fails later.
 
     Yields:
-        What is set when the flow is to stop: by a signal, or because some of it has failed.
+        An event that is set when the flow must stop: on a signal, or after a part of it failed.
 
     Raises:
-        CommandError: A ValueError was.
+        CommandError: A ValueError was raised.
     """
     make_plain()
     stop = stop_on_signals()
@@ -47,10 +47,10 @@ def one_line_errors() -> Iterator[threading.Event]:
 
 @contextmanager
 def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
-    """Run a flow whose errors the caller tells: Rust says nothing of them.
+    """Run a flow whose errors the caller reports; Rust prints nothing.
 
     Args:
-        stop: Set when some of it has failed.
+        stop: Set when a part of the flow has failed.
     """
     before = sys.excepthook
     _watch(stop)
@@ -62,10 +62,10 @@ def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
 
 
 def _watch(stop: threading.Event) -> None:
-    """Take over from bytewax what it does with an error.
+    """Take over bytewax's error handling.
 
-    It hands panics to `sys.excepthook`, for the rest of the process, once it has run several
-    workers; so let it run nothing in that way.
+    bytewax passes panics to `sys.excepthook`, for the rest of the process, after its first run
+    with several workers; an empty flow run here triggers that.
     """
     nothing = Dataflow("nothing")
     op.output("end", op.input("none", nothing, TestingSource([])), TestingSink([]))
@@ -74,7 +74,7 @@ def _watch(stop: threading.Event) -> None:
     def keep(error: BytewaxRuntimeError, *words: Any) -> None:
         RuntimeError.__init__(error, *words)
         _raised.append(error)
-        # What runs when bytewax tears the flow down must not take it for done, and fail again.
+        # Code that runs while bytewax tears the flow down must see that it failed.
         stop.set()
 
     _raised.clear()
@@ -83,7 +83,7 @@ def _watch(stop: threading.Event) -> None:
 
 
 def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """What `sys.excepthook` does."""
+    """Replacement of `sys.excepthook`."""
     if traceback is None:
         return  # still in Rust: it will be raised in Python next
     is_panic = kind.__name__ == "PanicException"
@@ -93,13 +93,13 @@ def _end(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     if isinstance(root, USER_ERRORS):
         line = str(root)
     elif error not in _raised and is_panic and "thread panic" in str(error):
-        line = "all processes of a flow must run; got one that has ended: its own output says why"
+        line = "all processes of a flow must run; one has ended: its own output says why"
     else:
         sys.__excepthook__(type(error), error, error.__traceback__)
         return
     sys.stderr.write(f"headwater: {line}\n")
     if is_panic:
-        # Workers may still be in Python, and its orderly end would abort under them.
+        # Workers may still run Python code, and an orderly exit would abort them.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(2)

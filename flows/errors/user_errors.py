@@ -1,4 +1,4 @@
-"""What a command tells in one line instead of a traceback."""
+"""Errors that a command prints as one line instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from state.stream_functions import StreamFunctionError
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done."""
+    """The command cannot be carried out."""
 
 
 USER_ERRORS = (
@@ -31,15 +31,15 @@ USER_ERRORS = (
     RiverError,
     OSError,
 )
-"""Errors whose message is meant for the person at the terminal; the log's are OSErrors."""
+"""Errors whose message is meant for the user; the log's errors are OSErrors."""
 
 
 @contextmanager
 def as_command_errors() -> Iterator[None]:
-    """Make a ValueError that the called function documents a CommandError.
+    """Turn a documented ValueError of the called function into a CommandError.
 
     Raises:
-        CommandError: There was one.
+        CommandError: A ValueError was raised.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def as_command_errors() -> Iterator[None]:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """What went wrong in a step of a dataflow, taken out of what bytewax wrapped it in.
+    """The original error of a dataflow step, unwrapped from bytewax's errors.
 
     Example:
         >>> root_of(OSError("disk full"))

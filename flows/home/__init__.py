@@ -1,1 +1,1 @@
-"""The home, its settings, and what they name: the log, Kafka, stores."""
+"""The home directory, the settings file, and the log, Kafka and stores that the settings name."""

@@ -1,4 +1,4 @@
-"""The settings file and the streams that can be named in it."""
+"""Load the settings file, and find the stream that it names."""
 
 import importlib
 import os
@@ -24,17 +24,17 @@ _MOST_BYTES = 2**20
 
 
 class ConfigurationError(ValueError):
-    """The settings cannot be used; the message is one line and says where."""
+    """The settings cannot be used; the message is one line that names the file or the setting."""
 
 
 def load_settings(named: Path | str | None = None) -> Settings:
-    """The settings in a file; none named: in `HEADWATER_CONFIG`, `headwater.toml`, the defaults.
+    """Load settings: file `named`, else `$HEADWATER_CONFIG`, else `headwater.toml`, else defaults.
 
     Args:
-        named: The file; it must be there.
+        named: Path of the settings file, which must exist.
 
     Raises:
-        ConfigurationError: The file is missing, no TOML, or holds what no setting takes.
+        ConfigurationError: The file is missing, is not TOML, or has an invalid key or value.
     """
     where = "settings" if named else "HEADWATER_CONFIG"
     named = named or os.environ.get("HEADWATER_CONFIG")
@@ -59,11 +59,11 @@ def load_settings(named: Path | str | None = None) -> Settings:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The document in a TOML file.
+    """Parse a TOML file.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is not TOML in UTF-8, or larger than a megabyte.
+        OSError: The file cannot be read.
+        ValueError: The file is not TOML in UTF-8, or is larger than 1 MiB.
     """
     content = read_regular(path, _MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
@@ -73,10 +73,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The document of a TOML text.
+    """Parse a TOML text.
 
     Raises:
-        ValueError: It is not TOML.
+        ValueError: The text is not TOML.
     """
     try:
         return tomllib.loads(text)
@@ -86,10 +86,10 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def check_models(settings: Settings) -> None:
-    """Refuse an unknown algorithm, and a River model that cannot be made.
+    """Refuse an unknown H2O algorithm, and a River classifier that cannot be built.
 
     Raises:
-        ValueError: The message names the setting.
+        ValueError: A model is invalid; the message names the setting.
     """
     check_algorithm(settings.training.algorithm)
     for classifier in settings.online.river:
@@ -97,10 +97,10 @@ def check_models(settings: Settings) -> None:
 
 
 def find_stream(name: str) -> Stream:
-    """A built-in stream, or the user's own as `module:attribute` from the working directory.
+    """Return a built-in stream, or import the user's own as `module:attribute`.
 
     Raises:
-        ConfigurationError: There is no such stream.
+        ConfigurationError: The name is invalid, or the module cannot be imported.
     """
     module, _, attribute = BUILT_IN.get(name, name).partition(":")
     if not all(map(str.isidentifier, (*module.split("."), attribute))):
@@ -122,7 +122,7 @@ def find_stream(name: str) -> Stream:
 
 
 def _cause(error: Exception, module: str) -> str:
-    """An error of a module that was imported, and the line of it that raised."""
+    """Describe an import error, with the line of the user's module that raised it."""
     if isinstance(error, ImportError | AttributeError | SyntaxError):
         return str(error)
     file = f"{module.rpartition('.')[2]}.py"

@@ -1,4 +1,4 @@
-"""A flow's settings, stream, log and home, opened together: where every command begins."""
+"""Open a flow's settings, stream, log and home together; every command begins here."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,14 +17,14 @@ from state.stream import Stream
 
 @dataclass(frozen=True)
 class Deployment:
-    """What belongs to one flow; use it in a `with`, or call `close`.
+    """The parts of one flow; use it in a `with` block, or call `close`.
 
     Args:
-        settings: Of the flow.
-        stream: That they name.
-        log: In the home or in Kafka.
-        home: Model files that it lacks come from the store or the log; checkpoints are in their
-            store too.
+        settings: The flow's settings.
+        stream: The stream that the settings name.
+        log: The log in the home or in Kafka.
+        home: The home. It fetches missing model files from the artifact store or the log, and
+            missing checkpoints from the checkpoint store.
     """
 
     settings: Settings
@@ -39,16 +39,17 @@ class Deployment:
         """Open the log and complete the home.
 
         Args:
-            settings: Of the flow.
-            home: Where it keeps what it keeps on this machine.
-            make_topics: Make the topics in the home, or check that Kafka has them, and note which
-                cluster the home belongs to; else the log is opened as it is.
-            checkpoints: The checkpoint store is needed; without it, no key is.
+            settings: The flow's settings.
+            home: The flow's home directory.
+            make_topics: Create the topics in the home (or check that Kafka has them), and note in
+                the home which cluster it belongs to; False: open the log without changing it.
+            checkpoints: Open the checkpoint store too, which needs its key.
 
         Raises:
-            ConfigurationError: The settings or the home cannot be used, or belong to another log.
+            ConfigurationError: The settings or the home are invalid, or the home belongs to another
+                log.
             LogError: Kafka lacks a topic, or does not answer.
-            ValueError: The log was made with another number of partitions.
+            ValueError: The log has another number of partitions.
         """
         if checkpoints:
             home = sharing(home, settings)
@@ -66,28 +67,28 @@ class Deployment:
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        """The records of the models."""
+        """The registry of published models."""
         return published_models(self.home, self.settings, self.log)
 
     def check_kept(self, *partitions: int) -> None:
-        """Refuse a log whose end was lost, as the checkpoints of this home tell.
+        """Refuse a log whose end was lost, which this home's checkpoints show.
 
         Args:
-            partitions: Which; none: all.
+            partitions: Partitions to check; default: all.
 
         Raises:
-            LogError: It was.
+            LogError: The log ends before a record that a checkpoint has read.
         """
         store = replace(self.home, shared=None).checkpoints()
         for partition in partitions or range(self.log.partitions(EVENTS)):
             check_kept(self.settings, self.log, store, partition, compare=False)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the log."""
         self.log.close()
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return this deployment."""
         return self
 
     def __exit__(
@@ -96,5 +97,5 @@ class Deployment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the log."""
         self.close()

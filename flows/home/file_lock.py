@@ -1,7 +1,7 @@
-"""Locks of a home with an embedded log; in Kafka fencing does this.
+"""File locks of a home with an embedded log; with Kafka, fencing takes their place.
 
-One process at a time works on a partition. An ingest, a scorer and a trainer share a lock on the
-home's directory; a repair takes that lock and every partition's for itself.
+One process at a time processes a partition. Ingest, scorer and trainer share a lock on the home's
+directory; a repair takes that lock and every partition's exclusively.
 """
 
 import fcntl
@@ -15,14 +15,14 @@ from state.settings import Settings
 
 
 def lock_partition(root: Path, partition: int) -> int:
-    """Make this process the only one that works on a partition of a home.
+    """Lock a partition, so that this process is the only one that processes it.
 
     Args:
         root: The home's directory.
-        partition: Of `events`.
+        partition: Partition of `events`.
 
     Returns:
-        A file descriptor; closing it releases the lock, as the end of the process does.
+        An open file descriptor; closing it, or ending the process, releases the lock.
 
     Raises:
         ConfigurationError: Another process holds the lock.
@@ -36,8 +36,8 @@ def lock_partition(root: Path, partition: int) -> int:
         other = os.read(descriptor, 20).decode() or "unknown"
         os.close(descriptor)
         msg = (
-            f"events/{partition} must have one flow at work on it; got process {other} there "
-            f"already, which goes on ({path})"
+            f"events/{partition} is already processed by pid {other} ({path}): "
+            "stop that process first, or let it go on"
         )
         raise ConfigurationError(msg) from error
     os.truncate(descriptor, 0)
@@ -46,23 +46,23 @@ def lock_partition(root: Path, partition: int) -> int:
 
 
 def lock_shared(root: Path) -> int:
-    """Keep repairs away from a home while this process works on it.
+    """Share the home with other readers, and keep repairs out.
 
     Args:
-        root: The home's directory; it exists.
+        root: The home's directory, which must exist.
 
     Returns:
-        A file descriptor; closing it releases the lock, as the end of the process does.
+        An open file descriptor; closing it, or ending the process, releases the lock.
 
     Raises:
-        ConfigurationError: It is being repaired.
+        ConfigurationError: A repair of the home is running.
     """
-    return _locked(root, fcntl.LOCK_SH, "home must not be under repair; got a repair at work")
+    return _locked(root, fcntl.LOCK_SH, "home must not be under repair; got a running repair")
 
 
 @contextmanager
 def locked_shared(settings: Settings, root: Path) -> Iterator[None]:
-    """`lock_shared` for the length of a block, where the home has the log."""
+    """Hold `lock_shared` in a `with` block; with Kafka, do nothing."""
     if settings.log != "sqlite":
         yield
         return
@@ -75,16 +75,16 @@ def locked_shared(settings: Settings, root: Path) -> Iterator[None]:
 
 @contextmanager
 def lock_alone(root: Path, partitions: int) -> Iterator[None]:
-    """Make this process the only one that works on a home: for a repair.
+    """Lock the whole home for a repair, in a `with` block.
 
     Args:
         root: The home's directory.
-        partitions: Of `events`.
+        partitions: Number of partitions of `events`.
 
     Raises:
-        ConfigurationError: A flow, an ingest, a scorer, a trainer or another repair works on it.
+        ConfigurationError: A flow, ingest, scorer, trainer or another repair uses the home.
     """
-    why = "home must be idle to be repaired; got an ingest, scorer, trainer or repair at work"
+    why = "home must be idle to be repaired; got a running ingest, scorer, trainer or repair"
     with ExitStack() as held:
         held.callback(os.close, _locked(root, fcntl.LOCK_EX, why))
         for partition in range(partitions):

@@ -1,4 +1,4 @@
-"""Where a flow keeps what it keeps on this machine."""
+"""The home: the directory in which a flow keeps its files on this machine."""
 
 import logging
 import os
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class CheckpointKeyError(ConfigurationError):
-    """What signs the checkpoints in the store is not set, or cannot be used."""
+    """The key that signs checkpoints in the store is missing or invalid."""
 
 
 _log = logging.getLogger("headwater")
 
 ALL_TOPICS = tuple(TOPICS)
-"""The topics of a home, inputs first."""
+"""Names of all topics, inputs first."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Home:
     """The directory `HEADWATER_HOME`.
 
     Args:
-        root: Made when something is written.
-        origins: Where model files are fetched from that are not here yet.
-        shared: Where checkpoints are copied to, and come from that are not here.
+        root: Path of the directory; created by the first write.
+        origins: Sources of model files that are missing here.
+        shared: Store to which checkpoints are copied, and from which missing ones are fetched.
     """
 
     root: Path
@@ -50,41 +50,41 @@ class Home:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Home":
-        """The home that the environment names, `./var` if none."""
+        """The home that `HEADWATER_HOME` names; default: `./var`."""
         return cls(Path(environment.get("HEADWATER_HOME", "var")).absolute())
 
     @property
     def snapshots(self) -> Path:
-        """Directory of the Parquet cuts."""
+        """Directory of the Parquet training cuts."""
         return self.root / "snapshots"
 
     @property
     def h2o(self) -> Path:
-        """Where H2O's temporary folders are made and removed."""
+        """Directory of H2O's temporary folders."""
         return self.root / "tmp"
 
     def log(self) -> SqliteLog:
-        """The embedded log; topics are made by `create_topics`."""
+        """The embedded log; `create_topics` creates its topics."""
         return SqliteLog(self.root / "log")
 
     def checkpoints(self) -> CheckpointStore:
-        """The shards' checkpoints."""
+        """The store of the shards' checkpoints."""
         return CheckpointStore(self.root / "checkpoints", self.shared)
 
     def artifacts(self) -> ArtifactStore:
-        """The models' files."""
+        """The store of the models' files."""
         return ArtifactStore(self.root / "artifacts", self.origins)
 
 
 def create_topics(log: Log, partitions: int) -> None:
-    """Make every topic; where they exist, check that they fit.
+    """Create every topic, or check the partition count of a topic that exists.
 
-    Files that were lost of a topic that follows from others are made anew, for the run to fill. Of
-    any other topic they are missed when they are read.
+    Lost files of a derived topic are created empty, for the run to fill again. Lost files of any
+    other topic raise an error when the topic is read.
 
     Raises:
-        LogError: A topic that cannot be made again was lost.
-        ValueError: The log was made with another number of partitions.
+        LogError: A topic was lost that cannot be derived again.
+        ValueError: The log has another number of partitions.
     """
     if isinstance(log, SqliteLog):
         _check_facts(log)
@@ -97,7 +97,7 @@ def create_topics(log: Log, partitions: int) -> None:
 
 
 def _check_facts(log: SqliteLog) -> None:
-    """Refuse to make anew what a log must have had, for topics are made one after the other."""
+    """Refuse to recreate a topic that was lost: one that is created after it exists."""
     for i, topic in enumerate(ALL_TOPICS):
         if TOPICS[topic].is_fact and not log.has(topic) and any(map(log.has, ALL_TOPICS[i + 1 :])):
             msg = (
@@ -108,21 +108,21 @@ def _check_facts(log: SqliteLog) -> None:
 
 
 def fitting_topics(log: Log, partitions: int) -> dict[str, int]:
-    """How many partitions each topic of a log may have: all that is wanted, but in an older log."""
+    """Partition count of each topic; `dead_letters` of an older log may have one less."""
     wanted = wanted_topics(partitions)
     try:
         letters = log.partitions(DEAD_LETTERS)
     except UnknownTopicError:
         return wanted
-    # One that was made before foreign topics could be ingested serves for all else.
+    # An older log lacks the partition for foreign topics' dead letters; all else works without it.
     return wanted | {DEAD_LETTERS: partitions} if letters == partitions else wanted
 
 
 def wanted_topics(partitions: int) -> dict[str, int]:
-    """How many partitions each topic has.
+    """Partition count of each topic in a new log.
 
     Args:
-        partitions: Of `events`.
+        partitions: Number of partitions of `events`.
 
     Example:
         >>> wanted_topics(8)["alerts"]
@@ -132,27 +132,26 @@ def wanted_topics(partitions: int) -> dict[str, int]:
 
 
 def sharing(home: Home, settings: Settings) -> Home:
-    """The home; its checkpoints are in `checkpoints.store` too, if that is set.
+    """Add the checkpoint store to a home, if `checkpoints.store` is set.
 
-    Those of a River classifier are not: what it has learned is a pickle, which is read back from
-    the home alone that wrote it. The others are signed there, with the keys in
-    `HEADWATER_CHECKPOINT_KEY`.
+    Checkpoints with a River classifier stay in the home: they hold a pickle, which only the home
+    that wrote it may load. All others are signed with the keys in `HEADWATER_CHECKPOINT_KEY`.
 
     Raises:
-        CheckpointKeyError: There is no key, and `checkpoints.trusted` is not set; or one is short.
+        CheckpointKeyError: A key is missing (and `checkpoints.trusted` is not set) or too short.
     """
     uri, every_s = settings.checkpoints.store, settings.checkpoints.every / 1e6
     if not uri:
         return home
     if settings.online.river:
-        _log.warning("checkpoints stay in the home: of online.river they hold a pickle")
+        _log.warning("checkpoints stay in the home: those with online.river hold a pickle")
         return home
     keys = checkpoint_keys(settings)
     return replace(home, shared=SharedCheckpoints(ObjectStore(uri), every_s, keys))
 
 
 def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
-    """What signs the checkpoints in `checkpoints.store`; None: it is trusted as it is.
+    """Keys that sign the checkpoints in `checkpoints.store`; None: `checkpoints.trusted` is set.
 
     Raises:
         CheckpointKeyError: As for `sharing`.
@@ -174,10 +173,10 @@ def checkpoint_keys(settings: Settings) -> CheckpointKeys | None:
 
 
 def read_note(path: Path, kind: type[T]) -> T | None:
-    """What a small JSON file of a home says; None if there is none.
+    """Read a small JSON file of a home; None: it does not exist.
 
     Raises:
-        ConfigurationError: It cannot be read as that.
+        ConfigurationError: The file is not JSON of that type.
     """
     try:
         return msgspec.json.decode(read_regular(path), type=kind)
@@ -189,17 +188,17 @@ def read_note(path: Path, kind: type[T]) -> T | None:
 
 
 def environment_home() -> Home:
-    """The home of this process; errors as for `check_directory`."""
+    """The home of this process; raises as `check_directory` does."""
     home = Home.of(os.environ)
     check_directory(home.root)
     return home
 
 
 def check_directory(root: Path) -> None:
-    """Refuse a home whose path leads to something else than a directory.
+    """Refuse a home whose path is not a directory.
 
     Raises:
-        ConfigurationError: It is a file, or a link to nothing.
+        ConfigurationError: The path is a file, or a link whose target is missing.
     """
     if root.is_symlink() and not root.exists():
         msg = f"home must be a directory; got a link to nothing, {root.readlink()}, in {root}"

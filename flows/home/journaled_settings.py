@@ -1,4 +1,4 @@
-"""Check that the settings in the journal can be used."""
+"""Check that the settings in the journal are valid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,10 @@ from state.settings import HEAL, Settings, recorded
 
 
 def check_journals(log: Log, today: Settings) -> None:
-    """Refuse a log whose journal cannot be read, before anything is started.
+    """Refuse a log whose journal is unreadable, before the flow starts.
 
     Raises:
-        LogError: It cannot.
+        LogError: An entry of the journal is unreadable, or its settings are invalid.
     """
     for partition in range(log.partitions(TOPIC)):
         for entry in Journal(log, partition).entries:
@@ -22,10 +22,10 @@ def check_journals(log: Log, today: Settings) -> None:
 
 
 def usable(today: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings that an entry tells, see `recorded`: a run can take them and make their models.
+    """Settings of a journal entry (see `recorded`), checked: their models can be built.
 
     Raises:
-        LogError: The message names the setting.
+        LogError: A setting is invalid; the message names it.
     """
     settings = recorded(today, values)
     try:

@@ -1,4 +1,4 @@
-"""The log in Kafka, from the settings and the environment."""
+"""Open the log in Kafka, from the settings and the environment."""
 
 import os
 import socket
@@ -25,10 +25,10 @@ from state.topics import TOPICS
 
 
 def kafka_log(settings: Kafka) -> KafkaLog:
-    """The log in the cluster that the settings name; nothing is asked of it yet.
+    """Make the log in the cluster that the settings name; this does not connect yet.
 
     Raises:
-        ConfigurationError: An option cannot be used.
+        ConfigurationError: An option of Kafka's client is invalid.
     """
     started = datetime.now(UTC)
     with _configuring():
@@ -45,12 +45,12 @@ def kafka_log(settings: Kafka) -> KafkaLog:
 
 
 def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
-    """The writer that a partition of a topic belongs to.
+    """Role of the process that writes a partition of a topic.
 
     Args:
-        partitions: Counts those of `events`; asked only for a topic that has one more.
-        topic: One of Headwater's.
-        partition: The topic's.
+        partitions: Returns the partition count of `events`; called only for topics with one extra.
+        topic: Name of one of Headwater's topics.
+        partition: Partition of that topic.
 
     Example:
         >>> eight = lambda: 8
@@ -62,7 +62,7 @@ def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
 
 
 def kafka_comparison(settings: Kafka) -> Comparison:
-    """Compares the topics in that cluster; errors as for `kafka_log`."""
+    """Plan of the topics in that cluster; raises as `kafka_log` does."""
     with _configuring():
         return Comparison(_cluster(settings), settings.replication)
 
@@ -74,14 +74,14 @@ def foreign_topics(
     now: Callable[[], int],
     say: Callable[[str], None],
 ) -> ForeignTopics:
-    """Foreign topics in the cluster that the settings name; it raises more than `kafka_log`."""
+    """Open foreign topics in the cluster that the settings name."""
     cluster, skip_lost = foreign_cluster(settings), settings.ingest.skip_lost
     clocks = BrokerClocks(settings.clock.tolerance, settings.clock.span, say)
     return ForeignTopics(cluster, topics, position, now, clocks, skip_lost=skip_lost)
 
 
 def foreign_cluster(settings: Settings) -> Cluster:
-    """The cluster that has the foreign topics; errors as for `kafka_log`."""
+    """The cluster that has the foreign topics; raises as `kafka_log` does."""
     ingest, kafka = settings.ingest, settings.kafka
     if ingest.bootstrap:
         kafka = replace(kafka, bootstrap=ingest.bootstrap, options=ingest.options)
@@ -90,7 +90,7 @@ def foreign_cluster(settings: Settings) -> Cluster:
 
 
 class _Log(msgspec.Struct, frozen=True):
-    """What `kafka.json` of a home says: the log that its checkpoints belong to."""
+    """Content of a home's `kafka.json`: the log that its checkpoints belong to."""
 
     cluster: str
     prefix: str
@@ -100,12 +100,12 @@ def check_home(settings: Kafka, root: Path, *, note: bool) -> None:
     """Refuse a home whose checkpoints belong to another log.
 
     Args:
-        settings: Name the log.
-        root: Of the home.
-        note: Make the home know it from now on.
+        settings: Settings that name the log.
+        root: The home's directory.
+        note: Write the log's name into a home that has none yet.
 
     Raises:
-        ConfigurationError: It was used with another cluster or prefix.
+        ConfigurationError: The home belongs to another cluster or prefix.
     """
     with _configuring():
         ours = _Log(_cluster(settings).id(), settings.prefix)
@@ -139,7 +139,7 @@ def _cluster(settings: Kafka) -> Cluster:
 def _secret(
     name: str, value: str | float | bool, environment: Mapping[str, str]
 ) -> str | int | float | bool:
-    """An option's value; `env:NAME` stands for a variable."""
+    """Value of an option; `env:NAME` is replaced by that environment variable."""
     if not isinstance(value, str) or not value.startswith("env:"):
         return value
     variable = value.removeprefix("env:")

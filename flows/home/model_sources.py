@@ -1,4 +1,4 @@
-"""How model files travel between machines: by a store, or in the log."""
+"""Sources of model files on other machines: an artifact store, or the log in Kafka."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from state.storage.object_store import ObjectStore
 
 
 def reaching(home: Home, settings: Settings, log: Log) -> Home:
-    """The home; model files that it lacks come from the store, else from the log in Kafka."""
+    """Add sources of missing model files to a home: the artifact store, then the log in Kafka."""
     origins: list[Origin] = []
     if settings.artifacts:
         origins.append(ObjectStore(settings.artifacts))
@@ -22,6 +22,6 @@ def reaching(home: Home, settings: Settings, log: Log) -> Home:
 
 
 def published_models(home: Home, settings: Settings, log: Log) -> ModelRegistry:
-    """What training has decided; without a store, model files go with it through Kafka."""
+    """The model registry; with Kafka and without a store, it publishes model files in the log."""
     encloses = settings.log == "kafka" and not settings.artifacts
     return ModelRegistry(log, home.artifacts() if encloses else None)

@@ -1,4 +1,4 @@
-"""The log that the settings name: in the home, or in Kafka."""
+"""Open the log that the settings name, in the home or in Kafka, and check it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ from state.settings import Settings
 from state.stream import Stream
 
 _COMPARED = {"sqlite": 100_000, "kafka": 0}
-"""How many of the newest records are compared with what was read of them at each start; Kafka
-keeps its own checksums."""
+"""Number of newest records to compare at each start with the hashes of the records once read; none
+in Kafka, which keeps its own checksums."""
 
 
 def find_log(settings: Settings, home: Home) -> Trimmable:
-    """The log, whatever topics it has.
+    """Open the log without creating or checking topics.
 
     Raises:
-        ConfigurationError: The home is not a directory or its repair was interrupted, or Kafka is
-            wanted and cannot be set up.
+        ConfigurationError: The home is not a directory or its repair was interrupted, or Kafka's
+            client is missing.
     """
     check_directory(home.root)
     if settings.log == "sqlite":
@@ -41,10 +41,10 @@ def find_log(settings: Settings, home: Home) -> Trimmable:
 
 @contextmanager
 def needing_kafka() -> Iterator[None]:
-    """Tell what to install where Kafka's client is missing.
+    """Raise a hint what to install if Kafka's client is missing.
 
     Raises:
-        ConfigurationError: It is.
+        ConfigurationError: The client is missing.
     """
     try:
         yield
@@ -54,10 +54,10 @@ def needing_kafka() -> Iterator[None]:
 
 
 def open_log(settings: Settings, stream: Stream, home: Home) -> Trimmable:
-    """The log with all its topics: made in the home, looked for in Kafka.
+    """Open the log with all its topics: create them in the home, or check that Kafka has them.
 
     Raises:
-        ValueError: It was made with another number of partitions.
+        ValueError: The log has another number of partitions.
         LogError: Kafka lacks a topic, or does not answer.
     """
     log = find_log(settings, home)
@@ -74,12 +74,12 @@ def check_cluster(settings: Settings, home: Home, *, note: bool = False) -> None
     """Refuse a home whose checkpoints belong to another log in Kafka.
 
     Args:
-        settings: Name the log.
-        home: Knows the log that it was first used with.
-        note: Make the home know it from now on.
+        settings: Settings that name the log.
+        home: Home that notes the log it belongs to.
+        note: Write the log's name into a home that has none yet.
 
     Raises:
-        ConfigurationError: It was used with another cluster or prefix.
+        ConfigurationError: The home belongs to another cluster or prefix.
     """
     if settings.log == "kafka":
         with needing_kafka():
@@ -89,10 +89,10 @@ def check_cluster(settings: Settings, home: Home, *, note: bool = False) -> None
 
 
 def check_topics(log: Log, partitions: int) -> None:
-    """Refuse a log in Kafka that is not as a run needs it.
+    """Refuse a log in Kafka whose topics do not fit the flow.
 
     Raises:
-        UnknownTopicError: It lacks a topic.
+        UnknownTopicError: A topic is missing.
         ValueError: A topic has another number of partitions.
     """
     for topic, wanted in fitting_topics(log, partitions).items():
@@ -114,18 +114,18 @@ def check_kept(
     *,
     compare: bool = True,
 ) -> None:
-    """Refuse a log that does not hold any more what was read of it.
+    """Refuse a log that has lost or changed records which a checkpoint has read.
 
     Args:
-        settings: Say where it is.
-        log: Which.
-        checkpoints: Of those that read it.
-        partition: Of `events`.
-        compare: Read the newest records too, and not only where the log ends.
+        settings: Settings that name the log.
+        log: Log to check.
+        checkpoints: Checkpoints of the shards that read it.
+        partition: Partition of `events`.
+        compare: Compare the newest records too, besides the end offsets.
 
     Raises:
-        LogError: The end was lost, or a record is another.
+        LogError: The end was lost, or a record has changed.
     """
     most = _COMPARED[settings.log] if compare else 0
-    # In Kafka a mirror may have the outputs before the events.
+    # A mirrored Kafka cluster may receive the outputs before the events.
     check_log(log, checkpoints, partition, most=most, outputs=settings.log == "sqlite")

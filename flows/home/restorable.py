@@ -1,4 +1,4 @@
-"""Whether a shard could go on from a checkpoint: asked before something is begun that needs it."""
+"""Check that a shard can be restored from a checkpoint, before work starts that needs it."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from state.settings import Settings, changed, nested
 def is_restorable(
     checkpoint: CheckpointHead, store: CheckpointStore, log: ReadableLog, settings: Settings
 ) -> bool:
-    """Whether a shard can restore its state; if not, a warning names the file.
+    """Whether a shard can restore a checkpoint; if not, log a warning that names the file.
 
     Args:
-        checkpoint: One that its log has reached; of a head, the state is read.
-        store: Where it comes from.
-        log: Of the shard.
-        settings: What the journal leaves open.
+        checkpoint: Checkpoint at or before the log's end; the state of a head is read here.
+        store: Store that holds the checkpoint.
+        log: The shard's log.
+        settings: Settings for keys that the journal does not record.
     """
     whole = checkpoint if isinstance(checkpoint, Checkpoint) else store.whole(checkpoint)
 

@@ -1,22 +1,22 @@
-"""Whether the repair of a home was interrupted: the note that a repair leaves until it is done."""
+"""Detect an interrupted repair of a home by the note that a repair keeps until it is done."""
 
 from pathlib import Path
 
 
 def repair_folder(root: Path) -> Path:
-    """Folder in which a repair makes the new home."""
+    """Folder in which a repair builds the new home."""
     return root / ".repair"
 
 
 def ready_note(root: Path) -> Path:
-    """The note of what goes where; it exists from the decision for the new home to the end."""
+    """File that lists the moves of a repair; it exists from the commit of the new home on."""
     return repair_folder(root) / "ready"
 
 
 def is_repair_unfinished(root: Path) -> bool:
-    """Whether a repair has decided for its new home and must be resumed.
+    """Whether a repair has committed its new home and must be resumed.
 
     Args:
-        root: Folder of the home.
+        root: The home's directory.
     """
     return ready_note(root).exists()

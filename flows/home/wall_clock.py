@@ -1,4 +1,4 @@
-"""The time that no append time of a home lies beyond: this machine's clock, or a declared one."""
+"""The latest valid append time of a home: this machine's clock, or a declared later time."""
 
 import time
 from typing import Annotated
@@ -15,17 +15,17 @@ from state.log import EVENTS, Log, newest_append_time
 
 Time = Annotated[int, msgspec.Meta(ge=0, le=NEVER)]
 _LEEWAY_US = DAY_US
-"""A clock that was set back a few hours leaves append times ahead of it, which soon pass."""
+"""After a clock was set back some hours, append times are ahead of it, but not for long."""
 
 
 class _Declared(msgspec.Struct, frozen=True):
-    """What `clock.json` of a home says: the time, in µs UTC, up to which its history was made."""
+    """Content of a home's `clock.json`: the µs UTC at which its generated history ends."""
 
     declared: Time
 
 
 class _Until(msgspec.Struct, frozen=True):
-    """What `demo.json` of a home says, as far as it is needed here."""
+    """The one field of a home's `demo.json` that is needed here."""
 
     until: Time
 
@@ -35,17 +35,17 @@ class AheadError(ConfigurationError):
 
 
 def microseconds_now() -> int:
-    """The time of this machine, microseconds UTC."""
+    """This machine's clock, microseconds UTC."""
     return time.time_ns() // 1000
 
 
 def latest_time(home: Home) -> int:
-    """The latest append time that a record of a home can have by now, microseconds UTC.
+    """The latest append time that a record of a home may have, microseconds UTC.
 
-    That is this machine's clock, or the end of a generated history, which was declared.
+    It is this machine's clock, or the declared end of a generated history if that is later.
 
     Raises:
-        ConfigurationError: What was declared cannot be read.
+        ConfigurationError: A note with a declared time is unreadable.
     """
     declared = read_note(home.root / "clock.json", _Declared)
     demo = read_note(home.root / "demo.json", _Until)
@@ -53,16 +53,16 @@ def latest_time(home: Home) -> int:
 
 
 def declare_time(home: Home, time_us: int) -> None:
-    """Note the end of a generated history that goes beyond this machine's clock."""
+    """Note the end of a generated history that is ahead of this machine's clock."""
     if time_us > latest_time(home):
         write_atomically(home.root / "clock.json", msgspec.json.encode(_Declared(time_us)))
 
 
 def check_append_times(log: Log, home: Home) -> None:
-    """Refuse a log whose newest append time is more than a day ahead.
+    """Refuse a log whose newest append time is more than a day ahead of the clock.
 
     Raises:
-        AheadError: It is; every later event would be late until the clock reaches that time.
+        AheadError: It is; later events would count as late until the clock reaches that time.
     """
     newest, latest = newest_append_time(log, EVENTS), latest_time(home)
     if newest > latest + _LEEWAY_US:

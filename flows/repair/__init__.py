@@ -1,1 +1,1 @@
-"""Healing homes that an earlier version let be broken: `headwater doctor --repair`."""
+"""Repair of homes that an earlier version damaged: `headwater doctor --repair`."""

@@ -1,4 +1,4 @@
-"""Entries of the journal that cannot be read back, and what helps."""
+"""Find journal entries that are invalid, and values that can replace them."""
 
 import re
 from collections.abc import Iterator
@@ -20,22 +20,22 @@ from state.storage.artifact_chunks import MODELS
 from state.stream import Stream
 
 _FITS = "training."
-"""Settings that only say how fits are made: what became of a fit is recorded by itself."""
+"""Prefix of settings that only say how fits are made; the results of fits are recorded apart."""
 
 _EXPONENT = re.compile(r"([1-9](?:\.\d{1,5})?e\+\d{2,3})s", re.ASCII)
-"""How durations were written with six digits, from a million seconds on."""
+"""Format of long durations (a million seconds or more) in an old version: six digits."""
 
 
-class Broken(NamedTuple):
-    """An entry that cannot be read back.
+class InvalidEntry(NamedTuple):
+    """An invalid entry of the journal.
 
     Attributes:
-        partition: Of the journal.
-        offset: There.
-        key: The setting that is wrong; empty: the entry as a whole.
-        got: What it says.
-        instead: What may stand there without a change to anything that was written or decided;
-            None: nothing.
+        partition: Partition of the journal.
+        offset: Offset in that partition.
+        key: The invalid setting; empty: the whole entry is invalid.
+        got: The invalid value, or the reason why the entry is invalid.
+        instead: A value that can replace it without changing any output or decision; None: there is
+            none.
     """
 
     partition: int
@@ -45,21 +45,21 @@ class Broken(NamedTuple):
     instead: Any
 
     def __str__(self) -> str:
-        """As people read it."""
+        """Format the place and the value for people."""
         place = f"{TOPIC}/{self.partition} at offset {self.offset}"
         return f"{place}: {self.key} = {self.got}" if self.key else f"{place}: {self.got}"
 
 
-def broken_entries(log: Log, stream: Stream, today: Settings) -> list[Broken]:
-    """All entries of a log's journal that cannot be read back, or name a model that is unknown.
+def broken_entries(log: Log, stream: Stream, today: Settings) -> list[InvalidEntry]:
+    """All journal entries that are invalid, or activate an unknown model.
 
     Args:
-        log: Which.
-        stream: Its own.
-        today: Settings that can be read.
+        log: The log with the journal.
+        stream: The log's stream.
+        today: Current settings, which are valid.
 
     Raises:
-        LaterVersionError: A later version wrote the journal.
+        LaterVersionError: A later version of Headwater wrote the journal.
     """
     until = newest_append_time(log, EVENTS)
     models = {record.model for record in ModelRegistry(log).records() if record.sha256}
@@ -71,8 +71,8 @@ def broken_entries(log: Log, stream: Stream, today: Settings) -> list[Broken]:
     ]
 
 
-def mend(log: SqliteLog, broken: list[Broken]) -> None:
-    """Put in place what may stand there instead; each entry is replaced whole or not at all."""
+def mend(log: SqliteLog, broken: list[InvalidEntry]) -> None:
+    """Replace invalid values; each entry is replaced in one write."""
     places = {(one.partition, one.offset): one for one in broken}
     for partition, offset in places:
         (record,) = log.read(TOPIC, partition, offset, max_records=1)
@@ -99,27 +99,29 @@ def _look(
     today: Settings,
     seen: tuple[int, int],
     models: AbstractSet[str],
-) -> Iterator[Broken]:
+) -> Iterator[InvalidEntry]:
     try:
         entry = read_entry(partition, offset, value)
     except LaterVersionError:
         raise
     except LogError as error:
-        yield Broken(partition, offset, "", str(error), None)
+        yield InvalidEntry(partition, offset, "", str(error), None)
         return
     if isinstance(entry, Activated) and entry.model not in {None, *models}:
         got = f"model {entry.model!r} is not in topic {MODELS!r}, which may be restored from a copy"
-        yield Broken(partition, offset, "", got, None)
+        yield InvalidEntry(partition, offset, "", got, None)
     if not isinstance(entry, Configured) or _wrong(today, entry.settings) is None:
         return
     apart = {key: of for key, of in entry.settings.items() if _wrong(today, {key: of})}
     instead = {key: _instead(key, of, today, *seen) for key, of in apart.items()}
     whole = _wrong(today, entry.settings | instead)
     if not apart or (whole and None not in instead.values()):
-        yield Broken(partition, offset, "", whole or "settings that do not fit together", None)
+        yield InvalidEntry(
+            partition, offset, "", whole or "settings that do not fit together", None
+        )
         return
     for key, of in apart.items():
-        yield Broken(partition, offset, key, msgspec.json.encode(of).decode(), instead[key])
+        yield InvalidEntry(partition, offset, key, msgspec.json.encode(of).decode(), instead[key])
 
 
 def _wrong(today: Settings, values: dict[str, Any]) -> str | None:
@@ -131,14 +133,14 @@ def _wrong(today: Settings, values: dict[str, Any]) -> str | None:
 
 
 def _instead(key: str, got: Any, today: Settings, first: int, until: int) -> Any:
-    """What may stand there instead.
+    """A value that can replace an invalid one without changing output; None: there is none.
 
     Args:
-        key: Of the setting.
-        got: Its value.
-        today: Settings that can be read.
-        first: The first boundary.
-        until: The newest append time.
+        key: Name of the setting.
+        got: The invalid value.
+        today: Current settings, which are valid.
+        first: The first boundary (µs).
+        until: The newest append time (µs).
     """
     if key == "training.every":
         return _as_long(got, first, until)
@@ -146,12 +148,12 @@ def _instead(key: str, got: Any, today: Settings, first: int, until: int) -> Any
 
 
 def _as_long(got: Any, first: int, until: int) -> str | None:
-    """A time between boundaries that can be read, with the same boundaries as one that cannot."""
+    """A valid time between boundaries that gives the same boundaries as the invalid one."""
     match = _EXPONENT.fullmatch(got) if isinstance(got, str) else None
     if match is None:
         return None
     was = Boundaries(first, round(Fraction(match[1]) * 10**6)).newest(until)
-    # None but the first has been crossed, and so no other.
+    # Only the first boundary was crossed, and the longest valid time keeps that one.
     if was == Boundaries(first, MOST).newest(until) and was in {0, first}:
         return str(MOST)
     return None

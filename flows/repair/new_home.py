@@ -1,9 +1,9 @@
-"""A new home in the place of a broken one, with its events; the old one is kept aside whole.
+"""Replace a broken home by a new one with its events; the old home is kept complete.
 
-The new one is made aside, within the home, which may be a mount and so cannot be renamed itself.
-Once it is complete a note of what goes where is written: up to then the old home stands, from then
-on the new one, and every verb but the repair refuses until all is in its place. Killed at any
-point, a second repair goes on.
+The new home is built inside the old one, which may be a mount and thus cannot be renamed. When it
+is complete, a note of the moves is written. Before the note, the old home is valid; after it, the
+new one is, and all verbs except the repair refuse until the moves are done. After a kill at any
+point, a second repair resumes.
 """
 
 import os
@@ -19,7 +19,7 @@ import msgspec
 from flows.home.home import Home, create_topics, read_note
 from flows.home.unfinished_repair import ready_note, repair_folder
 from flows.intake.envelope import wrap
-from flows.repair.poisoned import Peek, Poisoned, records_of
+from flows.repair.poisoned import BadAppendTimes, Peek, records_of
 from state.atomic_write import sync, write_atomically
 from state.ingest.append_time import append_times
 from state.ingest.positions import LETTERS, carry_over
@@ -34,21 +34,21 @@ _ASIDE = "before-repair-"
 _BATCH, _BATCH_BYTES = 10_000, 8 * 2**20
 
 
-class _Ready(msgspec.Struct, frozen=True):
-    """What is left to be done: `old` goes to the folder `aside`, then `new` takes its place."""
+class _Moves(msgspec.Struct, frozen=True):
+    """The moves that are left: `old` into the folder `aside`, then `new` into the home."""
 
     aside: str
     old: list[str]
     new: list[str]
 
 
-class Made(NamedTuple):
-    """What a new home has.
+class NewHome(NamedTuple):
+    """Figures of a new home.
 
     Attributes:
-        events: Records of `events`.
-        repaired: Of these, with another append time.
-        left_out: File of the records that are not in it; None: it has all.
+        events: Number of records of `events`.
+        repaired: Number of these with a repaired append time.
+        left_out: File of the records that were left out; None: there are none.
         aside: Folder of the old home.
     """
 
@@ -58,18 +58,18 @@ class Made(NamedTuple):
     aside: Path
 
 
-def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -> Made:
-    """Make the new home aside and decide for it; `take_place` puts it in its place.
+def make(home: Home, log: SqliteLog, peek: Peek, found: BadAppendTimes, latest: int) -> NewHome:
+    """Build the new home and commit it; `take_place` then moves it into place.
 
     Args:
-        home: The old one.
-        log: Its log.
-        peek: Event time and key of a value.
-        found: What is not to be in the new one.
-        latest: No append time of the new one lies beyond.
+        home: The old home.
+        log: The old home's log.
+        peek: Returns event time and key of a record's value.
+        found: Records to leave out or repair.
+        latest: Upper bound of the append times in the new home (µs UTC).
 
     Raises:
-        LogError: Something of the home cannot be moved.
+        LogError: A mount inside the home cannot be moved.
     """
     stays = (*_STAYS, repair_folder(home.root).name)
     entries = sorted(
@@ -104,21 +104,21 @@ def make(home: Home, log: SqliteLog, peek: Peek, found: Poisoned, latest: int) -
         write_atomically(new.root / left_out.name, b"".join(lines))
     aside = home.root / f"{_ASIDE}{number}"
     there = sorted(path.name for path in new.root.iterdir())
-    write_atomically(ready_note(home.root), msgspec.json.encode(_Ready(aside.name, entries, there)))
+    write_atomically(ready_note(home.root), msgspec.json.encode(_Moves(aside.name, entries, there)))
     events = sum(copied for copied, _ in counts)
-    return Made(events, sum(repaired for _, repaired in counts), left_out, aside)
+    return NewHome(events, sum(repaired for _, repaired in counts), left_out, aside)
 
 
 def take_place(root: Path) -> Path:
-    """Put what `make` made in the place of the old home, or go on where that was broken off.
+    """Move the new home into the place of the old one, or resume the moves.
 
     Args:
-        root: Of the home; `is_repair_unfinished`.
+        root: Directory of the home; `is_repair_unfinished` is true.
 
     Returns:
-        The folder in which the old home is.
+        The folder that holds the old home.
     """
-    ready = read_note(ready_note(root), _Ready)
+    ready = read_note(ready_note(root), _Moves)
     assert ready is not None
     aside, new = root / ready.aside, repair_folder(root) / "new"
     aside.mkdir(exist_ok=True)
@@ -137,9 +137,9 @@ def take_place(root: Path) -> Path:
 
 
 def _copy_events(
-    log: Log, new: Log, partition: int, found: Poisoned, peek: Peek, latest: int
+    log: Log, new: Log, partition: int, found: BadAppendTimes, peek: Peek, latest: int
 ) -> tuple[int, int]:
-    """How many records were copied, and how many of them with another append time."""
+    """Copy events; return the number of records, and how many got another append time."""
     first, wrong = found.firsts[partition], {one[:2] for one in found.wrong}
     copied, floor = 0, 0
     sound = (
@@ -162,7 +162,7 @@ def _copy_events(
 
 
 def _retimed(records: Iterable[Record], peek: Peek, floor: int, latest: int) -> Iterator[Entry]:
-    """The records with append times that are told from their order."""
+    """Give records new append times that are derived from their order."""
     waiting: deque[Record] = deque()
 
     def times() -> Iterator[int | None]:
@@ -185,17 +185,17 @@ def _size(entry: Entry) -> int:
 
 
 def _copy_ingest(log: SqliteLog, new: SqliteLog, latest: int) -> None:
-    """How far ingest is, and its dead letters, which are not made from events."""
+    """Copy ingest positions and their dead letters, which cannot be derived from events."""
     partitions = log.partitions(EVENTS)
     try:
         if log.partitions(LETTERS) == new.partitions(LETTERS) == partitions + 1:
             log.copy(LETTERS, partitions, new, latest)
         log.partitions(INGESTED)
-    except UnknownTopicError:  # a log from before there was ingest of foreign topics
+    except UnknownTopicError:  # a log made before foreign topics could be ingested
         return
     carry_over(log, new)
 
 
-def _left_out(log: Log, found: Poisoned) -> Iterator[Record]:
+def _left_out(log: Log, found: BadAppendTimes) -> Iterator[Record]:
     for partition, offset, *_ in found.wrong:
         yield from log.read(EVENTS, partition, offset, max_records=1)

@@ -1,7 +1,7 @@
-"""Records of `events` whose append time lies beyond the clock, and those that brought it.
+"""Find records of `events` with append times ahead of the clock, and the records that caused them.
 
-An event from the future was appended at its own time by earlier versions, and lifted all that came
-after it. So what has an append time beyond the clock either brought it or is innocent.
+Earlier versions appended an event from the future at its own event time, and raised the append
+times of all later records to it. So a record ahead of the clock is either a cause or a follower.
 """
 
 from collections import defaultdict
@@ -15,18 +15,18 @@ from state.log import EVENTS, Log, Record, offset_at
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 
 _CLAIMS = 8
-"""More append times than this that no event explains were told by a clock, not by an envelope."""
+"""If more append times than this lack a cause, the clock was wrong and not an envelope."""
 
 
-class Wrong(NamedTuple):
-    """A record that brought a wrong append time.
+class BadRecord(NamedTuple):
+    """A record that caused a wrong append time.
 
     Attributes:
-        partition: Of `events`.
-        offset: There.
-        id: Of the event; empty where it has none.
-        append_time: As stored, microseconds UTC.
-        event_time: The same; None where it is no event.
+        partition: Partition of `events`.
+        offset: Offset in that partition.
+        id: Id of the event; empty if it has none.
+        append_time: Stored append time, microseconds UTC.
+        event_time: Event time, microseconds UTC; None if the record is not a valid event.
     """
 
     partition: int
@@ -36,41 +36,41 @@ class Wrong(NamedTuple):
     event_time: int | None
 
 
-class Poisoned(NamedTuple):
-    """What is wrong with a log.
+class BadAppendTimes(NamedTuple):
+    """The wrong append times of a log.
 
     Attributes:
         firsts: By partition, the offset of the first record with a wrong append time; the end
-            where there is none.
-        wrong: The records that brought them.
+            offset if there is none.
+        wrong: The records that caused them.
     """
 
     firsts: list[int]
-    wrong: list[Wrong]
+    wrong: list[BadRecord]
 
 
-class _Named(msgspec.Struct):
+class _EventId(msgspec.Struct):
     id: str = ""
 
 
-_decode = msgspec.json.Decoder(_Named).decode
+_decode = msgspec.json.Decoder(_EventId).decode
 
 
-def poisoned(log: Log, peek: Peek, latest: int) -> Poisoned:
-    """Look for append times beyond the clock.
+def poisoned(log: Log, peek: Peek, latest: int) -> BadAppendTimes:
+    """Find append times ahead of the clock, and their causes.
 
-    A record brought one if its event is from the future itself. Where no event explains an append
-    time an envelope claimed it: then it is the record with it whose event is the oldest, for the
-    others came later.
+    A record is a cause if its own event time is ahead. If no such event explains an append time, an
+    envelope claimed it: then the record with the oldest event is the cause, as later records were
+    only raised to its time.
 
     Args:
-        log: Where.
-        peek: Event time and key of a value.
-        latest: The latest time, microseconds UTC, that a record can have.
+        log: Log to search.
+        peek: Returns event time and key of a record's value.
+        latest: Latest valid append time, microseconds UTC.
     """
     firsts = [offset_at(log, EVENTS, p, latest + 1) for p in range(log.partitions(EVENTS))]
-    wrong: list[Wrong] = []
-    claims: defaultdict[int, list[Wrong]] = defaultdict(list)
+    wrong: list[BadRecord] = []
+    claims: defaultdict[int, list[BadRecord]] = defaultdict(list)
     explained: set[int] = set()
     for partition, first in enumerate(firsts):
         newest = latest
@@ -86,20 +86,20 @@ def poisoned(log: Log, peek: Peek, latest: int) -> Poisoned:
     unexplained = [of for time, of in claims.items() if time not in explained]
     if len(unexplained) <= _CLAIMS:
         wrong += (min(of, key=lambda one: one.event_time or 0) for of in unexplained)
-    return Poisoned(firsts, sorted(wrong))
+    return BadAppendTimes(firsts, sorted(wrong))
 
 
 def records_of(log: Log, partition: int, start: int, end: int) -> Iterator[Record]:
-    """The records of `events` in a range of offsets."""
+    """Records of `events` in a range of offsets."""
     while start < end:
         records = log.read(EVENTS, partition, start, max_records=min(1_000, end - start))
         yield from records
         start += len(records)
 
 
-def _wrong(partition: int, record: Record, event_time: int | None) -> Wrong:
+def _wrong(partition: int, record: Record, event_time: int | None) -> BadRecord:
     try:
         name = _decode(record.value).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         name = ""
-    return Wrong(partition, record.offset, name, record.append_time, event_time)
+    return BadRecord(partition, record.offset, name, record.append_time, event_time)

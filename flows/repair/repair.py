@@ -1,4 +1,4 @@
-"""The repair of a home: what is wrong with it, and what is done about it."""
+"""Examine a home and repair it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from flows.home.file_lock import lock_alone
 from flows.home.home import Home, sharing
 from flows.home.unfinished_repair import is_repair_unfinished
 from flows.home.wall_clock import latest_time
-from flows.repair.journals import Broken, broken_entries, mend
-from flows.repair.new_home import Made, make, take_place
-from flows.repair.poisoned import Poisoned, Wrong, poisoned
+from flows.repair.journals import InvalidEntry, broken_entries, mend
+from flows.repair.new_home import NewHome, make, take_place
+from flows.repair.poisoned import BadAppendTimes, BadRecord, poisoned
 from flows.terminal.time_format import format_time
 from state.events import DAY_US
 from state.log import EVENTS, Log
@@ -24,26 +24,26 @@ _MOST_NAMED = 100
 
 
 class Findings(NamedTuple):
-    """What is wrong with a log.
+    """Faults of a log.
 
     Attributes:
-        broken: Entries of the journal.
-        poisoned: Append times beyond the clock.
-        beyond: How many records of `events` have one.
+        broken: Invalid entries of the journal.
+        poisoned: Append times ahead of the clock, and their causes.
+        beyond: Number of records of `events` with such an append time.
     """
 
-    broken: list[Broken]
-    poisoned: Poisoned
+    broken: list[InvalidEntry]
+    poisoned: BadAppendTimes
     beyond: int
 
     @property
     def needs_new_home(self) -> bool:
-        """Whether no change in place can heal it."""
+        """Whether the home cannot be repaired in place."""
         return bool(self.beyond) or any(one.instead is None for one in self.broken)
 
 
 def examine(log: Log, home: Home, stream: Stream, today: Settings) -> Findings:
-    """Look for what `repair` heals; nothing is changed."""
+    """Find the faults that `repair` mends; nothing is changed."""
     latest = latest_time(home) + today.clock.tolerance
     found = poisoned(log, stream.peek(), latest)
     beyond = sum(log.end(EVENTS, p) - first for p, first in enumerate(found.firsts))
@@ -53,19 +53,19 @@ def examine(log: Log, home: Home, stream: Stream, today: Settings) -> Findings:
 def repair(
     home: Home, stream: Stream, settings: Settings, say: Callable[[str], None], *, dry_run: bool
 ) -> None:
-    """Heal a home on the embedded log, or say that it is healthy.
+    """Repair a home on the embedded log, or report that it is healthy.
 
     Args:
-        home: Which.
-        stream: Its own.
-        settings: Of today.
-        say: Called with each line about what is found and done.
-        dry_run: Only say what would be done.
+        home: The home to repair.
+        stream: The home's stream.
+        settings: Current settings.
+        say: Called with each line about findings and repairs.
+        dry_run: Only report what would be done.
 
     Raises:
-        CommandError: The log is not in the home, or there is none, or the clock is wrong.
-        ConfigurationError: Another process works on the home.
-        LogError: The log cannot be read.
+        CommandError: The log is in Kafka or missing, or the clock is wrong.
+        ConfigurationError: Another process uses the home.
+        LogError: The log is unreadable.
     """
     if settings.log == "kafka":
         msg = (
@@ -101,17 +101,17 @@ def repair(
             if found.beyond:
                 _check_clock(home)
             with lock_alone(root, log.partitions(EVENTS)):
-                # Anew, for before it was alone something may have come.
+                # Examine again: records may have come before the lock was acquired.
                 _heal(log, home, stream, settings, examine(log, home, stream, settings), say)
     finally:
         log.close()
 
 
 def _check_clock(home: Home) -> None:
-    """Refuse a clock that is behind the home: by it, good records would be left out.
+    """Refuse a clock that is behind the home: good records would be left out.
 
     Raises:
-        CommandError: It is.
+        CommandError: The clock is behind.
     """
     made = round((home.root / "log" / EVENTS / "topic.json").stat().st_mtime * 1e6)
     if made > latest_time(home) + DAY_US:
@@ -140,7 +140,7 @@ def _heal(
 
 
 def _forget_journal(home: Home, partitions: Iterable[int]) -> None:
-    """Have checkpoints say nothing of journals that are about to be mended."""
+    """Delete the journal's hash from checkpoints, as the journal is about to change."""
     store = home.checkpoints()
     for partition in partitions:
         for checkpoint in store.newest_first(partition):
@@ -170,7 +170,7 @@ def _start_anew(
         say(line)
 
 
-def _summary(made: Made, home: Home) -> Iterator[str]:
+def _summary(made: NewHome, home: Home) -> Iterator[str]:
     yield (
         f"New home in {home.root}: {made.events:,} events, {made.repaired:,} of them with a "
         "repaired append time; ingest resumes where it was."
@@ -204,7 +204,7 @@ def _described(found: Findings) -> Iterator[str]:
         yield f"and {len(wrong) - _MOST_NAMED:,} more"
 
 
-def _named(one: Wrong) -> str:
+def _named(one: BadRecord) -> str:
     event = "no event" if one.event_time is None else f"event time {format_time(one.event_time)}"
     return (
         f"{EVENTS}/{one.partition} at offset {one.offset}: id {one.id!r}, appended "

@@ -1,4 +1,4 @@
-"""Replay: was it really so (audit), and what if it had been otherwise (what-if)."""
+"""Replay history from the log: to verify the outputs (audit), or with other settings (what-if)."""
 
 from flows.replay.audit import audit
 from flows.replay.what_if import what_if

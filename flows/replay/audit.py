@@ -1,4 +1,4 @@
-"""Audit: make a part of history again, and compare it with what was recorded."""
+"""Audit: replay a part of history, and compare the output with the recorded output."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ from flows.home.home import Home, environment_home
 from flows.replay.audit_job import AuditJob
 from flows.replay.audit_progress import can_keep, drop_old, folder_of
 from flows.replay.held import held
-from flows.replay.output_check import Checked
+from flows.replay.output_check import PartitionAudit
 from flows.replay.recorded_settings import stretches_of, told_settings
-from flows.replay.replay_range import Moment, Span, span_of
+from flows.replay.replay_range import Moment, ReplayRange, span_of
 from flows.replay.worker_pool import progress_of, spread
 from flows.terminal.console import TerminalConsole
 from operators.shard.shard import Shard
@@ -27,11 +27,11 @@ from state.log import Log
 from state.settings import Settings
 
 
-class Audited(NamedTuple):
-    """An audit's range and what came of its partitions."""
+class AuditResult(NamedTuple):
+    """An audit's range and the results of its partitions."""
 
-    span: Span
-    partitions: list[Checked]
+    span: ReplayRange
+    partitions: list[PartitionAudit]
 
 
 def audit(
@@ -42,23 +42,23 @@ def audit(
     settings: Settings | None = None,
     workers: int = 1,
 ) -> pl.DataFrame:
-    """Make predictions, outcomes, metrics, alerts and dead letters again and compare them.
+    """Replay predictions, outcomes, metrics, alerts and dead letters, and compare them.
 
     Args:
-        since: Append time (UTC) from which on to compare.
-        until: Append time before which to end.
-        home: Whose history; None: `HEADWATER_HOME`.
-        settings: Those of today; None: `headwater.toml`. What was written is made again with the
-            settings that the checkpoints tell.
-        workers: Processes.
+        since: Append time (UTC) from which to compare; default: the first record.
+        until: Append time (UTC) before which to stop; default: the end of the log.
+        home: The home directory; default: `HEADWATER_HOME`.
+        settings: Current settings; default: `headwater.toml`. History is replayed with the settings
+            that its journal records.
+        workers: Number of processes.
 
     Returns:
-        A row for each partition and topic: `partition`, `topic`, `identical`, `different`; where
-        the partition's first difference is, `sequence` in the topic, `offset` in `events`, `id`,
-        `field`, `recorded`, `replayed` and `cause`.
+        One row per partition and topic: `partition`, `topic`, and the record counts `identical` and
+        `different`. The row of a partition's first difference also has `sequence` (in the topic),
+        `offset` (in `events`), `id`, `field`, `recorded`, `replayed` and `cause`.
 
     Raises:
-        ValueError: The range is not one of this log.
+        ValueError: The range is invalid or outside this log.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
     quiet = TerminalConsole(quiet=True)
@@ -74,17 +74,17 @@ def audited(
     workers: int,
     console: Console,
     say: Callable[[str], None] = lambda _: None,
-) -> Audited:
-    """See `audit`.
+) -> AuditResult:
+    """Audit a home; see `audit`.
 
     Args:
-        home: Whose history.
-        settings: Those of today: where the log is, and what no checkpoint tells.
-        since: Append time from which on to compare.
-        until: Append time before which to end.
-        workers: Processes.
-        console: For progress.
-        say: Told where the replay begins, and where it is interrupted.
+        home: The home to audit.
+        settings: Current settings: they locate the log, and apply where no journal entry does.
+        since: Append time from which to compare.
+        until: Append time before which to stop.
+        workers: Number of processes.
+        console: Console that shows progress.
+        say: Called with a line at the start of the replay, and when it is interrupted.
     """
     with Deployment.open(settings, home) as deployment:
         deployment.check_kept()
@@ -96,11 +96,11 @@ def _audited(
     home: Home,
     log: Log,
     settings: Settings,
-    span: Span,
+    span: ReplayRange,
     workers: int,
     console: Console,
     say: Callable[[str], None],
-) -> Audited:
+) -> AuditResult:
     stretches = stretches_of(log, span, settings)
     with _kept_in(home, job_of(home, log, settings, span)) as job, held(job.folder, "audit"):
         drop_old(home, job.folder)
@@ -116,12 +116,12 @@ def _audited(
                 job, loads, workers, lambda one: progress.advance(*one), _nothing, apart=True
             )
         shutil.rmtree(job.folder)
-    return Audited(span, sorted(checked, key=lambda one: one.partition))
+    return AuditResult(span, sorted(checked, key=lambda one: one.partition))
 
 
 @contextmanager
 def _kept_in(home: Home, job: AuditJob) -> Iterator[AuditJob]:
-    """The work, with a folder that can be written; of a home that cannot be, one that will go."""
+    """Set the job's folder to a temporary one if the home is not writable."""
     if can_keep(home):
         yield job
         return
@@ -129,8 +129,8 @@ def _kept_in(home: Home, job: AuditJob) -> Iterator[AuditJob]:
         yield replace(job, folder=Path(aside) / job.folder.name)
 
 
-def job_of(home: Home, log: Log, settings: Settings, span: Span) -> AuditJob:
-    """The work of an audit of a span."""
+def job_of(home: Home, log: Log, settings: Settings, span: ReplayRange) -> AuditJob:
+    """The job that audits a range."""
     shape = Shard(find_stream(settings.stream), settings, 0).shape
     folder = folder_of(home, log, span, shape, stretches_of(log, span, settings))
     return AuditJob(home.root, settings, span, shape, folder)
@@ -151,7 +151,7 @@ _COLUMNS: dict[str, type[pl.DataType]] = {
 }
 
 
-def _rows(checked: Sequence[Checked]) -> Iterator[tuple[object, ...]]:
+def _rows(checked: Sequence[PartitionAudit]) -> Iterator[tuple[object, ...]]:
     for one in checked:
         for topic in sorted({*one.identical, *one.different}):
             counts = one.partition, topic, one.identical.get(topic, 0), one.different.get(topic, 0)
@@ -163,7 +163,7 @@ def _rows(checked: Sequence[Checked]) -> Iterator[tuple[object, ...]]:
             yield (*counts, first.sequence, first.offset, first.id, *field, one.cause)
 
 
-def _told(span: Span, offsets: list[int], *, going_on: bool) -> str:
+def _told(span: ReplayRange, offsets: list[int], *, going_on: bool) -> str:
     if going_on:
         left = sum(end - at for end, at in zip(span.ends, offsets, strict=True))
         return f"going on where it was stopped, {left:,} records left"

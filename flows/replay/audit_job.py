@@ -1,4 +1,4 @@
-"""The work of an audit: partitions replayed by the recorded journal; nothing of it is changed."""
+"""The job of an audit: replay partitions by the recorded journal; the log is only read."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from flows.home.home import Home
 from flows.home.journaled_settings import usable as usable_settings
 from flows.home.restorable import is_restorable
 from flows.replay.audit_progress import keep, kept
-from flows.replay.output_check import Checked, Checking
-from flows.replay.replay_range import Span, headless
+from flows.replay.output_check import OutputCheck, PartitionAudit
+from flows.replay.replay_range import ReplayRange, headless
 from flows.replay.worker_pool import Report, Tick, step
 from flows.runtime.kept_rows import REPLAYING
 from flows.runtime.pace import Pace
@@ -38,24 +38,26 @@ from state.stream import Stream
 
 @dataclass(frozen=True)
 class AuditJob:
-    """See `flows.replay.worker_pool.Job`.
+    """Audits partitions of one home; implements `flows.replay.worker_pool.Job`.
 
     Args:
-        root: The home's.
-        today: Settings that say where the log is and how often progress is kept.
-        span: What to compare.
-        shape: Of the shards.
-        folder: Where progress is kept.
+        root: The home's directory.
+        today: Current settings: where the log is, and how often to save progress.
+        span: Range to compare.
+        shape: The shards' `Shard.shape`.
+        folder: Folder in which progress is saved.
     """
 
     root: Path
     today: Settings
-    span: Span
+    span: ReplayRange
     shape: str
     folder: Path
 
-    def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[Checked]:
-        """Replay and compare."""
+    def __call__(
+        self, partitions: Sequence[int], report: Report, tick: Tick
+    ) -> list[PartitionAudit]:
+        """Open the home, then replay and compare the partitions."""
         deployment = Deployment.open(self.today, Home(self.root))
         checked = self.checked(partitions, deployment.home, deployment.log, report, tick)
         deployment.close()
@@ -68,32 +70,33 @@ class AuditJob:
         log: Log,
         report: Report,
         tick: Tick,
-    ) -> list[Checked]:
-        """Replay and compare, on a log that is open.
+    ) -> list[PartitionAudit]:
+        """Replay and compare partitions on an open log.
 
         Args:
-            partitions: Which.
-            home: Whose history.
-            log: Has it; only read.
-            report: Told each step.
+            partitions: Partitions to audit.
+            home: The home to audit.
+            log: Its log; only read.
+            report: Called after each step with its progress.
             tick: Called after each step.
         """
         stream = find_stream(self.today.stream)
         load = Partitions(
             self.today, stream, log, home, decides=False, loading=REPLAYING
         ).models.offline
-        work = _Work(self, home, log, stream, load, report, tick)
+        work = _Auditor(self, home, log, stream, load, report, tick)
         return [work.check(partition) for partition in partitions]
 
     def begin(
         self, home: Home, log: ReadableLog, partition: int
-    ) -> tuple[Checkpoint | None, Checked | None]:
-        """Where it was stopped, or the newest checkpoint before the range; None: the head.
+    ) -> tuple[Checkpoint | None, PartitionAudit | None]:
+        """The checkpoint at which a partition's replay begins; None: the head of the log.
 
-        With it comes what had been found before it was stopped; None: it was not.
+        An interrupted audit's own checkpoint comes with its result so far; otherwise it is the
+        flow's newest checkpoint before the range, with None.
 
         Raises:
-            ValueError: There is none, and the head is gone.
+            ValueError: No checkpoint is usable, and the log's first records were deleted.
         """
         before = kept(self.folder, partition, log, self.today)
         if before is not None:
@@ -107,15 +110,15 @@ class AuditJob:
         return newest, None
 
 
-class _Recorded(NamedTuple):
-    """Hashes of the state and of the events in a checkpoint."""
+class _CheckpointHashes(NamedTuple):
+    """Hashes of the state and of the events, from a checkpoint of the flow."""
 
     state: bytes
     hashed: Hashed | None
 
 
-class _Work:
-    """An audit job in one process."""
+class _Auditor:
+    """Runs an audit job's partitions in one process."""
 
     def __init__(
         self,
@@ -132,13 +135,13 @@ class _Work:
         self._due = Pace(job.today.checkpoints.every / 1e6).is_due
         self._settings_of = partial(usable_settings, job.today)
 
-    def check(self, partition: int) -> Checked:
-        """Take a partition from where it begins to the end of the span."""
+    def check(self, partition: int) -> PartitionAudit:
+        """Replay a partition from its begin to the end of the range."""
         job = self._job
         begin, checked = job.begin(self._home, self._log, partition)
         if checked is None:
-            checked = Checked.nothing(partition, 0 if begin is None else begin.offset)
-        checking = Checking(self._log, checked, job.span.since or 0)
+            checked = PartitionAudit.nothing(partition, 0 if begin is None else begin.offset)
+        checking = OutputCheck(self._log, checked, job.span.since or 0)
         try:
             journal = Journal(self._log, partition)
             shard = self._begun(journal, begin)
@@ -151,7 +154,7 @@ class _Work:
         return checked
 
     def _begun(self, journal: Journal, begin: Checkpoint | None) -> Shard:
-        """The shard of a checkpoint, with the settings of then; None: that of the head."""
+        """The shard at a checkpoint (None: at the head), with the settings of that time."""
         partition, obeyed = journal.partition, None
         if begin is not None:
             obeyed = journal.settings(begin.counters.get(JOURNAL, 0))
@@ -162,14 +165,16 @@ class _Work:
             shard.hashed = begin.hashed or Hashed.at(begin.offset)
         return shard
 
-    def _replay(self, shard: Shard, journal: Journal, checked: Checked, checking: Checking) -> None:
+    def _replay(
+        self, shard: Shard, journal: Journal, checked: PartitionAudit, checking: OutputCheck
+    ) -> None:
         batch, end = self._job.today.reading.batch, self._job.span.ends[checked.partition]
         source = input_of(shard, self._log, journal, settings_of=self._settings_of, batch=batch)
         states = self._states(shard, end)
-        # At the end a quiet partition still resolves requests, where the journal says so.
+        # Past the last event, a quiet partition still resolves requests if the journal says so.
         while checked.recorded and ((before := shard.position.offset) < end or not source.is_open):
             message = source.poll(end)
-            if message is None:  # at a boundary that the flow had not passed
+            if message is None:  # a boundary that the flow had not passed yet
                 checked.recorded = before >= end
                 break
             message = with_model(message, shard, self._load)
@@ -183,10 +188,10 @@ class _Work:
                 keep(self._job.folder, shard, checked)
             self._tick()
 
-    def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _Recorded]:
-        """What the flow's checkpoints of the range say, by `Position`."""
+    def _states(self, shard: Shard, end: int) -> dict[tuple[int, ...], _CheckpointHashes]:
+        """Hashes in the flow's checkpoints within the range, by `Position`."""
         found = {
-            (one.offset, one.boundary, one.counters.get(JOURNAL, 0)): _Recorded(
+            (one.offset, one.boundary, one.counters.get(JOURNAL, 0)): _CheckpointHashes(
                 sha256(one.shard).digest(), one.hashed
             )
             for one in self._home.checkpoints().newest_first(shard.partition, before=end)
@@ -196,7 +201,7 @@ class _Work:
 
 
 def _pieces(message: Message, cuts: set[int]) -> Iterator[Message]:
-    """A message; records in pieces, of which one ends at each of these offsets."""
+    """Split a batch of records after each of these offsets; other messages stay whole."""
     if not isinstance(message, Records):
         yield message
         return

@@ -1,4 +1,4 @@
-"""Audits that were stopped: what they had found, kept in the home until they are done."""
+"""Progress of interrupted audits, saved in the home until the audits are done."""
 
 import hashlib
 import os
@@ -12,9 +12,9 @@ import msgspec
 from flows.home.home import Home
 from flows.home.restorable import is_restorable
 from flows.replay.held import InUseError, held
-from flows.replay.output_check import Checked
-from flows.replay.recorded_settings import Stretch
-from flows.replay.replay_range import Span
+from flows.replay.output_check import PartitionAudit
+from flows.replay.recorded_settings import SettingsPeriod
+from flows.replay.replay_range import ReplayRange
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore, pass_over
@@ -25,19 +25,23 @@ from state.topics import PREDICTIONS
 _KEPT = 3
 
 
-class _Unfinished(msgspec.Struct):
-    """A checkpoint's `shard`: the shard's own bytes, and what had been found."""
+class _AuditState(msgspec.Struct):
+    """A checkpoint's `shard` field: the shard's own bytes, and the result so far."""
 
     shard: bytes
-    checked: Checked
+    checked: PartitionAudit
 
 
 def folder_of(
-    home: Home, log: ReadableLog, span: Span, shape: str, stretches: Sequence[Sequence[Stretch]]
+    home: Home,
+    log: ReadableLog,
+    span: ReplayRange,
+    shape: str,
+    stretches: Sequence[Sequence[SettingsPeriod]],
 ) -> Path:
-    """Where an audit keeps what it found: another one if range, code, settings or log change.
+    """Folder of an audit's progress; it changes with range, code, settings and recorded output.
 
-    Of what is recorded the newest prediction of each partition stands for all, by its chain.
+    The newest prediction of each partition, with its hash chain, stands for all recorded output.
     """
     newest = [_newest(log, partition, span.until) for partition in range(len(span.ends))]
     settings = [[(one.begin, deciding(one.settings)) for one in of] for of in stretches]
@@ -46,17 +50,17 @@ def folder_of(
 
 
 def can_keep(home: Home) -> bool:
-    """Whether this user may write down in the home how far an audit is."""
+    """Whether this user may save an audit's progress in the home."""
     root = _root(home)
     return os.access(root if root.exists() else home.root, os.W_OK)
 
 
 def drop_old(home: Home, at: Path) -> None:
-    """Give up all but the newest few that nobody is at.
+    """Delete all but the three newest audits that no process is working on.
 
     Args:
-        home: Whose.
-        at: The folder that the caller has; it is kept too.
+        home: The home that holds the audits.
+        at: Folder that the caller has locked; it is kept too.
     """
     folders = [path for path in _root(home).glob("*") if path.is_dir() and path != at]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
@@ -64,10 +68,10 @@ def drop_old(home: Home, at: Path) -> None:
             shutil.rmtree(folder)
 
 
-def keep(folder: Path, shard: Shard, checked: Checked) -> None:
-    """Write down how far a partition is."""
+def keep(folder: Path, shard: Shard, checked: PartitionAudit) -> None:
+    """Save the progress of a partition."""
     position = shard.position
-    state = msgspec.msgpack.encode(_Unfinished(shard.snapshot(), checked))
+    state = msgspec.msgpack.encode(_AuditState(shard.snapshot(), checked))
     place = shard.shape, shard.partition, position.offset
     obeyed = {JOURNAL: position.activations}
     CheckpointStore(folder).save(Checkpoint(*place, obeyed, position.boundary, False, shard=state))
@@ -75,19 +79,19 @@ def keep(folder: Path, shard: Shard, checked: Checked) -> None:
 
 def kept(
     folder: Path, partition: int, log: ReadableLog, settings: Settings
-) -> tuple[Checkpoint, Checked] | None:
-    """How far a partition is, as a checkpoint of its shard and what had been found.
+) -> tuple[Checkpoint, PartitionAudit] | None:
+    """Load the saved progress of a partition: the shard's checkpoint, and the result so far.
 
     Args:
-        folder: Where an audit keeps it.
-        partition: Of `events`.
-        log: What is audited.
-        settings: What its journal leaves open.
+        folder: The audit's folder.
+        partition: Partition of `events`.
+        log: The audited log.
+        settings: Settings for keys that the journal does not record.
     """
     store = CheckpointStore(folder)
     for one in store.newest_first(partition):
         try:
-            found = msgspec.msgpack.decode(one.shard, type=_Unfinished)
+            found = msgspec.msgpack.decode(one.shard, type=_AuditState)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             pass_over(store.place_of(one), error)
             continue
@@ -98,7 +102,7 @@ def kept(
 
 
 def _newest(log: ReadableLog, partition: int, until: int | None) -> bytes:
-    """The last prediction before the end of the range."""
+    """The last recorded prediction before the end of the range, as bytes."""
     topic = PREDICTIONS
     end = log.end(topic, partition) if until is None else offset_at(log, topic, partition, until)
     held = end > log.start(topic, partition)

@@ -1,4 +1,4 @@
-"""Branches of a home: each a home of its own below it, that shares the base's past."""
+"""Branches of a home: each is a home below it that shares the base's log up to the fork."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import msgspec
 from flows.home.home import Home, read_note
 from flows.replay.fork import Models, forks_of
 from flows.replay.held import held
-from flows.replay.replay_range import Span
+from flows.replay.replay_range import ReplayRange
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.shard.shard import TOPICS
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
@@ -28,23 +28,24 @@ _NAME = re.compile(r"[0-9a-f]{10}")
 
 
 class BranchError(OSError):
-    """A branch is not there, or cannot be gone on with."""
+    """The branch does not exist, or cannot be continued."""
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
-    """What `branch.json` says of one.
+    """Content of a branch's `branch.json`.
 
     Attributes:
-        name: From the range and the settings: the same what-if has the same name.
-        since: Append time (µs UTC) from which on results are compared; None: all.
-        until: Append time before which the branch ends; None: where the log ended when it was made.
-        changes: Settings that are other than the base's, by dotted key.
-        models: Where its offline models are from.
-        boundary: Where it leaves the base (µs UTC); 0: at the head of the log.
-        begins: The same by partition, in `events`.
-        forks: From where on it is on its own, by topic and partition.
-        shape: Of its shards, see `Shard.shape`.
-        done: Whether it has been replayed to its end.
+        name: Hash of the range and the settings: the same what-if has the same name.
+        since: Append time (µs UTC) from which results are compared; None: all.
+        until: Append time (µs UTC) before which the branch ends; None: the log's end at its
+            creation.
+        changes: Settings that differ from the base's, by dotted key.
+        models: Source of its offline models.
+        boundary: Boundary (µs UTC) at which it leaves the base; 0: at the head of the log.
+        begins: Offset in `events` of that boundary, by partition.
+        forks: First offset that is the branch's own, by topic and partition.
+        shape: Its shards' `Shard.shape`.
+        done: True once it has been replayed to its end.
     """
 
     name: str
@@ -60,21 +61,21 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def branches_of(base: Home) -> list[Branch]:
-    """All of a home, by name."""
+    """All branches of a home, by name."""
     found = [_read(path.parent) for path in sorted(_root(base).glob("*/branch.json"))]
     return [branch for branch in found if branch is not None]
 
 
 def find_branch(base: Home, name: str) -> Branch | None:
-    """The branch of a name, if it was made."""
+    """The branch with a name; None: it does not exist."""
     return _read(home_of(base, name).root)
 
 
 def home_of(base: Home, name: str) -> Home:
-    """Where a branch keeps what is its own.
+    """The home of a branch.
 
     Raises:
-        BranchError: No branch has such a name; as a path it could lead anywhere.
+        BranchError: The name is invalid; used as a path, it could lead anywhere.
     """
     if not _NAME.fullmatch(name):
         have = ", ".join(branch.name for branch in branches_of(base)) or "none"
@@ -84,20 +85,20 @@ def home_of(base: Home, name: str) -> Home:
 
 
 def log_of(log: Log, base: Home, branch: Branch) -> BranchLog:
-    """A branch's log; closing it closes the base's."""
-    # It need not outlive a loss of power: it is made again from the newest checkpoint that fits.
+    """The log of a branch; closing it closes the base's log too."""
+    # It may be lost in a power failure: the replay continues from the newest usable checkpoint.
     own = SqliteLog(home_of(base, branch.name).root / "log", durable=False)
     return BranchLog(log, own, branch.forks)
 
 
 def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]) -> None:
-    """Set a branch up; broken off and called again, it completes it.
+    """Create a branch; if a call was interrupted, another call completes it.
 
     Args:
-        log: The base's.
-        base: Gives its models and snapshots, which are linked and not copied.
-        branch: What to make.
-        checkpoints: With which its partitions begin.
+        log: The base's log.
+        base: The base, whose models and training cuts are hard-linked, not copied.
+        branch: The branch to create.
+        checkpoints: Checkpoints at which its partitions begin.
     """
     home = home_of(base, branch.name)
     for kind in ("artifacts", "snapshots"):
@@ -115,16 +116,16 @@ def make(log: Log, base: Home, branch: Branch, checkpoints: Sequence[Checkpoint]
 
 
 def save(base: Home, branch: Branch) -> None:
-    """Write what is known of a branch."""
+    """Write `branch.json`."""
     path = home_of(base, branch.name).root / "branch.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(branch)))
 
 
 def remove(base: Home, name: str) -> None:
-    """Remove a branch and all that is its own.
+    """Delete a branch and its own files.
 
     Raises:
-        BranchError: There is none, or it is in use.
+        BranchError: It does not exist, or it is in use.
     """
     root = home_of(base, name).root
     if not root.is_dir():
@@ -136,16 +137,16 @@ def remove(base: Home, name: str) -> None:
         shutil.rmtree(root)
 
 
-def caught_up(log: Log, base: Home, branch: Branch, span: Span) -> Branch:
-    """A branch that goes by the recorded models, with what was recorded since it was made."""
+def caught_up(log: Log, base: Home, branch: Branch, span: ReplayRange) -> Branch:
+    """Extend a branch that reuses the recorded models by records made since its creation."""
     if branch.models != "reused":
         return branch
-    span = span._replace(ends=branch.forks[EVENTS])  # the base may have more events by now
+    span = span._replace(ends=branch.forks[EVENTS])  # the base may have more events now
     own, now = home_of(base, branch.name).log(), forks_of(log, span, [], "reused")
     forks = {topic: list(of) for topic, of in branch.forks.items()}
     places = [(JOURNAL, p) for p in range(len(span.ends))]
     for topic, p in [*places, (MODELS, 0), (ALERTS, len(span.ends))]:
-        if not own.end(topic, p):  # else the branch is at its end there, and on its own
+        if not own.end(topic, p):  # else the branch has written records of its own there
             forks[topic][p] = now[topic][p]
     own.close()
     found = msgspec.structs.replace(branch, forks=forks)
@@ -154,7 +155,7 @@ def caught_up(log: Log, base: Home, branch: Branch, span: Span) -> Branch:
 
 
 def needs(base: Home) -> list[dict[str, int]]:
-    """By partition, the first offset of each topic of the base that some branch reads."""
+    """By partition, the first offset of each base topic that any branch still reads."""
     found: list[dict[str, int]] = []
     for branch in branches_of(base):
         found += [{} for _ in branch.begins[len(found) :]]
@@ -166,7 +167,7 @@ def needs(base: Home) -> list[dict[str, int]]:
 
 
 def size_bytes(base: Home, name: str) -> int:
-    """Of the files that only this branch has."""
+    """Size of the files that only this branch has."""
     files = [path.stat() for path in home_of(base, name).root.rglob("*") if path.is_file()]
     return sum(of.st_size for of in files if of.st_nlink == 1)
 
@@ -180,7 +181,7 @@ def _read(folder: Path) -> Branch | None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """Safe to share: files of a home are never written in place, only replaced."""
+    """Hard-link a file; this is safe, as files of a home are replaced and never edited in place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.link(path, target)

@@ -1,4 +1,4 @@
-"""The work of a what-if: partitions of a branch run as the live flow would, and compared."""
+"""The job of a what-if: run a branch's partitions as the live flow would, and compare them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from flows.home.deployment import Deployment
 from flows.home.home import Home
 from flows.replay import branch as branches
 from flows.replay.branch import Branch
-from flows.replay.replay_range import Span
+from flows.replay.replay_range import ReplayRange
 from flows.replay.requests import requests_of
 from flows.replay.worker_pool import Report, Tick, drive
 from flows.runtime.kept_rows import REPLAYING
@@ -24,22 +24,22 @@ from state.settings import Settings, changed
 
 @dataclass(frozen=True)
 class BranchJob:
-    """See `flows.replay.worker_pool.Job`; a branch that is done is only compared.
+    """Runs and compares partitions of a branch; one that is done is only compared.
 
     Args:
-        root: The base's home.
-        branch: Which.
-        settings: Its own.
-        span: What to compare.
+        root: The base home's directory.
+        branch: The branch to run.
+        settings: The branch's settings.
+        span: Range to compare.
     """
 
     root: Path
     branch: Branch
     settings: Settings
-    span: Span
+    span: ReplayRange
 
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[pl.DataFrame]:
-        """Run, and compare."""
+        """Run the partitions, and compare their requests with the base's."""
         home, branch = Home(self.root), self.branch
         base = Deployment.open(self.settings, home, checkpoints=False).log
         log = branches.log_of(base, home, branch)
@@ -55,7 +55,7 @@ class BranchJob:
 
     @property
     def apart(self) -> bool:
-        """Whether no partition waits for what comes of another, such as a fit."""
+        """Whether no partition waits for another one's result, such as a fit."""
         return self.branch.done or self.branch.models != "refitted"
 
     def _run(self, log: BranchLog, partitions: Sequence[int], report: Report, tick: Tick) -> None:
@@ -63,7 +63,7 @@ class BranchJob:
         home = branches.home_of(Home(self.root), self.branch.name)
 
         def settings_of(recorded: dict[str, Any]) -> Settings:
-            # Its own; where the boundaries lie is the journal's to say as long as it is the base's.
+            # The branch's own settings; with reused models, the boundaries stay the base journal's.
             every = recorded["training.every"]
             return changed(settings, {"training": {"every": every}}) if reused else settings
 

@@ -1,4 +1,4 @@
-"""What was recorded beside what a branch made of it: per request, per model, and in money."""
+"""Recorded results beside a branch's results: per request, per model, and in money."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ _DAY_MS = 86_400_000
 
 
 class Quality(NamedTuple):
-    """One model on the same labelled requests, as recorded and on the branch."""
+    """Scorecards of one model on the same labelled requests, as recorded and on the branch."""
 
     model: str
     recorded: Scorecard
@@ -31,11 +31,11 @@ class Cost(NamedTuple):
     """Expected cost of the decisions per 1,000 labelled requests.
 
     Attributes:
-        recorded: As recorded.
-        branch: On the branch.
-        difference: Branch less recorded.
-        interval: Of the difference, 95 %, days drawn anew; None for less than two days.
-        days: How many.
+        recorded: Cost as recorded.
+        branch: Cost on the branch.
+        difference: Branch minus recorded.
+        interval: 95 % bootstrap interval of the difference, by days; None for less than two days.
+        days: Number of days.
     """
 
     recorded: float
@@ -46,7 +46,7 @@ class Cost(NamedTuple):
 
 
 def qualities(requests: pl.DataFrame) -> list[Quality]:
-    """Each model on the labelled requests that it scored on both sides."""
+    """Compare each model on the labelled requests that it scored on both sides."""
     found = []
     for model, field in _MODELS.items():
         sides = [f"{field}_base", f"{field}_branch"]
@@ -59,7 +59,7 @@ def qualities(requests: pl.DataFrame) -> list[Quality]:
 
 
 def cost(requests: pl.DataFrame, prices: Decision) -> Cost | None:
-    """What the decisions cost; None if no request that both sides answered has its label."""
+    """Compare the cost of the decisions; None: no labelled request was answered on both sides."""
     rows = requests.drop_nulls(["label", "decision_base", "decision_branch"])
     if rows.is_empty():
         return None
@@ -75,7 +75,7 @@ def cost(requests: pl.DataFrame, prices: Decision) -> Cost | None:
 
 
 def tables(requests: pl.DataFrame, prices: Decision) -> str:
-    """All figures, 80 columns wide at most."""
+    """Format all figures as text, at most 80 columns wide."""
     labelled = requests["label"].count()
     lines = [f"{len(requests):,} requests, {labelled:,} of them labelled", ""]
     found = qualities(requests)
@@ -128,7 +128,7 @@ def _prices(labels: NDArray[np.int64], decided: NDArray[np.bool_], prices: Decis
 
 
 def _interval(values: Floats, days: NDArray[np.int64]) -> tuple[tuple[float, float] | None, int]:
-    """Of 1,000 times the mean, by drawing whole days anew; and how many days there are."""
+    """Bootstrap interval (by days) of 1,000 times the mean, and the number of days."""
     _, day = np.unique(days, return_inverse=True)
     n = int(day.max()) + 1
     if n < 2:

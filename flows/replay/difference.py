@@ -1,4 +1,4 @@
-"""One record that is not as recorded, field by field, and why that may be."""
+"""A record that differs from the recorded one, field by field, and the likely cause."""
 
 import math
 from typing import Any, NamedTuple
@@ -10,25 +10,25 @@ from state.log import Entry, Record
 _ROUNDING = 1e-9
 
 
-class Field(NamedTuple):
-    """A field that differs, both values as JSON; empty where the record lacks it."""
+class FieldDifference(NamedTuple):
+    """A field that differs, with both values as JSON; empty where the record lacks the field."""
 
     name: str
     recorded: str
     replayed: str
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """The place of a record, and how it differs.
+class RecordDifference(msgspec.Struct, frozen=True):
+    """The place of a record that differs, and its differing fields.
 
     Attributes:
-        topic: Its topic.
-        partition: Its partition.
-        sequence: Its offset there; None: it is not about one record.
-        offset: In `events`, of what it belongs to, if it says so.
-        id: Of the request, if it says so.
-        fields: Those that differ.
-        cause: Where it is known from the start.
+        topic: Topic of the record.
+        partition: Partition of the topic.
+        sequence: Offset in the topic; None: the difference is not in one record.
+        offset: Offset in `events` of the event it belongs to, if the record has it.
+        id: Id of the request, if the record has it.
+        fields: Fields that differ.
+        cause: The cause, if it is known already; else empty.
     """
 
     topic: str
@@ -36,43 +36,45 @@ class Difference(msgspec.Struct, frozen=True):
     sequence: int | None
     offset: int | None
     id: str | None
-    fields: list[Field]
+    fields: list[FieldDifference]
     cause: str = ""
 
 
-def surplus(topic: str, partition: int, record: Record) -> Difference:
-    """A stored record that was not made again."""
+def surplus(topic: str, partition: int, record: Record) -> RecordDifference:
+    """A stored record that the replay did not produce."""
     old = _fields(record.value)
-    fields = [Field(name, _json(old, name), "") for name in old]
+    fields = [FieldDifference(name, _json(old, name), "") for name in old]
     cause = "more is recorded than the events give: it was added, or events were lost"
-    return Difference(
+    return RecordDifference(
         topic, partition, record.offset, old.get("offset"), old.get("id"), fields, cause
     )
 
 
-def difference(topic: str, partition: int, record: Record, entry: Entry) -> Difference:
-    """How a stored record differs from the one made again."""
+def difference(topic: str, partition: int, record: Record, entry: Entry) -> RecordDifference:
+    """Compare a stored record with the replayed one, field by field."""
     old, new = _fields(record.value), _fields(entry.value)
     fields = [
-        Field(name, _json(old, name), _json(new, name))
+        FieldDifference(name, _json(old, name), _json(new, name))
         for name in {**old, **new}
         if name not in old or name not in new or old[name] != new[name]
     ]
     if record.key != entry.key:
-        fields.insert(0, Field("(key)", repr(record.key), repr(entry.key)))
+        fields.insert(0, FieldDifference("(key)", repr(record.key), repr(entry.key)))
     if not fields:
-        fields = [Field("(bytes)", repr(record.value), repr(entry.value))]
+        fields = [FieldDifference("(bytes)", repr(record.value), repr(entry.value))]
     known = {**old, **new}
-    return Difference(topic, partition, record.offset, known.get("offset"), known.get("id"), fields)
+    return RecordDifference(
+        topic, partition, record.offset, known.get("offset"), known.get("id"), fields
+    )
 
 
-def cause_of(first: Difference, different: int, after: int) -> str:
-    """Why records differ, as far as that can be told.
+def cause_of(first: RecordDifference, different: int, after: int) -> str:
+    """The likely cause of a difference.
 
     Args:
-        first: The first of them.
-        different: How many differ.
-        after: How many after the first do not.
+        first: The first difference.
+        different: Number of records that differ.
+        after: Number of identical records after the first difference.
     """
     if first.cause:
         return first.cause
@@ -105,8 +107,8 @@ def _json(fields: dict[str, Any], name: str) -> str:
     return msgspec.json.encode(fields[name]).decode() if name in fields else ""
 
 
-def _is_rounding(field: Field) -> bool:
-    if field.name.startswith("("):  # of the record, and not JSON
+def _is_rounding(field: FieldDifference) -> bool:
+    if field.name.startswith("("):  # about the whole record, not JSON
         return False
     old, new = msgspec.json.decode(field.recorded), msgspec.json.decode(field.replayed)
     both = isinstance(old, float) and isinstance(new, float)

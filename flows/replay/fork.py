@@ -1,4 +1,4 @@
-"""Where a branch leaves its base: at a boundary that every partition has a checkpoint of."""
+"""The fork of a branch: a boundary of which every partition has a checkpoint."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Literal
 
 from flows.home.home import ALL_TOPICS, Home
 from flows.home.restorable import is_restorable
-from flows.replay.replay_range import Span, headless
+from flows.replay.replay_range import ReplayRange, headless
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Activated, Journal
 from operators.partition.recovery import usable
@@ -21,23 +21,23 @@ from state.settings import Settings
 from state.topics import ALERTS, MODELS, ROLLBACKS
 
 Models = Literal["reused", "refitted", "pinned"]
-"""Where a branch has its offline models from."""
+"""Source of a branch's offline models."""
 
 
 def checkpoints_at(
-    home: Home, log: Log, span: Span, shape: str, settings: Settings
+    home: Home, log: Log, span: ReplayRange, shape: str, settings: Settings
 ) -> list[Checkpoint]:
-    """One of each partition, of the newest boundary that lies before the span; none: the head.
+    """One checkpoint per partition, of the newest common boundary before the range.
 
     Args:
-        home: Has them.
-        log: Of their shards.
-        span: They lie before it.
-        shape: Of their shards.
-        settings: What the journal leaves open.
+        home: The home that holds the checkpoints.
+        log: The shards' log.
+        span: Range that the checkpoints must precede.
+        shape: The shards' `Shard.shape`.
+        settings: Settings for keys that the journal does not record.
 
     Raises:
-        ValueError: There is none, and the head of the log is gone.
+        ValueError: No boundary is usable, and the log's first records were deleted.
     """
     if span.since is not None:
         found = _common(home, log, span, shape, settings)
@@ -49,7 +49,9 @@ def checkpoints_at(
     return []
 
 
-def _common(home: Home, log: Log, span: Span, shape: str, settings: Settings) -> list[Checkpoint]:
+def _common(
+    home: Home, log: Log, span: ReplayRange, shape: str, settings: Settings
+) -> list[Checkpoint]:
     store = home.checkpoints()
 
     def before_span(partition: int) -> Iterator[Checkpoint]:
@@ -77,14 +79,16 @@ def _common(home: Home, log: Log, span: Span, shape: str, settings: Settings) ->
         ]
 
 
-def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Models) -> Forks:
-    """From which offset on each topic of a branch is its own.
+def forks_of(
+    log: Log, span: ReplayRange, checkpoints: Sequence[Checkpoint], models: Models
+) -> Forks:
+    """First offset of each topic and partition that is the branch's own.
 
     Args:
-        log: The base.
-        span: `events` end with it.
-        checkpoints: Where the branch begins; none: at the head.
-        models: Reused, the base's journal and models hold throughout; else up to the boundary.
+        log: The base's log.
+        span: Range of the branch; `events` ends with it.
+        checkpoints: Checkpoints at which the branch begins; empty: at the head of the log.
+        models: "reused" shares the base's journal and models throughout, else up to the boundary.
     """
     partitions = range(len(span.ends))
     counters = [one.counters for one in checkpoints] or [{} for _ in partitions]
@@ -109,11 +113,11 @@ def forks_of(log: Log, span: Span, checkpoints: Sequence[Checkpoint], models: Mo
 
 
 def _obeyed(log: Log, partition: int, counters: Mapping[str, int]) -> int:
-    """How many rollbacks a partition had obeyed; of later ones only the base's journal tells."""
+    """Number of rollbacks a partition had obeyed; the base's journal tells of later ones."""
     entries = Journal(log, partition).entries[: counters.get(JOURNAL, 0)]
     return max((one.rollbacks for one in entries if isinstance(one, Activated)), default=0)
 
 
 def _cuts(log: Log, partition: int, boundary: int) -> int:
-    """How many cuts a partition had made once a boundary's was."""
+    """Number of training cuts a partition had committed up to a boundary."""
     return sum(1 for _ in takewhile(lambda cut: cut.boundary <= boundary, cuts_of(log, partition)))

@@ -1,4 +1,4 @@
-"""One replay at a time in a folder."""
+"""A lock on a folder: one replay at a time works in it."""
 
 import fcntl
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 class InUseError(OSError):
-    """Another process has the folder."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def held(root: Path, what: str) -> Iterator[None]:
-    """Have a folder alone; made if it is not there.
+    """Lock a folder in a `with` block; create it if it is missing.
 
     Args:
-        root: Which.
-        what: It holds, for the message.
+        root: Folder to lock.
+        what: Name of its content, for the message.
 
     Raises:
-        InUseError: Another process has it.
+        InUseError: Another process holds the lock.
     """
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as file:
@@ -32,7 +32,7 @@ def held(root: Path, what: str) -> Iterator[None]:
 
 
 def is_held(root: Path) -> bool:
-    """Whether a process has a folder; two may look at once."""
+    """Whether a process holds the lock; several processes may ask at once."""
     path = root / "lock"
     if not path.exists():
         return False

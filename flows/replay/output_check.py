@@ -1,11 +1,11 @@
-"""What a shard makes again, compared with what is stored, record by record."""
+"""Compare a shard's replayed output with the stored output, record by record."""
 
 from collections.abc import Iterator
 from hashlib import sha256
 
 import msgspec
 
-from flows.replay.difference import Difference, cause_of, difference, surplus
+from flows.replay.difference import RecordDifference, cause_of, difference, surplus
 from operators.shard.messages import Emitted
 from operators.shard.shard import TOPICS, Shard
 from operators.training.model_loader import ModelError
@@ -16,20 +16,20 @@ from state.outputs.records import Prediction
 from state.topics import ACTIVATIONS, PREDICTIONS
 
 
-class Checked(msgspec.Struct):
-    """What came of one partition so far.
+class PartitionAudit(msgspec.Struct):
+    """Result of one partition so far.
 
     Attributes:
-        partition: Which.
-        begin: Offset of `events` at which it was taken up.
-        end: Offset up to which it was replayed and had been recorded.
-        identical: Records that are as recorded, by topic.
-        different: Records that are not.
-        after: Identical ones after the first that is not.
-        first: The first that is not.
-        states: Checkpoints whose state is as made again, to the byte.
-        chain: Of the newest prediction made; empty if there was none.
-        recorded: Whether the flow had got there.
+        partition: The partition.
+        begin: Offset of `events` at which the replay began.
+        end: Offset of `events` up to which the replay has recorded output to compare.
+        identical: Number of identical records, by topic.
+        different: Number of differing records, by topic.
+        after: Number of identical records after the first difference.
+        first: The first difference; None: there is none.
+        states: Number of checkpoints whose state was replayed to the byte.
+        chain: Hash chain of the newest replayed prediction; empty if there was none.
+        recorded: False once the replay has passed the recorded output.
     """
 
     partition: int
@@ -38,41 +38,41 @@ class Checked(msgspec.Struct):
     identical: dict[str, int]
     different: dict[str, int]
     after: int = 0
-    first: Difference | None = None
+    first: RecordDifference | None = None
     states: int = 0
     chain: str = ""
     recorded: bool = True
 
     @classmethod
-    def nothing(cls, partition: int, begin: int) -> "Checked":
-        """Before the first record."""
+    def nothing(cls, partition: int, begin: int) -> "PartitionAudit":
+        """The result before the first record."""
         return cls(partition, begin, begin, dict.fromkeys(TOPICS, 0), {})
 
     @property
     def cause(self) -> str:
-        """Why it differs, as far as that can be told; empty if it does not."""
+        """The likely cause of the first difference; empty if there is none."""
         return cause_of(self.first, sum(self.different.values()), self.after) if self.first else ""
 
 
-class Checking:
-    """Adds to what was checked of a partition.
+class OutputCheck:
+    """Compares the replayed output of a partition, and updates its result.
 
     Args:
-        log: What was recorded.
-        checked: What has come of it; changed in place.
-        since: Append time from which on records count.
+        log: The log with the recorded output.
+        checked: The result; changed in place.
+        since: Append time from which records are counted.
     """
 
-    def __init__(self, log: ReadableLog, checked: Checked, since: int) -> None:
+    def __init__(self, log: ReadableLog, checked: PartitionAudit, since: int) -> None:
         self._log, self._checked, self._since = log, checked, since
         self._held = {topic: log.end(topic, checked.partition) for topic in TOPICS}
 
     def take(self, emitted: Emitted, end: int) -> None:
-        """Compare what came of one message.
+        """Compare the output of one message.
 
         Args:
-            emitted: It.
-            end: Offset of `events` at which its shard stands now.
+            emitted: The replayed output.
+            end: The shard's offset in `events` after the message.
         """
         checked = self._checked
         checked.end = end
@@ -97,13 +97,13 @@ class Checking:
                     checked.recorded = False
 
     def state(self, shard: Shard, recorded: bytes) -> None:
-        """Compare all that a shard knows with the flow's checkpoint of the same place.
+        """Compare a shard's whole state with the flow's checkpoint at the same offset.
 
-        What a River classifier knows is a pickle, which need not come out the same.
+        States with a River classifier are skipped: a pickle need not come out byte for byte.
 
         Args:
-            shard: Where it stands.
-            recorded: The SHA-256 of the state in the checkpoint.
+            shard: The replayed shard.
+            recorded: SHA-256 of the state in the checkpoint.
         """
         if shard.settings.online.river:
             return
@@ -113,14 +113,14 @@ class Checking:
         self._count("checkpoints", 1)
         place = "checkpoints", shard.partition, None, shard.position.offset, None
         cause = "the state in the checkpoint is another: it was altered, or what led to it was"
-        self._checked.first = self._checked.first or Difference(*place, [], cause)
+        self._checked.first = self._checked.first or RecordDifference(*place, [], cause)
 
     def events(self, read: Hashed, recorded: Hashed | None) -> None:
-        """Compare the events read with those of the flow, where nothing else tells a difference.
+        """Compare the hash of the events read, in case no output differs.
 
         Args:
-            read: What was read here.
-            recorded: What the flow's checkpoint of the same place says of it.
+            read: Hash of the events read by the replay.
+            recorded: Hash in the flow's checkpoint at the same offset, if it has one.
         """
         if recorded is None or read.first != recorded.first or read.hash == recorded.hash:
             return
@@ -128,15 +128,15 @@ class Checking:
             self._count(EVENTS, 1)
             place = EVENTS, self._checked.partition, None, recorded.end, None
             cause = "events before this offset were altered since the flow read them"
-            self._checked.first = Difference(*place, [], cause)
+            self._checked.first = RecordDifference(*place, [], cause)
 
     def at_end(self, shard: Shard, end: int, checkpoints: CheckpointStore) -> None:
-        """All is replayed: no more may be recorded than the events give, nor less than once was.
+        """Check the ends: a topic may hold no more than was replayed, and no less than was counted.
 
         Args:
-            shard: Where it stands.
+            shard: The shard at the end of the range.
             end: Offset of `events` at which the range ends.
-            checkpoints: The flow's.
+            checkpoints: The flow's checkpoints.
         """
         checked, counters = self._checked, shard.counters
         for one in checkpoints.heads(checked.partition, before=end):
@@ -153,7 +153,7 @@ class Checking:
                 checked.first = surplus(*place, extra)
 
     def _at_least(self, checkpoint: CheckpointHead) -> None:
-        """What a checkpoint counted was in the log before it was written."""
+        """Report records that a checkpoint counted and the log no longer holds."""
         checked = self._checked
         for topic in TOPICS:
             held, counted = self._held[topic], checkpoint.counters.get(topic, 0)
@@ -164,15 +164,15 @@ class Checking:
                     f"the end of {topic} was lost: a checkpoint at offset {checkpoint.offset} "
                     f"counted {counted} records, {held} are left"
                 )
-                checked.first = checked.first or Difference(*place, [], cause)
+                checked.first = checked.first or RecordDifference(*place, [], cause)
 
     def broken(self, error: ModelError) -> None:
-        """The replay cannot go on."""
+        """Record that the replay cannot continue."""
         checked = self._checked
         self._count(ACTIVATIONS, 1)
         if checked.first is None:
             place = ACTIVATIONS, checked.partition, None, checked.end, None
-            checked.first = Difference(*place, [], str(error))
+            checked.first = RecordDifference(*place, [], str(error))
 
     def _count(self, topic: str, different: int) -> None:
         counts = self._checked.different

@@ -1,4 +1,4 @@
-"""The settings with which history was made, as the journal tells them."""
+"""The settings with which history was made, as the journal records them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -6,31 +6,31 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flows.home.journaled_settings import usable
-from flows.replay.replay_range import Span
+from flows.replay.replay_range import ReplayRange
 from operators.partition.journal import Configured, Journal
 from state.log import Log
 from state.settings import Settings, deciding
 
 
-class Stretch(NamedTuple):
+class SettingsPeriod(NamedTuple):
     """A part of a partition's history that was made with the same settings.
 
     Attributes:
-        begin: Offset in `events`; it ends where the next one begins.
-        settings: With which it was made.
+        begin: First offset in `events`; the period ends where the next one begins.
+        settings: Settings in force.
     """
 
     begin: int
     settings: Settings
 
 
-def stretches_of(log: Log, span: Span, today: Settings) -> list[list[Stretch]]:
-    """Those of each partition up to the span's end, in order and without gaps.
+def stretches_of(log: Log, span: ReplayRange, today: Settings) -> list[list[SettingsPeriod]]:
+    """Periods of each partition up to the range's end, in order and without gaps.
 
     Args:
-        log: Whose history.
-        span: Up to where.
-        today: What takes the place of what the journal does not tell.
+        log: The log with the journal.
+        span: Range whose end is the last offset.
+        today: Current settings, for keys that the journal does not record.
     """
     return [
         _stretches(Journal(log, partition).entries, end, today)
@@ -38,13 +38,15 @@ def stretches_of(log: Log, span: Span, today: Settings) -> list[list[Stretch]]:
     ]
 
 
-def newest_of(stretches: Sequence[Sequence[Stretch]]) -> Settings:
-    """The settings of the last stretch of all."""
+def newest_of(stretches: Sequence[Sequence[SettingsPeriod]]) -> Settings:
+    """The settings of the newest period of any partition."""
     return max((of[-1] for of in stretches), key=lambda one: one.begin).settings
 
 
-def told_settings(stretches: Sequence[Sequence[Stretch]], span: Span, today: Settings) -> str:
-    """How the settings of today differ from those of the span, in a line; empty: in nothing."""
+def told_settings(
+    stretches: Sequence[Sequence[SettingsPeriod]], span: ReplayRange, today: Settings
+) -> str:
+    """A line on how today's settings differ from those of the range; empty: they are equal."""
     found: dict[str, list[Any]] = {}
     for first, of in zip(span.firsts, stretches, strict=True):
         within = [one for one in of if one.begin > first]
@@ -63,13 +65,13 @@ def told_settings(stretches: Sequence[Sequence[Stretch]], span: Span, today: Set
     return f"With the settings as recorded: {'; '.join(parts)}." if parts else ""
 
 
-def _stretches(entries: Iterable[object], end: int, today: Settings) -> list[Stretch]:
-    found = [Stretch(0, today)]
+def _stretches(entries: Iterable[object], end: int, today: Settings) -> list[SettingsPeriod]:
+    found = [SettingsPeriod(0, today)]
     for entry in entries:
         if isinstance(entry, Configured) and entry.offset < end:
-            # Of several at one offset the last one counts.
+            # Of several entries at one offset, the last one counts.
             found = [one for one in found if one.begin < entry.offset]
-            found.append(Stretch(entry.offset, usable(today, entry.settings)))
+            found.append(SettingsPeriod(entry.offset, usable(today, entry.settings)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What part of a log is replayed."""
+"""The range of a log that is replayed."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from state.log import EVENTS, ReadableLog, newest_append_time, offset_at
 Moment = datetime | str | None
 
 
-class Span(NamedTuple):
-    """Append times, and by partition the offsets of `events` that lie between them.
+class ReplayRange(NamedTuple):
+    """Append times, and by partition the offsets of `events` between them.
 
     Attributes:
-        since: µs UTC; None: from the first record left.
-        until: µs UTC, exclusive; None: to the end as of now.
-        firsts: First offsets.
-        ends: Offsets after the last.
+        since: µs UTC, inclusive; None: from the first record that is left.
+        until: µs UTC, exclusive; None: to the current end of the log.
+        firsts: First offset, by partition.
+        ends: Offset after the last record, by partition.
     """
 
     since: int | None
@@ -26,15 +26,15 @@ class Span(NamedTuple):
     ends: list[int]
 
     def __str__(self) -> str:
-        """As people read it."""
+        """Format the two times for people."""
         return f"{format_time(self.since) or 'the start'} to {format_time(self.until) or 'the end'}"
 
 
-def span_of(log: ReadableLog, since: Moment, until: Moment) -> Span:
-    """The span between two append times, UTC.
+def span_of(log: ReadableLog, since: Moment, until: Moment) -> ReplayRange:
+    """The range between two append times (UTC).
 
     Raises:
-        ValueError: It is empty, or no time, or outside what the log holds.
+        ValueError: The range is empty, not a time, or outside the log.
     """
     low, high = _us(since), _us(until)
     if low is not None and high is not None and low >= high:
@@ -57,7 +57,7 @@ def span_of(log: ReadableLog, since: Moment, until: Moment) -> Span:
               for p in partitions]  # fmt: skip
     ends = [log.end(EVENTS, p) if high is None else offset_at(log, EVENTS, p, high)
             for p in partitions]  # fmt: skip
-    return Span(low, high, firsts, ends)
+    return ReplayRange(low, high, firsts, ends)
 
 
 def _us(moment: Moment) -> int | None:
@@ -67,7 +67,7 @@ def _us(moment: Moment) -> int | None:
 
 
 def headless(log: ReadableLog, partition: int) -> ValueError:
-    """What to say where a replay would need records that are no longer there."""
+    """The error for a replay that would need records which were deleted."""
     start = log.start(EVENTS, partition)
     time = log.read(EVENTS, partition, start)[0].append_time
     return ValueError(

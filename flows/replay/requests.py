@@ -1,4 +1,4 @@
-"""The requests of a partition, each as it was answered on both sides."""
+"""The requests of a partition, each with its recorded and its replayed answer."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,23 +17,23 @@ _READ_RECORDS = 10_000
 
 
 class _Labelled(msgspec.Struct, frozen=True):
-    """What is needed of an outcome."""
+    """The fields of an outcome that are needed here."""
 
     offset: int
     label: int
 
 
 def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) -> pl.DataFrame:
-    """A row for each request of `events` from `first` up to `end` that either side answered.
+    """One row per request at `events` offsets `first` to `end`, answered on either side.
 
-    What the other side buried has nulls for its answers, see `what_if`.
+    If only one side answered it, the other side's columns are null; see `what_if`.
 
     Args:
-        base: What was recorded.
-        branch: What was made of it.
-        partition: Of both.
-        first: Offset in `events`.
-        end: Offset in `events` that the branch does not go beyond.
+        base: The log with the recorded output.
+        branch: The log of the branch.
+        partition: Partition of both logs.
+        first: First offset in `events`.
+        end: Offset in `events` after the last one of the branch.
     """
 
     def rows(
@@ -45,7 +45,7 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
 
     recorded = rows(base, PREDICTIONS, Prediction, (*_FACTS, *ANSWERS))
     made = rows(branch, PREDICTIONS, Prediction, (*_FACTS, *ANSWERS))
-    # Labels follow from the events alone; the branch has none that came after its end.
+    # Labels depend on the events only; the branch lacks those that came after its end.
     labels = rows(branch, OUTCOMES, _Labelled, ["label"])
     answers = [f"{name}_{side}" for side in ("base", "branch") for name in ANSWERS]
     return (
@@ -53,7 +53,7 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
         .join(
             made.rename({name: f"{name}_branch" for name in ANSWERS}),
             on=["offset", *_FACTS],
-            how="full",  # one side may have buried what the other answered
+            how="full",  # one side may have dead-lettered a request that the other answered
             coalesce=True,
         )
         .join(labels, on="offset", how="left")
@@ -70,7 +70,7 @@ def _schema(kind: type[msgspec.Struct], names: Sequence[str]) -> pl.Schema:
 def _pieces(
     log: Log, topic: str, schema: pl.Schema, partition: int, first: int, end: int
 ) -> Iterator[pl.DataFrame]:
-    """Tables of what may be about these requests; fields that the schema lacks are not decoded."""
+    """Tables of records that may belong to these requests, with the schema's columns only."""
     times = [name for name, kind in schema.items() if kind == pl.Datetime]
     written = {**schema, **dict.fromkeys(times, pl.Int64())}
     yield schema.to_frame()
@@ -78,13 +78,13 @@ def _pieces(
     while records := log.read(topic, partition, at, max_records=_READ_RECORDS):
         rows = pl.read_ndjson(b"\n".join([record.value for record in records]), schema=written)
         yield rows.with_columns(pl.from_epoch(name, "us").dt.cast_time_unit("ms") for name in times)
-        if topic == PREDICTIONS and rows["offset"][-1] >= end:  # in the requests' order
+        if topic == PREDICTIONS and rows["offset"][-1] >= end:  # predictions are in request order
             return
         at += len(records)
 
 
 def _start(log: Log, topic: str, partition: int, first: int) -> int:
-    """Where to begin: an output is appended with its request's append time or a later one's."""
+    """First offset to read: outputs have their request's append time or a later one."""
     if first >= log.end(EVENTS, partition):
         return log.end(topic, partition)
     time = log.read(EVENTS, partition, first, max_records=1)[0].append_time

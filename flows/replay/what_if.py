@@ -1,4 +1,4 @@
-"""What-if: a branch of history with other settings, compared with what was recorded."""
+"""What-if: replay history on a branch with other settings, and compare the results."""
 
 import hashlib
 import threading
@@ -21,7 +21,7 @@ from flows.replay.branch_job import BranchJob
 from flows.replay.fork import Models, checkpoints_at, forks_of
 from flows.replay.held import held
 from flows.replay.recorded_settings import newest_of, stretches_of
-from flows.replay.replay_range import Moment, Span, span_of
+from flows.replay.replay_range import Moment, ReplayRange, span_of
 from flows.replay.requests import PLACE
 from flows.replay.worker_pool import progress_of, spread
 from flows.runtime.fitter import Fitter
@@ -35,17 +35,17 @@ from state.log import EVENTS, Log
 from state.settings import Settings, changed, differences, nested
 
 _MEANINGLESS = ("follow", "log", "kafka.", "partitions", "training.wait", "training.trainer")
-# What changes neither a record nor a fit.
+# Settings that change neither a record nor a fit.
 _ASIDE = ("checkpoints.", "reading.", "h2o.", "decision.false_")
 
 
 class WhatIf(NamedTuple):
-    """A branch that was replayed, and what came of it.
+    """A replayed branch and its results.
 
     Attributes:
-        branch: Which.
-        settings: Its own.
-        requests: See `what_if`.
+        branch: The branch.
+        settings: The branch's settings.
+        requests: The table that `what_if` returns.
     """
 
     branch: Branch
@@ -62,26 +62,26 @@ def what_if(
     settings: Settings | None = None,
     workers: int = 1,
 ) -> pl.DataFrame:
-    """Replay a part of history with other settings, on a branch; the original stays as it is.
+    """Replay a part of history with other settings on a branch; the original is only read.
 
-    The same call again resumes a branch that was broken off, or reads one that is done.
+    The same call resumes a branch that was interrupted, and only reads one that is done.
 
     Args:
         changes: Settings by dotted key, such as `{"decision.threshold": 0.3}`.
-        since: Append time (UTC) from which on to compare.
-        until: Append time before which to end.
-        home: Whose history; None: `HEADWATER_HOME`.
-        settings: Those of today; None: `headwater.toml`. What changes is counted from those with
-            which history was made, as the journal tells.
-        workers: Processes.
+        since: Append time (UTC) from which to compare; default: the first record.
+        until: Append time (UTC) before which to stop; default: the end of the log.
+        home: The home directory; default: `HEADWATER_HOME`.
+        settings: Current settings; default: `headwater.toml`. The changes apply on top of the
+            settings that the journal records.
+        workers: Number of processes.
 
     Returns:
-        A row for each request: `id`, `event_time`, `key`, `partition`, `offset`, `label`, and twice
-        (`_base`, `_branch`) `probability`, `online`, `offline`, `residual`, `decision`, `model`;
-        null where that side did not answer it.
+        One row per request: `id`, `event_time`, `key`, `partition`, `offset`, `label`, and for each
+            side (`_base`, `_branch`) `probability`, `online`, `offline`, `residual`, `decision`,
+            `model`; null where that side did not answer it.
 
     Raises:
-        ValueError: A key, a value or the range is wrong.
+        ValueError: A key, a value or the range is invalid.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
     today, quiet = settings or load_settings(), TerminalConsole(quiet=True)
@@ -98,21 +98,20 @@ def branched(
     console: Console,
     say: Callable[[str], None] = lambda _: None,
 ) -> WhatIf:
-    """See `what_if`.
+    """Replay a branch; see `what_if`.
 
     Args:
-        home: Whose history.
-        settings: Those of today: where the log is, and what the journal does not tell.
-        changes: What to set otherwise, as parsed TOML documents, one after the other.
-        since: Append time from which on to compare.
-        until: Append time before which to end.
-        workers: Processes.
-        console: For progress.
-        say: Told what is done.
+        home: The base home.
+        settings: Current settings: they locate the log, and apply where no journal entry does.
+        changes: Settings to change, as parsed TOML documents, applied in order.
+        since: Append time from which to compare.
+        until: Append time before which to stop.
+        workers: Number of processes.
+        console: Console that shows progress.
+        say: Called with a line about each stage.
 
     Raises:
-        ValueError: A setting is wrong or has no meaning in a replay, or the range is not one of
-            this log.
+        ValueError: A setting is invalid or has no effect on a replay, or the range is invalid.
     """
     with Deployment.open(settings, home) as deployment:
         deployment.check_kept()
@@ -150,8 +149,8 @@ def _check(log: Log, old: Settings, new: Settings) -> None:
     find_stream(new.stream)
 
 
-def _name(old: Settings, new: Settings, span: Span, shape: str) -> str:
-    """The same for the same question: range, what was set, what is set, version and columns."""
+def _name(old: Settings, new: Settings, span: ReplayRange, shape: str) -> str:
+    """Name of the branch: the hash of range, old and new settings, version and columns."""
     plain = Settings()
     asked = [
         {key: value for key, value in differences(plain, of).items() if not key.startswith(_ASIDE)}
@@ -164,7 +163,7 @@ def _name(old: Settings, new: Settings, span: Span, shape: str) -> str:
 def _begun(
     home: Home,
     log: Log,
-    span: Span,
+    span: ReplayRange,
     settings: Settings,
     changes: dict[str, Any],
     name: str,
@@ -200,12 +199,12 @@ def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
 
 
 def _shape_changed(home: Home, shape: str) -> bool:
-    """Whether the features are others than those that the home's models were fitted on."""
+    """Whether the features differ from those that the home's models were fitted on."""
     newest = next(home.checkpoints().heads(0), None)
     return newest is not None and newest.shape != shape
 
 
-def _told(branch: Branch, span: Span) -> str:
+def _told(branch: Branch, span: ReplayRange) -> str:
     where = f"at {format_time(branch.boundary)}" if branch.boundary else "at the head of the log"
     models = {
         "reused": "the recorded models",
@@ -219,7 +218,7 @@ def _told(branch: Branch, span: Span) -> str:
 def _replayed(
     home: Home, job: BranchJob, workers: int, console: Console, say: Callable[[str], None]
 ) -> pl.DataFrame:
-    """The branch brought to its end, and its requests beside the recorded ones."""
+    """Replay the branch to its end, and put its requests beside the recorded ones."""
     branch, span = job.branch, job.span
     own = branches.home_of(home, branch.name)
     left = [end - _stands(own, p) for p, end in enumerate(branch.forks[EVENTS])]
@@ -239,7 +238,7 @@ def _replayed(
 
 @contextmanager
 def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Callable[[], object]]:
-    """What is to be called often, so that the branch's own fits are made."""
+    """Yield a function that must be called often to make the branch's own fits."""
     branch, settings = job.branch, job.settings
     if branch.models != "refitted" or branch.done:
         yield lambda: None
@@ -259,12 +258,12 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
 
 
 def _closed(home: Home, branch: Branch, say: Callable[[str], None]) -> Branch:
-    """The branch marked as done, if it has come to its end."""
+    """Mark the branch as done, if it has reached its end."""
     if branch.done:
         return branch
     own = branches.home_of(home, branch.name)
     if any(_stands(own, p) < end for p, end in enumerate(branch.forks[EVENTS])):
-        say("The flow had not recorded its models that far: what it had is replayed.")
+        say("The flow has not recorded its models up to the end: the part it recorded is replayed.")
         return branch
     done = msgspec.structs.replace(branch, done=True)
     branches.save(home, done)
@@ -272,6 +271,6 @@ def _closed(home: Home, branch: Branch, say: Callable[[str], None]) -> Branch:
 
 
 def _stands(home: Home, partition: int) -> int:
-    """The offset at which a partition of a branch will be taken up."""
+    """The offset at which a partition of a branch resumes."""
     newest = next(home.checkpoints().heads(partition), None)
     return newest.offset if newest else 0

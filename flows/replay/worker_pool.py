@@ -1,4 +1,4 @@
-"""Partitions replayed in this process, or spread over several."""
+"""Replay partitions in this process, or spread over several processes."""
 
 import multiprocessing
 import signal
@@ -26,8 +26,8 @@ _IDLE_S = 0.01
 _LOOK_EVERY_S = 0.05
 
 
-class Step(NamedTuple):
-    """What a partition has just read: its number, how many records, where that leaves its shard."""
+class Progress(NamedTuple):
+    """Progress of a partition: its number, the records just read, and its state afterwards."""
 
     partition: int
     records: int
@@ -35,35 +35,35 @@ class Step(NamedTuple):
     losses: Mapping[str, Losses]
 
 
-Report = Callable[[Step], None]
+Report = Callable[[Progress], None]
 Tick = Callable[[], object]
 
 
 class Job(Protocol[R]):
-    """Replays some partitions; it can be pickled."""
+    """Replays some partitions; it must be picklable."""
 
     def __call__(self, partitions: Sequence[int], report: Report, tick: Tick) -> list[R]:
-        """Do it.
+        """Replay the partitions.
 
         Args:
-            partitions: Which.
-            report: Told each step.
-            tick: To be called after each step and while waiting; raises to stop.
+            partitions: Partitions to replay.
+            report: Called after each step with its progress.
+            tick: Must be called after each step and while waiting; it raises to stop the job.
         """
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
-    """Another process has asked this one to stop."""
+    """Another process has asked this process to stop."""
 
 
 @contextmanager
 def progress_of(console: Console, total: int, say: Callable[[str], None]) -> Iterator[RunProgress]:
-    """Progress of a replay; where Ctrl-C interrupts it, that is said.
+    """Show the progress of a replay; Ctrl-C prints where it was interrupted.
 
     Args:
-        console: Where it is shown.
-        total: Records to be read in all.
-        say: Told where it was interrupted.
+        console: Console that shows progress.
+        total: Total number of records to read.
+        say: Called with a line where the replay was interrupted.
     """
     progress = RunProgress(console, total)
     try:
@@ -79,26 +79,26 @@ def progress_of(console: Console, total: int, say: Callable[[str], None]) -> Ite
 def spread(
     job: Job[R], loads: Sequence[int], workers: int, report: Report, tick: Tick, *, apart: bool
 ) -> list[R]:
-    """The job's results for all partitions.
+    """Run a job for all partitions, and return its results.
 
-    With one worker it runs here; else in processes of their own.
+    With one worker the job runs in this process, else in worker processes.
 
     Args:
-        job: What to do.
-        loads: For each partition, how much there is to do.
-        workers: At most so many processes.
-        report: Told each step.
+        job: The job to run.
+        loads: Amount of work of each partition.
+        workers: Most processes to use.
+        report: Called after each step with its progress.
         tick: Called often, in this process.
-        apart: A worker that has done a partition takes the largest one left, for no two cores are
-            equally fast; else each has its share from the beginning and works on all of it in turn,
-            as where a boundary is passed by all or by none.
+        apart: Each free worker takes the largest remaining partition, as cores differ in speed.
+            False: each worker has a fixed share and runs its partitions in rotation, as all
+            partitions must pass a boundary together.
     """
     workers = min(workers, len(loads))
     if workers == 1:
         return job(range(len(loads)), report, tick)
     parts = [[one] for one in _largest_first(loads)] if apart else shares(loads, workers)
     context = multiprocessing.get_context("spawn")
-    steps: Queue[Step] = context.Queue()
+    steps: Queue[Progress] = context.Queue()
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(steps, stop)) as pool:
         running = [pool.submit(_work, job, part) for part in parts]
@@ -111,7 +111,7 @@ def spread(
 
 
 def shares(loads: Sequence[int], workers: int) -> list[list[int]]:
-    """Partitions by worker: the largest first, each to the worker that has least.
+    """Split partitions among workers: the largest first, each to the worker with the least load.
 
     Example:
         >>> shares([5, 1, 4, 2], 2)
@@ -128,13 +128,13 @@ def _largest_first(loads: Sequence[int]) -> list[int]:
 
 
 def drive(runners: Sequence[PartitionRunner], *, waiting: bool, report: Report, tick: Tick) -> None:
-    """Run partitions in turn until each has read all there is.
+    """Run partitions in rotation until each has read to its end.
 
     Args:
-        runners: At their checkpoints; they end with one.
-        waiting: Whether decisions may still come for a partition that holds at a boundary.
-        report: Told each step.
-        tick: Called after each step and while all wait.
+        runners: Runners at their checkpoints; each saves one at the end.
+        waiting: Whether a partition that holds at a boundary may still get a decision.
+        report: Called after each step with its progress.
+        tick: Called after each step and while all partitions wait.
     """
     left = list(runners)
     while left:
@@ -156,13 +156,15 @@ def drive(runners: Sequence[PartitionRunner], *, waiting: bool, report: Report, 
             tick()
 
 
-def step(shard: Shard, before: int) -> Step:
-    """What a shard has done since it stood at an offset."""
+def step(shard: Shard, before: int) -> Progress:
+    """The progress of a shard since an offset."""
     records = shard.position.offset - before
-    return Step(shard.partition, records, shard.event_time, shard.losses())
+    return Progress(shard.partition, records, shard.event_time, shard.losses())
 
 
-def _watch(running: Sequence[Future[R]], steps: "Queue[Step]", report: Report, tick: Tick) -> None:
+def _watch(
+    running: Sequence[Future[R]], steps: "Queue[Progress]", report: Report, tick: Tick
+) -> None:
     left = set(running)
     while left:
         try:
@@ -175,13 +177,13 @@ def _watch(running: Sequence[Future[R]], steps: "Queue[Step]", report: Report, t
 
 
 class _Worker:
-    """What a worker process was given at its start."""
+    """The objects that a worker process received at its start."""
 
-    steps: "Queue[Step]"
+    steps: "Queue[Progress]"
     stop: Event
 
 
-def _join(steps: "Queue[Step]", stop: Event) -> None:
+def _join(steps: "Queue[Progress]", stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells when to stop
     tune_collector()
     make_plain()
@@ -189,7 +191,7 @@ def _join(steps: "Queue[Step]", stop: Event) -> None:
 
 
 def _work(job: Job[R], partitions: Sequence[int]) -> list[R]:
-    _go_on()  # what the pool has handed out by now, it does not cancel
+    _go_on()  # the pool does not cancel a job that it has handed out
     return job(partitions, _Worker.steps.put, _go_on)
 
 

@@ -1,4 +1,4 @@
-"""What all partitions have counted, by the newest metrics of each."""
+"""Counts of all partitions, from the newest metrics of each."""
 
 from collections import Counter
 
@@ -9,15 +9,15 @@ from state.outputs.records import Metrics
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Sums over the partitions, each at its newest tick of event time.
+    """Sums over the partitions, each at its newest metrics record.
 
     Attributes:
-        requests: Scored.
-        labels: Known.
-        pending: Requests whose label is awaited.
-        unlabelled: Requests forgotten because no label came, where silence is none.
-        early: Label events that wait for their request.
-        dead_letters: By reason.
+        requests: Number of scored requests.
+        labels: Number of known labels.
+        pending: Number of requests that wait for their label.
+        unlabelled: Number of requests dropped without a label, if silence is not a label.
+        early: Number of label events that wait for their request.
+        dead_letters: Number of dead letters, by reason.
     """
 
     requests: int
@@ -29,7 +29,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 def counts_of(log: Log) -> Counts | None:
-    """The sums; None before the first metrics."""
+    """Sum up the newest metrics of all partitions; None: there are none yet."""
     newest = []
     for partition in range(log.partitions("metrics")):
         end = log.end("metrics", partition)

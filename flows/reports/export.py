@@ -29,27 +29,27 @@ def export(
     rows: TopicRows | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write what a topic holds when this starts; the file appears whole or not at all.
+    """Write the current content of a topic; the file appears whole or not at all.
 
     Partitions are merged by append time, ties by partition. As JSON lines `events` become envelopes
     that `flows.ingest` takes back byte for byte; values of other topics are written as they are.
     However long the topic, memory holds a row group at most.
 
     Args:
-        log: Where `topic` was created.
-        topic: Which.
+        log: Log with the topic.
+        topic: Name of the topic.
         out: `.jsonl`, `.jsonl.gz`, `.jsonl.zst` or `.parquet`.
-        since: Only what was appended at or after this, microseconds UTC.
-        until: Only what was appended before this.
-        rows: How records become rows of Parquet.
+        since: First append time to export, microseconds UTC; None: from the start.
+        until: Append time before which to stop, microseconds UTC; None: to the end.
+        rows: Converts records to Parquet rows; needed for Parquet only.
         on_progress: Called after each piece with the records written and the records in all.
 
     Returns:
-        How many records were written.
+        The number of records written.
 
     Raises:
-        ValueError: `out` has another suffix or no folder, Parquet is asked for without `rows`, or
-            a record is not what they say.
+        ValueError: `out` has another suffix or its folder is missing, `rows` is missing for
+            Parquet, or a record does not fit `rows`.
     """
     if not out.name.endswith((".parquet", *_LINES)):
         message = f"export must end in {', '.join(_LINES)} or .parquet; got {out}"

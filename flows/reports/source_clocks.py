@@ -1,4 +1,4 @@
-"""The sources' clocks, told from `events`: when it is said to have happened and when it came."""
+"""The sources' clocks, estimated from `events`: event time against append time."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from state.outputs.history import History
 
 
 class SourceClock(NamedTuple):
-    """What was seen of the clock of one source.
+    """Figures on the clock of one source.
 
     Attributes:
-        source: Whose.
-        records: How many of its events came.
-        least_lag_us: The least append time less event time; negative: the clock is ahead.
-        last_lag_us: That of its newest event.
-        quarantined: How many events were from the future beyond tolerance.
+        source: Name of the source.
+        records: Number of its events.
+        least_lag_us: Smallest append time minus event time, µs; negative: the clock is ahead.
+        last_lag_us: Append time minus event time of its newest event, µs.
+        quarantined: Number of events from the future, beyond the tolerance.
     """
 
     source: str
@@ -36,16 +36,16 @@ _decode = msgspec.json.Decoder(_Stamped).decode
 
 
 def clocks_of(log: Log, tolerance_us: int, since: int, until: int | None) -> list[SourceClock]:
-    """The clocks of all sources with events in a span of append time, worst first.
+    """The clocks of all sources in a range of append time, the smallest lag first.
 
-    A clock that is ahead shows in a negative lag; by how much it is ahead, less the way to the log.
-    One that is behind cannot be told from a slow way.
+    A clock that is ahead shows as a negative lag, reduced by the delay of transport. A clock that
+    is behind cannot be told from a slow transport.
 
     Args:
-        log: Where.
-        tolerance_us: Of the clock guard.
-        since: Only events that were appended at or after this, microseconds UTC.
-        until: Only those before.
+        log: Log with the events.
+        tolerance_us: Tolerance of the clock guard, µs.
+        since: First append time to read, microseconds UTC.
+        until: Append time before which to stop, microseconds UTC; None: to the end.
     """
     seen: dict[str, SourceClock] = {}
     for _, record in History(log, EVENTS, since, until):

@@ -1,4 +1,4 @@
-"""Where a flow stands, told from outside: from its log and the names of its checkpoints."""
+"""Status of a flow, read from its log and the names of its checkpoints."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,16 +23,16 @@ class _Placed(msgspec.Struct):
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
-    """One partition of `events`.
+    """Status of one partition of `events`.
 
     Attributes:
-        partition: Which.
-        end: Of the log.
-        position: The next record, by the newest checkpoint or prediction.
-        lag: Records that are left to read.
-        lag_s: Append time between the next record and the newest, seconds.
-        per_s: Records per second by the checkpoints of the last minute; None: fewer than two.
-        model: The offline model in use.
+        partition: The partition.
+        end: End offset of the log.
+        position: Offset of the next record, by the newest checkpoint or prediction.
+        lag: Number of records left to read.
+        lag_s: Seconds of append time from the next record to the newest.
+        per_s: Records per second by the last minute's checkpoints; None: there are fewer than two.
+        model: Id of the offline model in use.
     """
 
     partition: int
@@ -45,13 +45,13 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A whole flow.
+    """Status of a whole flow.
 
     Attributes:
-        partitions: Of `events`.
-        ends: By topic: the sum of their partitions' end offsets.
-        pending_fits: Boundaries (µs) that all partitions have passed and training has not decided.
-        counts: Requests, labels and dead letters by the newest metrics; None before the first.
+        partitions: Status of each partition of `events`.
+        ends: Sum of the partitions' end offsets, by topic.
+        pending_fits: Boundaries (µs) that all partitions have passed but training has not decided.
+        counts: Requests, labels and dead letters by the newest metrics; None: there are none yet.
     """
 
     partitions: list[PartitionStatus]
@@ -61,18 +61,18 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: float) -> Status:
-    """Where a flow stands; nothing is written.
+    """Read the status of a flow; nothing is written.
 
     Args:
-        log: Its log.
-        store: Its checkpoints; those in a store count too.
-        topics: Of the log.
-        now: Unix time.
+        log: The flow's log.
+        store: The flow's checkpoints, including those in a checkpoint store.
+        topics: Topics whose end offsets are wanted.
+        now: Unix time, seconds.
     """
     parts = [_partition(log, store, p, now) for p in range(log.partitions(EVENTS))]
     ends = {}
     for topic in topics:
-        with suppress(UnknownTopicError):  # an older log need not have the newest topics
+        with suppress(UnknownTopicError):  # an older log may lack the newest topics
             ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
     return Status(parts, ends, _pending_fits(log), counts_of(log))
 
@@ -92,7 +92,7 @@ def rate(written: Sequence[Written], now: float) -> float | None:
 
 def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> PartitionStatus:
     written = store.written(partition)
-    # The end comes last: the flow goes on meanwhile.
+    # Read the end last, as the flow may append meanwhile.
     position = max(_predicted(log, partition), store.newest_offset(partition))
     active = Journal(log, partition).active
     end = log.end(EVENTS, partition)
@@ -108,7 +108,7 @@ def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> 
 
 
 def _predicted(log: Log, partition: int) -> int:
-    """The first record after the newest that was predicted."""
+    """The offset after the newest request that was predicted."""
     end = log.end(PREDICTIONS, partition)
     if end == log.start(PREDICTIONS, partition):
         return 0

@@ -9,12 +9,12 @@ from state.outputs.records import ScoredRequest
 
 
 class Answer(ScoredRequest, frozen=True, gc=True):
-    """The answer of the flow to a request at one point of the log.
+    """The flow's answer to a request at one point of the log.
 
     Attributes:
         as_of: The highest event time before that point (µs UTC).
-        vector: The features that were scored.
-        unseen: By column, the level that no event before had; only an offline model may know it.
+        vector: The scored feature vector.
+        unseen: Levels that no earlier event had, by column; an offline model may still know them.
     """
 
     as_of: int
@@ -23,21 +23,21 @@ class Answer(ScoredRequest, frozen=True, gc=True):
     _explain: Callable[[Row, Mapping[str, str]], list[Reason]]
 
     def reasons(self, n: int | None = None) -> list[Reason]:
-        """What each column did to the answer, the largest change first.
+        """Effects of the columns on the answer, the largest first.
 
-        Computed when asked, by scoring the vector once more for each column with that column
-        missing, by the models as they stand then. Columns that say the same share their effect.
+        Each is computed now, by scoring the vector again with that column missing, by the models in
+        use now. Columns with the same information share their effect.
 
         Args:
-            n: Most reasons; None: one for each column.
+            n: Most effects to return; None: all columns.
         """
         found = self._explain(self.vector, self.unseen)
         return sorted(found, key=lambda reason: -abs(reason.change))[:n]
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields of `predictions`, and `as_of`: JSON takes them."""
+        """The fields of a `predictions` record and `as_of`, as JSON values."""
         return {name: getattr(self, name) for name in FIELDS}
 
 
 FIELDS = Answer.__struct_fields__[:-3]
-"""Names in `Answer.as_dict`."""
+"""Names of the fields in `Answer.as_dict`."""

@@ -1,4 +1,4 @@
-"""Memory that is free, back to the system: glibc keeps what lies between blocks in use."""
+"""Return free memory to the system: glibc keeps freed blocks between blocks in use."""
 
 import ctypes
 
@@ -6,9 +6,9 @@ _libc = ctypes.CDLL(None)
 
 
 def give_back() -> None:
-    """Have the C library return what it holds free; one without `malloc_trim` returns nothing.
+    """Return the C library's free memory to the system; no effect without `malloc_trim`.
 
-    It takes 10 to 50 ms and keeps no other thread from running Python.
+    It takes 10 to 50 ms, during which other threads can run Python.
     """
     trim = getattr(_libc, "malloc_trim", None)
     if trim is not None:

@@ -1,7 +1,7 @@
-"""Short turns at the interpreter's lock, so that a thread that scores never waits long for it.
+"""Release the interpreter's lock (GIL) often, so that a scoring thread never waits long for it.
 
-A thread that wants the lock gets it when the one that has it sleeps, or else only after 5 ms
-(`sys.getswitchinterval`). So whoever works beside threads that score sleeps often and shortly.
+A waiting thread gets the lock when the thread that holds it sleeps, else only after 5 ms
+(`sys.getswitchinterval`). So a thread that works beside scoring threads sleeps often and shortly.
 """
 
 import sys
@@ -13,11 +13,12 @@ _PAUSE_S = 0.000_01
 _LEAST_TURN_S = 0.000_25
 _MOST_TURN_S = 0.000_5
 _SHARE = 0.1
-"""Of the time that a turn had to be waited for: so threads that never rest leave it a share."""
+"""Part of the time waited for the lock that is added to a turn, so that busy threads leave it a
+share."""
 
 
-class Turns:
-    """Sleeps for a moment if its turn has lasted long enough; one for each thread."""
+class GilYielder:
+    """Sleeps for a moment if it has held the lock long enough; make one for each thread."""
 
     __slots__ = ("_end",)
 
@@ -25,7 +26,7 @@ class Turns:
         self._end = time.perf_counter() + _LEAST_TURN_S
 
     def __call__(self) -> None:
-        """To be called wherever the lock may be let go."""
+        """Sleep if it is time; call this wherever the lock may be released."""
         now = time.perf_counter()
         if now < self._end:
             return
@@ -36,12 +37,12 @@ class Turns:
 
 @contextmanager
 def taking_turns() -> Iterator[None]:
-    """Whatever this thread does within takes turns: at each call and each return, if it is time.
+    """Release the lock in time within this block, at each call and each return in this thread.
 
-    Meant for work that no one waits for, for it takes some times as long. A profiler of this
-    thread sees nothing of it.
+    For background work only: it becomes several times slower, and a profiler of this thread sees
+    nothing of it.
     """
-    before, turns = sys.getprofile(), Turns()
+    before, turns = sys.getprofile(), GilYielder()
     sys.setprofile(lambda *_: turns())
     try:
         yield

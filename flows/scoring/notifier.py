@@ -1,4 +1,4 @@
-"""What goes wrong is told in a line, once."""
+"""Report a problem as a line, once."""
 
 import threading
 from collections import deque
@@ -9,12 +9,12 @@ _REMEMBERED = 8
 
 
 class OnceNotifier:
-    """Tells a line unless it was told before and is not forgotten.
+    """Reports a line unless it was reported before and not forgotten.
 
     Args:
-        listener: Is told.
-        aside: In a thread of its own, so that one who raises or stays away keeps nobody: what it
-            raises goes to `threading.excepthook`.
+        listener: Called with each line.
+        aside: Call it in a thread of its own, so that a listener that raises or blocks stops
+            nothing else; `threading.excepthook` gets its errors.
     """
 
     def __init__(self, listener: Callable[[str], object], *, aside: bool) -> None:
@@ -22,7 +22,7 @@ class OnceNotifier:
         self._told: deque[str] = deque(maxlen=_REMEMBERED)
 
     def __call__(self, line: str) -> None:
-        """Tell it."""
+        """Report a line."""
         if line in self._told:
             return
         self._told.append(line)
@@ -34,5 +34,5 @@ class OnceNotifier:
         telling.join(_MOST_WAIT_S)
 
     def forget(self) -> None:
-        """What was told may be told again."""
+        """Forget all lines, so that they are reported again."""
         self._told.clear()

@@ -1,4 +1,4 @@
-"""One partition that is followed: its replica, and what is done where something is wrong."""
+"""Supervise the replica of one partition, and replace it when it fails."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from functools import partial
 from threading import Thread
 
 from flows.scoring.freed_memory import give_back
-from flows.scoring.gil_yield import Turns, taking_turns
+from flows.scoring.gil_yield import GilYielder, taking_turns
 from flows.scoring.notifier import OnceNotifier
 from operators.replica.left_right import BusyError
 from operators.replica.replica import Replica
@@ -18,22 +18,22 @@ _AGAIN_S, _MOST_AGAIN_S = 5.0, 60.0
 
 
 class EndedError(Exception):
-    """A scorer was closed while a replica began anew."""
+    """The scorer was closed while a replica was being rebuilt."""
 
 
 class ReplicaSupervisor:
-    """One partition; one thread follows, any may ask the replica.
+    """Advances the replica of one partition in one thread; any thread may use the replica.
 
     Args:
-        partition: Of `events`.
-        replica: Where it stands now.
-        begin_anew: Makes another from a checkpoint, beside this one which answers with the model.
-        tell: Told what is wrong.
-        waits: `advance` waits for a replica that begins anew; else that goes on beside.
+        partition: Partition of `events`.
+        replica: The current replica.
+        begin_anew: Builds another replica from a checkpoint, given the current model's id.
+        tell: Called with each problem.
+        waits: `advance` waits for a rebuild; False: the rebuild runs in a thread beside it.
 
     Attributes:
-        replica: What answers.
-        unreadable: Why it cannot be followed just now; None: it can.
+        replica: The replica that answers.
+        unreadable: The reason why the log cannot be followed now; None: it can.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class ReplicaSupervisor:
 
     @property
     def trouble(self) -> str | None:
-        """Why answers are not exactly the flow's; None: they are."""
+        """The reason why answers may differ from the flow's; None: they do not."""
         return self.unreadable or self.replica.trouble or self.replica.unfit
 
     def retry(self) -> None:
-        """Do not wait before the log is read again."""
+        """Read the log at the next `advance`, without waiting."""
         self._retry_at = 0.0
 
     def advance(self, pause: Callable[[], object]) -> bool:
-        """Take in one message; whether there was one.
+        """Process one message; return whether there was one.
 
         Args:
             pause: As for `Replica.advance`.
@@ -88,17 +88,17 @@ class ReplicaSupervisor:
             if wrong is not None:
                 self._tell(wrong)
         must_heal = replica.trouble is not None or self._is_stuck or self._renewal is not None
-        del replica  # else it would outlive its healing
+        del replica  # else it would stay in memory after its replacement
         if must_heal:
             self._heal()
         return moved
 
     def ended(self, within_s: float) -> bool:
-        """Whether nothing begins anew any more, and so nothing reads the log; waits for it."""
+        """Whether no rebuild reads the log any more; wait for it up to `within_s` seconds."""
         return self._renewal is None or self._renewal.ended(within_s)
 
     def _fails(self, error: OSError | BusyError) -> None:
-        """Following is tried again later, or, where that is of no use, begun anew."""
+        """Schedule a retry, or a rebuild where a retry cannot help."""
         self.unreadable = str(error)
         self._retry_at = time.monotonic() + _RETRY_S
         self._tell(str(error))
@@ -108,7 +108,7 @@ class ReplicaSupervisor:
             self._heal()
 
     def _heal(self) -> None:
-        """Begin anew from a checkpoint, if it and its model can be had by now."""
+        """Rebuild the replica from a checkpoint, if one and its model are available now."""
         if self._renewal is None:
             if time.monotonic() < self._again_at:
                 return
@@ -119,7 +119,7 @@ class ReplicaSupervisor:
             self._replace(self._renewal.replica())
         except EndedError:
             pass
-        except Exception as error:  # noqa: BLE001 - this one goes on, and it is tried again
+        except Exception as error:  # noqa: BLE001 - the old replica answers on, and a retry follows
             self._tell(str(error))
             self._again_at = time.monotonic() + self._again_s
             self._again_s = min(2 * self._again_s, _MOST_AGAIN_S)
@@ -127,8 +127,8 @@ class ReplicaSupervisor:
         give_back()
 
     def _replace(self, replica: Replica) -> None:
-        """Let another answer, once it has come as far as this one."""
-        turns = Turns()
+        """Put another replica in place, once it has caught up with the current one."""
+        turns = GilYielder()
         while replica.offset < self.replica.offset and replica.advance(turns):
             pass
         self.replica, self.unreadable, self._is_stuck = replica, None, False
@@ -141,10 +141,10 @@ class ReplicaSupervisor:
 
 
 class Renewal:
-    """A replica that is made in a thread of its own, which takes turns.
+    """A replica that is being built in a thread of its own, which releases the lock often.
 
     Args:
-        make: Makes it.
+        make: Builds the replica.
     """
 
     def __init__(self, make: Callable[[], Replica]) -> None:
@@ -154,19 +154,19 @@ class Renewal:
         self._thread.start()
 
     def done(self) -> bool:
-        """Whether it has come to an end."""
+        """Whether the build has ended."""
         return self._future.done()
 
     def replica(self) -> Replica:
-        """What was made, once it is; raises what `make` raised."""
+        """Wait for the new replica; raises the error of `make`."""
         try:
             return self._future.result()
         finally:
-            # Else an error, whose trace holds this frame, would keep half a replica for long.
+            # Otherwise an error, whose trace holds this frame, would keep half a replica in memory.
             del self._future
 
     def ended(self, within_s: float) -> bool:
-        """Whether it does nothing any more; waits for it."""
+        """Whether the thread has ended; wait for it up to `within_s` seconds."""
         self._thread.join(within_s)
         return not self._thread.is_alive()
 
@@ -174,7 +174,7 @@ class Renewal:
         try:
             with taking_turns():
                 replica = self._make()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the replica is wanted
+        except BaseException as error:  # noqa: BLE001 - raised again by `replica`
             self._future.set_exception(error)
         else:
             self._future.set_result(replica)

@@ -1,4 +1,4 @@
-"""What is asked, as the flow would read it from the log."""
+"""Read requests exactly as the flow would read them from the log."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,10 +16,10 @@ _UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError)
 
 
 class RequestError(ValueError):
-    """A request that the flow would not answer, or that this scorer has no partition for.
+    """A request that the flow would refuse, or whose partition this scorer does not follow.
 
     Attributes:
-        row: Which of many; None: it was the only one.
+        row: Row of a batch; None: it was a single request.
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:
@@ -27,13 +27,13 @@ class RequestError(ValueError):
         self.row = row
 
 
-class Asked(NamedTuple):
-    """A request in its place.
+class RoutedRequest(NamedTuple):
+    """A request with its partition.
 
     Attributes:
-        event: As the flow would read it.
-        partition: Of `events`.
-        key: Of the partition.
+        event: The request as the flow would read it.
+        partition: Partition of `events`.
+        key: Partition key.
     """
 
     event: Event
@@ -42,12 +42,12 @@ class Asked(NamedTuple):
 
 
 class Requests:
-    """Reads requests.
+    """Reads requests and finds their partitions.
 
     Args:
-        stream: Whose.
-        count: Of the partitions.
-        followed: Those whose requests can be answered.
+        stream: Stream of the requests.
+        count: Number of partitions.
+        followed: Partitions whose requests can be answered.
     """
 
     def __init__(self, stream: Stream, count: int, followed: Collection[int]) -> None:
@@ -60,15 +60,15 @@ class Requests:
         self._decode_all = msgspec.json.Decoder(list[stream.request]).decode  # type: ignore[name-defined]
         self._encode = msgspec.json.Encoder().encode
 
-    def read(self, request: Event | Mapping[str, Any], row: int | None = None) -> Asked:
-        """The request, by the way that events go.
+    def read(self, request: Event | Mapping[str, Any], row: int | None = None) -> RoutedRequest:
+        """Read one request as the flow reads events.
 
         Args:
-            request: An event, or its fields as JSON has them; times in microseconds or RFC 3339.
-            row: Named by the error.
+            request: An event, or its fields as JSON values; times in microseconds or RFC 3339.
+            row: Row for the error's message.
 
         Raises:
-            RequestError: The flow would not read it so, or its partition is not followed.
+            RequestError: The flow would refuse it, or its partition is not followed.
         """
         self._check_kind(request, row)
         try:
@@ -79,12 +79,14 @@ class Requests:
             self._check_bytes(request, row)
         return self._placed(event, row)
 
-    def read_many(self, requests: Sequence[Event | Mapping[str, Any]], first: int) -> list[Asked]:
-        """Each request as `read` has it, in a third of the time.
+    def read_many(
+        self, requests: Sequence[Event | Mapping[str, Any]], first: int
+    ) -> list[RoutedRequest]:
+        """Read several requests as `read` does, in a third of the time.
 
         Args:
-            requests: Likewise.
-            first: Row of the first.
+            requests: Requests as for `read`.
+            first: Row of the first request.
 
         Raises:
             RequestError: As for `read`.
@@ -94,7 +96,7 @@ class Requests:
         try:
             events = self._decode_all(self._encode(requests))
         except _UNREADABLE:
-            # Which one it is, is found more easily so than read from the message.
+            # Reading them one by one finds the invalid one more easily than parsing the message.
             return [self.read(request, row) for row, request in enumerate(requests, first)]
         for row, (request, event) in enumerate(zip(requests, events, strict=True), first):
             if event != request:
@@ -117,14 +119,14 @@ class Requests:
             raise RequestError(msg, row)
 
     def _check_bytes(self, request: Event | Mapping[str, Any], row: int | None) -> None:
-        """Refuse bytes for a text: JSON has them as base64, and so they come out as another."""
+        """Refuse bytes for a text field: JSON encodes them as base64, so they would change."""
         fields = msgspec.structs.asdict(request) if isinstance(request, Event) else request
         for name, value in fields.items():
             if type(value) in _BYTES and name not in self._of_bytes:
                 msg = f"Expected `str`, got `{type(value).__name__}` - at `$.{name}`"
                 raise RequestError(msg, row)
 
-    def _placed(self, event: Event, row: int | None) -> Asked:
+    def _placed(self, event: Event, row: int | None) -> RoutedRequest:
         key = self._key(event)
         partition = partition_of(key.encode(), self._count)
         if partition not in self._followed:
@@ -133,4 +135,4 @@ class Requests:
                 f"{sorted(self._followed)}; got {partition} for {self._named} {key!r}"
             )
             raise RequestError(msg, row)
-        return Asked(event, partition, key)
+        return RoutedRequest(event, partition, key)

@@ -18,11 +18,11 @@ _PAGE_POLICY = {"content-security-policy": "default-src 'none'; frame-ancestors 
 
 
 def make_app(service: Service, token: str | None) -> Edge:
-    """All endpoints of a service.
+    """Build the ASGI app with all endpoints of a service.
 
     Args:
-        service: What answers.
-        token: Who asks must bear it; None: anyone may ask.
+        service: The service that answers requests.
+        token: Bearer token that clients must send; None: none is needed.
     """
     described = document(service.scorer.stream, service.settings, secured=token is not None)
     as_json, as_page = msgspec.json.encode(described), page(described)
@@ -62,7 +62,7 @@ async def _no_such(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """It goes nowhere but into the metrics."""
+    """Return 499; the client is gone, so only the metrics see it."""
     del request, error
     return Response(status_code=CLIENT_GONE)
 

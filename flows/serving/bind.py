@@ -1,4 +1,4 @@
-"""The address that the service listens on, and the token that it then needs."""
+"""The address to listen on, and the token that the address requires."""
 
 import socket
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ _LEAST_TOKEN = 16
 
 
 def token_for(host: str, environment: Mapping[str, str]) -> str | None:
-    """The token that clients must send; None: every client on this machine may ask.
+    """The bearer token that clients must send; None: only this machine can reach the address.
 
     Raises:
-        ValueError: Others can reach the address and there is no token, or it is short or cannot
-            stand in a header.
+        ValueError: Other machines can reach the address and the token is missing, too short, or
+            invalid in a header.
 
     Example:
         >>> token_for("127.0.0.1", {})
@@ -50,10 +50,10 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address; nobody can connect before it listens.
+    """Bind a socket to an address; clients can connect once it listens.
 
     Raises:
-        OSError: It cannot be had; the message is one line.
+        OSError: The address is in use or not of this machine; the message is one line.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -72,7 +72,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(bound: socket.socket) -> str:
-    """How to reach it.
+    """The URL of a bound socket.
 
     Example:
         >>> with bind("127.0.0.1", 0) as bound:

@@ -1,4 +1,4 @@
-"""Bodies that are still arriving: one that never ends holds up none but itself."""
+"""Read request bodies; one that never ends blocks no other request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,13 +8,13 @@ from state.settings import Serve
 
 
 class Bodies:
-    """Reads bodies; where they would take more memory than they may, the oldest makes way.
+    """Reads bodies; if all together exceed the memory limit, the oldest unfinished one is refused.
 
-    So whoever sends bodies that never end takes no place of those who send theirs at once.
+    So a client that sends endless bodies takes no room from clients that send theirs at once.
 
     Args:
-        settings: How large one may be and how long it may take; together they may take as much as
-            all requests in flight.
+        settings: Limits on a body's size and duration; all bodies together may be as large as the
+            largest body times the number of requests in flight.
     """
 
     def __init__(self, settings: Serve) -> None:
@@ -24,10 +24,10 @@ class Bodies:
         self._arriving: dict[asyncio.Timeout, bytearray] = {}
 
     async def read(self, parts: AsyncIterator[bytes]) -> bytes:
-        """A body, once all of it has come.
+        """Read a body to its end.
 
         Raises:
-            ProblemError: It is too large or too slow, or made way.
+            ProblemError: The body is too large or too slow, or was refused for newer ones.
         """
         body = bytearray()
         deadline = asyncio.timeout(self._timeout / 1e6)
@@ -52,7 +52,7 @@ class Bodies:
         return bytes(body)
 
     def too_large(self, got: int) -> ProblemError:
-        """The refusal of a body of so many bytes or more."""
+        """The error for a body of `got` bytes or more."""
         return ProblemError(413, f"body must have at most {self._most} bytes; got {got} or more")
 
     def _make_room(self) -> None:

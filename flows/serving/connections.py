@@ -1,4 +1,4 @@
-"""All open connections: fewer than file descriptors, and each with a deadline."""
+"""Open connections: fewer than the file descriptors, and each with a deadline."""
 
 from asyncio import AbstractEventLoop
 from math import inf
@@ -9,31 +9,31 @@ _SWEEP_S = 0.25
 
 
 class Connection(Protocol):
-    """What `Connections` needs of one connection."""
+    """The methods of a connection that `Connections` calls."""
 
     def is_overdue(self, now: float) -> bool:
-        """Whether its stage has lasted too long at this time of the event loop."""
+        """Whether the current stage has lasted too long (`now`: the event loop's time)."""
         ...
 
     def is_resting(self) -> bool:
-        """Whether it waits for a next request, with nothing to be sent."""
+        """Whether the connection is idle: no request, and nothing left to send."""
         ...
 
     def cut(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         ...
 
 
 class Connections:
-    """Makes room for each new connection, and cuts those that are overdue.
+    """Makes room for each new connection, and closes those that are overdue.
 
-    A connection is a stranger until a request of its own was let in. Strangers take what room
-    there is, but make way for the next one, the oldest first. A quarter of the room is theirs, so
-    that a probe always gets in: up to there a known one makes way, the one longest unheard of,
-    one at rest if there is any.
+    A connection is a stranger until one of its requests passed the token check; then it is known.
+    Strangers may use all free room, but the oldest one is closed for a new connection. A quarter of
+    the room is reserved for strangers, so that a probe always gets in: for that, a known connection
+    is closed, an idle one first, else the one whose last request is oldest.
 
     Args:
-        most: How many may be open.
+        most: Most open connections.
     """
 
     def __init__(self, most: int) -> None:
@@ -46,23 +46,23 @@ class Connections:
         return len(self._strangers) + len(self._known)
 
     def admit(self, connection: Connection) -> None:
-        """Add a connection; if there are too many, another one is closed."""
+        """Add a connection; if there are too many, close another one."""
         self._strangers[connection] = None
         if len(self) > self._most:
             self._cut(self._spare())
 
     def let_in(self, connection: Connection) -> None:
-        """Note that a request of this connection was let in; it must still be open."""
+        """Make a connection known after one of its requests was accepted; it must still be open."""
         self.forget(connection)
-        self._known[connection] = None  # at the end: the first is the one longest unheard of
+        self._known[connection] = None  # at the end: the first one's last request is the oldest
 
     def forget(self, connection: Connection) -> None:
-        """Remove a connection that was closed."""
+        """Remove a closed connection."""
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
 
     def sweep(self, loop: AbstractEventLoop) -> None:
-        """Close what is overdue, now and every quarter of a second."""
+        """Close overdue connections, now and every quarter of a second."""
         now = loop.time()
         for one in [*self._strangers, *self._known]:
             if now >= self._last or one.is_overdue(now):
@@ -70,7 +70,7 @@ class Connections:
         loop.call_later(_SWEEP_S, self.sweep, loop)
 
     def end(self, last: float) -> None:
-        """Cut all at this time of the event loop."""
+        """Close all connections at `last`, a time of the event loop."""
         self._last = last
 
     def _spare(self) -> Connection:

@@ -1,4 +1,4 @@
-"""The metrics of the service for Prometheus, in a registry of its own."""
+"""Prometheus metrics of the service, in their own registry."""
 
 from collections.abc import Callable, Iterable
 
@@ -20,14 +20,14 @@ _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5
 
 
 class Metrics:
-    """Counts and times.
+    """Counters and histograms.
 
     Args:
-        scorer: How far behind it is, and on which models.
+        scorer: Scorer whose lag and models are shown.
         running: Returns the number of requests in flight.
 
     Attributes:
-        scored: Requests answered with a probability, batches row by row.
+        scored: Counter of rows answered with a probability.
     """
 
     def __init__(self, scorer: Scorer, running: Callable[[], int]) -> None:
@@ -55,19 +55,19 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count a response; paths must be few."""
+        """Count a response; the set of paths must be small."""
         child = self._of.get((path, status))
         if child is None:
             child = self._of[path, status] = self._seconds.labels(path, status)
         child.observe(seconds)
 
     def unseen(self, columns: Iterable[str]) -> None:
-        """Count a row's unseen levels."""
+        """Count the unseen levels of a row."""
         for column in columns:
             self._unseen.labels(column).inc()
 
     def text(self) -> bytes:
-        """In Prometheus' text format 0.0.4."""
+        """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
 
 

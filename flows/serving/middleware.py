@@ -1,4 +1,4 @@
-"""Middleware of every request: its id, its token, the size of its head, its duration."""
+"""Middleware for every request: its id, its token, the size of its head, its duration."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ from flows.serving.service import Service
 
 MOST_HEAD_BYTES = 16_384
 LINGER_S = 1.0
-"""How long an unread body is drained, so that its sender can read the answer."""
+"""Seconds for which an unread body is drained, so that its sender can read the answer."""
 CLIENT_GONE = 499
-"""Status of nginx, not of HTTP: the client disconnected before the answer."""
+"""nginx's status, unknown to HTTP: the client disconnected before the answer."""
 _UNKNOWN = 401
-"""Closes the connection too: each attempt without the token needs a new one."""
+"""Also closes the connection: each attempt with a wrong token needs a new one."""
 _PROBES = frozenset({"/healthz", "/readyz"})
 _ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"transfer-encoding")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -31,13 +31,13 @@ _access = logging.getLogger("headwater.access")
 
 
 class Edge:
-    """ASGI middleware.
+    """ASGI middleware that checks, logs and counts each request.
 
     Args:
-        app: What answers.
-        service: Whether it is ending, and its metrics.
-        paths: Of the app; all others are counted as one.
-        token: Who asks must bear it, but for the probes; None: anyone may ask.
+        app: The app to call.
+        service: Knows whether the service is ending, and has its metrics.
+        paths: Paths of the app; all others are counted as one.
+        token: Bearer token that clients must send, except to the probes; None: none is needed.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ def _has_body(headers: Mapping[bytes, bytes]) -> bool:
 
 
 async def send_problem(problem: ProblemError, request_id: str, send: Send) -> None:
-    """Send it as `application/problem+json`."""
+    """Send a problem as `application/problem+json`."""
     body = _encode(problem.told(request_id))
     headers = headers_of(problem, body)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -145,7 +145,7 @@ async def send_problem(problem: ProblemError, request_id: str, send: Send) -> No
 
 
 async def _linger(receive: Receive) -> None:
-    """Drain the body: a connection that is closed with bytes unread loses its answer."""
+    """Drain the body: a connection closed with unread bytes loses its answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_S):
             while (await receive()).get("more_body", False):

@@ -1,4 +1,4 @@
-"""The service's own description, made from the stream's request type and the answers' structs."""
+"""OpenAPI document of the service, made from the stream's request type and the answer structs."""
 
 from collections.abc import Iterable
 from html import escape
@@ -28,12 +28,12 @@ _NAMES = "#/components/schemas/{name}"
 _REASONS = {
     "name": "reasons",
     "in": "query",
-    "description": "How many columns' parts in the answer are told.",
+    "description": "Number of columns whose effect on the answer is returned.",
     "schema": {"type": "integer", "minimum": 0, "maximum": MOST_REASONS, "default": 0},
 }
 
 
-class _Operation(NamedTuple):
+class _Endpoint(NamedTuple):
     """One endpoint, and the schemas of its request and its answer."""
 
     path: str
@@ -46,16 +46,16 @@ class _Operation(NamedTuple):
 
 
 def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any]:
-    """The OpenAPI 3.1 document.
+    """Build the OpenAPI 3.1 document.
 
     Args:
-        stream: Whose requests are taken.
-        settings: The limits.
-        secured: Whether a token is needed.
+        stream: Stream whose requests are scored.
+        settings: Limits of the service.
+        secured: Whether clients need a token.
     """
     kinds: list[Any] = [stream.request, Scored, Models, Health, Problem]
     (asked, *sent), schemas = msgspec.json.schema_components(kinds, ref_template=_NAMES)
-    # Among the events it tells them apart; here there is only this one.
+    # The tag tells events apart; this endpoint takes only requests.
     schemas[asked["$ref"].rpartition("/")[2]]["required"].remove("type")
     scored, models, health, problem = sent
     many = {
@@ -64,8 +64,8 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
         "description": f"At most {settings.batch}, else 413.",
     }
     operations = [
-        _Operation("/score", "post", "Score one request", scored, asked, (_REASONS,), _READING),
-        _Operation(
+        _Endpoint("/score", "post", "Score one request", scored, asked, (_REASONS,), _READING),
+        _Endpoint(
             "/score/batch",
             "post",
             "Score requests; the answers are in their order",
@@ -73,10 +73,10 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
             many,
             errors=_READING,
         ),
-        _Operation("/model", "get", "What answers, and how fresh it is", models),
-        _Operation("/healthz", "get", "503: restart it", health),
-        _Operation("/readyz", "get", "503: ask another", health),
-        _Operation("/metrics", "get", "For Prometheus", {"type": "string"}),
+        _Endpoint("/model", "get", "Models in use, and how fresh they are", models),
+        _Endpoint("/healthz", "get", "503: restart this instance", health),
+        _Endpoint("/readyz", "get", "503: send requests to another instance", health),
+        _Endpoint("/metrics", "get", "For Prometheus", {"type": "string"}),
     ]
     components: dict[str, Any] = {"schemas": schemas}
     if secured:
@@ -89,7 +89,7 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
     }
 
 
-def _told(operation: _Operation, problem: dict[str, Any], secured: bool) -> dict[str, Any]:
+def _told(operation: _Endpoint, problem: dict[str, Any], secured: bool) -> dict[str, Any]:
     probe = operation.path.endswith("z")
     open_to_all = probe or not secured
     errors = [*operation.errors, 431] if open_to_all else [401, *operation.errors, 431]
@@ -101,7 +101,7 @@ def _told(operation: _Operation, problem: dict[str, Any], secured: bool) -> dict
         | _problems(errors, problem),
     }
     if probe:
-        told["responses"]["503"] = _response("It is not", kind, operation.answer)
+        told["responses"]["503"] = _response("Not healthy, or not ready", kind, operation.answer)
     if operation.parameters:
         told["parameters"] = list(operation.parameters)
     if operation.body:
@@ -122,7 +122,7 @@ def _response(description: str, kind: str, schema: dict[str, Any]) -> dict[str, 
 
 
 def page(described: dict[str, Any]) -> str:
-    """The document for people: HTML without scripts and without anything from elsewhere."""
+    """The document as HTML, without scripts and external files."""
     title = escape(described["info"]["title"])
     parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>"]
     for path, methods in described["paths"].items():

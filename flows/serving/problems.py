@@ -1,4 +1,4 @@
-"""The body of a refusal: one JSON object, as RFC 9457 defines it."""
+"""The body of an error response: one JSON object as RFC 9457 defines it."""
 
 import json
 import math
@@ -20,14 +20,14 @@ _INVALID = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why there is no score.
+    """The reason why a request got no score.
 
     Attributes:
-        title: The status in words.
-        status: As in the response's first line.
-        detail: What must be, and what was got.
-        field: JSON path of what is wrong in the body; null: not one field.
-        request_id: As in the header `x-request-id`.
+        title: Phrase of the status.
+        status: HTTP status of the response.
+        detail: The broken rule and the value that was sent.
+        field: JSON path of the invalid value in the body; null: it is not one field.
+        request_id: Value of the response header `x-request-id`.
     """
 
     title: str
@@ -38,13 +38,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ProblemError(Exception):
-    """A request gets this instead of a score.
+    """An error that is sent to the client instead of a score.
 
     Args:
-        status: Of the response.
-        detail: A sentence; cut where it shows too much of what came in.
-        field: JSON path.
-        headers: More headers of the response.
+        status: HTTP status of the response.
+        detail: A sentence; cut if it repeats too much of the request.
+        field: JSON path of the invalid value.
+        headers: Additional headers of the response.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class ProblemError(Exception):
         self.headers = headers
 
     def told(self, request_id: str) -> Problem:
-        """As it is sent."""
+        """The body of the response."""
         title = HTTPStatus(self.status).phrase
         return Problem(title, self.status, self.detail, self.field, request_id)
 
 
 def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:
-    """Of the response that it is sent as."""
+    """Headers of the response."""
     return {
         "content-type": "application/problem+json",
         "content-length": str(len(body)),
@@ -74,7 +74,7 @@ def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:
 
 
 def as_http(problem: ProblemError, request_id: str) -> bytes:
-    r"""The problem as a complete HTTP response, the last of its connection.
+    r"""Format the problem as a complete HTTP response, the last one of its connection.
 
     Example:
         >>> as_http(ProblemError(400, "no"), "a-1").partition(b"\r\n")[0]
@@ -88,7 +88,7 @@ def as_http(problem: ProblemError, request_id: str) -> bytes:
 
 
 def shown(text: str) -> str:
-    """As much of a text as an answer repeats.
+    """Cut a text to the length that an answer may repeat.
 
     Example:
         >>> len(shown("x" * 500))
@@ -98,11 +98,11 @@ def shown(text: str) -> str:
 
 
 def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-    """What a body holds.
+    """Decode a body.
 
     Raises:
-        ProblemError: It is not JSON (400), or not what is wanted (422). A name that is given twice
-            is refused, for other readers could take the other value.
+        ProblemError: The body is not JSON (400), or is JSON of another type (422). A repeated name
+            is refused too, as other JSON readers could take the other value.
     """
     try:
         wanted = decoder.decode(body)
@@ -124,7 +124,7 @@ def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 
 
 def field_of(message: str) -> str | None:
-    """JSON path of the field that msgspec complains about.
+    """The JSON path of the field in an error message of msgspec.
 
     Example:
         >>> field_of("Expected `int` >= 0 - at `$[1].driver`")
@@ -139,7 +139,7 @@ def field_of(message: str) -> str | None:
 
 
 class _TwiceError(ValueError):
-    """An object of the body has a name more than once."""
+    """An object of the body repeats a name."""
 
 
 _TWICE = object()
@@ -165,16 +165,16 @@ _decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msg
 
 
 def _check_names(body: bytes) -> None:
-    """Refuse an object, or objects in an array, where a name is given twice at any depth."""
+    """Refuse an object, or array of objects, in which a name is repeated at any depth."""
     found = _decode_names(body)
     names = len(found) if isinstance(found, dict) else sum(map(len, found))
-    # Each name has a colon. So many and no more: none twice, no nested one, none within a text.
+    # Each name has a colon; if there are no others, no name is repeated or nested, or in a text.
     if body.count(b":") > names:
         _decode_once(body.decode())
 
 
 def _path_of(body: bytes, is_wanted: Callable[[Any], bool]) -> str | None:
-    """Path of the first value that is wanted; None: none, or too much to search."""
+    """Path of the first value that matches; None: none does, or the body is too large to search."""
     if len(body) > _MOST_SEARCHED_BYTES:
         return None
     try:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: each stage has a deadline, and all that has no length a bound."""
+"""HTTP/1.1 on one connection, with a deadline for each stage and bounds on all sizes."""
 
 import asyncio
 from enum import Enum, auto
@@ -13,13 +13,13 @@ from flows.serving.problems import ProblemError, as_http
 
 MOST_HEADERS = 100
 _MOST_WAITING = 2
-"""Requests that may be sent before the one before them is answered."""
+"""Requests that a client may send before the previous one is answered."""
 _GRACE_S = LINGER_S + 1
-"""The app's own limits come first: they give an answer."""
+"""Extra seconds for the app, whose own limits end first and give an answer."""
 
 
 class Stage(Enum):
-    """What a connection waits for."""
+    """The event that a connection waits for."""
 
     HEAD = auto()
     BODY = auto()
@@ -28,15 +28,15 @@ class Stage(Enum):
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, which alone would wait for ever, and take any number of requests in advance.
+    """uvicorn's HTTP protocol with deadlines and limits, which uvicorn lacks.
 
-    Bytes are parsed in slices, so that what is counted between two of them is exact enough. Bytes
-    that are of no body are those of a head, but also of trailers and of chunks' extensions.
+    Bytes are parsed in slices, and counted between slices, which is exact enough. Bytes outside a
+    body are heads, trailers, and extensions of chunks.
 
     Args:
-        connections: All of the server.
-        timeout_s: For each stage.
-        arguments: For uvicorn's own.
+        connections: All connections of the server.
+        timeout_s: Seconds that each stage may last.
+        arguments: Arguments of uvicorn's protocol.
     """
 
     def __init__(
@@ -50,18 +50,18 @@ class Protocol(HttpToolsProtocol):
         self._enter(Stage.HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it."""
+        """Add the connection, closing another one if there are too many."""
         super().connection_made(transport)
         self._connections.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all that wait for it."""
+        """Notify all that wait for the connection."""
         self._connections.forget(self)
         self._disconnect()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse it, as far as the bounds allow."""
+        """Parse the bytes, up to the bounds."""
         if self._stage is Stage.REST:
             self._enter(Stage.HEAD)
         for start in range(0, len(data), MOST_HEAD_BYTES):
@@ -75,7 +75,7 @@ class Protocol(HttpToolsProtocol):
                 self.send_400_response("")
 
     def on_message_begin(self) -> None:
-        """A head begins, be it in the segment that ended the request before."""
+        """Begin a head, which may be in the segment that ended the previous request."""
         if len(self.pipeline) >= _MOST_WAITING:
             msg = f"requests must wait for the answers before; got {_MOST_WAITING} waiting"
             raise ValueError(msg)
@@ -85,7 +85,7 @@ class Protocol(HttpToolsProtocol):
         self.scope["state"]["let_in"] = self._let_in
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep it, unless it is a trailer, which must not be taken for a header."""
+        """Keep a header; drop a trailer, which must not count as a header."""
         if self._stage is not Stage.HEAD:
             return
         if len(self.headers) >= MOST_HEADERS:
@@ -94,14 +94,14 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Hand the request on."""
+        """Pass the request to the app."""
         super().on_headers_complete()
         if not self.pipeline:
             self._answering = self.cycle
         self._enter(Stage.BODY)
 
     def on_body(self, body: bytes) -> None:
-        """Hand it on."""
+        """Pass a part of the body on."""
         self._of_no_body = 0
         super().on_body(body)
 
@@ -111,7 +111,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or rest."""
+        """Continue with the next request, or become idle."""
         if self.pipeline:
             self._answering = self.pipeline[-1][0]
         super().on_response_complete()
@@ -119,10 +119,10 @@ class Protocol(HttpToolsProtocol):
             self._enter(Stage.REST if self.cycle.response_complete else Stage.ANSWER)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer what a client has asked that says no more, and then close the connection.
+        """Answer the pending request of a client that sends no more, then close the connection.
 
         Returns:
-            Whether it stays open until then.
+            Whether the connection stays open until the answer.
         """
         self._deaf = True
         return self._ends_with(self._newest_whole())
@@ -141,21 +141,21 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether its stage has lasted too long; at rest uvicorn's keep-alive says so."""
+        """Whether the current stage has lasted too long; an idle one has uvicorn's keep-alive."""
         return now >= self._deadline and not self.is_resting()
 
     def is_resting(self) -> bool:
-        """Whether it waits for a next request, with nothing to be sent."""
+        """Whether the connection is idle: no request, and nothing left to send."""
         transport = self.transport
         resting = self._stage is Stage.REST and not transport.is_closing()
         return resting and transport.get_write_buffer_size() == 0
 
     def cut(self) -> None:
-        """Close it at once; what is still to be sent is not."""
+        """Close the connection at once; unsent bytes are lost."""
         self.transport.abort()
 
     def _newest_whole(self) -> RequestResponseCycle | None:
-        """The newest request, but one that waits for those before it and is not whole."""
+        """The newest request, after dropping one that is incomplete and still queued."""
         if self.pipeline and self.cycle.more_body:
             self.pipeline.popleft()
             return self.pipeline[0][0] if self.pipeline else self._answering
@@ -163,7 +163,7 @@ class Protocol(HttpToolsProtocol):
         return newest
 
     def _ends_with(self, newest: RequestResponseCycle | None) -> bool:
-        """Close the connection after the answer to this request; whether there is one to come."""
+        """Close the connection after this request's answer; return whether an answer is pending."""
         if newest is None or newest.response_complete or newest.more_body:
             return False
         newest.keep_alive = False
@@ -174,12 +174,12 @@ class Protocol(HttpToolsProtocol):
             self._connections.let_in(self)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Stay with HTTP/1.1, for this one answer: what follows may be of another protocol."""
+        """Refuse the upgrade and close after this answer: later bytes may not be HTTP/1.1."""
         self._deaf = True
         self.cycle.keep_alive = False
 
     def _disconnect(self) -> None:
-        # uvicorn tells only the newest, and one that is not told writes to what is closed.
+        # uvicorn notifies only the newest request; another would write to the closed connection.
         cycle = self._answering
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True

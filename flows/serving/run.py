@@ -1,4 +1,4 @@
-"""One process that serves: the parts put together."""
+"""One serving process, assembled from its parts."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from flows.serving.service import Service
 from state.settings import Serve
 
 _SWITCH_S = 0.000_5
-"""How long a thread that follows the log or does a batch may keep the event loop waiting."""
+"""Seconds for which a thread that reads the log or scores a batch may block the event loop."""
 
 
 def serve(
@@ -24,14 +24,14 @@ def serve(
     token: str | None,
     say: Callable[[str], object],
 ) -> None:
-    """Serve until a signal.
+    """Serve requests until a signal.
 
     Args:
-        scorer: Opened.
-        settings: Limits and times.
-        bound: Where; closed at the end.
-        token: Who asks must bear it; None: anyone may ask.
-        say: Told in one line when it listens.
+        scorer: An open scorer.
+        settings: Limits and timeouts.
+        bound: Socket to listen on; closed at the end.
+        token: Bearer token that clients must send; None: none is needed.
+        say: Called with one line once the server listens.
     """
     service = Service(scorer, settings)
     server = Server(

@@ -1,4 +1,4 @@
-"""The answers of the service as structs; its OpenAPI document is made from them too."""
+"""The answers of the service as structs, from which its OpenAPI document is made too."""
 
 import math
 
@@ -11,7 +11,7 @@ from state.outputs.records import ScoredRequest
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """The effect of a column on an answer: the change of the log odds that its absence undoes."""
+    """The effect of a column on an answer: the log odds minus the log odds without the column."""
 
     column: str
     value: float | str | None
@@ -19,12 +19,12 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Scored(ScoredRequest, frozen=True, gc=True):
-    """The answer to one request; fields as in the topic `predictions`.
+    """The answer to one request; its fields are those of the topic `predictions`.
 
     Attributes:
-        as_of: The highest event time that counts (µs UTC).
-        unseen: Columns whose level the models have never met; it is scored as an unknown one.
-        reasons: If they were asked for, the largest change first.
+        as_of: The highest event time that was counted (µs UTC).
+        unseen: Columns with a level that no model has seen; it is scored as an unknown level.
+        reasons: Effects of the columns, the largest first; null unless requested.
     """
 
     as_of: int
@@ -33,7 +33,7 @@ class Scored(ScoredRequest, frozen=True, gc=True):
 
 
 class InUse(msgspec.Struct, frozen=True):
-    """The offline model that answers for a partition, and how far its log is read."""
+    """The offline model in use for a partition, and the position up to which its log was read."""
 
     partition: int
     model: str | None
@@ -42,15 +42,15 @@ class InUse(msgspec.Struct, frozen=True):
 
 
 class Models(msgspec.Struct, frozen=True):
-    """What answers.
+    """The models in use, and how fresh they are.
 
     Attributes:
-        stream: Its name.
-        in_use: For each partition.
-        models: What was published of those.
-        behind_s: Since all of the log was last known to be seen; null: never yet.
-        behind_records: Not seen yet.
-        trouble: Why answers may not be the flow's; null: they are.
+        stream: Name of the stream.
+        in_use: The model in use, by partition.
+        models: Published records of these models, by id.
+        behind_s: Seconds since all of the log was last known to be read; null: it never was.
+        behind_records: Number of records not read yet.
+        trouble: The reason why answers may differ from the flow's; null: they do not.
     """
 
     stream: str
@@ -62,20 +62,20 @@ class Models(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the service is well; if not, why."""
+    """Whether the service is healthy, and the reason if it is not."""
 
     ok: bool
     detail: str
 
 
 def scored(answer: Answer, most_reasons: int) -> Scored:
-    """An answer as it is sent, with so many reasons."""
+    """Convert an answer, with at most so many reasons."""
     reasons = [Reason(*one) for one in answer.reasons(most_reasons)] if most_reasons else None
     return Scored(**answer.as_dict(), unseen=list(answer.unseen), reasons=reasons)
 
 
 def models_of(scorer: Scorer) -> Models:
-    """The models that answer now, as the scorer knows them: it reads no log for it."""
+    """The models in use as the scorer knows them; no log is read."""
     in_use, records, behind = scorer.models, scorer.records, scorer.staleness
     return Models(
         scorer.stream.name,
@@ -88,5 +88,5 @@ def models_of(scorer: Scorer) -> Models:
 
 
 def seconds_of(staleness: Staleness) -> float | None:
-    """How long ago the scorer was level with the log; None: it never was."""
+    """Seconds since the scorer had read all of the log; None: it never had."""
     return None if math.isinf(staleness.seconds) else round(staleness.seconds, 3)

@@ -1,4 +1,4 @@
-"""uvicorn with an end that fails nobody, and with few connections that all end."""
+"""uvicorn with a shutdown that fails no request, and with bounded connections that all end."""
 
 import asyncio
 import os
@@ -18,20 +18,21 @@ from flows.serving.protocol import Protocol
 from flows.serving.service import Service
 
 _KEEP_ALIVE_S = 75
-"""Longer than proxies keep idle connections, so that the proxies close them."""
+"""Longer than proxies keep idle connections, so that the proxies close them first."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
     """Serves until SIGTERM or SIGINT.
 
-    After SIGTERM it is not ready any more but answers on, each answer the last of its connection,
-    for the time to drain; then what is left is closed. SIGINT, or a second signal, ends that time.
+    After SIGTERM the service is no longer ready but still answers for the drain time, each answer
+    the last one of its connection; then the rest is closed. SIGINT or a second signal ends that
+    time.
 
     Args:
-        app: What answers.
-        service: The same app's; told when it is to end.
-        started: Called once it listens.
+        app: The app to serve.
+        service: The app's service, which is told when it must end.
+        started: Called once the server listens.
     """
 
     def __init__(self, app: Edge, service: Service, started: Callable[[], object]) -> None:
@@ -55,13 +56,13 @@ class Server(uvicorn.Server):
         self._service, self._on_started = service, started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
+        """Listen for connections."""
         await super().startup(sockets)
         self._connections.sweep(asyncio.get_running_loop())
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close idle connections at once, and those with requests in flight within the timeout."""
+        """Close idle connections at once, and busy ones within the timeout."""
         self._connections.end(asyncio.get_running_loop().time() + self._timeout_s)
         await super().shutdown(sockets)
 

@@ -1,4 +1,4 @@
-"""The endpoints: bodies in, answers out, never more in flight than the limits allow."""
+"""The endpoints of the service, with a limit on the requests in flight."""
 
 import asyncio
 import math
@@ -32,17 +32,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Service:
-    """Answers over one scorer.
+    """Answers requests with one scorer.
 
-    One request is scored in the event loop, for that takes less time than to hand it on; all that
-    takes longer is done by one thread, one after the other.
+    A single request is scored in the event loop, which is faster than passing it to a thread; all
+    slower work runs in one thread, in order of arrival.
 
     Args:
-        scorer: Opened, so warm.
-        settings: The limits.
+        scorer: An open scorer, which is warm.
+        settings: Limits of the service.
 
     Attributes:
-        draining: Set when it is to end: it answers on, but is not ready any more.
+        draining: True once the service must end: it still answers, but is not ready.
     """
 
     def __init__(self, scorer: Scorer, settings: Serve) -> None:
@@ -81,12 +81,12 @@ class Service:
         return _json(_encode(models_of(self.scorer)))
 
     async def health(self, _: Request) -> Response:
-        """`GET /healthz`: 503 where only a restart helps."""
+        """`GET /healthz`: 503 if only a restart helps."""
         scorer = self.scorer
         return _health(None if scorer.following else scorer.trouble, scorer.trouble)
 
     async def ready(self, _: Request) -> Response:
-        """`GET /readyz`: 503 where another instance should be asked."""
+        """`GET /readyz`: 503 if clients should use another instance."""
         return _health(self._unready(), self.scorer.trouble)
 
     async def prometheus(self, _: Request) -> Response:
@@ -122,7 +122,7 @@ class Service:
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Tell what the scorer does not answer as what is wrong with the request."""
+        """Turn the scorer's errors into error responses."""
         try:
             yield
         except RequestError as error:

@@ -1,1 +1,1 @@
-"""A stream's definition tried on files of events, without a home."""
+"""Try a stream's definition on files of events, without a home."""

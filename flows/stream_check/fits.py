@@ -1,4 +1,4 @@
-"""How many fits the settings would make over a trial's events, and about how long they take."""
+"""Estimate how many fits the settings would make over a trial's events, and how long they take."""
 
 from typing import NamedTuple
 
@@ -9,24 +9,25 @@ from state.durations import Duration
 from state.settings import Training
 
 _START_S = 4.0
-"""Of an import, a search and an export, whatever the data."""
+"""Seconds of an import, a search and an export, for any amount of data."""
 
 _CELL_S = 3.5e-6
-"""A GBM of 100 trees of depth 5 took 14 s for 200,000 rows of 20 columns, on two cores."""
+"""Seconds per cell: a GBM of 100 trees of depth 5 took 14 s for 200,000 rows of 20 columns, on two
+cores."""
 
 _TIMES = {"glm": 0.15, "gbm": 1.0, "drf": 1.5, "deeplearning": 1.5, "xgboost": 7.0,
           "stackedensemble": 6.0, "automl": 10.0}  # fmt: skip
-"""The time of an algorithm's fit, in that of a GBM's."""
+"""Duration of an algorithm's fit, as a multiple of a GBM's."""
 
 
 class Fits(NamedTuple):
-    """What the settings would make.
+    """Fits that the settings would make.
 
     Attributes:
-        boundaries: How many are reached.
-        made: How many of them have rows enough for a fit.
-        most_rows: Of the largest fit.
-        seconds: That all together take, about; by the least factor of 2 wrong on other machines.
+        boundaries: Number of boundaries that are reached.
+        made: Number of boundaries with enough rows for a fit.
+        most_rows: Rows of the largest fit.
+        seconds: Estimated total duration; up to a factor of 2 wrong on other machines.
     """
 
     boundaries: int
@@ -36,12 +37,12 @@ class Fits(NamedTuple):
 
 
 def fits_of(trial: Trial, columns: int, training: Training) -> Fits:
-    """The fits at the boundaries that a trial's events reach.
+    """Estimate the fits at the boundaries that a trial's events reach.
 
     Args:
-        trial: Its outcomes are the rows.
-        columns: Of the stream.
-        training: The settings.
+        trial: Trial whose outcomes are the rows.
+        columns: Number of the stream's columns.
+        training: Training settings.
     """
     known, times = np.asarray(trial.known, np.int64), np.asarray(trial.times, np.int64)
     rows = [
@@ -56,14 +57,14 @@ def fits_of(trial: Trial, columns: int, training: Training) -> Fits:
 
 
 def told(fits: Fits, training: Training) -> str:
-    """One line of it."""
+    """Format the estimate as one line."""
     every = Duration(training.every)
     if training.pinned:
-        return f"none, for training.pinned is {training.pinned!r}"
+        return f"none, as training.pinned is {training.pinned!r}"
     many = f"{fits.boundaries} boundar{'y' if fits.boundaries == 1 else 'ies'}, one each {every}"
     if not fits.made:
         return (
-            f"none at {many}: none has "
+            f"none at {many}: each has fewer than "
             f"training.min_rows = {training.min_rows:,} labelled requests before it"
         )
     return (

@@ -1,4 +1,4 @@
-"""What a trial showed, as lines of text that line up."""
+"""The results of a trial as aligned lines of text."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ _HEADING = 14
 
 
 def definition_lines(stream: Stream) -> Iterator[str]:
-    """The definition in a few lines."""
+    """Summarise the definition in a few lines."""
     kinds = ", ".join(str(event.__struct_config__.tag) for event in stream.events)
     yield _line("stream", f"{stream.name}: event types {kinds}")
     yield _line("request", str(stream.request.__struct_config__.tag))
@@ -34,12 +34,12 @@ def definition_lines(stream: Stream) -> Iterator[str]:
 
 
 def trial_lines(trial: Trial, stream: Stream, settings: Settings) -> Iterator[str]:
-    """What became of the events.
+    """Summarise the results of a trial.
 
     Args:
-        trial: Of this stream.
-        stream: The definition.
-        settings: As for the trial.
+        trial: Trial of this stream.
+        stream: The stream's definition.
+        settings: Settings of the trial.
     """
     counted = [f"{n:,} {kind}" for kind, n in trial.events.most_common()]
     unseen = [
@@ -84,7 +84,7 @@ def _label_lines(trial: Trial) -> Iterator[str]:
 
 
 def _value_lines(first: Sequence[Seen]) -> Iterator[str]:
-    """A table with a row for each column and a column for each request."""
+    """Format a table with a row for each column and a column for each request."""
     if not first:
         return
     heads = [_cut(one.id) for one in first]

@@ -36,14 +36,14 @@ _HEADERS = {
         "headwater-format": {
             "type": "string",
             "enum": ["msgpack"],
-            "description": "Where it is there, the value is the JSON document as MessagePack.",
+            "description": "If present, the value is the JSON document as MessagePack.",
         },
     },
 }
 
 
 def records_of(stream: Stream) -> dict[str, tuple[type[msgspec.Struct], ...]]:
-    """The types of the records of each topic; times in them are µs since 1970 UTC."""
+    """Record types of each topic; times in them are µs since 1970 UTC."""
     return {
         EVENTS: stream.events,
         "predictions": (Prediction,),
@@ -60,10 +60,10 @@ def records_of(stream: Stream) -> dict[str, tuple[type[msgspec.Struct], ...]]:
 
 
 def json_schemas(stream: Stream) -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each topic's records.
+    """Build the JSON Schema of each topic's records.
 
     Raises:
-        CommandError: An event has a field of a type that JSON Schema cannot tell.
+        CommandError: An event has a field of a type that JSON Schema does not support.
     """
     found = {}
     for topic, kinds in records_of(stream).items():
@@ -74,11 +74,11 @@ def json_schemas(stream: Stream) -> dict[str, dict[str, Any]]:
 
 
 def async_api(stream: Stream, settings: Settings) -> dict[str, Any]:
-    """The AsyncAPI 3 document of a stream's topics, as they lie in Kafka.
+    """Build the AsyncAPI 3 document of a stream's topics in Kafka.
 
     Args:
-        stream: The definition.
-        settings: Name the topics.
+        stream: The stream's definition.
+        settings: Settings with the topics' prefix.
 
     Raises:
         CommandError: As for `json_schemas`.
@@ -87,7 +87,7 @@ def async_api(stream: Stream, settings: Settings) -> dict[str, Any]:
     counts = wanted_topics(partitions)
     kinds = [kind for several in records.values() for kind in several]
     refs, schemas = _components(kinds, f"{_SCHEMAS}{{name}}")
-    # Of two types of one name, each gets a longer one.
+    # msgspec gives two types of one name longer, distinct names.
     named = (ref["$ref"].removeprefix(_SCHEMAS) for ref in refs)
     names = {topic: [next(named) for _ in several] for topic, several in records.items()}
     return {
@@ -144,5 +144,5 @@ def _components(kinds: Any, template: str) -> tuple[tuple[dict[str, Any], ...], 
     try:
         return msgspec.json.schema_components(kinds, ref_template=template)
     except TypeError as error:
-        msg = f"fields of events must be of types that JSON has; got '{error}'"
+        msg = f"fields of events must have types that JSON supports; got '{error}'"
         raise CommandError(msg) from error

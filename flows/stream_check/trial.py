@@ -1,4 +1,4 @@
-"""A trial of a stream: its shards over files of events, in a log that is thrown away."""
+"""Try a stream: run its shards over files of events, in a temporary log."""
 
 from array import array
 from collections import Counter
@@ -30,7 +30,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Outcome(msgspec.Struct, frozen=True):
-    """What is counted of an outcome."""
+    """The fields of an outcome that are counted."""
 
     id: str
     event_time: int
@@ -41,12 +41,12 @@ class _Outcome(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it was scored.
+    """A request with the vector that was scored.
 
     Attributes:
-        id: Its event id.
+        id: Id of the event.
         time: Event time (µs).
-        values: By column: a number, a level's name, or None where it is missing.
+        values: By column: a number, the name of a level, or None for a missing value.
     """
 
     id: str
@@ -56,22 +56,22 @@ class Seen:
 
 @dataclass
 class Trial:
-    """What became of the events.
+    """Results of a trial.
 
     Attributes:
-        events: How many there are of each type.
-        letters: Dead letters by reason.
-        examples: The first of each reason, in words.
+        events: Number of events, by type.
+        letters: Number of dead letters, by reason.
+        examples: The first dead letter's detail, by reason.
         first: The first requests.
-        requests: How many were scored.
-        labels: The labels, as they became known.
-        guesses: The online model's probabilities of them.
+        requests: Number of scored requests.
+        labels: Labels, in the order they became known.
+        guesses: The online model's probabilities of these labels.
         times: Event times (µs) of their requests.
-        silent: How many came by silence.
-        span: First and last event time (µs); none: (0, 0).
-        known: Append times (µs) at which they became known.
+        silent: Number of labels that were known by silence.
+        span: First and last event time (µs); (0, 0) without events.
+        known: Append times (µs) at which the labels became known.
         due: Boundaries (µs) that were reached.
-        state_bytes: Size of the state at the end, as a checkpoint holds it.
+        state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -96,21 +96,21 @@ def tried(
     most_requests: int,
     kind: str | None = None,
 ) -> Trial:
-    """Take files in as `headwater ingest` does, and score, label and learn as a run does.
+    """Ingest files as `headwater ingest` does, then score, label and learn as a run does.
 
-    Offline models are not fitted. Nothing is left behind.
+    No offline model is fitted, and all files it writes are deleted.
 
     Args:
-        stream: The definition.
-        settings: How to learn, and when fits would be due.
-        files: See `flows.intake.stream_events.read_events`.
-        most_requests: How many of the first requests are kept.
-        kind: The `type` of events that name none.
+        stream: The stream's definition.
+        settings: Settings for learning and for the boundaries.
+        files: Files as `flows.intake.stream_events.read_events` takes them.
+        most_requests: Number of first requests to keep.
+        kind: Type of the events that have no `type` field.
 
     Raises:
-        OSError: A file cannot be read.
-        ValueError: It holds a line that no log takes.
-        StreamFunctionError: A function of the stream raised.
+        OSError: A file is unreadable.
+        ValueError: A file holds an invalid line.
+        StreamFunctionError: A function of the stream raised an error.
     """
     trial = Trial()
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
@@ -136,7 +136,7 @@ def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
 
 
 class _Fold:
-    """One shard's part of a trial."""
+    """Runs one shard, and adds its results to a trial."""
 
     def __init__(self, trial: Trial, shard: Shard, most_requests: int) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
@@ -147,7 +147,7 @@ class _Fold:
         self._predictor = shard.predictor()
 
     def take(self, batches: Iterable[list[Record]]) -> None:
-        """Apply all records, one by one as long as requests are to be kept."""
+        """Apply all records, one by one until enough requests are kept."""
         for records in batches:
             rest = iter(records)
             while self._left and (record := next(rest, None)) is not None:
@@ -155,13 +155,13 @@ class _Fold:
             self._apply(list(rest), None)
 
     def _looked_at(self, record: Record) -> Seen | None:
-        """The request in a record with its vector, read before the request changes anything."""
+        """The request in a record with its vector, computed before the record is applied."""
         event = _event(self._decode, record)
         if not isinstance(event, self._shard.stream.request):
             return None
         try:
             row = self._predictor.vector(event).tolist()
-        except StreamFunctionError:  # the shard raises it with the place, if it takes the event
+        except StreamFunctionError:  # the shard raises it, unless it refuses the event
             return None
         new, levels = self._predictor.unseen(), dict(self._shard.levels)
         columns = enumerate(self._shard.stream.columns)
@@ -188,7 +188,7 @@ class _Fold:
             self._learn(append_time, msgspec.json.decode(value, type=_Outcome))
 
     def _count(self, record: Record) -> None:
-        """Count the type, and note until when a request's label may come."""
+        """Count the event's type, and note a request's label deadline."""
         trial, event = self._trial, _event(self._decode, record)
         trial.due.add(self._boundaries.newest(record.append_time))
         if event is None:

@@ -1,1 +1,1 @@
-"""Text, times, bars and signals of a terminal."""
+"""Terminal output: plain text, times, progress bars; and signals."""

@@ -1,7 +1,7 @@
-"""What reaches a person's terminal: nothing from settings, events or names can command it.
+"""Terminal output in which text from settings, events or names cannot act as control codes.
 
-Every line passes `state.plain_text.plain`: what rich draws on its way through a `TerminalConsole`,
-all else on its way through `sys.stdout` and `sys.stderr`. So no caller has to think of it.
+Every line passes `state.plain_text.plain`: rich's output in a `TerminalConsole`, all other output
+in `sys.stdout` and `sys.stderr`. So no caller has to take care of it.
 """
 
 import sys
@@ -19,47 +19,47 @@ from state.plain_text import plain
 
 
 class TerminalConsole(Console):
-    """A console that takes text as it is: no markup, no emoji codes, no control characters.
+    """A console without markup, emoji codes or control characters.
 
     Args:
-        options: Of rich's own.
+        options: Options of rich's `Console`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Text made plain before it is laid out, so that nothing of it is cut off."""
+        """Make the text plain before rich lays it out, so that none of it is cut off."""
         return super().render_str(plain(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """What rich makes of it, its own control codes as they are, text made plain."""
+        """Make rich's segments plain, but keep rich's own control codes."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=plain(segment.text))
 
 
 class Bar(Progress):
-    """A progress bar, beside which other lines are plain too."""
+    """A progress bar that keeps other printed lines plain too."""
 
     def start(self) -> None:
-        """Show it."""
+        """Show the bar."""
         super().start()
         if not self.disable:
-            # Until `stop`, rich has streams of its own here that make styles of escape sequences.
+            # Until `stop`, rich's own streams here would turn escape sequences into styles.
             make_plain()
 
 
 class _PlainStream:
-    """A text stream that makes plain what is written to it."""
+    """A text stream that makes all written text plain."""
 
     def __init__(self, to: TextIO) -> None:
         self._to = to
 
     @property
     def rich_proxied_file(self) -> TextIO:
-        """Where rich writes its own control codes."""
+        """The stream to which rich writes its own control codes."""
         return cast("TextIO", getattr(self._to, "rich_proxied_file", self._to))
 
     def write(self, text: str) -> int:
@@ -75,20 +75,20 @@ class _PlainStream:
 
 
 def make_plain() -> None:
-    """From here on let `sys.stdout` and `sys.stderr` take plain text only."""
+    """Make `sys.stdout` and `sys.stderr` accept plain text only, for the rest of the process."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _PlainStream):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(
                     errors="backslashreplace"
-                )  # of a terminal that knows few letters
+                )  # for a terminal with a small character set
             setattr(sys, name, _PlainStream(stream))
 
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """`make_plain` for a while; an error that ends the process is told in plain text too."""
+    """`make_plain` in a `with` block; an error that ends the process is printed plain too."""
     before = sys.stdout, sys.stderr
     make_plain()
     ended = False

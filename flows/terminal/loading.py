@@ -1,6 +1,6 @@
-"""The second or two in which modules are loaded: Ctrl-C ends it in one line, as it does later.
+"""Handle Ctrl-C during the second or two of imports: one line, as later.
 
-This module imports nothing that takes time.
+This module imports only what loads fast.
 """
 
 import os
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import what is imported within; Ctrl-C ends the process with exit code 130.
+    """Import modules within this block; Ctrl-C ends the process with exit code 130.
 
-    An interrupt within an import could turn up as any other error, so there is none. Where someone
-    else has a say in signals, nothing changes.
+    A KeyboardInterrupt inside an import could surface as any other error, so none is raised. If
+    another signal handler is installed, it stays.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

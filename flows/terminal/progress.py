@@ -1,4 +1,4 @@
-"""What a person sees while a flow runs: a bar in a terminal, a line every few seconds elsewhere."""
+"""Progress of a running flow: a bar in a terminal, else a line every three seconds."""
 
 import threading
 import time
@@ -20,8 +20,8 @@ class RunProgress:
     """Counts records and shows event time, speed and the models' log-loss so far.
 
     Args:
-        console: Where.
-        total: Records to be read in all.
+        console: Console to print to.
+        total: Total number of records to read.
     """
 
     def __init__(self, console: Console, total: int) -> None:
@@ -50,7 +50,7 @@ class RunProgress:
     def advance(
         self, partition: int, records: int, event_time: int, losses: Mapping[str, Losses]
     ) -> None:
-        """Count records of one partition, and show what is due."""
+        """Count records of one partition, and refresh the display if it is due."""
         with self._lock:
             self._done += records
             self._event_time = max(self._event_time, event_time)
@@ -62,12 +62,12 @@ class RunProgress:
 
     @property
     def reached(self) -> str:
-        """Event time and records so far, in words."""
+        """Event time and number of records so far, as text."""
         at = f"at {format_time(self._event_time)}" if self._event_time else "before the first event"
         return f"{at}, {self._done:,} of {self._total:,} records read"
 
     def waiting(self) -> None:
-        """Say that all there was has been read; only the first time."""
+        """Print, once, that all records have been read."""
         with self._lock:
             before, self._waiting = self._waiting, True
         if not before:
@@ -78,13 +78,13 @@ class RunProgress:
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def _show(self, since: float) -> None:
         speed = (self._done - self._shown_done) / since
         self._shown, self._shown_done = time.monotonic(), self._done
-        self._total = max(self._total, self._done)  # what was ingested since the start
+        self._total = max(self._total, self._done)  # records may be ingested during the run
         day = "no event yet"
         if self._event_time:
             day = format_time(self._event_time)

@@ -7,10 +7,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that the first signal sets.
+    """Return an event that the first signal sets.
 
-    Called in the main thread. Python's own KeyboardInterrupt would pass through bytewax as a panic
-    with a page of Rust, so there is none from here on.
+    Call it in the main thread. Python's KeyboardInterrupt would pass through bytewax as a Rust
+    panic with a page of output, so it is turned off.
     """
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Times in µs UTC as people read them."""
+"""Format times (µs UTC) for people."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def format_time(us: int | None) -> str:
-    """A time as people read it; one outside the years 1 to 9999 as the number that it is.
+    """Format a time; one outside the years 1 to 9999 is shown as its number of µs.
 
     Example:
         >>> format_time(1_364_774_400_000_000), format_time(None)

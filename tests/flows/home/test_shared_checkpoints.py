@@ -258,7 +258,7 @@ def test_what_a_river_classifier_learned_stays_in_the_home(tmp_path):
     fill(root, toml(store.as_uri()) + river, 0.2)
     code, output = run(root)
     assert code == 0
-    assert "checkpoints stay in the home: of online.river they hold a pickle" in output
+    assert "checkpoints stay in the home: those with online.river hold a pickle" in output
     assert not store.exists()
     configure(Home(root), store.as_uri())
     log = Home(root).log()

@@ -196,7 +196,7 @@ def test_it_waits_for_nobody_who_is_at_work(home, capsys, tmp_path):
     flow = lock_partition(home.root, 1)
     run = run_headwater("doctor", "--repair")  # locks of one process do not shut itself out
     assert run.returncode == 2
-    assert "events/1 must have one flow at work on it" in run.stderr
+    assert "events/1 is already processed by pid" in run.stderr
     os.close(flow)
     assert tree(home.root / "log") == before
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from flows.scoring.gil_yield import Turns, taking_turns
+from flows.scoring.gil_yield import GilYielder, taking_turns
 
 
 def rests():
@@ -33,7 +33,7 @@ def test_work_within_rests_and_other_work_does_not():
 
 
 def test_a_turn_lasts_some_time():
-    turns = Turns()
+    turns = GilYielder()
     before = rests()
     for _ in range(10):
         turns()
