@@ -37,7 +37,7 @@ from operators.partition.journal import Activated, Journal
 from operators.partition.ordered_input import with_model
 from operators.partition.recovery import check_version, recover
 from operators.replica.follower import Follower
-from operators.replica.replica import Difference, Replica, RowError, Score
+from operators.replica.replica import Replica, RowError, Score, ShadowDifference
 from operators.shard.shard import RefusedError, Shard
 from state.events import Event
 from state.log import EVENTS, Log
@@ -314,7 +314,7 @@ class Scorer:
         return next((why for why in found if why is not None), None)
 
     @property
-    def differences(self) -> dict[int, Difference]:
+    def differences(self) -> dict[int, ShadowDifference]:
         """By partition, how the newest model in shadow differed from the one that answered."""
         found = {p: one.difference for p, one in self._replicas()}
         return {p: one for p, one in found.items() if one is not None}

@@ -16,7 +16,7 @@ from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from operators.training.training_cuts import Committed
 from state.durations import Duration
-from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, Reason
+from state.outputs.records import Alert, DeadLetter, DeadLetterReason, Metrics, Prediction
 from state.settings import Settings
 from tests.documents import section, table
 
@@ -107,7 +107,7 @@ def test_the_topics_are_all_listed_with_their_fields():
 
 
 def test_the_reasons_of_dead_letters_are_all_explained():
-    assert list(rows("Dead letters", "reason")) == list(get_args(Reason))
+    assert list(rows("Dead letters", "reason")) == list(get_args(DeadLetterReason))
 
 
 def test_the_decisions_on_a_fit_are_all_explained():

@@ -24,7 +24,7 @@ from flows.terminal.time_format import format_time
 from state.admission.no_event import Judge
 from state.ingest.positions import IngestWriter
 from state.log import EVENTS, Log, Trimmable
-from state.outputs.records import Reason
+from state.outputs.records import DeadLetterReason
 from state.plain_text import plain_line
 from state.stream import StreamError
 
@@ -40,7 +40,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--reason",
         action="append",
-        choices=get_args(Reason),
+        choices=get_args(DeadLetterReason),
         help="only these; may be given several times",
     )
     parser.add_argument(

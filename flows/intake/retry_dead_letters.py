@@ -8,11 +8,11 @@ from state.ingest.mapping import Foreign, Mapper
 from state.ingest.positions import LETTERS, IngestWriter, Sourced, again_of, letter_of, positions_of
 from state.log import EVENTS, Log, OffsetError, UnknownTopicError, newest_append_time
 from state.log.batches import batches
-from state.outputs.records import DeadLetter, Reason
+from state.outputs.records import DeadLetter, DeadLetterReason
 from state.stream import Stream
 
 _FINAL = ("duplicate", "late", "unmatched")
-AGAIN = tuple(reason for reason in get_args(Reason) if reason not in _FINAL)
+AGAIN = tuple(reason for reason in get_args(DeadLetterReason) if reason not in _FINAL)
 """Reasons that may pass: a duplicate stays one, and what is late or missed only gets later."""
 
 _READ_RECORDS = 1_000

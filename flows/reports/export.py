@@ -12,7 +12,7 @@ from state.atomic_write import replacing
 from state.log import EVENTS, Log
 from state.log.batches import batches
 from state.outputs.history import History
-from state.outputs.topic_rows import Placed, TopicRows
+from state.outputs.topic_rows import PartitionRecord, TopicRows
 
 _LINES = (".jsonl", *(f".jsonl{suffix}" for suffix in CODECS))
 _GROUP_PIECES = 10  # of 10,000 rows each
@@ -64,7 +64,7 @@ def export(
     history = History(log, topic, since, until)
     written = 0
 
-    def told() -> Iterator[list[Placed]]:
+    def told() -> Iterator[list[PartitionRecord]]:
         nonlocal written
         for piece in history.pieces():
             yield piece
@@ -81,7 +81,7 @@ def export(
 
 
 def _write_lines(
-    path: Path, pieces: Iterable[list[Placed]], codec: str | None, *, enveloped: bool
+    path: Path, pieces: Iterable[list[PartitionRecord]], codec: str | None, *, enveloped: bool
 ) -> None:
     with pa.output_stream(path, compression=codec, buffer_size=2**20) as file:
         for piece in pieces:
@@ -90,7 +90,7 @@ def _write_lines(
                 file.write((wrap(record.append_time, value) if enveloped else value) + b"\n")
 
 
-def _write_parquet(path: Path, pieces: Iterable[list[Placed]], rows: TopicRows) -> None:
+def _write_parquet(path: Path, pieces: Iterable[list[PartitionRecord]], rows: TopicRows) -> None:
     tables = map(rows.reader(), pieces)
     groups = batches(
         tables, lambda table: int(table.nbytes), max_items=_GROUP_PIECES, max_bytes=_GROUP_BYTES

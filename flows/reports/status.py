@@ -16,7 +16,7 @@ from state.topics import PREDICTIONS
 _SPAN_S = 60.0
 
 
-class _Placed(msgspec.Struct):
+class _RequestOffset(msgspec.Struct):
     """The one field of a prediction that is needed here."""
 
     offset: int
@@ -113,7 +113,7 @@ def _predicted(log: Log, partition: int) -> int:
     if end == log.start(PREDICTIONS, partition):
         return 0
     (last,) = log.read(PREDICTIONS, partition, end - 1, max_records=1)
-    return decoded(PREDICTIONS, partition, last, _Placed).offset + 1
+    return decoded(PREDICTIONS, partition, last, _RequestOffset).offset + 1
 
 
 def _lag_s(log: Log, partition: int, position: int, end: int) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from operators.replica.replica import Reason
+from operators.replica.replica import ColumnEffect
 from operators.shard.predictor import Row
 from state.outputs.records import ScoredRequest
 
@@ -20,9 +20,9 @@ class Answer(ScoredRequest, frozen=True, gc=True):
     as_of: int
     vector: Row
     unseen: Mapping[str, str]
-    _explain: Callable[[Row, Mapping[str, str]], list[Reason]]
+    _explain: Callable[[Row, Mapping[str, str]], list[ColumnEffect]]
 
-    def reasons(self, n: int | None = None) -> list[Reason]:
+    def reasons(self, n: int | None = None) -> list[ColumnEffect]:
         """Effects of the columns on the answer, the largest first.
 
         Each is computed now, by scoring the vector again with that column missing, by the models in

@@ -1,1 +1,1 @@
-"""Fits in H2O."""
+"""Fit models in H2O."""

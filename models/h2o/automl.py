@@ -1,4 +1,4 @@
-"""H2O's AutoML, bounded by the number of models and never by time, so that it repeats."""
+"""H2O's AutoML, bounded by the number of models instead of time, so that runs are repeatable."""
 
 from models.h2o.frames import LABEL, TIMES
 from models.h2o.server import H2OServer
@@ -9,20 +9,20 @@ FOLDS = 3
 def automl(
     server: H2OServer, name: str, training: str, validation: str, most: int, seed: int
 ) -> str:
-    """Fit many models of many algorithms, and ensembles of them.
+    """Fit many models of several algorithms, and ensembles of them.
 
-    Deep Learning is left out: AutoML does not offer its repeatable kind.
+    Deep Learning is left out, as AutoML does not offer its reproducible mode.
 
     Args:
-        server: Where the tables are.
-        name: Part of the name of each model.
-        training: The table to fit on.
-        validation: The table that the models are ranked by, by log-loss.
-        most: How many models, ensembles not counted.
-        seed: Of everything random.
+        server: H2O that has the tables.
+        name: Part of each model's name.
+        training: Table to fit on.
+        validation: Table on which the models are ranked by log-loss.
+        most: Number of models to fit, without the ensembles.
+        seed: Seed of all random choices.
 
     Returns:
-        The best model's name in H2O.
+        Name of the best model in H2O.
     """
     project = name.replace(".", "_")
     body = {

@@ -1,4 +1,4 @@
-"""One model built by H2O."""
+"""Build one model in H2O."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ STOPPING = {
     "stopping_metric": "logloss",
     "stopping_tolerance": 1e-3,
 }
-# What makes a fit repeat, beside its seed.
+# Parameters that make a fit repeatable, besides its seed.
 REPEATABLE: dict[str, dict[str, Any]] = {
-    # By default Deep Learning scores, keeps the best and stops by the clock, in racing threads.
+    # By default Deep Learning uses racing threads, and scores and stops by the clock.
     "deeplearning": {
         "reproducible": True,
         "train_samples_per_iteration": 0,
@@ -26,16 +26,16 @@ REPEATABLE: dict[str, dict[str, Any]] = {
 
 
 def build(server: H2OServer, algorithm: str, name: str, **fields: Any) -> int | None:
-    """Fit one model on all columns but the times; `label` is what it foretells.
+    """Fit a model that predicts `label` from all columns except the times.
 
     Args:
-        server: Where the tables are.
-        algorithm: H2O's name of it.
-        name: The model's name in H2O.
-        fields: H2O's parameters of the algorithm.
+        server: H2O that has the tables.
+        algorithm: H2O's name of the algorithm.
+        name: Name for the model in H2O.
+        fields: Parameters of the algorithm.
 
     Returns:
-        The number of its trees; None without trees.
+        Number of trees; None for a model without trees.
     """
     return submitted(
         server,
@@ -48,7 +48,7 @@ def build(server: H2OServer, algorithm: str, name: str, **fields: Any) -> int | 
 
 
 def submitted(server: H2OServer, endpoint: str, name: str, **fields: Any) -> int | None:
-    """Ask for a model with just these fields, wait for it, and return its number of trees."""
+    """Request a model, wait until it is built, and return its number of trees."""
     job = server.request(endpoint, model_id=name, response_column="label", **fields)["job"]
     server.wait(job["key"]["name"])
     summary = server.request(f"GET /3/Models/{name}")["models"][0]["output"]["model_summary"]

@@ -1,4 +1,4 @@
-"""Fits in H2O: one model, and the best of several candidates."""
+"""Fit one model in H2O, or the best of several candidates."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,14 +15,15 @@ from models.scorecard import Floats, log_losses
 
 
 class Candidate(NamedTuple):
-    """One fitted candidate.
+    """A fitted candidate.
 
     Attributes:
-        model: Its name in H2O.
-        parameters: What was tried.
-        trees: How many were grown before the validation loss stopped falling; None without trees.
-        probabilities: For the validation rows, in their order.
-        log_loss: The mean over them.
+        model: Name of the model in H2O.
+        parameters: Parameters of the fit.
+        trees: Trees grown until the validation loss stopped falling; None for a model without
+            trees.
+        probabilities: P(label is 1) for the validation rows, in order.
+        log_loss: Mean log-loss over these rows.
     """
 
     model: str
@@ -33,7 +34,7 @@ class Candidate(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Names in H2O: the rows to fit on and the rows to judge by."""
+    """Names in H2O of the table to fit on and the table to validate on."""
 
     training: str
     validation: str
@@ -47,23 +48,23 @@ def best_of(
     tries: Iterable[Parameters],
     seed: int,
 ) -> tuple[Candidate, list[Candidate]]:
-    """Fit every candidate; the winner has the lowest log-loss, of equals the first.
+    """Fit every candidate; the one with the lowest log-loss wins, the first one of equals.
 
-    A candidate without a finite probability for each row, as of extreme numbers, is left out.
+    A candidate with a NaN or infinite probability, as extreme numbers can cause, is left out.
 
     Args:
-        server: Where the tables are.
-        algorithm: H2O's name of it.
-        tables: Training and validation.
-        labels: Of the validation rows.
-        tries: The parameters to try.
-        seed: Of H2O's sampling.
+        server: H2O that has the tables.
+        algorithm: H2O's name of the algorithm.
+        tables: Names of the training and validation tables.
+        labels: Labels of the validation rows.
+        tries: Parameters of the candidates.
+        seed: Seed of H2O's sampling.
 
     Returns:
-        The winner, and all.
+        The winner, and all candidates.
 
     Raises:
-        H2OFailed: No candidate is left.
+        H2OFailed: Every candidate was left out.
     """
     fitted = []
     for number, parameters in enumerate(tries):
@@ -91,10 +92,10 @@ def fit(
     parameters: Parameters,
     seed: int,
 ) -> tuple[str, int | None]:
-    """Fit one model, with early stopping on the validation rows if it grows trees.
+    """Fit one model; if it grows trees, stop early by the validation rows.
 
     Returns:
-        The model's name in H2O; the number of its trees, None without trees.
+        The model's name in H2O, and its number of trees (None for a model without trees).
     """
     if algorithm == "automl":
         most = int(parameters["max_models"])
@@ -116,14 +117,14 @@ def fit(
 
 
 def refit(server: H2OServer, algorithm: str, winner: Candidate, table: str, seed: int) -> str:
-    """Fit the winner's parameters, with its number of trees, on another table.
+    """Fit the winner's parameters and number of trees on another table.
 
     Args:
-        server: Where the table is.
-        algorithm: Any but `automl`, whose winner has no parameters of its own.
-        winner: Of the search.
-        table: To fit on.
-        seed: Of H2O's sampling.
+        server: H2O that has the table.
+        algorithm: Any algorithm except `automl`, whose winner has no parameters of its own.
+        winner: Winner of the search.
+        table: Table to fit on.
+        seed: Seed of H2O's sampling.
 
     Returns:
         The model's name in H2O.

@@ -1,4 +1,4 @@
-"""Tables inside H2O: read from Parquet, cut by time, predicted on, and gone again."""
+"""Tables inside H2O: import from Parquet, split by time, predict on, and delete."""
 
 import io
 import tempfile
@@ -12,17 +12,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.h2o.server import H2OFailed, H2OLost, H2OServer
-from models.h2o.time_split import Span
+from models.h2o.time_split import TimeRange
 
 LABEL = "label"
 TIMES = ("event_time", "label_time")
-# The cut into chunks seeds the row sampling: left to H2O it would change with the number of cores.
+# Chunks seed the row sampling; with H2O's default their size would depend on the number of cores.
 CHUNK_BYTES = 4 << 20
 
 
 @contextmanager
 def tidy(server: H2OServer) -> Iterator[str]:
-    """Give a prefix for names in H2O; what bears it anywhere goes when the block ends.
+    """Yield a prefix for names in H2O, and delete all objects with that prefix at the end.
 
     Other users of the same H2O have other prefixes.
     """
@@ -34,11 +34,11 @@ def tidy(server: H2OServer) -> Iterator[str]:
             for key in _stored(server, prefix):
                 _rapids(server, f'(rm "{key}")')
         except H2OLost:
-            pass  # what took H2O away took its tables too
+            pass  # H2O is gone, and its tables with it
 
 
 def _stored(server: H2OServer, prefix: str) -> list[str]:
-    """What may go one after the other: an ensemble without its models breaks H2O's own lists."""
+    """Names to delete, in a safe order: an ensemble without its models breaks H2O's lists."""
     boards = [board["project_name"] for board in _listed(server, "GET /99/Leaderboards")]
     models = _listed(server, "GET /3/Models")
     models.sort(key=lambda model: model["algo"] != "stackedensemble")
@@ -59,22 +59,22 @@ def import_files(
     features: Collection[str],
     categoricals: Collection[str],
 ) -> None:
-    """Read Parquet files, one after the other, into one table; H2O opens them by their paths.
+    """Import Parquet files in order into one table; H2O opens them by their paths.
 
-    To a child they are given as links in a plain folder, for H2O loses a path with letters beyond
-    ASCII between one request and the next.
+    H2O in a child process gets links in a folder with an ASCII name, as H2O corrupts non-ASCII
+    paths between requests.
 
     Args:
-        server: Where to.
-        name: Of the table in H2O.
-        files: All with the columns of the first; those not named here are skipped.
-        features: Columns to read as numbers, or as levels if they are among the categoricals.
+        server: H2O that gets the table.
+        name: Name for the table in H2O.
+        files: Files that have the columns of the first one; columns not named here are skipped.
+        features: Columns to read as numbers, or as levels if they are categoricals too.
         categoricals: Columns to read as levels.
 
     Raises:
-        H2OFailed: H2O cannot read them.
+        H2OFailed: H2O cannot read a file.
     """
-    with files[0].open("rb") as first:  # polars would take brackets in its name for a pattern
+    with files[0].open("rb") as first:  # given a path, polars would expand brackets in it
         columns = list(pl.read_parquet_schema(first))
     with _plainly_named(server, files) as paths:
         found = server.request("POST /3/ImportFilesMulti", paths=_quoted(paths))
@@ -108,7 +108,7 @@ def upload(
     features: Collection[str],
     categoricals: Collection[str],
 ) -> None:
-    """Send a small table to H2O, rows in the same order; arguments as for `import_files`."""
+    """Send a small table to H2O in row order; arguments as for `import_files`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         frame.write_parquet(path, compression="zstd", row_group_size=100_000)
@@ -117,13 +117,13 @@ def upload(
     _parse(server, name, [source], frame.columns, features, categoricals)
 
 
-def cut(server: H2OServer, source: str, name: str, span: Span) -> None:
-    """Copy the rows of a span into a table of their own."""
+def cut(server: H2OServer, source: str, name: str, span: TimeRange) -> None:
+    """Copy the rows of a time range into a table of their own."""
     _rapids(server, f"(assign {name} (rows {source} {span.in_rapids(source)}))")
 
 
 def predict(server: H2OServer, model: str, name: str) -> NDArray[np.float64]:
-    """P(label is 1) by a model in H2O, one per row of a table in H2O."""
+    """P(label is 1) by a model in H2O, for each row of a table in H2O."""
     out = f"{name}.{model}"
     job = server.request(f"POST /4/Predictions/models/{model}/frames/{name}", predictions_frame=out)
     server.wait(job["key"]["name"])
@@ -134,10 +134,10 @@ def predict(server: H2OServer, model: str, name: str) -> NDArray[np.float64]:
 def held(
     server: H2OServer, name: str, features: Collection[str], categoricals: Collection[str]
 ) -> pl.DataFrame:
-    """The features of a table as H2O holds them, numbers to the last bit.
+    """Download the features of a table as H2O holds them, exact to the last bit.
 
-    H2O parses a floating-point number by turning it into a decimal and back, in Parquet too, and
-    misses it by up to a few units in the last place: 1014.5 becomes 1014.4999999999998.
+    H2O parses floating-point numbers through decimals, in Parquet too, and is off by a few units in
+    the last place: 1014.5 becomes 1014.4999999999998.
     """
     answer = server.download(f"GET /3/DownloadDataset?frame_id={name}&hex_string=false")
     types = {c: pl.String if c in categoricals else pl.Float64 for c in features}
@@ -169,7 +169,7 @@ def _parse(
         blocking=False,
     )["job"]
     server.wait(job["key"]["name"])
-    if LABEL in taken:  # H2O reads integers as numbers whatever it is told
+    if LABEL in taken:  # H2O reads integers as numbers, whatever column type it is given
         levels = f"(as.factor (cols_py {name} '{LABEL}'))"
         _rapids(server, f"(assign {name} (:= {name} {levels} {taken.index(LABEL)} []))")
 

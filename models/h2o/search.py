@@ -1,4 +1,4 @@
-"""Which parameters a fit tries: the last winner, then seeded draws from a grid."""
+"""The parameters that a fit tries: the last winner's, then seeded draws from a grid."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -8,7 +8,7 @@ import numpy as np
 Value = int | float | str
 Parameters = dict[str, Value]
 
-# Each grid's first values are the defaults. Parameters as H2O names them.
+# The first values of each grid are the defaults; names are H2O's.
 GRIDS: dict[str, dict[str, Sequence[Value]]] = {
     "gbm": {
         "ntrees": [100],
@@ -60,10 +60,10 @@ ALGORITHMS = (*GRIDS, "automl")
 
 
 def check_algorithm(algorithm: str) -> None:
-    """Refuse what is no classifier that can be scored in process.
+    """Refuse an algorithm that is not a classifier, or cannot be scored in process.
 
     Raises:
-        ValueError: The algorithm is none of those that are fitted here.
+        ValueError: The algorithm is not in `ALGORITHMS`.
 
     Example:
         >>> check_algorithm("isolationforest")
@@ -84,14 +84,14 @@ cannot be scored in process
 def candidates(
     algorithm: str, previous: Mapping[str, Value] | None, draws: int, seed: Sequence[int]
 ) -> list[Parameters]:
-    """The parameters to try, in order; none twice.
+    """The distinct parameters to try, in order.
 
     Args:
-        algorithm: One of `ALGORITHMS`; `automl` searches itself, so there is one try.
-        previous: The last winner's parameters, tried first; None, or those of another algorithm
-            or release, are replaced by the defaults.
-        draws: How many more; of `automl` how many models it fits.
-        seed: The same numbers give the same draws.
+        algorithm: One of `ALGORITHMS`; `automl` searches by itself, so it gets a single entry.
+        previous: The last winner's parameters, tried first; None, or parameters of another
+            algorithm or release, are replaced by the defaults.
+        draws: Number of further candidates; for `automl`, the number of models it fits.
+        seed: Seed of the draws.
 
     Example:
         >>> first, second = candidates("glm", None, 1, [1, 2])

@@ -1,4 +1,4 @@
-"""The H2O that fits: a supervised child on loopback, or a cluster that is already there."""
+"""The H2O server for fits: a supervised child process on loopback, or an existing cluster."""
 
 import atexit
 import io
@@ -27,27 +27,27 @@ _SAFE = re.compile(r"[A-Za-z0-9._/+-]+")
 
 
 class H2OError(Exception):
-    """What went wrong with H2O; the base of the four below."""
+    """Base of the errors of H2O below."""
 
 
 class H2OVersionError(H2OError):
-    """This release of H2O cannot export the models it fits."""
+    """This H2O release cannot export its models."""
 
 
 class H2OStartError(H2OError):
-    """The child did not come up; the message holds the end of its log."""
+    """The child did not start; the message holds the end of its log."""
 
 
 class H2OLost(H2OError):  # noqa: N818 - a fact, not a mistake
-    """H2O went away; enter a new `H2OServer` to go on."""
+    """H2O is gone; enter a new `H2OServer` to continue."""
 
 
 class H2OFailed(H2OError):  # noqa: N818
-    """H2O refused a request, or a job of it failed."""
+    """H2O refused a request, or one of its jobs failed."""
 
 
 def check_h2o_version(version: str) -> None:
-    """Refuse a release of H2O that does not export MOJOs.
+    """Refuse an H2O release that does not export MOJOs.
 
     Raises:
         H2OVersionError: The version is 3.46.0.12 or newer.
@@ -70,16 +70,16 @@ and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.1
 
 
 def work_dir_for(wanted: Path) -> Path:
-    """A folder in which H2O can start: it reads the name of its folder as a URI.
+    """A folder in which H2O can start; H2O reads the folder's name as a URI.
 
     Args:
-        wanted: Where it should be.
+        wanted: Preferred folder.
 
     Returns:
-        That folder, or the system's for temporary files if a URI cannot hold its name as it is.
+        The preferred folder, or the system's temporary folder if a URI cannot hold the name.
 
     Raises:
-        H2OStartError: Neither can be.
+        H2OStartError: Neither name is valid in a URI.
 
     Example:
         >>> work_dir_for(Path("/srv/headwater/h2o"))
@@ -95,26 +95,26 @@ def work_dir_for(wanted: Path) -> Path:
 
 
 class H2OServer:
-    """A running H2O for the length of a `with` block.
+    """A running H2O, for the length of a `with` block.
 
-    Without `url` it is a child process that only this machine reaches. However the block ends,
-    `kill -9` of this process included, the child is gone a second later with all its files.
-    The connection is this object's own: the one global connection of the `h2o` package is neither
-    used nor changed, so a program may hold several servers and its own `h2o.connect` beside them.
+    Without `url` it is a child process that only this machine can reach. However the block ends,
+    even by `kill -9` of this process, the child and its files are gone a second later. The
+    connection belongs to this object: the global connection of the `h2o` package is not used, so a
+    program may have several servers and its own `h2o.connect` too.
 
     Args:
-        url: An H2O to connect to, such as `http://10.0.0.5:54321`; it reads the training files
-            by their paths. None starts a child.
-        memory: Heap of the child, as Java writes it.
-        threads: Of the child; None for one per core.
-        work_dir: Where the child's temporary folder goes, see `work_dir_for`; None for the system's
-            place.
+        url: Address of an existing H2O, such as `http://10.0.0.5:54321`, which reads the training
+            files by their paths; None starts a child.
+        memory: Heap of the child, in Java's notation.
+        threads: Threads of the child; None: one per core.
+        work_dir: Parent of the child's temporary folder, see `work_dir_for`; None: the system's
+            temporary folder.
 
     Attributes:
-        url: Where H2O answers.
-        session: A name that no other user of this H2O has.
-        is_child: Whether it is a child, and so on this machine.
-        work_dir: Where temporary files for H2O go.
+        url: Address at which H2O answers.
+        session: Name that no other user of this H2O has.
+        is_child: Whether H2O is a child process, and thus on this machine.
+        work_dir: Folder for H2O's temporary files.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class H2OServer:
 
     @property
     def pid(self) -> int | None:
-        """The child's supervisor; None with a given `url` or after the end."""
+        """Process id of the child's supervisor; None without a child."""
         return self._child.pid if self._child else None
 
     def __enter__(self) -> Self:
@@ -144,14 +144,14 @@ class H2OServer:
         if not self.url:
             self._child = self._start()
             if self._abandoned:
-                self.abandon()  # it came before there was a child
+                self.abandon()  # `abandon` was called before the child existed
             self.url = self._address(self._child)
         try:
             self._connection = _connect(self.url)
-            # Else the client, at the end of a program that failed, opens a session and says so.
+            # Otherwise the client would open a session, and print it, when a failed program ends.
             atexit.register(self._connection.close)
             check_h2o_version(self._connection.cluster.version)
-            # POST /4/sessions, the client's own way, ends the whole H2O in one start of six: it
+            # POST /4/sessions, which the client uses, ends the whole H2O in one start of six: H2O
             # takes whichever of two methods Java's reflection lists first.
             self.session = self._connection.request("GET /3/InitID")["session_key"]
         except (H2OConnectionError, H2OServerError, H2OVersionError) as error:
@@ -168,47 +168,47 @@ class H2OServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(H2OError):  # a lost H2O needs no farewell
+        with suppress(H2OError):  # a lost H2O has no session to end
             if self._connection is not None and not self._abandoned:
                 self.request(f"DELETE /4/sessions/{self.session}")
         self._stop()
 
     def abandon(self) -> None:
-        """End the child at once, from any thread; whoever waits for H2O meets an `H2OError`."""
+        """End the child at once, from any thread; calls that wait for H2O raise an `H2OError`."""
         self._abandoned = True
         if self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()  # the supervisor sees it, however early it is
+            self._child.stdin.close()  # the supervisor notices this even while it starts
 
     def request(self, endpoint: str, **fields: Any) -> Any:
-        """What H2O's REST interface answers.
+        """Send a request to H2O's REST interface, and return the answer.
 
         Args:
-            endpoint: Such as `GET /3/Frames`.
-            fields: Of the request; None leaves a field out.
+            endpoint: Method and path, such as `GET /3/Frames`.
+            fields: Fields of the request; None leaves a field out.
 
         Raises:
-            H2OLost: Nobody answers.
-            H2OFailed: The answer is an error.
+            H2OLost: H2O does not answer.
+            H2OFailed: H2O answers with an error.
         """
         return self._ask(endpoint, data=fields or None)
 
     def submit(self, endpoint: str, body: dict[str, Any]) -> Any:
-        """As `request`, with a JSON body."""
+        """`request` with a JSON body."""
         return self._ask(endpoint, json=body)
 
     def upload(self, endpoint: str, path: Path) -> Any:
-        """As `request`, with a file as the body."""
+        """`request` with a file as its body."""
         return self._ask(endpoint, filename=str(path))
 
     def download(self, endpoint: str) -> bytes:
-        """The bytes that H2O answers with; errors as for `request`."""
+        """Return the bytes of H2O's answer; raises as `request` does."""
         with tempfile.TemporaryDirectory(dir=self.work_dir) as folder:
             path = Path(folder) / "answer"
             self._ask(endpoint, save_to=str(path))
             return path.read_bytes()
 
     def wait(self, job: str) -> None:
-        """Return when the job is done.
+        """Wait until a job is done.
 
         Raises:
             H2OFailed: The job failed or was cancelled, or this server was abandoned.
@@ -234,7 +234,7 @@ class H2OServer:
         except (H2OResponseError, H2OServerError) as error:
             answer = error.args[0]
             msg = f"H2O must accept {endpoint}; got {str(getattr(answer, 'msg', answer))[:1000]}"
-            raise H2OFailed(msg) from None  # the client's own text holds pages of parameters
+            raise H2OFailed(msg) from None  # the client's own text has pages of parameters
 
     def _start(self) -> subprocess.Popen[str]:
         self.work_dir.mkdir(parents=True, exist_ok=True)
@@ -260,7 +260,7 @@ class H2OServer:
         raise H2OStartError(msg)
 
     def _stop(self) -> str:
-        """End the connection and the child, if there is one; return the end of its log."""
+        """Close the connection and end the child, if any; return the end of the child's log."""
         if self._connection is not None:
             atexit.unregister(self._connection.close)
             self._connection.close()
@@ -277,7 +277,7 @@ def _last_words(child: subprocess.Popen[str]) -> str:
 
 
 def _connect(url: str) -> Any:
-    # The client prints the age of its release and warns of proxies, which loopback never uses.
+    # The client prints its release's age, and warns of proxies, which loopback never uses.
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return H2OConnection.open(url=url, verbose=False)

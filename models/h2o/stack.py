@@ -1,25 +1,25 @@
-"""A stacked ensemble in H2O: base models, and one that learns how far to trust each."""
+"""A stacked ensemble in H2O: base models, and a metalearner that weighs them."""
 
 from models.h2o.build import STOPPING, build, submitted
 from models.h2o.search import GRIDS, Parameters
 from models.h2o.server import H2OServer
 
-BASES = ("gbm", "drf", "glm")  # what H2O fits on every machine
+BASES = ("gbm", "drf", "glm")  # algorithms that H2O fits on every machine
 FOLDS = 3
 
 
 def stack(server: H2OServer, name: str, table: str, parameters: Parameters, seed: int) -> None:
     """Fit an ensemble of the default GBM, DRF and GLM.
 
-    It learns from what each foretold for the fold of rows that it was not fitted on. The base
-    models of a table are fitted once, whatever is stacked on them.
+    The metalearner learns from each base model's cross-validated predictions. The base models of a
+    table are fitted once, for all ensembles on that table.
 
     Args:
-        server: Where the table is.
-        name: The ensemble's name in H2O.
-        table: To fit on.
-        parameters: Of the ensemble.
-        seed: Of H2O's sampling.
+        server: H2O that has the table.
+        name: Name for the ensemble in H2O.
+        table: Table to fit on.
+        parameters: Parameters of the ensemble.
+        seed: Seed of H2O's sampling.
     """
     bases = [f"{table}.{algorithm}" for algorithm in BASES]
     there = {model["model_id"]["name"] for model in server.request("GET /3/Models")["models"]}

@@ -1,7 +1,7 @@
-"""A small process that owns one H2O: no end of its parent leaves a process or a file behind.
+"""A small process that owns one H2O, and ends it and deletes its files when its parent ends.
 
-Run as a script with the standard library only. It outlives its parent by a second at most, and
-H2O never outlives it. A folder whose supervisor was itself killed goes at the next start.
+It runs as a script with the standard library only. It outlives its parent by a second at most, and
+H2O never outlives it. If the supervisor itself was killed, the next start deletes its folder.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def sweep(work_dir: Path) -> None:
-    """Remove the folders that no living supervisor holds the lock of."""
+    """Delete the folders whose supervisor no longer runs and thus holds no lock."""
     for folder in work_dir.glob(f"{PREFIX}*"):
         try:
             lock = os.open(folder, os.O_RDONLY)
@@ -41,16 +41,16 @@ def sweep(work_dir: Path) -> None:
 
 
 def own_folder(work_dir: Path) -> Path:
-    """A new folder, locked for as long as this process lives."""
+    """Create a folder that is locked while this process lives."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
         fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
-        if folder.exists():  # a sweep can pass between the making and the lock
+        if folder.exists():  # another start may delete it before it is locked
             return folder
 
 
 def command(java: str, jar: str, memory: str, threads: str, folder: Path) -> list[str]:
-    """H2O's command line: loopback only, everything it writes in the folder."""
+    """H2O's command line: loopback only, with all its files in the folder."""
     # An empty flatfile keeps H2O from opening multicast ports on every interface.
     flatfile = folder / "flatfile"
     flatfile.touch()
@@ -75,13 +75,13 @@ def command(java: str, jar: str, memory: str, threads: str, folder: Path) -> lis
 
 
 def die_with_parent() -> None:
-    """Runs in the child before Java: the kernel kills it when the supervisor is gone."""
+    """Run in the child before Java: the kernel then kills it when the supervisor ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def watch(parent: int, jvm: subprocess.Popen[str]) -> None:
-    """Kill H2O once the parent has closed our stdin or is no longer our parent."""
+    """Kill H2O once the parent has closed our stdin or has ended."""
     while os.getppid() == parent and not select.select([sys.stdin], [], [], 1)[0]:
         pass
     jvm.kill()
@@ -104,14 +104,14 @@ def supervise(jvm: subprocess.Popen[str], folder: Path) -> None:
 
 
 def main(parent: str, work_dir: str, java: str, jar: str, memory: str, threads: str) -> None:
-    """Own one H2O from its start to the last of its files."""
+    """Run one H2O, from its start to the deletion of its files."""
     sweep(Path(work_dir))
     folder = own_folder(Path(work_dir))
     try:
         jvm = subprocess.Popen(
             command(java, jar, memory, threads, folder),
             cwd=folder,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot open names beyond ASCII
+            env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot open non-ASCII names
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,27 +1,27 @@
-"""Which rows a fit may see: by when they were asked and when their label was known."""
+"""The rows that a fit may use, by the times of request and label."""
 
 from typing import NamedTuple
 
 import polars as pl
 
 
-class Span(NamedTuple):
-    """Rows asked in `start <= event_time < end` with `label_time < known`, all in ms UTC."""
+class TimeRange(NamedTuple):
+    """Rows with `start <= event_time < end` and `label_time < known`, all in ms UTC."""
 
     start: int
     end: int
     known: int
 
     def in_polars(self) -> pl.Expr:
-        """The condition for a polars frame."""
+        """The condition as a polars expression."""
         event, label = (pl.col(name).dt.timestamp("ms") for name in ("event_time", "label_time"))
         return (event >= self.start) & (event < self.end) & (label < self.known)
 
     def in_rapids(self, source: str) -> str:
-        """The condition for a frame in H2O.
+        """The condition as an H2O (Rapids) expression.
 
         Example:
-            >>> Span(1, 2, 3).in_rapids("f")  # doctest: +NORMALIZE_WHITESPACE
+            >>> TimeRange(1, 2, 3).in_rapids("f")  # doctest: +NORMALIZE_WHITESPACE
             "(& (& (>= (cols_py f 'event_time') 1) (< (cols_py f 'event_time') 2))
              (< (cols_py f 'label_time') 3))"
         """
@@ -30,27 +30,31 @@ class Span(NamedTuple):
         return f"(& {asked} (< {label} {self.known}))"
 
 
-class Spans(NamedTuple):
-    """The rows to fit on, the newest slice to judge by, and both for the final fit."""
+class TimeSplit(NamedTuple):
+    """Rows to fit on, the newest slice to validate on, and both together for the final fit."""
 
-    training: Span
-    validation: Span
-    whole: Span
+    training: TimeRange
+    validation: TimeRange
+    whole: TimeRange
 
 
-def spans(boundary: int, window: int, validation: int, embargo: int) -> Spans:
-    """Cut the time before a boundary.
+def spans(boundary: int, window: int, validation: int, embargo: int) -> TimeSplit:
+    """Split the time before a boundary.
 
     Args:
-        boundary: µs UTC; nothing from then on is seen.
-        window: How far back to look, µs.
+        boundary: Boundary (µs UTC); no row from then on is used.
+        window: Length of the time before the boundary that is used, µs.
         validation: Length of the newest slice, µs.
-        embargo: Kept free between training and validation, µs: as long as a label may take.
+        embargo: Gap between training and validation, µs: the longest delay of a label.
 
     Example:
         >>> spans(100_000, window=90_000, validation=30_000, embargo=5_000).training
-        Span(start=10, end=65, known=70)
+        TimeRange(start=10, end=65, known=70)
     """
     end = boundary // 1000
     start, split, gap = end - window // 1000, end - validation // 1000, embargo // 1000
-    return Spans(Span(start, split - gap, split), Span(split, end, end), Span(start, end, end))
+    return TimeSplit(
+        training=TimeRange(start, split - gap, split),
+        validation=TimeRange(split, end, end),
+        whole=TimeRange(start, end, end),
+    )

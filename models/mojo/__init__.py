@@ -1,1 +1,1 @@
-"""H2O's model files, read and scored without Java."""
+"""Read H2O's model files (MOJO), and score them without Java."""

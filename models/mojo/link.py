@@ -1,4 +1,4 @@
-"""What turns a MOJO's raw sum into its prediction, as codes that compiled kernels share."""
+"""Functions from a MOJO's raw sum to its prediction, as codes for compiled kernels."""
 
 import math
 
@@ -6,21 +6,21 @@ from numba import njit
 
 IDENTITY, LOGIT, LOG, COMPLEMENT = range(4)
 LINKS = {"identity": IDENTITY, "logit": LOGIT, "log": LOG}
-"""The link functions that H2O writes by name; `COMPLEMENT` is how a random forest votes."""
+"""Codes of H2O's link functions by name; `COMPLEMENT` is the vote of a random forest."""
 
 _MOST_EXP = 1e19
-"""Beyond it H2O's trees do not count (`LogExpUtil.exp`); its linear models do."""
+"""Cap on exponentials in H2O's trees (`LogExpUtil.exp`); its linear models have none."""
 
 compiled = njit(nogil=True, cache=True, fastmath=False, error_model="numpy")
 
 
 @compiled
 def inverse(link: int, raw: float) -> float:
-    """The prediction of a linear model that belongs to a raw sum.
+    """The prediction of a linear model.
 
     Args:
         link: One of the codes above.
-        raw: The sum on the scale of the link.
+        raw: Raw sum, on the scale of the link.
 
     Returns:
         The prediction.
@@ -43,7 +43,7 @@ def _capped_exp(raw: float) -> float:
 
 @compiled
 def inverse_of_trees(link: int, raw: float) -> float:
-    """The prediction of trees that belongs to a raw sum.
+    """The prediction of a tree model.
 
     Args:
         link: As for `inverse`.

@@ -1,8 +1,8 @@
-"""H2O's MOJO models, scored to H2O's own numbers: GBM, DRF and GLM without Java.
+"""Read H2O's MOJO models and score them exactly as H2O does; GBM, DRF and GLM without Java.
 
-The format and its rules are those of H2O's `hex.genmodel`; which trees, links and families are
-read is said by the error that meets any other. What is no GBM, DRF or GLM is scored by that very
-code, in this process (`models.mojo.java_scorer`).
+Format and rules are those of H2O's `hex.genmodel`; unsupported trees, links and families raise an
+error that names the supported ones. Other algorithms are scored by H2O's code itself, in this
+process (`models.mojo.java_scorer`).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 _VERSIONS = {"gbm": "1.40", "drf": "1.40", "glm": "1.00"}
 
-# By this name, and not by `algo`, H2O decides what computes.
+# H2O picks the scoring code by this name, not by `algo`.
 _NAMES = {
     "gbm": "Gradient Boosting Machine",
     "drf": "Distributed Random Forest",
@@ -43,18 +43,18 @@ class Mojo:
     """A model that scores rows.
 
     A row is float64, one value per column: a number, or the level's index in the column's domain.
-    NaN is NA; NaN or any number that is no index is a level that the fit never saw.
+    NaN is missing; in a categorical column, NaN or a number outside the domain is an unseen level.
 
     Attributes:
-        algorithm: H2O's name of it, such as "gbm".
-        category: What is predicted: P(second level of the response), or a value.
-        columns: The features, in the order of a row.
-        domains: One per column: its levels, or None where it is numeric.
-        response: The column that is predicted.
-        digest: sha256 (hex) of what it computes; the same fit done twice has the same.
-        kernel: The function behind `score`: `kernel(row, *kernel_args)`; compiled, for other
-            compiled code to call, unless `kernel_args` is empty: then it calls Java.
-        kernel_args: Flat arrays and numbers.
+        algorithm: H2O's name of the algorithm, such as "gbm".
+        category: `Binomial` predicts P(second level of the response), `Regression` a value.
+        columns: Names of the features, in the order of a row.
+        domains: Levels of each column, or None for a numeric column.
+        response: Name of the predicted column.
+        digest: sha256 (hex) of the model's arithmetic; repeated fits have the same digest.
+        kernel: Function behind `score`, called as `kernel(row, *kernel_args)`. It is compiled, for
+            use in other compiled code, unless `kernel_args` is empty: then it calls Java.
+        kernel_args: Flat arrays and numbers for the kernel.
     """
 
     algorithm: str
@@ -68,7 +68,7 @@ class Mojo:
     _kernel_many: Callable[..., Floats] = field(repr=False)
 
     def score(self, row: Floats) -> float:
-        """The prediction for one row.
+        """Score one row.
 
         Args:
             row: float64[n_columns], C order.
@@ -85,7 +85,7 @@ class Mojo:
         return self.kernel(row, *self.kernel_args)
 
     def score_many(self, rows: Floats) -> Floats:
-        """The predictions for many rows, each as `score` has it.
+        """Score many rows, each as `score` does.
 
         Args:
             rows: float64[n, n_columns], C order.
@@ -102,11 +102,11 @@ class Mojo:
         return self._kernel_many(rows, *self.kernel_args)
 
     def encode(self, columns: Mapping[str, Column]) -> Floats:
-        """Rows from columns of numbers and names of levels.
+        """Make rows from columns of numbers and level names.
 
         Args:
-            columns: The features by name, in any order, others ignored. None is NA; a number that
-                stands for a level, and a bool, are taken by their name.
+            columns: Features by name, in any order; other columns are ignored. None is missing;
+                numbers and bools in a categorical column are matched by their text.
 
         Returns:
             float64[n, n_columns] in C order, as `score_many` takes them.
@@ -126,7 +126,7 @@ class Mojo:
 
 
 def needs_java(algorithm: str) -> bool:
-    """Whether what an algorithm fits may be scored by H2O's own code.
+    """Whether models of an algorithm may be scored by H2O's Java code.
 
     Example:
         >>> needs_java("gbm"), needs_java("automl")
@@ -136,19 +136,19 @@ def needs_java(algorithm: str) -> bool:
 
 
 def read_mojo(source: Path | bytes) -> Mojo:
-    """Reads a MOJO, binomial or regression.
+    """Read a binomial or regression MOJO.
 
-    Nothing is unpacked to disk. The archive may come from anywhere: whatever it holds, the result
-    is a model that scores every row in bounds, or an error.
+    The archive may be untrusted and is not unpacked to disk: the result is either a model that
+    scores any row within bounds, or an error.
 
     Args:
-        source: The zip, or where it lies.
+        source: The zip file's bytes or path.
 
     Returns:
         The model.
 
     Raises:
-        MojoError: The archive is damaged or holds a model that is not scored here.
+        MojoError: The archive is damaged, or its model is not supported.
     """
     archive = open_archive(source)
     algorithm, category = _kind(archive)
@@ -181,7 +181,7 @@ def read_mojo(source: Path | bytes) -> Mojo:
 
 
 def warm() -> None:
-    """Compile what GBM, DRF and GLM need, or load it from the disk: so no model has to wait."""
+    """Compile the kernels of GBM, DRF and GLM, or load them from disk, before the first use."""
     leaf = np.frombuffer(b"\0\xff\xff" + bytes(4), np.uint8)
     nodes, bits = np.zeros(1, NODE), np.zeros(3, np.uint32)
     parse_tree(leaf, np.zeros(0, np.int64), nodes, 0, bits, 0)
@@ -201,7 +201,7 @@ def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:
     if category not in {"Binomial", "Regression"}:
         msg = (
             f"category must be Binomial or Regression; got {category!r} of {algorithm!r} "
-            "in model.ini: its answer is no probability of a label"
+            "in model.ini: it does not predict a label's probability"
         )
         raise MojoError(msg)
     version = archive.text("mojo_version")

@@ -1,7 +1,7 @@
-"""One tree of a MOJO, from H2O's bytes to flat nodes.
+"""Convert one tree of a MOJO from H2O's bytes to flat nodes.
 
-The bytes are the tree's preorder walk. A tree that this accepts has no cycle, no node beyond its
-end, no column beyond the row and no code without its bit; anything else is a MojoError.
+The bytes are the tree's preorder walk. An accepted tree has no cycle, no node beyond its end, no
+column beyond the row and no code without its bit; anything else raises a MojoError.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ from models.mojo.link import compiled
 
 NODE = np.dtype(
     [
-        ("value", "<f4"),  # the leaf, or where a numeric column splits
-        ("stride", "<i4"),  # from the left child to the right one; 0 at a leaf
-        ("bits", "<u4"),  # where the set begins
+        ("value", "<f4"),  # value of the leaf, or threshold of a numeric split
+        ("stride", "<i4"),  # from the left child to the right child; 0 at a leaf
+        ("bits", "<u4"),  # start of the set
         ("column", "<u2"),
         ("na_right", "u1"),
         ("split", "u1"),  # from the node to its left child: 1, or 0 at a leaf
     ]
 )
-"""Four to a cache line. A set is its lowest code, how many codes it knows, and one bit for each,
-set where it goes right. Every node has one, of no codes where the column is numeric; a code that
-the set does not know is compared with `value`, so that both kinds take the same steps."""
+"""Four nodes fill a cache line. A set is its lowest code, its number of codes, and one bit for each
+code, which is 1 if that code goes right. Every node has a set, which is empty for a numeric column;
+a code outside the set is compared with `value`, so that both kinds of split take the same steps."""
 
 MAX_WORDS = 1 << 26
 
@@ -30,8 +30,8 @@ _NA_VS_REST, _MAX_DIRECTION = 1, 5
 _SPLIT_MASK, _BY_NUMBER, _EQUALITY, _BY_SET_OF_32 = 12, 0, 4, 8
 _LEFT_MASK, _LEFT_IS_LEAF, _RIGHT_IS_LEAF = 51, 48, 0x40
 
-# Compiled code raises constants only.
-_LENGTH = "left subtree must be as long as it says; got another length"
+# Compiled code can raise only constants.
+_LENGTH = "left subtree must have the stated length; got another length"
 _REST = "tree must end where its bytes end; got bytes after it"
 _COLUMN = "column must be one of the model's; got a higher number"
 _DIRECTION = "direction of NA must be 1 to 5; got another"
@@ -44,25 +44,25 @@ _SETS = "sets of all trees must fit 256 MiB, and the model 448 MiB; got more"
 
 @compiled
 def parse_tree(tree, cardinalities, nodes, n, bits, used):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Puts one tree after those that are there: its nodes in preorder and the bits they point into.
+    """Append one tree: its nodes in preorder, and the sets that they point to.
 
     Args:
-        tree: uint8[size], the tree as H2O wrote it.
-        cardinalities: int64[columns], the number of levels; 0 is numeric.
-        nodes: NODE, zeros from `n` on; room for a node per 4 bytes of the tree.
-        n: How many nodes are there.
-        bits: uint32, zeros from `used` on: the pool of sets.
-        used: How much of it is.
+        tree: uint8[size]: the tree as H2O wrote it.
+        cardinalities: int64[columns]: number of levels; 0 for a numeric column.
+        nodes: NODE array, zero from `n` on; with room for a node per 4 bytes of the tree.
+        n: Number of nodes so far.
+        bits: uint32 array, zero from `used` on: the pool of sets.
+        used: Number of used words of the pool.
 
     Returns:
-        The same two counts with this tree.
+        `n` and `used`, including this tree.
 
     Raises:
-        MojoError: The bytes are no such tree, or its sets have no room.
+        MojoError: The bytes are not a valid tree, or its sets exceed the pool.
     """
     base = used
-    used = _room(bits, used, 3)  # the pool of a tree begins with the set of no codes
-    # What is still to read: whose right child it is or -1, where it must begin or -1, a bare leaf?
+    used = _room(bits, used, 3)  # the pool of a tree begins with the empty set
+    # Nodes left to read: parent of a right child or -1, required position or -1, 1 for a bare leaf.
     stack = np.empty((tree.size // 4 + 3, 3), np.int64)
     stack[0] = (-1, -1, 0)
     depth, at = 1, 0
@@ -109,7 +109,7 @@ def _split(tree, at, kind, column, cardinalities, node, bits, used):  # type: ig
         raise MojoError(_SPLIT)
     na_right = direction & 1  # 1 NA against the rest, 2 NA left, 3 NA right, 4 left, 5 right
     node.column, node.na_right, node.split = column, na_right, 1
-    # Not a number, when nothing but NA goes right: no value compares as greater.
+    # The threshold is NaN if only missing values go right: no value compares as greater.
     threshold = np.float32(np.nan)
     if not na_vs_rest and not by_set:
         threshold = _float(tree, at)
@@ -142,7 +142,7 @@ def _split(tree, at, kind, column, cardinalities, node, bits, used):  # type: ig
 
 @compiled
 def _left(tree, at, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Where the left child begins, where the right one must, and whether the left is a leaf."""
+    """Position of the left child, required position of the right, and whether left is a leaf."""
     width = (kind & _LEFT_MASK) + 1
     if width - 1 == _LEFT_IS_LEAF:
         return at, at + 4, 1
@@ -153,7 +153,7 @@ def _left(tree, at, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN2
 
 @compiled
 def _room(bits, used, need):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """How much of the pool is used with so much more."""
+    """The used words of the pool, including `need` more."""
     if used + need > bits.size:
         raise MojoError(_SETS)
     return used + need

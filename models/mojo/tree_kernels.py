@@ -1,7 +1,7 @@
-"""What walks the trees of a MOJO: one row alone, or many rows together.
+"""Kernels that walk the trees of a MOJO, for one row or many rows together.
 
-A node's left child is the next node and its right child lies further on, so every walk ends.
-Numba reads a signed index from both ends and turns `if` into a jump, hence unsigned arithmetic.
+A node's left child is the next node and its right child comes later, so every walk ends. Numba
+checks signed indices from both ends and compiles `if` to a jump, hence the unsigned arithmetic.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from models.mojo.link import compiled, inverse_of_trees
 
 CHUNK = 1024
-"""How many rows are split together: their columns fit a second-level cache."""
+"""Number of rows split together: their columns fit a second-level cache."""
 
 _LEAST_ROWS_A_NODE = 2
 _u = np.uint64
@@ -17,26 +17,26 @@ _u = np.uint64
 
 @compiled
 def score_trees(row, nodes, roots, bits, init, divisor, link, weight_0, weight_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0917
-    """The prediction for one row.
+    """Score one row.
 
-    Four trees are walked side by side and without branches: a step waits for memory and a branch
-    on it is a coin toss, so this takes less than half the time of one tree after the other.
+    Four trees are walked side by side and without branches: each step waits for memory, and a
+    branch on it is unpredictable. This takes less than half the time of one tree after the other.
 
     Args:
-        row: float64[n_columns]; categories as codes, NaN where there is none.
+        row: float64[n_columns]; categories as codes, NaN for a missing value.
         nodes: NODE[n].
-        roots: int32[n_trees], each tree's first node.
-        bits: uint32[m], the pool of sets.
-        init: What is added to the sum of the leaves.
-        divisor: What that is divided by.
+        roots: int32[n_trees]: each tree's first node.
+        bits: uint32[m]: the pool of sets.
+        init: Value added to the sum of the leaves.
+        divisor: Value that divides the result.
         link: A code of `models.mojo.link`.
-        weight_0: Prior over model share of class 0; 1 where classes were not balanced.
-        weight_1: The same of class 1.
+        weight_0: Prior share over model share of class 0; 1 if classes were not balanced.
+        weight_1: The same for class 1.
 
     Returns:
-        P(second level) or the value.
+        P(second level), or the value of a regression.
     """
-    total = 0.0  # leaves are added in H2O's order: it is part of the result
+    total = 0.0  # leaves are added in H2O's order, on which the rounding depends
     fours = roots.size - roots.size % 4
     for tree in range(0, fours, 4):
         a, b = _u(roots[tree]), _u(roots[tree + 1])
@@ -61,22 +61,22 @@ def score_trees(row, nodes, roots, bits, init, divisor, link, weight_0, weight_1
 
 @compiled
 def score_trees_many(rows, nodes, roots, bits, init, divisor, link, weight_0, weight_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0917
-    """The predictions for float64[n, n_columns], to the last bit those of `score_trees`.
+    """Score rows, float64[n, n_columns]; equal to `score_trees` to the last bit.
 
-    Rows go through a tree together: each node splits the list of those that reached it, and no
-    step waits for the one before it. That takes about a third of the time of one row after the
+    All rows go through a tree together: each node splits the list of rows that reached it, and no
+    step waits for the one before it. This takes about a third of the time of one row after the
     other, unless trees are so large that few rows reach a node.
 
     Args:
         rows: float64[n, n_columns].
-        nodes: As in `score_trees`; so are the others.
-        roots: Likewise.
-        bits: Likewise.
-        init: Likewise.
-        divisor: Likewise.
-        link: Likewise.
-        weight_0: Likewise.
-        weight_1: Likewise.
+        nodes: As in `score_trees`.
+        roots: As in `score_trees`.
+        bits: As in `score_trees`.
+        init: As in `score_trees`.
+        divisor: As in `score_trees`.
+        link: As in `score_trees`.
+        weight_0: As in `score_trees`.
+        weight_1: As in `score_trees`.
 
     Returns:
         float64[n].
@@ -119,7 +119,7 @@ def _step(row, nodes, bits, at):  # type: ignore[no-untyped-def]  # noqa: ANN001
     node = nodes[at]
     value = row[_u(node.column)]
     at_bits = _u(node.bits)
-    positive = max(-1.0, value)  # NaN too
+    positive = max(-1.0, value)  # also turns NaN into -1
     code = np.int64(min(2000000000.0, positive)) - np.int64(bits[at_bits])
     known = _u(_u(code) < _u(bits[at_bits + _u(1)]))
     k = _u(code) & (_u(0) - known)
@@ -140,7 +140,7 @@ def _in_set(value, bits, at_bits, low, span, na_right):  # type: ignore[no-untyp
 
 @compiled
 def _add_tree(total, columns, nodes, root, bits, places, waiting):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Add to each row's total its leaf; `waiting` holds nodes with the list of their rows."""
+    """Add each row's leaf to its total; `waiting` holds nodes with the range of their rows."""
     order = places[0]
     for i in range(total.size):
         order[i] = i
@@ -182,10 +182,10 @@ def _add_tree(total, columns, nodes, root, bits, places, waiting):  # type: igno
 
 @compiled
 def _split_numbers(order, right, column, node):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Keep in front those that go left, put the others into `right`; how many those are.
+    """Keep rows that go left in front, copy the others to `right`, and return their number.
 
-    Each list is written to at every row, so that there is no jump to guess; one loop for each
-    meaning of NaN, so that none has to be asked for.
+    Each list is written at every row, so that there is no branch to predict; each meaning of NaN
+    has a loop of its own, so that none is tested per row.
     """
     threshold = np.float64(node.value)
     n = _u(0)
@@ -221,7 +221,7 @@ def _split_levels(order, right, column, node, bits):  # type: ignore[no-untyped-
 
 @compiled
 def _add_leaves(total, order, column, node, left, right):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """The last split of a path adds at once."""
+    """Add both leaves of a path's last split directly."""
     threshold, na_right = np.float64(node.value), node.na_right != 0
     for k in range(_u(order.size)):
         i = _u(order[k])

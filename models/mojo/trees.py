@@ -13,7 +13,7 @@ _CATEGORY = {
         ("gaussian", "poisson", "gamma", "tweedie", "laplace", "quantile", "huber"), "Regression"
     ),
 }
-# H2O knows no other pairs; nothing else would keep P(second level) between 0 and 1.
+# The only pairs of H2O; others would not keep P(second level) between 0 and 1.
 _LINK = {
     "bernoulli": "logit",
     **dict.fromkeys(("poisson", "gamma", "tweedie"), "log"),
@@ -32,11 +32,11 @@ TreeArgs = tuple[
     float,
     float,
 ]
-"""What `models.mojo.tree_kernels.score_trees` takes after the row."""
+"""The arguments of `models.mojo.tree_kernels.score_trees` after the row."""
 
 
 def read_trees(archive: Archive, algorithm: str, category: str) -> TreeArgs:
-    """The arguments of `score_trees` for a GBM or DRF.
+    """Read the arguments of `score_trees` for a GBM or DRF.
 
     Args:
         archive: The MOJO.
@@ -47,7 +47,7 @@ def read_trees(archive: Archive, algorithm: str, category: str) -> TreeArgs:
         Nodes, roots, bits, init, divisor, link and the weights of the two classes.
 
     Raises:
-        MojoError: A tree is malformed or the model is of a kind that is not scored here.
+        MojoError: A tree is malformed, or the kind of model is not supported.
     """
     for key, want in (("n_trees_per_class", "1"), ("_genmodel_encoding", "AUTO")):
         if archive.text(key) != want:
@@ -90,7 +90,7 @@ def _grove(
         raise MojoError(msg)
     cardinalities = np.array([len(levels or ()) for levels in archive.domains[:-1]], np.int64)
     unpacked = [archive.unpacked(name) for name in names]
-    # Reserved, and not taken from the machine before something is written there.
+    # Reserved only: the system provides memory when it is written.
     most_nodes = sum(size // 4 + 1 for size in unpacked)
     nodes = np.zeros(min(most_nodes, MAX_MEMORY // NODE.itemsize + 1), NODE)
     bits = np.zeros(MAX_WORDS, np.uint32)
@@ -98,7 +98,7 @@ def _grove(
     n_nodes = n_words = 0
     for tree, (name, size) in enumerate(zip(names, unpacked, strict=True)):
         roots[tree] = n_nodes
-        # A tree is read with a stack beside it, and has at most a node for 4 bytes.
+        # A tree is read with a stack beside it, and has at most one node per 4 bytes.
         taken = archive.size + n_nodes * NODE.itemsize + 8 * size + 4 * n_words
         room = bits[: max(0, min(MAX_WORDS, n_words + (MAX_MEMORY - taken) // 4))]
         if taken > MAX_MEMORY:
@@ -116,7 +116,7 @@ def _grove(
 
 
 def _class_weights(archive: Archive) -> tuple[float, float]:
-    """What H2O multiplies the classes with when it had balanced them for the fit."""
+    """Weights of the two classes, if H2O balanced them for the fit."""
     if not archive.flag("balance_classes"):
         return 1.0, 1.0
     prior, model = archive.numbers("prior_class_distrib"), archive.numbers("model_class_distrib")

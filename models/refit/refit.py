@@ -13,7 +13,7 @@ from models.h2o.fit import Candidate, Tables, best_of, refit
 from models.h2o.frames import LABEL, TIMES, cut, held, import_files, predict, tidy, upload
 from models.h2o.search import Parameters, candidates
 from models.h2o.server import H2OServer
-from models.h2o.time_split import Spans, spans
+from models.h2o.time_split import TimeSplit, spans
 from models.mojo.model import Mojo, read_mojo
 from models.refit.certificate import Certificate, altered, certify, kept_rows
 from models.refit.fit_record import FitRecord, Status, TrainingFile, TrainingWindow, Tried, model_id
@@ -146,7 +146,7 @@ def lacking(task: Task) -> str:
     return ""
 
 
-def _validation(rows: pl.LazyFrame, task: Task, cuts: Spans) -> pl.DataFrame:
+def _validation(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> pl.DataFrame:
     types = dict.fromkeys(task.features, pl.Float64) | dict.fromkeys(task.categoricals, pl.String)
     features = [pl.col(name).cast(types[name]) for name in task.features]
     return rows.filter(cuts.validation.in_polars()).select(*TIMES, LABEL, *features).collect()
@@ -155,7 +155,7 @@ def _validation(rows: pl.LazyFrame, task: Task, cuts: Spans) -> pl.DataFrame:
 def _search(
     server: H2OServer,
     task: Task,
-    cuts: Spans,
+    cuts: TimeSplit,
     prefix: str,
     validation: pl.DataFrame,
     labels: Floats,
@@ -218,7 +218,9 @@ def _judge(
     )
 
 
-def _window(rows: pl.LazyFrame, task: Task, cuts: Spans, validation_rows: int) -> TrainingWindow:
+def _window(
+    rows: pl.LazyFrame, task: Task, cuts: TimeSplit, validation_rows: int
+) -> TrainingWindow:
     seen = cuts.whole if _refits(task) else cuts.training
     count, oldest = (
         rows.filter(seen.in_polars())

@@ -1,1 +1,1 @@
-"""Copies of a shard that follow its flow."""
+"""Replicas: copies of a shard that follow its flow."""

@@ -1,9 +1,8 @@
 """Tails a partition for a replica, never beyond what the flow has processed.
 
 A decision can be written to the journal for any offset that the flow has not passed yet, so a
-replica that ran ahead of the flow might pass a decision. What proves how far the flow has come:
-its newest prediction, its newest checkpoint, and the journal itself. Each of them is written after
-every journal entry of an offset below it.
+replica ahead of the flow might miss it. The flow's progress is proved by its newest prediction, its
+newest checkpoint, and the journal: each is written after all journal entries of lower offsets.
 """
 
 import time
@@ -27,16 +26,16 @@ class Follower:
     """Reads one partition behind the flow, and writes nothing.
 
     Args:
-        log: Where.
-        shard: Where it stands is where reading begins.
-        checkpoints: The flow's.
-        settings_of: The settings that an entry of the journal stands for.
+        log: Log to read.
+        shard: Shard whose position is the begin of reading.
+        checkpoints: The flow's checkpoints.
+        settings_of: Returns the settings of a journal entry.
         batch: Most records in one message.
-        clock: Monotonic seconds, for `level_at`.
+        clock: Returns monotonic seconds, for `level_at`.
 
     Attributes:
-        end: Of the log, when `poll` last looked.
-        level_at: When (monotonic s) the log last ended where this stands, or before it.
+        end: End offset of the log at the last `poll`.
+        level_at: Last time (monotonic s) at which the log had no record beyond `offset`.
     """
 
     def __init__(
@@ -63,17 +62,17 @@ class Follower:
         self.level_at = self._sighted[0] if self.offset >= self.end else float("-inf")
 
     def has_served(self, model: str | None, before: int) -> bool:
-        """Whether one of so many first decisions was to use a model."""
+        """Whether one of the first `before` journal entries activated a model."""
         entries = self._journal.entries[:before]
         return any(isinstance(one, Activated) and one.model == model for one in entries)
 
     @property
     def offset(self) -> int:
-        """Of the next record."""
+        """Offset of the next record."""
         return self._input.offset
 
     def poll(self) -> Message | None:
-        """The next message, its model left out; None while the flow has come no further.
+        """The next message, without its model; None if the flow has come no further.
 
         Raises:
             LogError: The log cannot be read.
@@ -81,12 +80,12 @@ class Follower:
         if self.offset >= min(self._passed, self.end):
             self._look()
         entries = self._journal.entries
-        # The flow has been where the newest entry is; whatever others wrote, `end` is the end.
+        # The flow has reached its newest journal entry; but the log may end before that.
         passed = max(self._passed, entries[-1].offset) if entries else self._passed
         return self._input.poll(min(passed, self.end))
 
     def _look(self) -> None:
-        """See how far the flow has come; only then which decisions it took on the way."""
+        """Read the flow's progress first, and then the decisions it took on the way."""
         now = self._clock()
         self.end = self._log.end(EVENTS, self._partition)
         if self.offset >= self._sighted[1]:
@@ -116,6 +115,6 @@ class Follower:
         return 0 if found is None else found.offset
 
     def _beyond(self) -> list[CheckpointHead]:
-        """The checkpoints beyond where the flow surely was, newest first."""
+        """Checkpoints beyond the offset that the flow is known to have passed, newest first."""
         heads = self._checkpoints.heads(self._partition)
         return list(takewhile(lambda one: one.offset > self._passed, heads))

@@ -1,7 +1,7 @@
-"""Two copies of one thing, so that readers never wait for its writer (left-right).
+"""Two copies of one object, so that readers never wait for its writer (left-right).
 
-Readers use the active copy; the writer changes the idle one, makes it the active one, waits until
-no reader is left on the other, and changes that as well (Ramalhete and Correia, Left-Right: A
+Readers use the active copy. The writer changes the idle copy, makes it the active one, waits until
+no reader uses the other, and changes that too (Ramalhete and Correia, Left-Right: A
 Concurrency Control Technique with Wait-Free Population Oblivious Reads, 2015).
 """
 
@@ -17,15 +17,15 @@ _LOOK_AGAIN_S = 0.000_05
 
 
 class BusyError(RuntimeError):
-    """A reader does not leave; the copy it may be on is one change behind, for good."""
+    """A reader does not release its copy, which stays one change behind."""
 
 
-class Reading(Generic[T]):
-    """One thread's way to the active copy, for one `with` at a time.
+class ReadHandle(Generic[T]):
+    """One thread's handle on the active copy, for one `with` block at a time.
 
-    The count is odd while the thread reads; it is raised before the active copy is looked up, so
-    that a writer that finds it even after the change of sides knows that no one is on the old one.
-    An exit that a signal handler's exception keeps from happening is made up by the next entry.
+    The count is odd while the thread reads. It is raised before the active copy is looked up, so if
+    a writer sees an even count after the swap, the thread does not use the old copy. If an
+    exception of a signal handler prevents the exit, the next entry corrects the count.
     """
 
     __slots__ = ("__weakref__", "_of", "count")
@@ -35,7 +35,7 @@ class Reading(Generic[T]):
         self.count = 0
 
     def __enter__(self) -> T:
-        """The active copy: it does not change before `__exit__`."""
+        """Return the active copy, which does not change before `__exit__`."""
         self.count = (self.count + 1) | 1
         return self._of.active
 
@@ -45,20 +45,20 @@ class Reading(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the writer have the copy."""
+        """Release the copy for the writer."""
         self.count = (self.count | 1) + 1
 
 
 class LeftRight(Generic[T]):
-    """Any number of readers, and one writer.
+    """Two copies with any number of readers and one writer.
 
     Args:
-        left: One copy; the first that is read.
-        right: The other; in the same state.
-        most_wait_s: For a reader to leave a copy.
+        left: The copy that is active first.
+        right: The other copy, in the same state.
+        most_wait_s: Longest wait for a reader to release a copy, seconds.
 
     Attributes:
-        active: The copy that readers take.
+        active: The copy that readers use.
         idle: The copy that the writer changes first.
 
     Example:
@@ -73,25 +73,26 @@ class LeftRight(Generic[T]):
         self.active, self.idle = left, right
         self._most_wait_s = most_wait_s
         self._lock = threading.Lock()
-        self._readings: list[weakref.ref[Reading[T]]] = []
+        self._readings: list[weakref.ref[ReadHandle[T]]] = []
 
-    def reading(self) -> Reading[T]:
-        """A way to read, to be kept by one thread; it is forgotten with its last reference."""
-        reading = Reading(self)
+    def reading(self) -> ReadHandle[T]:
+        """A reader's handle, for one thread; it is dropped with its last reference."""
+        reading = ReadHandle(self)
         with self._lock:
             self._readings = [known for known in self._readings if known() is not None]
             self._readings.append(weakref.ref(reading))
         return reading
 
     def write(self, change: Callable[[T], object], pause: Callable[[], object] = int) -> None:
-        """Make the same change to both copies, one after the other.
+        """Apply the same change to both copies, one after the other.
 
         Args:
-            change: What it raises for the first copy leaves readers with the other, unchanged.
+            change: Changes a copy; if it raises for the first copy, readers keep the other,
+                unchanged.
             pause: Called before the second change.
 
         Raises:
-            BusyError: A reader did not leave in time: there must be no other `write`.
+            BusyError: A reader did not release its copy in time; `write` must not be called again.
         """
         change(self.idle)
         self.active, self.idle = self.idle, self.active
@@ -100,13 +101,13 @@ class LeftRight(Generic[T]):
         change(self.idle)
 
     def _let_go(self) -> None:
-        """Return once every reader that may have found the copy that is now idle has left it."""
+        """Wait until every reader that may use the copy which is now idle has released it."""
         with self._lock:
             readings = list(self._readings)
         for known in readings:
             self._wait_for(known)
 
-    def _wait_for(self, known: weakref.ref[Reading[T]]) -> None:
+    def _wait_for(self, known: weakref.ref[ReadHandle[T]]) -> None:
         if (seen := _count(known)) % 2 == 0:
             return
         until = time.monotonic() + self._most_wait_s
@@ -119,7 +120,7 @@ class LeftRight(Generic[T]):
             time.sleep(_LOOK_AGAIN_S)
 
 
-def _count(known: weakref.ref[Reading[T]]) -> int:
-    """Even, too, once its thread is gone: no reference is kept here that would keep it alive."""
+def _count(known: weakref.ref[ReadHandle[T]]) -> int:
+    """The reader's count, 0 once its thread has ended; no reference to the reader is kept."""
     reading = known()
     return 0 if reading is None else reading.count

@@ -1,4 +1,4 @@
-"""A replica of one shard: it follows the flow, while any number of threads score on it."""
+"""A replica of one shard: it follows the flow while any number of threads score with it."""
 
 import threading
 from collections import deque
@@ -12,7 +12,7 @@ from models.logits import logit
 from models.scoring.blend import NOTHING, Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.replica.follower import Follower
-from operators.replica.left_right import LeftRight, Reading
+from operators.replica.left_right import LeftRight, ReadHandle
 from operators.shard.messages import Activation, Message, Records
 from operators.shard.predictor import NOTHING_NEW, Predictor, Row
 from operators.shard.shard import RefusedError, Shard
@@ -22,7 +22,7 @@ from state.settings import Settings
 
 
 class RowError(RefusedError):
-    """A request among many that the flow would not answer: the one of this row."""
+    """A request in a batch that the flow would refuse."""
 
     def __init__(self, message: str, row: int) -> None:
         super().__init__(message)
@@ -30,31 +30,31 @@ class RowError(RefusedError):
 
 
 _TOGETHER = 8
-"""Records between two changes of the active copy, which take as long as a tenth of a record."""
+"""Number of records between two swaps of the copies; a swap takes a tenth of a record's time."""
 
 Clock = Callable[[], int]
 Load = Callable[[str, Shard], Offline]
-"""Gives a verified model of an id, bound to a shard; raises `ModelError`."""
+"""Returns a verified model of an id, bound to a shard; raises `ModelError`."""
 
 
-class Kept(NamedTuple):
-    """What answers in place of a shard's own models: ids as of old, and the models."""
+class ServingModel(NamedTuple):
+    """The model that answers instead of the shard's own: its id, and the models in use with it."""
 
     model: str | None
     serving: Serving
 
 
 class Score(NamedTuple):
-    """An answer, and the state that it is from.
+    """An answer, and the state it was computed from.
 
     Attributes:
-        row: The vector.
-        unseen: By column, the level that no event before had.
-        blend: The probabilities.
-        decision: Whether the ensemble's reaches the threshold.
+        row: Feature vector.
+        unseen: Levels that no earlier event had, by column.
+        blend: Probabilities.
+        decision: Whether the ensemble's probability reaches the threshold.
         model: Id of the offline model.
-        offset: Of the record before which the flow would have answered so.
-        as_of: The highest event time before it (µs).
+        offset: Offset of the record before which the flow would have answered so.
+        as_of: The highest event time before that record (µs).
     """
 
     row: Row
@@ -66,13 +66,13 @@ class Score(NamedTuple):
     as_of: int
 
 
-class Reason(NamedTuple):
-    """What one column did to an answer.
+class ColumnEffect(NamedTuple):
+    """The effect of one column on an answer.
 
     Attributes:
-        column: Its name.
-        value: As it was scored: a number, a level's name, or None where it was missing.
-        change: How much lower the ensemble's log odds are once the column is missing.
+        column: Name of the column.
+        value: The scored value: a number, a level's name, or None if it was missing.
+        change: Decrease of the ensemble's log odds once the column is missing.
     """
 
     column: str
@@ -80,35 +80,35 @@ class Reason(NamedTuple):
     change: float
 
 
-class Difference(NamedTuple):
-    """Between the probabilities with the model in shadow and those that were answered."""
+class ShadowDifference(NamedTuple):
+    """Distance of the shadow model's probabilities from those that were answered."""
 
     requests: int
     mean: float
     largest: float
 
 
-class _Side:
+class _Copy:
     """One of the two copies.
 
     Attributes:
-        shard: Goes by the journal.
-        old: Answers in place of the shard's own model while that one is in shadow.
+        shard: Shard that obeys the journal.
+        old: Answers instead of the shard's own model while that one is in shadow.
     """
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
-        self.old: Kept | None = None
+        self.old: ServingModel | None = None
 
 
-class _Mine:
-    """What a thread that scores has for itself."""
+class _ThreadState:
+    """A scoring thread's own objects."""
 
-    def __init__(self, reading: Reading[_Side]) -> None:
+    def __init__(self, reading: ReadHandle[_Copy]) -> None:
         self.reading = reading
-        self._predictors: dict[_Side, tuple[Settings, Predictor]] = {}
+        self._predictors: dict[_Copy, tuple[Settings, Predictor]] = {}
 
-    def predictor(self, side: _Side) -> Predictor:
+    def predictor(self, side: _Copy) -> Predictor:
         settings, made = side.shard.settings, self._predictors.get(side)
         if made is None or made[0] is not settings:
             made = self._predictors[side] = settings, side.shard.predictor()
@@ -116,48 +116,48 @@ class _Mine:
 
 
 class Replica:
-    """Follows with one thread, scores with any.
+    """Follows in one thread, and scores in any.
 
     Args:
-        left: The shard where the follower stands; silent.
-        right: Another in the same state; silent.
-        follower: What to apply.
-        load: Where models come from.
-        shadow: For so many requests after an activation the model before still answers, and the
-            new one is scored beside it; none if it has served before.
+        left: Silent shard at the follower's position.
+        right: Another silent shard in the same state.
+        follower: Returns the messages to apply.
+        load: Loads models.
+        shadow: Number of requests after an activation which the previous model still answers, while
+            the new one is only compared; a model that was active before is never in shadow.
 
     Attributes:
-        trouble: Why a model of the journal's was not in use, so that the state and the answers are
-            not exactly the flow's: from then on, for what was learned under another model stays.
-        activated: How many models took their place.
-        difference: Of the model in shadow, or the last one that was; None before the first.
+        trouble: The reason why a model of the journal could not be used. From then on state and
+            answers may differ from the flow's, as what was learned under another model stays.
+        activated: Number of activations.
+        difference: Figures of the current or last model in shadow; None before the first.
     """
 
     def __init__(
         self, left: Shard, right: Shard, follower: Follower, load: Load, shadow: int = 0
     ) -> None:
-        self._sides = LeftRight(_Side(left), _Side(right))
+        self._sides = LeftRight(_Copy(left), _Copy(right))
         self._follower, self._load, self._shadow = follower, load, shadow
         self._differences: deque[float] = deque(maxlen=max(shadow, 1))
         self._unfit: tuple[str | None, str] = None, ""
         self._threads = threading.local()
         self.trouble: str | None = None
         self.activated = 0
-        self.difference: Difference | None = None
+        self.difference: ShadowDifference | None = None
 
     @property
     def follower(self) -> Follower:
-        """Where it stands."""
+        """The follower."""
         return self._follower
 
     @property
     def as_of(self) -> int:
-        """The highest event time it has seen (µs)."""
+        """The highest event time so far (µs)."""
         return self._sides.active.shard.event_time
 
     @property
     def offset(self) -> int:
-        """The first record that does not count yet."""
+        """Offset of the first record that was not applied yet."""
         return self._sides.active.shard.position.offset
 
     @property
@@ -168,20 +168,20 @@ class Replica:
 
     @property
     def unfit(self) -> str | None:
-        """Why the model in shadow does not take over; None: it will, or there is none."""
+        """The reason why the model in shadow cannot take over; None: it can, or there is none."""
         side, (model, why) = self._sides.active, self._unfit
         return why if side.old is not None and why and model == side.shard.model else None
 
     def score(self, request: Event, clock: Clock) -> Score:
-        """What the flow would answer where this replica stands; in any thread, without waiting.
+        """Answer as the flow would at this position; callable in any thread, without waiting.
 
         Args:
-            request: What is asked.
-            clock: Gives µs UTC; a request from beyond it and beyond all events is refused, by the
-                tolerance of the flow's clock guard. Nothing else depends on it.
+            request: The request.
+            clock: Returns µs UTC. A request from the future is refused by the tolerance of the
+                flow's clock guard; nothing else depends on the clock.
 
         Raises:
-            RefusedError: The flow would not answer the request.
+            RefusedError: The flow would refuse the request.
         """
         mine = self._mine()
         with mine.reading as side:
@@ -189,10 +189,10 @@ class Replica:
             return self._score(side, mine.predictor(side), request)
 
     def score_many(self, requests: Sequence[Event], clock: Clock) -> list[Score]:
-        """What `score` would say of each, at one point of the log; the follower waits meanwhile.
+        """Answer each request as `score` does, at one position; the follower waits meanwhile.
 
         Args:
-            requests: What is asked.
+            requests: The requests.
             clock: As for `score`.
 
         Raises:
@@ -206,14 +206,14 @@ class Replica:
                 return _score_many(side.shard, predictor, requests)
             return [self._score(side, predictor, request) for request in requests]
 
-    def reasons(self, row: Row, unseen: Mapping[str, str]) -> list[Reason]:
-        """Each column's part in the answer to a vector, by the models as they stand now.
+    def reasons(self, row: Row, unseen: Mapping[str, str]) -> list[ColumnEffect]:
+        """Effects of the columns on the answer to a vector, by the models in use now.
 
-        The part of a column is told by occlusion: the vector is scored once more without it.
-        Columns that say the same share their effect, so the parts need not add up to the whole.
+        The effect is found by occlusion: the vector is scored again without the column. Columns
+        with the same information share their effect, so the effects need not add up to the whole.
 
         Args:
-            row: As it was scored.
+            row: The scored vector.
             unseen: Its levels that were new then, by column.
         """
         mine = self._mine()
@@ -230,34 +230,34 @@ class Replica:
                 change = whole - logit(predictor.blend(without, offline).probability)
                 name = column.name
                 value = unseen[name] if name in unseen else _told(row[i], levels.get(i))
-                found.append(Reason(name, value, change))
+                found.append(ColumnEffect(name, value, change))
         return found
 
     def keep(self, model: str | None) -> None:
-        """Let this model answer, as if the one in use had just come into its shadow.
+        """Let a model answer, as if the model in use had just been put in shadow.
 
-        Before anything scores here or follows.
+        Call it before any thread scores or follows.
 
         Raises:
-            ModelError: It cannot be had.
+            ModelError: The model cannot be loaded.
         """
         for side in (self._sides.active, self._sides.idle):
             offline = None if model is None else self._load(model, side.shard)
-            side.old = Kept(model, _before(side.shard, model, offline))
+            side.old = ServingModel(model, _before(side.shard, model, offline))
 
     def advance(self, pause: Callable[[], object]) -> bool:
-        """Take the next message, if the flow has had one; by one thread at a time.
+        """Apply the next message that the flow has processed; call it in one thread at a time.
 
         Args:
-            pause: May let other threads run; called between any two records, and before a record
-                is applied to the second copy.
+            pause: May let other threads run; called between any two records, and before a record is
+                applied to the second copy.
 
         Returns:
-            Whether there was one.
+            Whether there was a message.
 
         Raises:
             LogError: The log cannot be read.
-            BusyError: A reader does not leave: this replica can follow no more.
+            BusyError: A reader does not release its copy; this replica can follow no more.
         """
         self._measure()
         message = self._follower.poll()
@@ -274,7 +274,7 @@ class Replica:
                 self._apply([message], pause)
         return True
 
-    def _score(self, side: _Side, predictor: Predictor, request: Event) -> Score:
+    def _score(self, side: _Copy, predictor: Predictor, request: Event) -> Score:
         shard, old = side.shard, side.old
         row = predictor.vector(request)
         model, serving = (shard.model, shard.serving) if old is None else old
@@ -286,18 +286,18 @@ class Replica:
         return Score(row, predictor.unseen(), blend, decision, model, *place)
 
     def _score_beside(self, shard: Shard, predictor: Predictor, row: Row, blend: Blend) -> None:
-        """With the model in shadow."""
+        """Score with the model in shadow too."""
         try:
             new = predictor.blend(row, predictor.knowing(shard.serving))
-        except Exception as error:  # noqa: BLE001 - what does not answer must not fail a request
+        except Exception as error:  # noqa: BLE001 - a shadow's failure must not fail a request
             self._unfit = shard.model, f"model {shard.model} must score in shadow: {error!r}"
         else:
             self._differences.append(abs(new.probability - blend.probability))
 
     def _apply(self, messages: Sequence[Message], pause: Callable[[], object]) -> None:
-        """Apply them to the idle copy, change places, and apply them to the other."""
+        """Apply messages to the idle copy, swap the copies, and apply them to the other."""
 
-        def change(side: _Side) -> None:
+        def change(side: _Copy) -> None:
             for message in messages:
                 side.shard.apply(message)
                 pause()
@@ -305,20 +305,20 @@ class Replica:
         self._sides.write(change, pause)
 
     def warm_up(self) -> None:
-        """Let no request and no event wait for a compiler."""
+        """Compile the kernels, so that no request or event waits for it."""
         mine = self._mine()
         with mine.reading as side:
             mine.predictor(side).warm_up(side.shard.serving)
 
     def _activate(self, message: Activation) -> None:
-        """Let both sides have the model, or keep the one before where it cannot be had."""
+        """Activate the model on both copies, or keep the previous one if it cannot be loaded."""
         model, load = message.model, self._load
-        if model == self._sides.active.shard.model:  # decided once more: a shadow goes on
+        if model == self._sides.active.shard.model:  # activated again: its shadow continues
             self._sides.write(lambda side: _keep(side.shard, message.number))
             return
         in_shadow = self._shadow and not self._follower.has_served(model, message.number)
         try:
-            # Twice, for a model keeps to the level numbers of one shard.
+            # Once per shard, as a bound model uses that shard's level numbers.
             bound = [None if model is None else load(model, shard) for shard in self._shards()]
         except ModelError as error:
             self.trouble = str(error)
@@ -327,14 +327,14 @@ class Replica:
         self._differences.clear()
         models = iter(bound)
 
-        def change(side: _Side) -> None:
+        def change(side: _Copy) -> None:
             shard = side.shard
             if not in_shadow:
                 side.old = None
             elif side.old is None:
                 old = shard.model, shard.serving.newest
                 shard.apply(message._replace(offline=next(models)))
-                side.old = Kept(old[0], _before(shard, *old))
+                side.old = ServingModel(old[0], _before(shard, *old))
                 return
             shard.apply(message._replace(offline=next(models)))
 
@@ -342,26 +342,26 @@ class Replica:
         self.activated += 1
 
     def _measure(self) -> None:
-        """Sum up what is in shadow; at its end let the new model answer."""
+        """Update the shadow's figures; at its end let the new model answer."""
         if not self._sides.active.old or not self._differences or self.unfit is not None:
             return
         seen = list(self._differences)
-        self.difference = Difference(len(seen), sum(seen) / len(seen), max(seen))
+        self.difference = ShadowDifference(len(seen), sum(seen) / len(seen), max(seen))
         if len(seen) >= self._shadow:
             self._sides.write(_end_shadow)
 
     def _shards(self) -> tuple[Shard, Shard]:
         return self._sides.idle.shard, self._sides.active.shard
 
-    def _mine(self) -> _Mine:
-        mine: _Mine | None = getattr(self._threads, "mine", None)
+    def _mine(self) -> _ThreadState:
+        mine: _ThreadState | None = getattr(self._threads, "mine", None)
         if mine is None:
-            mine = self._threads.mine = _Mine(self._sides.reading())
+            mine = self._threads.mine = _ThreadState(self._sides.reading())
         return mine
 
 
 def _check(shard: Shard, request: Event, clock: Clock) -> None:
-    """Refuse what the flow would bury, if it came now."""
+    """Refuse a request that the flow would dead-letter now."""
     shard.check(request)
     tolerance = shard.settings.clock.tolerance
     earliest = request.time - tolerance
@@ -404,13 +404,13 @@ def _keep(shard: Shard, number: int) -> None:
 
 
 def _before(shard: Shard, model: str | None, offline: Offline | None) -> Serving:
-    """A model as the one in use, corrected by the learners that it has by now."""
+    """A model and its residual learners, as they are now, as the models in use."""
     if offline is None:
         return NOTHING
     return Serving(offline, slot=OLDER) if model == shard.older else Serving(offline)
 
 
-def _end_shadow(side: _Side) -> None:
+def _end_shadow(side: _Copy) -> None:
     side.old = None
 
 

@@ -42,10 +42,10 @@ from state.outputs.prediction_chain import START, link
 from state.outputs.records import (
     Alert,
     DeadLetter,
+    DeadLetterReason,
     Losses,
     Metrics,
     Prediction,
-    Reason,
     outcome_type,
 )
 from state.restored import Count, check
@@ -364,8 +364,8 @@ class Shard:
         counts, cut = self._counts, self._counts.last_cut
         topics = sorted(counts.sequences)
         check(topics == sorted(TOPICS), f"topics must be {TOPICS}", topics)
-        reasons = sorted(counts.dead_letters)
-        check({*reasons} <= {*get_args(Reason)}, f"reasons must be of {Reason}", reasons)
+        reasons, known = sorted(counts.dead_letters), get_args(DeadLetterReason)
+        check({*reasons} <= {*known}, f"reasons must be of {known}", reasons)
         written = counts.sequences["outcomes"]
         check(counts.cut_end <= written, f"cuts must end by {written} outcomes", counts.cut_end)
         if cut is None:
@@ -533,7 +533,7 @@ class Shard:
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
 
     def _bury(
-        self, reason: Reason, detail: str, offset: int, append_time: int, value: bytes
+        self, reason: DeadLetterReason, detail: str, offset: int, append_time: int, value: bytes
     ) -> None:
         """Keep a record that takes no part as a dead letter."""
         letter = DeadLetter(

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from state.outputs.records import Reason
+from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
 
@@ -16,7 +16,7 @@ _OF_TYPE = re.compile(
 )
 
 
-def no_event(value: bytes, error: Exception) -> tuple[Reason, str]:
+def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     """Why a value could not be decoded, as a word and a sentence."""
     if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
         return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
@@ -38,7 +38,7 @@ class Judge:
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
-    def refusal(self, value: bytes) -> tuple[Reason, str] | None:
+    def refusal(self, value: bytes) -> tuple[DeadLetterReason, str] | None:
         """Why it would be a dead letter, as a word and a sentence; None: it would not.
 
         Raises:

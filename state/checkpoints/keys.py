@@ -1,4 +1,4 @@
-"""Signatures of checkpoints that leave a home: only a key holder can make one that is read."""
+"""Signatures of checkpoints outside the home: only a key holder can make one that is loaded."""
 
 import hmac
 from collections.abc import Sequence
@@ -7,31 +7,31 @@ VARIABLE = "HEADWATER_CHECKPOINT_KEY"
 """The environment variable that holds the keys."""
 
 LEAST_CHARACTERS = 32
-"""A shorter key could be guessed offline by a reader of the store."""
+"""A shorter key could be guessed offline by anyone who can read the store."""
 
 _MAGIC = b"headwater signed checkpoint 1\n"
 _DIGEST_BYTES = 32
 ADDED_BYTES = len(_MAGIC) + _DIGEST_BYTES
-"""How much longer a file is once it is signed."""
+"""Number of bytes that a signature adds to a file."""
 
 
 class SignatureError(ValueError):
-    """A file is not signed with any of the keys for its place."""
+    """A file has no signature by any of the keys for its place."""
 
 
 class CheckpointKeys:
-    """Signs files with HMAC-SHA256 (RFC 2104), and verifies what was signed.
+    """Signs files with HMAC-SHA256 (RFC 2104), and verifies them.
 
-    The signature covers a file's place too, so that no file can take the place of another. An old
-    file in its own place does no harm: the log decides whether a checkpoint is its own and how far
-    it has come, and from an old one the way to the same state is longer.
+    The signature covers the file's place, so that no file can replace another one. An old file in
+    its own place does no harm: the log decides whether a checkpoint belongs to it, and from an old
+    one more of the log is replayed to the same state.
 
     Args:
-        keys: The first signs, each of them verifies: so a new key comes before the old one for as
-            long as what the old one signed is needed.
+        keys: The first one signs, all of them verify. To change the key, put the new one first and
+            keep the old one as long as files signed with it are needed.
 
     Raises:
-        ValueError: There is none, or one is short.
+        ValueError: There is no key, or one is too short.
 
     Example:
         >>> keys = CheckpointKeys.parse("n" * 32 + "," + "o" * 32)
@@ -52,33 +52,33 @@ class CheckpointKeys:
 
     @classmethod
     def parse(cls, text: str) -> "CheckpointKeys":
-        """The keys that an environment variable holds, with commas; errors as for the class."""
+        """Parse the comma-separated keys of an environment variable; raises as the class does."""
         return cls([key.strip() for key in text.split(",")])
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def signed(self, place: str, content: bytes) -> bytes:
-        """A file as it is to be stored.
+        """Sign a file's content.
 
         Args:
-            place: Where it will be.
-            content: What it holds.
+            place: Place at which it will be stored.
+            content: Content of the file.
         """
         return b"".join((_MAGIC, _digest(self._keys[0], place, content), content))
 
     def verified(self, place: str, file: bytes) -> memoryview:
-        """What was signed, not copied.
+        """Verify a signed file, and return its content without copying it.
 
         Args:
-            place: Where the file was found.
-            file: As it came.
+            place: Place at which the file was found.
+            file: The whole file.
 
         Raises:
-            SignatureError: It is not signed with any of the keys for this place.
+            SignatureError: No key has signed it for this place.
         """
         if not file.startswith(_MAGIC):
-            msg = "it must be signed; got no signature"
+            msg = "it must be signed; it has no signature"
             raise SignatureError(msg)
         digest, content = file[len(_MAGIC) : ADDED_BYTES], memoryview(file)[ADDED_BYTES:]
         found = [hmac.compare_digest(digest, _digest(key, place, content)) for key in self._keys]
@@ -89,7 +89,7 @@ class CheckpointKeys:
 
 
 def unsigned(file: bytes) -> memoryview:
-    """The content of a file, signed or not: for a store that is trusted."""
+    """The content of a signed or unsigned file, not verified: for a trusted store."""
     return memoryview(file)[ADDED_BYTES if file.startswith(_MAGIC) else 0 :]
 
 

@@ -1,4 +1,4 @@
-"""Copies of checkpoints in a store, for machines that do not have the home that wrote them."""
+"""Copies of checkpoints in an object store, for machines without the home that wrote them."""
 
 import logging
 import threading
@@ -14,22 +14,22 @@ from state.storage.object_store import ObjectStore
 _RETRY_S, _LOOK_S = 5.0, 0.05
 _MOST_BYTES = 2**30
 _AFTER_S = 2.0
-"""For how long what is left is copied once the process has come to its end."""
+"""Seconds after the process's end for which the remaining files are still copied."""
 _log = logging.getLogger("headwater")
 
 
 class SharedCheckpoints:
     """The checkpoints of one log in a store.
 
-    A thread of its own copies them there and looks what has come, so that whoever saves a
-    checkpoint never waits for the store. While it cannot be reached that is tried again, after one
-    warning; a home has what is not copied yet.
+    A background thread copies files to the store and lists it, so that saving a checkpoint never
+    waits for the store. If the store cannot be reached, the thread warns once and retries; the home
+    holds the files that were not copied yet.
 
     Args:
-        store: Holds a folder for each partition.
-        look_every_s: How old what `names` says may be.
-        keys: Sign what is copied there, and verify what comes from there; None: the store is
-            trusted, and takes and gives files as they are.
+        store: Store with a folder for each partition.
+        look_every_s: Most seconds between listings for `names`.
+        keys: Sign files that are copied to the store, and verify files from it; None: the store is
+            trusted and holds unsigned files.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class SharedCheckpoints:
         self._lock = threading.Lock()
 
     def names(self, partition: int) -> frozenset[str]:
-        """The files of a partition.
+        """The names of a partition's files.
 
         Raises:
-            OSError: The store cannot be reached, and never could.
+            OSError: The store could not be reached since the start.
         """
         error = self._error
         if partition not in self._sizes and error is None:
@@ -63,10 +63,10 @@ class SharedCheckpoints:
         return frozenset(self._sizes[partition])
 
     def read(self, partition: int, name: str) -> memoryview | None:
-        """What a file holds; None: it is not there any more.
+        """The content of a file; None: it no longer exists.
 
         Raises:
-            SignatureError: It is not signed by one of the keys, for this place.
+            SignatureError: No key has signed it for this place.
             OSError: The store cannot be reached.
         """
         place = f"{partition}/{name}"
@@ -76,12 +76,13 @@ class SharedCheckpoints:
         return unsigned(file) if self._keys is None else self._keys.verified(place, file)
 
     def copy(self, partition: int, folder: Path, saved: str = "") -> None:
-        """Have copied what a home has and the store lacks.
+        """Start copying files that the home has and the store lacks.
 
         Args:
-            partition: Of `events`.
-            folder: The home's of this partition.
-            saved: The file that was just written there; the store may have another of its name.
+            partition: Partition of `events`.
+            folder: The home's folder of this partition.
+            saved: Name of the file just written there; the store may hold an older file of that
+                name.
         """
         with self._lock:
             self._folders[partition] = folder
@@ -91,7 +92,7 @@ class SharedCheckpoints:
         self._ask(partition)
 
     def clear(self, partition: int) -> None:
-        """Remove all of a partition: its log is to be made anew, and none fits that.
+        """Delete all files of a partition, as its log is about to be made anew.
 
         Raises:
             OSError: The store cannot be reached.
@@ -101,10 +102,10 @@ class SharedCheckpoints:
                 self._store.remove(f"{partition}/{name}")
 
     def tell(self, error: OSError | None) -> None:
-        """Warn once that the store cannot be reached, and say once that it can again.
+        """Warn once when the store cannot be reached, and once when it can be again.
 
         Args:
-            error: Why it cannot; None: it can.
+            error: The reason why it cannot; None: it can.
         """
         before, self._error = self._error, error
         if error is not None and before is None:
@@ -121,11 +122,11 @@ class SharedCheckpoints:
             self._due.add(partition)
             if not self._working and self._goes_on():
                 self._working = True
-                # No daemon: a process that ends while it waits for S3 might never come to its end.
+                # Not a daemon: a process that ends while a daemon thread waits for S3 may hang.
                 threading.Thread(target=self._work, name="copy checkpoints").start()
 
     def _work(self) -> None:
-        """See to what is due; the thread ends with the last of it, or soon after the process."""
+        """Handle due partitions; the thread ends when none is left, or soon after the process."""
         try:
             while (partition := self._next()) is not None:
                 try:
@@ -156,7 +157,7 @@ class SharedCheckpoints:
             time.sleep(_LOOK_S)
 
     def _goes_on(self) -> bool:
-        """Whether the process does, or has ended only just now."""
+        """Whether the process runs, or ended less than `_AFTER_S` ago."""
         if threading.main_thread().is_alive():
             return True
         self._ends_at = self._ends_at or time.monotonic() + _AFTER_S
@@ -167,9 +168,10 @@ class SharedCheckpoints:
         self._sizes[partition] = {name: size for name, size in sizes.items() if is_checkpoint(name)}
 
     def _copy(self, partition: int) -> None:
-        """Write what the home has and the store lacks, the newest first; then remove what is old.
+        """Copy files that the store lacks, the newest first; then delete surplus files.
 
-        What the home keeps stays, even where the store has newer: other code may have made that.
+        Files that the home has are kept even if the store has newer ones, which other code may have
+        made.
         """
         folder = self._folders.get(partition)
         if folder is None:
@@ -194,12 +196,12 @@ class SharedCheckpoints:
         self._sizes[partition] = {name: of for name, of in there.items() if name not in old}
 
     def _write(self, partition: int, path: Path, *, anew: bool) -> None:
-        """Write a file, unless the store has it or it is gone: a later one has taken its place.
+        """Copy a file, unless the store has it or the home has deleted it meanwhile.
 
         Args:
-            partition: Of `events`.
-            path: The home's.
-            anew: The store may have another of its name.
+            partition: Partition of `events`.
+            path: Path of the file in the home.
+            anew: Copy it even if the store has a file of that name and size.
         """
         there = self._sizes[partition]
         try:

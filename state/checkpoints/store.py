@@ -26,31 +26,31 @@ from state.log.running_hash import Hashed
 from state.regular_file import NotRegularError, read_regular
 
 _MAGIC = b"headwater checkpoint 1\n"
-# What unpacks to more than this is refused, unless it is no more than so many times the file.
+# Larger unpacked states are refused, unless the file is at least 1/1000 of their size.
 _MOST_BYTES, _MOST_TIMES = 2**27, 1000
-_PADDING = b"\x50\x2a\x4d\x18"  # zstd passes over such a frame (RFC 8878, 3.1.2)
+_PADDING = b"\x50\x2a\x4d\x18"  # zstd skips such a frame (RFC 8878, 3.1.2)
 _MOST_COUNTED = 2**62
 _log = logging.getLogger("headwater")
 
 
 class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a checkpoint says of itself.
+    """The parts of a checkpoint besides the state.
 
     Attributes:
-        shape: Of the state, see `Shard.shape`.
-        partition: Of `events`.
-        offset: The next record.
-        counters: How many records of each topic it goes together with: what the shard had emitted,
-            and the journal's entries that it had obeyed.
+        shape: Layout of the state, see `Shard.shape`.
+        partition: Partition of `events`.
+        offset: Offset of the next record.
+        counters: Number of records in each topic at that point: the shard's output, and the journal
+            entries it had obeyed.
         boundary: The newest boundary crossed (µs); part of the file's name.
-        at_boundary: Made right at that boundary: kept for replay from there.
-        chain: Of the newest prediction emitted, by which a log tells its own checkpoints; empty
-            where there was none, or nobody noted it.
-        foreign: It came from a store, and not from this home.
-        hashed: What had been read of the partition; None: an earlier version wrote it.
-        cuts: How many cuts of the partition had been committed.
-        journal: A hash of the journal's entries that the shard had obeyed; empty: there were none,
-            or an earlier version wrote it.
+        at_boundary: Made exactly at that boundary; kept so that a replay can start there.
+        chain: Hash chain of the newest prediction, by which a log recognises its own checkpoints;
+            empty if there was no prediction or the chain was not recorded.
+        foreign: It came from a store and not from this home.
+        hashed: Hash of the records read; None: an earlier version wrote the checkpoint.
+        cuts: Number of the partition's committed training cuts.
+        journal: Hash of the journal entries that the shard had obeyed; empty: there were none, or
+            an earlier version wrote the checkpoint.
     """
 
     shape: str
@@ -67,10 +67,10 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Checkpoint(CheckpointHead, frozen=True, kw_only=True):
-    """A shard at one offset.
+    """The state of a shard at one offset.
 
     Attributes:
-        shard: `Shard.snapshot()`.
+        shard: Bytes of `Shard.snapshot()`.
     """
 
     shard: bytes
@@ -80,32 +80,32 @@ Part = TypeVar("Part", CheckpointHead, Checkpoint)
 
 
 class DamagedCheckpointError(ValueError):
-    """A file is not a checkpoint, or belongs in another place; the message names the rule."""
+    """A file is not a valid checkpoint, or is in the wrong place; the message names the rule."""
 
 
 class Written(NamedTuple):
-    """That a checkpoint was written, as its file's name and time tell: offset, and Unix time."""
+    """Offset and time (Unix, seconds) of a checkpoint, read from its file's name and mtime."""
 
     offset: int
     at: float
 
 
 class CheckpointStore:
-    """Checkpoints in a directory, one file each, checksummed.
+    """Checkpoints in a directory, one file each, with a checksum.
 
     The newest few of each partition are kept, and all that were made at a boundary.
 
     Args:
-        root: The directory; made when the first checkpoint is written.
-        shared: Has copies, which serve where the directory lacks them or they are damaged; None:
-            there are none.
+        root: The directory; created by the first write.
+        shared: Store with copies, used if the directory lacks a file or it is damaged; None: there
+            is no store.
     """
 
     def __init__(self, root: Path, shared: SharedCheckpoints | None = None) -> None:
         self._root, self._shared = root, shared
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write one; it is durable when this returns."""
+        """Write a checkpoint durably."""
         state = msgspec.msgpack.encode(checkpoint)
         body = len(state).to_bytes(8, "little") + _packed(state)
         folder = self.folder(checkpoint.partition)
@@ -122,42 +122,42 @@ class CheckpointStore:
     def newest_first(
         self, partition: int, *, before: int = sys.maxsize, at_boundary: bool = False
     ) -> Iterator[Checkpoint]:
-        """The readable checkpoints of a partition; a damaged one is passed over with a warning.
+        """The readable checkpoints of a partition, newest first; log a warning for a damaged one.
 
-        What comes is well-formed and what its file's name says; whether its `shard` is a state that
-        can be restored, only a shard can tell.
+        The files are well-formed and match their names; only a shard can tell whether their `shard`
+        can be restored.
 
         Args:
-            partition: Of `events`.
-            before: Only those that go on with this offset or an earlier one.
-            at_boundary: Only those made at a boundary.
+            partition: Partition of `events`.
+            before: Highest offset of the checkpoints to return.
+            at_boundary: Return only checkpoints made at a boundary.
         """
         yield from self._newest_first(Checkpoint, partition, before, at_boundary=at_boundary)
 
     def heads(
         self, partition: int, *, before: int = sys.maxsize, at_boundary: bool = False
     ) -> Iterator[CheckpointHead]:
-        """The heads of `newest_first`: their states are verified, but stay where they are.
+        """`newest_first` without the states, which are verified but not loaded.
 
         Args:
-            partition: Of `events`.
-            before: Only those that go on with this offset or an earlier one.
-            at_boundary: Only those made at a boundary.
+            partition: Partition of `events`.
+            before: Highest offset of the checkpoints to return.
+            at_boundary: Return only checkpoints made at a boundary.
         """
         yield from self._newest_first(CheckpointHead, partition, before, at_boundary=at_boundary)
 
     def whole(self, head: CheckpointHead) -> Checkpoint | None:
-        """The checkpoint of a head; None if it has gone, or been damaged, meanwhile."""
+        """The checkpoint of a head; None if its file was deleted or damaged meanwhile."""
         name = name_of(head.offset, head.boundary, at_boundary=head.at_boundary)
         return self._read(head.partition, name, Checkpoint)
 
     def drop_beyond(self, partition: int, offset: int, shape: str) -> None:
-        """Drop what a shard that goes on from an offset has no use for, nor will write again so.
+        """Delete checkpoints beyond the offset at which a shard resumes.
 
         Args:
-            partition: Of `events`.
-            offset: Where it goes on.
-            shape: Of its state; what other code wrote stays.
+            partition: Partition of `events`.
+            offset: Offset at which the shard resumes.
+            shape: The shard's `shape`; checkpoints of another shape stay.
         """
         for name in self._here(partition):
             if offset_of(name) > offset:
@@ -168,45 +168,45 @@ class CheckpointStore:
                     path.unlink(missing_ok=True)
 
     def folder(self, partition: int) -> Path:
-        """Where the checkpoints of a partition are."""
+        """Folder of a partition's checkpoints."""
         return self._root / str(partition)
 
     def drop_before(self, partition: int, offset: int) -> None:
-        """Drop those of this home that go on before an offset; copies in a store stay.
+        """Delete this home's checkpoints before an offset; copies in a store stay.
 
         Args:
-            partition: Of `events`.
-            offset: The first that the log still holds.
+            partition: Partition of `events`.
+            offset: The first offset that the log still holds.
         """
         for path in self.folder(partition).glob("*.ckpt"):
             if offset_of(path.name) < offset:
                 path.unlink(missing_ok=True)
 
     def share(self, partition: int) -> None:
-        """Have copied what is not in the store yet, if there is one."""
+        """Start copying files that the store lacks, if there is a store."""
         if self._shared is not None:
             self._shared.copy(partition, self.folder(partition))
 
     def newest_offset(self, partition: int) -> int:
-        """Of the newest checkpoint, whatever is in it; 0 if there is none."""
+        """Offset of the newest checkpoint, valid or not; 0 if there is none."""
         return max(map(offset_of, self._names(partition)), default=0)
 
     def place_of(self, head: CheckpointHead) -> str:
-        """Where a checkpoint was found, for people."""
+        """The path or address of a checkpoint, for messages."""
         name = name_of(head.offset, head.boundary, at_boundary=head.at_boundary)
         if head.foreign and self._shared is not None:
             return f"{self._shared}/{head.partition}/{name}"
         return str(self.folder(head.partition) / name)
 
     def count(self, partition: int) -> int:
-        """How many files of a partition there are in the home and the store, readable or not."""
+        """Number of a partition's files in the home and the store, readable or not."""
         return len(self._names(partition))
 
     def written(self, partition: int) -> list[Written]:
-        """The checkpoints of a partition by time, unread, beside whoever writes them."""
+        """Offsets and times of a partition's checkpoints, by time; the files are not read."""
         found = []
         for name in self._here(partition):
-            with suppress(FileNotFoundError):  # it has just been dropped
+            with suppress(FileNotFoundError):  # the flow has just deleted it
                 at = (self.folder(partition) / name).stat().st_mtime
                 found.append(Written(offset_of(name), at))
         return sorted(found, key=lambda one: one.at)
@@ -221,7 +221,7 @@ class CheckpointStore:
                     yield found
 
     def _here(self, partition: int) -> list[str]:
-        """The names of the files in the home; what has another name is none of them."""
+        """Names of the checkpoint files in the home; other files are ignored."""
         names = (path.name for path in self.folder(partition).glob("*.ckpt"))
         return [name for name in names if is_checkpoint(name) or is_earlier(name)]
 
@@ -229,7 +229,7 @@ class CheckpointStore:
         return self._copies(partition).union(self._here(partition))
 
     def _copies(self, partition: int) -> frozenset[str]:
-        """What the store has; a home with checkpoints of its own does without it."""
+        """Names of the files in the store; if it cannot be reached, the home's own must do."""
         if self._shared is None:
             return frozenset()
         try:
@@ -241,7 +241,7 @@ class CheckpointStore:
             return frozenset()
 
     def _read(self, partition: int, name: str, part: type[Part]) -> Part | None:
-        """A checkpoint from the first place that has it whole; None: from nowhere."""
+        """Read a checkpoint from the home, else from the store; None: neither has it whole."""
         found = _read(self.folder(partition) / name, partition, part)
         if found is None and self._shared is not None and name in self._copies(partition):
             place = f"{self._shared}/{partition}/{name}"
@@ -262,7 +262,7 @@ def pass_over(place: object, why: object) -> None:
 
     Args:
         place: Names the file.
-        why: Whatever it quotes of the file is cut and escaped.
+        why: The reason; text quoted from the file is cut and escaped.
     """
     reason = repr(str(why)[:300])[1:-1]
     message = "checkpoint %s is damaged or of another version: passed over (%s)"
@@ -272,7 +272,7 @@ def pass_over(place: object, why: object) -> None:
 def _read(path: Path, partition: int, part: type[Part]) -> Part | None:
     try:
         content = read_regular(path)
-    except FileNotFoundError:  # the flow drops old ones while others read
+    except FileNotFoundError:  # the flow deletes old ones while others read
         return None
     except NotRegularError as error:
         pass_over(path, error)
@@ -283,7 +283,7 @@ def _read(path: Path, partition: int, part: type[Part]) -> Part | None:
 def _decoded(
     content: memoryview, place: object, partition: int, name: str, part: type[Part]
 ) -> Part | None:
-    """What is in a file; None, with a warning, if it is not what the file says."""
+    """Decode a file; None, after a warning, if it is invalid."""
     try:
         found = msgspec.msgpack.decode(_unpacked(content), type=part)
         _check(found, partition, name)
@@ -294,7 +294,7 @@ def _decoded(
 
 
 def _packed(state: bytes) -> bytes:
-    """Compressed, and never to less than `_unpacked` takes."""
+    """Compress a state, padded to the least size that `_unpacked` accepts."""
     packed: bytes = pa.compress(state, codec="zstd", asbytes=True)
     lacking = _least(len(state)) - len(packed)
     if lacking > 0:
@@ -304,7 +304,7 @@ def _packed(state: bytes) -> bytes:
 
 def _unpacked(content: memoryview) -> Any:
     start = len(_MAGIC) + 32
-    # Nothing is copied: a thread that copies megabytes keeps those that score waiting.
+    # Nothing is copied: copying megabytes would make scoring threads wait.
     digest, body = content[len(_MAGIC) : start], content[start:]
     if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != digest:
         msg = "its digest must be that of what it holds"
@@ -323,15 +323,15 @@ def _unpacked(content: memoryview) -> Any:
 
 
 def _least(size: int) -> int:
-    """How long what unpacks to a size must be at least."""
+    """Least packed size of a state of `size` bytes."""
     return 1 if size <= _MOST_BYTES else -(-size // _MOST_TIMES)
 
 
 def _check(head: CheckpointHead, partition: int, name: str) -> None:
-    """Refuse a head that says otherwise than its file's place.
+    """Refuse a head that does not match its file's place.
 
     Raises:
-        DamagedCheckpointError: It does.
+        DamagedCheckpointError: It does not.
     """
     if head.partition != partition:
         msg = f"partition must be its folder's, {partition}; got {head.partition}"

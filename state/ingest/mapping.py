@@ -20,7 +20,7 @@ from state.events import Event, TimeUnit
 from state.field_types import TEXT, TIME, declared, nullable
 from state.ingest.connect_decimals import connect_decimal
 from state.log import MAX_VALUE_BYTES
-from state.outputs.records import Reason
+from state.outputs.records import DeadLetterReason
 from state.settings import ForeignTopic, Option, Place, Scaled
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -64,7 +64,7 @@ class Foreign(NamedTuple):
 class Refused(NamedTuple):
     """Why a record became no event: a word to count by and a sentence."""
 
-    reason: Reason
+    reason: DeadLetterReason
     detail: str
 
 

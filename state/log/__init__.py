@@ -1,4 +1,4 @@
-"""The log: topics of partitions of records; its protocol, and the log in SQLite."""
+"""The log: topics of partitions of records; its protocol, and the embedded log in SQLite."""
 
 from state.log.protocol import (
     EVENTS,
@@ -6,11 +6,11 @@ from state.log.protocol import (
     MAX_VALUE_BYTES,
     MOST_PARTITIONS,
     Entry,
+    LocalLog,
     Log,
     LogError,
     OffsetError,
     Parts,
-    Placed,
     ReadableLog,
     Record,
     SequenceConflictError,
@@ -34,11 +34,11 @@ __all__ = [
     "MAX_VALUE_BYTES",
     "MOST_PARTITIONS",
     "Entry",
+    "LocalLog",
     "Log",
     "LogError",
     "OffsetError",
     "Parts",
-    "Placed",
     "ReadableLog",
     "Record",
     "SequenceConflictError",

@@ -1,4 +1,4 @@
-"""Batches: runs of items, bounded in number and in bytes."""
+"""Batches: lists of consecutive items, bounded in number and in bytes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 def batches(
     items: Iterable[T], size_of: Callable[[T], int], *, max_items: int, max_bytes: int
 ) -> Iterator[list[T]]:
-    """Cut items into lists, each ended by the item that reaches a bound.
+    """Split items into lists; the item that reaches a bound ends its list.
 
     Example:
         >>> list(batches([b"a", b"bb", b"cccc", b"d"], len, max_items=2, max_bytes=4))

@@ -1,4 +1,4 @@
-"""A branch of a log: another log's records up to a fork, its own from there on."""
+"""A branch of a log: another log's records up to a fork, its own records after it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,11 +6,11 @@ from state.log import (
     EVENTS,
     MAX_READ_BYTES,
     Entry,
+    LocalLog,
     Log,
     LogError,
     OffsetError,
     Parts,
-    Placed,
     Record,
     append_each,
     check_offset,
@@ -18,18 +18,18 @@ from state.log import (
 )
 
 Forks = Mapping[str, Sequence[int]]
-"""For each topic, by partition, the first offset that is not the base's; 0 where not told."""
+"""By topic and partition, the first offset that is not the base's; default: 0."""
 
 
 class BranchLog:
-    """The base below the forks, a log of its own from there on; the base is only ever read.
+    """The base log below the forks, and a log of its own above; the base is only read.
 
-    `events` belong to the base: their fork is where the branch ends, and nothing is appended.
+    `events` belong to the base: the branch ends at their fork, and nothing is appended.
 
     Args:
-        base: What is branched off.
-        own: Holds the topics of the branch, where an offset is counted from its fork.
-        forks: Where.
+        base: Log to branch from.
+        own: Log of the branch's own records; its offsets count from the fork.
+        forks: First offset of the branch's own records.
     """
 
     def __init__(self, base: Log, own: Log, forks: Forks) -> None:
@@ -115,9 +115,9 @@ class BranchLog:
         return fork if topic == EVENTS else fork + self._own.end(topic, partition)
 
     def place(self, topic: str, partition: int) -> str:
-        """See `Placed.place`."""
+        """See `LocalLog.place`."""
         log = self._base if topic == EVENTS else self._own
-        return log.place(topic, partition) if isinstance(log, Placed) else f"{topic}/{partition}"
+        return log.place(topic, partition) if isinstance(log, LocalLog) else f"{topic}/{partition}"
 
     def close(self) -> None:
         """See `Log.close`."""
@@ -129,7 +129,7 @@ class BranchLog:
         return forks[partition] if 0 <= partition < len(forks) else 0
 
     def _floor(self, topic: str, partition: int, fork: int) -> int:
-        """The base's last append time: a branch's own never run backwards from it."""
+        """The base's last append time, which the branch's append times must not precede."""
         if fork <= self._base.start(topic, partition):
             return 0
         return self._base.read(topic, partition, fork - 1, max_records=1)[0].append_time

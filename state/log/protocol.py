@@ -1,4 +1,4 @@
-"""The log: append-only topics in partitions; everything else in Headwater is a fold of it."""
+"""The log: append-only topics in partitions; all other state of Headwater is a fold of it."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,20 @@ import msgspec
 T = TypeVar("T")
 
 EVENTS = "events"
-"""The topic that all others follow from."""
+"""Name of the topic from which all others are derived."""
 
 MAX_VALUE_BYTES = 16 * 2**20
-"""The largest value that every backend takes."""
+"""Largest value that every backend accepts, in bytes."""
 
 MOST_PARTITIONS = 10_000
-"""A topic has no more: on the embedded log each is a file."""
+"""Most partitions of a topic; on the embedded log each is a file."""
 
 MAX_READ_BYTES = 16 * 2**20
-"""How many bytes of values one read returns unless told otherwise."""
+"""Bytes of values that one read returns at most, by default."""
 
 
 class Entry(NamedTuple):
-    """What is appended: append time in microseconds UTC, key and value."""
+    """A record to append: append time (microseconds UTC), key and value."""
 
     append_time: int
     key: bytes
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is read: an entry at its offset."""
+    """A stored record: an entry with its offset."""
 
     offset: int
     append_time: int
@@ -40,33 +40,33 @@ class Record(NamedTuple):
 
 
 Parts = Mapping[str, tuple[int | None, Sequence[Entry]]]
-"""For each topic a sequence, as `Log.append` takes it, and the entries."""
+"""By topic, a sequence as `Log.append` takes it, and the entries."""
 
 
 class LogError(OSError):
-    """The log cannot do what was asked; the message names the place."""
+    """The log cannot do this; the message names the place."""
 
 
 class UnknownTopicError(LogError):
-    """There is no such topic, or it has no such partition."""
+    """The topic or the partition does not exist."""
 
 
 class OffsetError(LogError):
-    """A read outside what the log holds: history is missing."""
+    """A read outside the offsets that the log holds."""
 
 
 class SequenceConflictError(LogError):
-    """A numbered append differs from what is stored, or leaves a gap before itself."""
+    """A numbered append differs from the stored records, or would leave a gap."""
 
 
 class ReadableLog(Protocol):
-    """The part of `Log` that changes nothing: who is given no more can only read."""
+    """The methods of `Log` that only read."""
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has.
+        """Number of partitions of a topic.
 
         Raises:
-            UnknownTopicError: It was never created.
+            UnknownTopicError: The topic does not exist.
         """
 
     def read(
@@ -78,44 +78,44 @@ class ReadableLog(Protocol):
         max_records: int = 1000,
         max_bytes: int = MAX_READ_BYTES,
     ) -> list[Record]:
-        """The records from `offset` on, in order, as far as they are at hand.
+        """Read records from `offset` on, in order, as far as they are available.
 
-        An empty list says that the log ended at `offset`: what the same log object has appended is
-        never missed, what others append is seen within milliseconds. A list that is shorter than
-        the limits allow says nothing: whoever needs all records reads on until there are none, or
-        up to an `end`. A read never waits for records to be appended.
+        An empty list means that the log ended at `offset`: records appended by the same log object
+        are always seen, those appended by others within milliseconds. A list shorter than the
+        limits does not mean the end: to read all records, read until the list is empty or an `end`
+        is reached. A read never waits for new records.
 
         Args:
-            topic: A topic that was created.
-            partition: From 0.
-            offset: Of the first record.
-            max_records: At most so many, and at least one.
-            max_bytes: Stop once the values exceed this; the first record is always returned.
+            topic: Name of an existing topic.
+            partition: Partition, from 0.
+            offset: Offset of the first record.
+            max_records: Most records to return, at least 1.
+            max_bytes: Limit on the bytes of the values; the first record is always returned.
 
         Raises:
-            OffsetError: `offset` is beyond the end or before the first record left.
-            UnknownTopicError: No such topic or partition.
+            OffsetError: `offset` is after the end or before the first record that is left.
+            UnknownTopicError: The topic or the partition does not exist.
         """
 
     def start(self, topic: str, partition: int) -> int:
-        """The first offset left, 0 unless history was cut."""
+        """The first offset that is left; 0 unless old records were deleted."""
 
     def end(self, topic: str, partition: int) -> int:
-        """The offset that the next entry gets; never below what the same log object has read."""
+        """The offset of the next entry; never below what the same log object has read."""
 
 
 class Log(ReadableLog, Protocol):
-    """What every backend promises; `tests/state/log_contract.py` holds each to it.
+    """The promises of every backend, checked by `tests/state/log_contract.py`.
 
-    Offsets of a partition are dense and start at 0. Several readers may work beside one writer,
-    in other threads and other processes.
+    Offsets of a partition are dense and start at 0. Besides one writer, several readers may use the
+    log, in other threads and processes.
     """
 
     def create(self, topic: str, partitions: int) -> None:
-        """Make a topic, or do nothing where it is already there.
+        """Create a topic; do nothing if it exists with this number of partitions.
 
         Raises:
-            ValueError: It is there with another number of partitions, or the name is no name.
+            ValueError: The topic exists with another number of partitions, or its name is invalid.
         """
 
     def append(
@@ -123,98 +123,98 @@ class Log(ReadableLog, Protocol):
     ) -> int:
         """Append all entries or none; they are durable when this returns.
 
-        Append times never run backwards in a partition: an earlier one is lifted to the last.
+        Append times of a partition never decrease: an earlier one is raised to the last one.
 
         Args:
-            topic: A topic that was created.
-            partition: From 0.
-            entries: Values of at most `MAX_VALUE_BYTES`.
-            sequence: The offset that the first entry must get. Entries that are already there
-                must equal the stored key and value and are skipped; their append time stays.
+            topic: Name of an existing topic.
+            partition: Partition, from 0.
+            entries: Entries with values of at most `MAX_VALUE_BYTES`.
+            sequence: Offset that the first entry must get. An entry that is already stored must
+                have the same key and value, and is skipped with its stored append time.
 
         Returns:
             The offset after the last of these entries.
 
         Raises:
-            SequenceConflictError: A stored entry differs, or `sequence` is beyond the end.
-            UnknownTopicError: No such topic or partition.
+            SequenceConflictError: A stored entry differs, or `sequence` is after the end.
+            UnknownTopicError: The topic or the partition does not exist.
             ValueError: A value is too large.
         """
 
     def append_all(self, partition: int, parts: Parts) -> dict[str, int]:
         """Append to several topics that one process writes; durable when this returns.
 
-        Readers see all of a topic's entries or none. A call that was cut off may have appended to
-        the first topics only, or to all or none where the backend has transactions; the same call
-        with sequences completes it.
+        Readers see all of a topic's entries or none. An interrupted call may have appended to the
+        first topics only (on a backend with transactions: to all or none); the same call with
+        sequences completes it.
 
         Args:
-            partition: Of each topic.
-            parts: In the order in which they are appended.
+            partition: Partition of each topic.
+            parts: Entries by topic, in the order of appending.
 
         Returns:
-            For each topic the offset after the last of these entries. Errors as for `append`.
+            By topic, the offset after the last of these entries. Errors as for `append`.
         """
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 class Trimmable(Log, Protocol):
-    """A log whose oldest records can be given up."""
+    """A log whose oldest records can be deleted."""
 
     def trim(self, topic: str, partition: int, before: int) -> int:
-        """Drop the records below an offset and give their space back.
+        """Delete the records below an offset, and free their space.
 
-        The newest record always stays, so that offsets and append times go on. Readers and a
-        writer may be at work; an interrupted call has dropped some of the oldest records or none,
-        and the next one goes on.
+        The newest record always stays, so that offsets and append times continue. Readers and a
+        writer may use the log meanwhile; an interrupted call has deleted some of the oldest records
+        or none, and the next call continues.
 
         Args:
-            topic: A topic that was created.
-            partition: From 0.
-            before: The first offset to keep; nothing happens where it is at or before the start.
+            topic: Name of an existing topic.
+            partition: Partition, from 0.
+            before: First offset to keep; no effect if it is at or before the start.
 
         Returns:
-            The first offset left.
+            The first offset that is left.
 
         Raises:
-            OffsetError: `before` is beyond the end.
-            UnknownTopicError: No such topic or partition.
+            OffsetError: `before` is after the end.
+            UnknownTopicError: The topic or the partition does not exist.
         """
 
 
 @runtime_checkable
-class Placed(Protocol):
-    """A log that can say where on this machine it keeps a partition."""
+class LocalLog(Protocol):
+    """A log that knows the file in which it keeps a partition."""
 
     def place(self, topic: str, partition: int) -> str:
-        """Where, for a message."""
+        """Path of a partition's file, for messages."""
 
 
 def place_of(log: ReadableLog, topic: str, partition: int) -> str:
-    """A partition, for a message, and where it is kept as far as the log can say.
+    """Name of a partition for messages, with its path if the log has one.
 
     Args:
-        log: Whose.
-        topic: Which.
-        partition: Which of its.
+        log: Log with the topic.
+        topic: Name of the topic.
+        partition: Partition of the topic.
     """
     place = f"{topic}/{partition}"
-    return f"{place} ({log.place(topic, partition)})" if isinstance(log, Placed) else place
+    return f"{place} ({log.place(topic, partition)})" if isinstance(log, LocalLog) else place
 
 
 def decoded(topic: str, partition: int, record: Record, kind: type[T]) -> T:
-    """What a record says that Headwater itself wrote.
+    """Decode a record that Headwater wrote.
 
     Args:
-        topic: That it is in.
-        partition: The same.
-        record: Which.
-        kind: What it must be.
+        topic: Topic of the record.
+        partition: Partition of the topic.
+        record: Record to decode.
+        kind: Type of its value.
 
     Raises:
-        LogError: It is no such thing any more: it was altered.
+        LogError: The value is not of that type: it was altered.
     """
     try:
         return msgspec.json.decode(record.value, type=kind)
@@ -227,7 +227,7 @@ def decoded(topic: str, partition: int, record: Record, kind: type[T]) -> T:
 
 
 def append_each(log: Log, partition: int, parts: Parts) -> dict[str, int]:
-    """`Log.append_all` where no transaction spans topics: one after the other."""
+    """`Log.append_all` for a backend without transactions: one topic after the other."""
     return {
         topic: log.append(topic, partition, entries, sequence=sequence)
         for topic, (sequence, entries) in parts.items()
@@ -235,7 +235,7 @@ def append_each(log: Log, partition: int, parts: Parts) -> dict[str, int]:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that holds all records of a key.
+    """The partition of all records with a key.
 
     Example:
         >>> partition_of(b"123456789", 8) == 0xCBF43926 % 8
@@ -245,7 +245,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def newest_append_time(log: ReadableLog, topic: str) -> int:
-    """The highest append time of all partitions of a topic; 0 for an empty one."""
+    """The highest append time of all partitions of a topic; 0 if it is empty."""
     newest = 0
     for partition in range(log.partitions(topic)):
         end = log.end(topic, partition)
@@ -256,7 +256,7 @@ def newest_append_time(log: ReadableLog, topic: str) -> int:
 
 
 def offset_at(log: ReadableLog, topic: str, partition: int, append_time: int) -> int:
-    """The first offset left that was appended at or after a time; the end if none was."""
+    """The first offset appended at or after a time; the end offset if there is none."""
     held = range(log.start(topic, partition), log.end(topic, partition))
 
     def appended(offset: int) -> int:
@@ -266,10 +266,10 @@ def offset_at(log: ReadableLog, topic: str, partition: int, append_time: int) ->
 
 
 def check_values(topic: str, partition: int, entries: Sequence[Entry]) -> None:
-    """Refuse values that some backend could not hold.
+    """Refuse values that are too large for some backend.
 
     Raises:
-        ValueError: One is larger than `MAX_VALUE_BYTES`.
+        ValueError: A value is larger than `MAX_VALUE_BYTES`.
     """
     largest = max((len(entry.value) for entry in entries), default=0)
     if largest > MAX_VALUE_BYTES:
@@ -280,10 +280,10 @@ def check_values(topic: str, partition: int, entries: Sequence[Entry]) -> None:
 
 
 def check_offset(topic: str, partition: int, offset: int, start: int, end: int) -> None:
-    """Refuse to read where the log holds nothing.
+    """Refuse to read outside the offsets of a log.
 
     Raises:
-        OffsetError: `offset` is not in `start` to `end`, both included.
+        OffsetError: `offset` is not between `start` and `end`, both included.
 
     Example:
         >>> check_offset("a", 0, 90, 0, 81)
@@ -300,10 +300,10 @@ def check_offset(topic: str, partition: int, offset: int, start: int, end: int) 
 
 
 def check_gap(topic: str, partition: int, sequence: int, end: int) -> None:
-    """Refuse a numbered append that would leave a hole before itself.
+    """Refuse a numbered append that would leave a gap.
 
     Raises:
-        SequenceConflictError: `sequence` is beyond `end`.
+        SequenceConflictError: `sequence` is after `end`.
     """
     if sequence > end:
         message = f"sequence must be at most the end {end}; got {sequence} in {topic}/{partition}"
@@ -313,10 +313,11 @@ def check_gap(topic: str, partition: int, sequence: int, end: int) -> None:
 def check_same(
     topic: str, partition: int, stored: Sequence[Record], entries: Sequence[Entry]
 ) -> None:
-    """Compare stored records with the entries that want their places, pair by pair.
+    """Compare stored records with the entries for the same offsets, pair by pair.
 
     Raises:
-        SequenceConflictError: Key or value of a pair differ; the message shows where.
+        SequenceConflictError: Keys or values of a pair differ; the message shows the first
+            difference.
 
     Example:
         >>> check_same("metrics", 0, [Record(7, 5, b"", b"abc")], [Entry(9, b"", b"abd")])

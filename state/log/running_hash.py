@@ -1,4 +1,4 @@
-"""The running hash over a partition's records: whether a log still holds what was read of it."""
+"""Running hash over a partition's records, to check that a log still holds what was read."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -15,14 +15,14 @@ _lengths = Struct("<qI").pack
 
 
 def fold(before: bytes, records: Sequence[Record]) -> bytes:
-    """The hash after some more records; where they are cut into pieces means nothing.
+    """The hash after some more records, however they are split into calls.
 
-    It is the blake2b, 16 bytes long, of the hash before, the append time as 8 and the key's length
-    as 4 bytes, little endian, the key and the value.
+    It is the blake2b (16 bytes) of the previous hash, the append time as 8 bytes and the key's
+    length as 4 bytes (both little endian), the key, and the value.
 
     Args:
-        before: The hash before them, or `START`.
-        records: Consecutive, in offset order.
+        before: Hash before these records, or `START`.
+        records: Consecutive records, in offset order.
 
     Example:
         >>> one, two = Record(0, 5, b"JFK", b"{}"), Record(1, 6, b"JFK", b"{}")
@@ -39,14 +39,14 @@ def fold(before: bytes, records: Sequence[Record]) -> bytes:
 
 
 class Hashed(msgspec.Struct, frozen=True, array_like=True):
-    """What was read of a partition, as its hash.
+    """The hash of the records that were read from a partition.
 
     Attributes:
-        first: The offset of the first record that is in it.
-        end: The offset after the last.
-        hash: Over all of them.
-        near: An offset shortly before the end, from which on a look is cheap.
-        near_hash: Over the records before `near`.
+        first: Offset of the first record in the hash.
+        end: Offset after the last record in the hash.
+        hash: Hash of all these records.
+        near: Offset shortly before the end, from which a check is cheap.
+        near_hash: Hash of the records before `near`.
     """
 
     first: int
@@ -57,11 +57,11 @@ class Hashed(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def at(cls, offset: int) -> "Hashed":
-        """Nothing read yet: it begins at an offset."""
+        """The hash of no records, starting at an offset."""
         return cls(offset, offset, START, offset, START)
 
     def after(self, records: Sequence[Record]) -> "Hashed":
-        """With some more records; begun anew with them where they are not the next ones.
+        """Add records; if they are not the next ones, start again with them.
 
         Example:
             >>> Hashed.at(7).after([Record(7, 5, b"", b"a")]).end

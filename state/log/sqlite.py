@@ -1,4 +1,4 @@
-"""The log embedded: one SQLite database per topic partition, `<root>/<topic>/<partition>.db`."""
+"""The embedded log: one SQLite database per topic partition, `<root>/<topic>/<partition>.db`."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ from state.regular_file import NotRegularError, check_regular, read_regular
 _FORMAT = 1
 _TOPIC_FILE = "topic.json"
 _BUSY_S = 60.0
-# A step of a trim must end long before a writer that waits for it gives up.
+# A step of a trim must end long before a waiting writer gives up.
 _TRIM_RECORDS = 50_000
 _TRIM_PAGES = 2_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
@@ -47,9 +47,9 @@ CREATE TABLE records (
     offset INTEGER PRIMARY KEY, append_time INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL
 );
 """
-# SQLite keeps whatever type somebody has put there by hand.
+# SQLite keeps values of any type that were inserted by hand.
 _RECORD = "offset, CAST(append_time AS INTEGER), CAST(key AS BLOB), CAST(value AS BLOB)"
-# Record._make is a Python call per record; this makes the same in C.
+# Record._make is a Python call per record; this does the same in C.
 _record = partial(tuple.__new__, Record)
 
 
@@ -57,9 +57,9 @@ class _Database(NamedTuple):
     """A connection to the file of a partition.
 
     Attributes:
-        connection: Open.
-        marks: What `_marks` said of the file when it was opened.
-        guarded: Whether SQLite itself keeps writers and this reader apart.
+        connection: Open connection.
+        marks: Result of `_marks` when the file was opened.
+        guarded: Whether SQLite's own locks separate writers and this reader.
     """
 
     connection: sqlite3.Connection
@@ -68,29 +68,29 @@ class _Database(NamedTuple):
 
 
 class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `topic.json` says of a topic."""
+    """Content of a topic's `topic.json`."""
 
     format: int
     partitions: int
 
 
 class SqliteLog:
-    """A log in a directory of a local disk, for any number of threads and processes.
+    """A log in a directory on a local disk, for any number of threads and processes.
 
-    Each append is one transaction in WAL mode with `synchronous=FULL`: once it returns it
-    outlives `kill -9` (for which NORMAL would do) and loss of power too. One append at a time
-    enters a partition; others wait for it up to a minute, so that several `ingest` runs may add
-    to `events` at once, each append staying whole. What must have a single writer numbers its
-    entries, and a second writer then meets a `SequenceConflictError`.
+    Each append is one transaction in WAL mode with `synchronous=FULL`: when it returns, it survives
+    `kill -9` (for which NORMAL would suffice) and power loss. A partition takes one append at a
+    time; others wait for up to a minute, so several `ingest` runs can add to `events`, and each
+    append stays whole. Topics that need a single writer number their entries, so that a second
+    writer gets a `SequenceConflictError`.
 
-    Every thread opens its own connections; they stay open until `close`. A user without
-    write access can read, beside a writer and also what a killed one left. A file that is moved,
-    removed or replaced while it is in use is an error.
+    Every thread opens its own connections, which stay open until `close`. A user without write
+    access can read, beside a writer or after a killed one. Moving, deleting or replacing a file in
+    use is an error.
 
     Args:
         root: The directory.
-        durable: False leaves out what guards against loss of power: the newest appends may then be
-            missing, in any of the partitions.
+        durable: False: skip the protection from power loss; the newest appends of any partition may
+            then be lost.
 
     Example:
         >>> with TemporaryDirectory() as root:
@@ -106,8 +106,8 @@ class SqliteLog:
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._root = root
         self._synchronous = "FULL" if durable else "NORMAL"
-        # By the system's thread and not `threading.local`: in a thread that bytewax made, each call
-        # into Python begins with new thread locals, and would open its files once more.
+        # Keyed by the system's thread id instead of `threading.local`: in bytewax's threads each
+        # call into Python has new thread locals, and would open the files again.
         self._databases: dict[tuple[int, str, int], _Database] = {}
 
     def create(self, topic: str, partitions: int) -> None:
@@ -183,7 +183,7 @@ class SqliteLog:
             records = _select(database, offset, max_records, max_bytes)
             if not records or records[0].offset != offset:
                 check_offset(topic, partition, offset, _first(database), _tail(database)[0])
-        # A caller that counts the records would otherwise read some twice.
+        # Without this check, a caller that counts records would read some twice.
         held = range(offset, offset + len(records))
         if [record[0] for record in records] != list(held):
             lost = next(n for n, record in zip(held, records, strict=True) if record[0] != n)
@@ -213,18 +213,18 @@ class SqliteLog:
         return start
 
     def has(self, topic: str) -> bool:
-        """Whether a topic was created, whatever is left of it."""
+        """Whether a topic's folder exists, complete or not."""
         return self._folder(topic).is_dir()
 
     def place(self, topic: str, partition: int) -> str:
-        """See `Placed.place`."""
+        """See `LocalLog.place`."""
         return str(self._path(topic, partition))
 
     def amend(self, topic: str, partition: int, offset: int, value: bytes) -> None:
-        """Put another value in the place of a stored one: for a repair, when nobody reads.
+        """Replace a stored value: for a repair, while no process reads the log.
 
         Raises:
-            LogError: There is no such record.
+            LogError: The record does not exist.
         """
         with self._database(topic, partition) as database:
             change = "UPDATE records SET value = ? WHERE offset = ?"
@@ -236,10 +236,10 @@ class SqliteLog:
         """Copy a partition with its offsets; durable when this returns.
 
         Args:
-            topic: It was created in both.
-            partition: Which; the other's is empty.
-            to: The other.
-            latest: Append times beyond it become it.
+            topic: Name of a topic that exists in both logs.
+            partition: Partition to copy; it is empty in the other log.
+            to: The other log.
+            latest: Upper bound; later append times are lowered to it.
         """
         offset = self.start(topic, partition)
         while records := self.read(topic, partition, offset):
@@ -250,10 +250,10 @@ class SqliteLog:
             offset += len(records)
 
     def check(self, topic: str, partition: int) -> range:
-        """Read the whole file of a partition and return the offsets that it holds.
+        """Read the whole file of a partition, and return the range of its offsets.
 
         Raises:
-            LogError: It is damaged, or a record is missing in the middle.
+            LogError: The file is damaged, or a record is missing in the middle.
         """
         with self._database(topic, partition) as database:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -269,13 +269,13 @@ class SqliteLog:
         return held
 
     def remake(self, topic: str, partitions: int) -> list[int]:
-        """Make the files that a topic has lost anew, empty; those that are there stay.
+        """Create the lost files of a topic, empty; existing files stay.
 
-        It is for topics whose records can be made again.
+        For topics whose records can be derived again.
 
         Args:
-            topic: Its folder is there.
-            partitions: As it was made.
+            topic: Name of a topic whose folder exists.
+            partitions: Number of partitions at its creation.
 
         Returns:
             The partitions whose file was lost.
@@ -291,7 +291,7 @@ class SqliteLog:
                     path = self._path(topic, partition)
                     made = Path(aside) / path.name
                     _make_file(made)
-                    for left in ("-wal", "-shm"):  # of the file that was there
+                    for left in ("-wal", "-shm"):  # files of the lost database
                         path.with_name(path.name + left).unlink(missing_ok=True)
                     made.rename(path)
                 if not described:
@@ -319,7 +319,7 @@ class SqliteLog:
 
     def _make(self, topic: str, partitions: int) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        # Made aside and renamed, so that no process meets a topic half made.
+        # Created aside and renamed, so that no process sees an incomplete topic.
         with TemporaryDirectory(prefix=".new-", dir=self._root) as aside:
             folder = Path(aside) / topic
             folder.mkdir()
@@ -337,7 +337,7 @@ class SqliteLog:
             place = threading.get_ident(), topic, partition
             database = self._databases.get(place)
             if database is not None and not database.guarded and database.marks != _marks(path):
-                self._databases.pop(place).connection.close()  # a writer has come meanwhile
+                self._databases.pop(place).connection.close()  # a writer has changed the file
                 database = None
             if database is None:
                 database = self._databases[place] = self._open(topic, partition, path)
@@ -371,11 +371,11 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _connect_to_read(address: str, path: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection for a user without write access, and whether SQLite guards it.
+    """A connection for a user without write access, and whether SQLite's locks protect it.
 
-    SQLite keeps readers and a writer apart by the file `-shm`, which a writer makes. Where there is
-    none nobody writes: what was left in `-wal` is read through an index in memory, and without that
-    the file is all there is.
+    SQLite separates readers and a writer by the file `-shm`, which a writer creates. Without it
+    there is no writer: records left in `-wal` are read through an index in memory; without a
+    `-wal`, the file is complete.
     """
     wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
     if wal.exists() and shm.exists():
@@ -388,7 +388,7 @@ def _connect_to_read(address: str, path: Path) -> tuple[sqlite3.Connection, bool
 
 
 def _marks(path: Path, *, guarded: bool = False) -> tuple[object, ...]:
-    """By what a file is known; of one that no lock guards also by what a writer changes."""
+    """Identity of a file; without SQLite's locks, also what a writer would change."""
     at = path.stat()
     if guarded:
         return at.st_dev, at.st_ino
@@ -397,10 +397,10 @@ def _marks(path: Path, *, guarded: bool = False) -> tuple[object, ...]:
 
 
 def _check_in_place(database: _Database, path: Path) -> None:
-    """Refuse a file that is not the one that was opened, for nobody else would see it.
+    """Refuse a file that is not the one that was opened: no other process would see it.
 
     Raises:
-        LogError: It was moved, removed or replaced; or written to while it was read unguarded.
+        LogError: It was moved, deleted or replaced, or changed while it was read without locks.
     """
     try:
         found = _marks(path, guarded=database.guarded)
@@ -425,7 +425,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _trouble(path: Path) -> str:
-    """What the system says of a file that SQLite cannot use; empty if nothing."""
+    """The system's reason why SQLite cannot use a file; empty if there is none."""
     if not path.exists():
         return ": it is lost, restore it from a copy"
     try:
@@ -443,7 +443,7 @@ def _trouble(path: Path) -> str:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let one process in at a time."""
+    """Let one process at a time work in a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -453,7 +453,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _is_lost(path: Path) -> bool:
-    """Whether a file is missing or has nothing in it, as after a copy that failed."""
+    """Whether a file is missing or empty, as after a failed copy."""
     return not path.exists() or (path.is_file() and not path.stat().st_size)
 
 
@@ -463,7 +463,7 @@ def _make_file(path: Path) -> None:
 
 
 def _describe(folder: Path, partitions: int) -> None:
-    """Write what a topic's file says."""
+    """Write a topic's `topic.json`."""
     (folder / _TOPIC_FILE).write_bytes(msgspec.json.encode(_Topic(_FORMAT, partitions)))
     sync(folder / _TOPIC_FILE)
 
@@ -477,12 +477,12 @@ def _tail(database: sqlite3.Connection) -> tuple[int, int]:
     """The next offset and the last append time."""
     last = "SELECT offset, CAST(append_time AS INTEGER) FROM records ORDER BY offset DESC LIMIT 1"
     newest, time = database.execute(last).fetchone() or (-1, 0)
-    # Of a greater one, which no append gave, no range has a length.
+    # A larger offset, which no append makes, would exceed the length of a range.
     return min(newest + 1, sys.maxsize), time
 
 
 def _give_back(database: sqlite3.Connection) -> None:
-    """Shorten the file by its free pages; one made before files could shrink will refill them."""
+    """Return free pages to the system; an old file, which cannot shrink, reuses them."""
 
     def free() -> int:
         pages: int = database.execute("PRAGMA freelist_count").fetchone()[0]
@@ -491,7 +491,7 @@ def _give_back(database: sqlite3.Connection) -> None:
     before = free() + 1
     while 0 < free() < before:
         before = free()
-        # A script takes all its steps; a cursor would stop after the first page.
+        # A script runs all steps; a cursor would stop after the first page.
         database.executescript(f"PRAGMA incremental_vacuum({_TRIM_PAGES})")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -527,5 +527,5 @@ def _rename(folder: Path, target: Path) -> None:
     try:
         folder.rename(target)
     except OSError:
-        if not target.exists():  # else another process made it first
+        if not target.exists():  # otherwise another process has created it
             raise

@@ -1,1 +1,1 @@
-"""The records that a shard writes, and the same as rows of tables."""
+"""Records that a shard writes, and their form as rows of tables."""

@@ -1,7 +1,7 @@
-"""Records as columns, of types that a declaration and never the values decides.
+"""Records as columns, whose types depend on declarations and never on values.
 
-Records within records become columns `outer_inner`, and so do dictionaries whose keys are declared;
-lists and all other dictionaries become JSON text. So every topic is a flat table.
+Nested records become columns `outer_inner`, and so do dictionaries with declared keys; lists and
+all other dictionaries become JSON text. So every topic is a flat table.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from msgspec import inspect
 from state.events import Event
 
 TIME = pa.timestamp("ms")
-"""Of every time: UTC without saying so, for H2O takes any other kind as plain numbers."""
+"""Type of every time: UTC without a zone, as H2O reads any other kind as plain numbers."""
 
 _ARROW = {
     inspect.BoolType: pa.bool_(),
@@ -24,19 +24,19 @@ _ARROW = {
     inspect.IntType: pa.int64(),
     inspect.StrType: pa.string(),
 }
-# In our own records; a stream's events say it by the type `TimeUs`.
+# Names of times in our own records; a stream's events mark times by the type `TimeUs`.
 _TIME_WORDS = {"time", "boundary", "since", "until", "start", "end"}
 
 Getter = Callable[[Any], Any]
 
 
 class Column(NamedTuple):
-    """One column.
+    """One column of a table.
 
     Attributes:
-        name: Its name.
-        arrow: Its type; the values of a `TIME` column are given in microseconds.
-        get: The value in a row, by the row's type; in rows of other types it is null.
+        name: Name of the column.
+        arrow: Arrow type; values of a `TIME` column are passed in microseconds.
+        get: Returns the value of a row, by the row's type; rows of other types are null.
     """
 
     name: str
@@ -74,7 +74,7 @@ def columns_of(kind: type[msgspec.Struct]) -> list[Column]:
 
 
 def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[Column]:
-    """The columns of rows of several structs; where their types differ, JSON text."""
+    """The columns of rows of several structs; JSON text where their types differ."""
     found: dict[str, Column] = {}
     for kind in kinds:
         for column in columns_of(kind):
@@ -85,12 +85,12 @@ def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[Column]:
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
-    """Names and types of columns."""
+    """The Arrow schema of columns."""
     return pa.schema([(column.name, column.arrow) for column in columns])
 
 
 def table_of(columns: Sequence[Column], rows: Sequence[Any]) -> pa.Table:
-    """Rows as a table.
+    """Rows as an Arrow table.
 
     Raises:
         ArrowInvalid: A value does not fit its column.
@@ -102,7 +102,7 @@ def table_of(columns: Sequence[Column], rows: Sequence[Any]) -> pa.Table:
 
 def _array(column: Column, rows: Sequence[Any], kinds: set[type]) -> pa.Array:
     getters = column.get
-    if len(kinds) == 1:  # as in most topics, where this is four times as fast
+    if len(kinds) == 1:  # as in most topics; four times as fast
         get = getters.get(*kinds)
         values = [None] * len(rows) if get is None else list(map(get, rows))
     else:
@@ -115,7 +115,7 @@ def _array(column: Column, rows: Sequence[Any], kinds: set[type]) -> pa.Array:
 def _leaves(
     name: str, kind: inspect.Type, get: Getter, *, by_name: bool
 ) -> Iterator[tuple[str, pa.DataType, Getter]]:
-    """Every column that a field becomes."""
+    """The columns of a field."""
     inner, extra = _plain(kind)
     parts: list[tuple[str, inspect.Type, Getter]] = []
     if isinstance(inner, inspect.StructType):
@@ -141,7 +141,7 @@ def _arrow(kind: inspect.Type) -> pa.DataType | None:
 
 
 def _plain(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """A type without null and without what is said of it, and what is said of it."""
+    """A type without null and annotations, and its extra annotations."""
     if isinstance(kind, inspect.UnionType):
         kinds = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
         return _plain(kinds[0]) if len(kinds) == 1 else (kind, {})

@@ -1,11 +1,11 @@
-"""The records of a topic by append time, in pieces that fit into memory."""
+"""Records of a topic by append time, in pieces that fit into memory."""
 
 from collections.abc import Iterator
 from heapq import merge
 
 from state.log import Log, offset_at
 from state.log.batches import batches
-from state.outputs.topic_rows import Placed
+from state.outputs.topic_rows import PartitionRecord
 from state.storage.artifact_chunks import is_chunk
 
 _MOST_RECORDS = 10_000
@@ -14,18 +14,18 @@ _READ_RECORDS = 1000
 
 
 class History:
-    """What a topic holds now of a span of append time; what is appended later is not seen.
+    """Records of a topic within a range of append time, as of now; later ones are left out.
 
     Partitions are merged by append time, ties by partition; chunks of model files are left out.
 
     Args:
-        log: Where.
-        topic: A topic that was created.
-        since: Only what was appended at or after this, microseconds UTC.
-        until: Only what was appended before this.
+        log: Log with the topic.
+        topic: Name of an existing topic.
+        since: First append time, microseconds UTC; None: from the start.
+        until: Append time before which to stop, microseconds UTC; None: to the end.
 
     Raises:
-        UnknownTopicError: The topic was never created.
+        UnknownTopicError: The topic does not exist.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class History:
         self._held = [self._span(p, since, until) for p in range(log.partitions(topic))]
 
     def __len__(self) -> int:
-        """How many records, chunks included."""
+        """Number of records, including chunks."""
         return sum(map(len, self._held))
 
-    def __iter__(self) -> Iterator[Placed]:
-        """Every record."""
+    def __iter__(self) -> Iterator[PartitionRecord]:
+        """Iterate over the records."""
         parts = [self._part(partition, held) for partition, held in enumerate(self._held)]
         return merge(*parts, key=lambda one: one.record.append_time)
 
-    def pieces(self, most: int = _MOST_RECORDS) -> Iterator[list[Placed]]:
-        """The records in lists that are bounded in number and in bytes."""
+    def pieces(self, most: int = _MOST_RECORDS) -> Iterator[list[PartitionRecord]]:
+        """Iterate over lists of records, bounded in number and bytes."""
         return batches(
             self,
             lambda one: len(one.record.value),
@@ -60,9 +60,11 @@ class History:
         high = end if until is None else min(end, offset_at(log, topic, partition, until))
         return range(low, high)
 
-    def _part(self, partition: int, held: range) -> Iterator[Placed]:
+    def _part(self, partition: int, held: range) -> Iterator[PartitionRecord]:
         while held:
             most = min(_READ_RECORDS, len(held))
             records = self._log.read(self._topic, partition, held[0], max_records=most)
-            yield from (Placed(partition, r) for r in records if not is_chunk(self._topic, r))
+            yield from (
+                PartitionRecord(partition, r) for r in records if not is_chunk(self._topic, r)
+            )
             held = held[len(records) :]

@@ -1,4 +1,4 @@
-"""The running hash over a partition's predictions: two histories compare in one look."""
+"""Running hash over a partition's predictions: equal hashes mean equal histories."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -8,22 +8,22 @@ import msgspec
 from state.outputs.records import Prediction
 
 START = "0" * 16
-"""What the first prediction of a partition is linked to."""
+"""The chain before the first prediction of a partition."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Prediction).decode
 
 
 def link(before: str, prediction: Prediction) -> tuple[str, bytes]:
-    """The chain after a prediction, and the prediction as JSON with it.
+    """The chain after a prediction, and the prediction as JSON with that chain.
 
-    The chain is the hex blake2b, 8 bytes long, of the chain before (16 ASCII characters) followed
-    by the prediction as compact JSON, fields in the order of `Prediction`, with `chain` empty. It
-    is defined over JSON whatever the log holds.
+    The chain is the hex blake2b (8 bytes) of the previous chain (16 ASCII characters) followed by
+    the prediction as compact JSON, fields in the order of `Prediction`, with an empty `chain`. It
+    is defined over JSON, whatever format the log holds.
 
     Args:
-        before: The chain of the partition's prediction before, or `START`.
-        prediction: Its own `chain` is empty.
+        before: Chain of the partition's previous prediction, or `START`.
+        prediction: Prediction with an empty `chain`.
 
     Example:
         >>> made = Prediction("a", 5, "k", 0.5, 0.5, None, None, True, None, 0, 0)
@@ -38,7 +38,7 @@ def link(before: str, prediction: Prediction) -> tuple[str, bytes]:
 
 
 def chain_of(value: bytes) -> str:
-    """The chain that a recorded prediction ends with; empty if it is none.
+    """The chain of a recorded prediction; empty if the value is not a prediction.
 
     Example:
         >>> made = Prediction("a", 5, "k", 0.5, 0.5, None, None, True, None, 0, 0)
@@ -53,14 +53,14 @@ def chain_of(value: bytes) -> str:
 
 
 def first_unlinked(values: Iterable[bytes], before: str = START) -> int | None:
-    """The place of the first prediction that does not follow from those before it; None: all do.
+    """Index of the first prediction whose chain does not follow from the previous one, or None.
 
-    One that was altered, left out, put in or moved does not fit, or the one after it does not;
-    what was cut off at the end leaves no trace here.
+    If a prediction was altered, removed, inserted or moved, its own chain or the next one does not
+    fit; a loss at the end cannot be seen here.
 
     Args:
-        values: Of the topic `predictions`, one partition, in order.
-        before: The chain of the prediction before the first of them.
+        values: Records of topic `predictions`, one partition, in order.
+        before: Chain of the prediction before the first one.
 
     Example:
         >>> made = Prediction("a", 5, "k", 0.5, 0.5, None, None, True, None, 0, 0)

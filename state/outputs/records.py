@@ -1,4 +1,4 @@
-"""What a shard writes to the output topics. Times are µs since 1970 UTC."""
+"""Records that a shard writes to the output topics. Times are µs since 1970 UTC."""
 
 from keyword import iskeyword
 from typing import Annotated, Any, Literal, get_args
@@ -9,7 +9,7 @@ from state.stream import Stream
 
 
 class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
-    """The probabilities that a request got, and the models that gave them.
+    """The probabilities of a request, and the models that gave them.
 
     Attributes:
         id: Event id of the request.
@@ -22,8 +22,8 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
         decision: Whether `probability` reaches the threshold.
         model: Id of the offline model.
         partition: Partition of `events`.
-        offset: Offset of the request in `events`. In a scorer: the record before which the flow
-            would have answered so; all before it count.
+        offset: Offset of the request in `events`. In a scorer: offset of the next record, before
+            which the flow would have given this answer.
     """
 
     id: str
@@ -50,13 +50,13 @@ class Prediction(ScoredRequest, frozen=True, gc=False):
     chain: str = ""
 
 
-Reason = Literal[
+DeadLetterReason = Literal[
     "malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late", "unmatched"
 ]
 
 
 # The keys are declared for `state.outputs.columns`, which makes a column of each.
-ReasonKey = Annotated[str, msgspec.Meta(extra={"keys": get_args(Reason)})]
+ReasonKey = Annotated[str, msgspec.Meta(extra={"keys": get_args(DeadLetterReason)})]
 ModelKey = Annotated[
     str, msgspec.Meta(extra={"keys": ("ensemble", "online", "offline", "residual")})
 ]
@@ -75,24 +75,24 @@ ShareKey = Annotated[
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record that took no part.
+    """A record that was not processed.
 
     Attributes:
-        reason: Why, one of a few words to count by.
-        detail: Why, as a sentence.
-        partition: Of the record in `events`, or in `topic`.
-        offset: Of the record in `events`, where it stays whole, or in `topic`.
-        size: Of the raw record, in bytes; of a foreign one with its key and headers.
-        raw: The first 64 KiB of it (base64 in JSON); of a foreign record all, up to 8 MiB together
-            with key and headers.
-        topic: The foreign topic whose record became no event; empty: `events`.
-        timestamp: The foreign record's own (µs).
-        key: The foreign record's.
-        headers: The foreign record's.
-        again: The dead letter of a foreign record that was mapped again in vain: its offset.
+        reason: The reason, as one of a few words to count by.
+        detail: The reason, as a sentence.
+        partition: Partition of the record, in `events` or in `topic`.
+        offset: Offset of the record in `events`, which still holds all of it, or in `topic`.
+        size: Size of the raw record in bytes; a foreign one includes key and headers.
+        raw: The first 64 KiB of the record (base64 in JSON); a foreign record is whole, up to 8 MiB
+            with its key and headers.
+        topic: Foreign topic whose record could not be mapped to an event; empty: `events`.
+        timestamp: Timestamp of the foreign record (µs).
+        key: Key of the foreign record.
+        headers: Headers of the foreign record.
+        again: Offset of the dead letter whose foreign record was retried and failed again.
     """
 
-    reason: Reason
+    reason: DeadLetterReason
     detail: str
     partition: int
     offset: int
@@ -106,13 +106,13 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """Something a person should look at.
+    """An event that a person should look at.
 
     Attributes:
-        kind: What, one of a few words to count by.
-        time: Event time or boundary it belongs to.
-        message: What happened and what follows from it.
-        source: The event source it is about, if one.
+        kind: Kind of the alert, as one of a few words to count by.
+        time: Event time or boundary of the alert.
+        message: The event and its consequence.
+        source: Source of the events that caused it, if there is one.
     """
 
     kind: Literal["clock_ahead", "fit_failed", "fit_rejected", "labels_by_silence"]
@@ -122,10 +122,10 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Losses(msgspec.Struct, frozen=True):
-    """How good one model's probabilities were, over some requests.
+    """Losses of one model's probabilities over some requests.
 
     Attributes:
-        n: Labels seen for requests that this model scored.
+        n: Number of labels of requests that this model scored.
         log_loss: Mean negative log likelihood, natural log.
         brier: Mean squared error.
     """
@@ -136,25 +136,25 @@ class Losses(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One partition's counters and losses at a tick of event time.
+    """Counters and losses of one partition at a tick of event time.
 
     Attributes:
-        time: The tick.
-        records: Read so far.
-        requests: Scored so far.
-        labels: Known so far.
-        dead_letters: Counted so far, by reason.
-        pending: Requests whose label is awaited.
-        model: The offline model in use.
-        least_lag: Append time less event time (µs) at its least, by source; negative: clock ahead.
-        lately: Losses by model since the last tick.
-        total: Losses by model since the first record.
-        unlabelled: Requests forgotten so far because no label came and silence is none.
-        early: Label events that wait for their request.
-        older: The offline model before the one in use, as long as it has a share in the answers.
-        shares: Who answers with which share, together 1: the online learners, those that correct
-            the offline model, that model itself, the same of the older one, and the stacks over
-            all these.
+        time: Time of the tick.
+        records: Number of records read so far.
+        requests: Number of requests scored so far.
+        labels: Number of labels known so far.
+        dead_letters: Number of dead letters so far, by reason.
+        pending: Number of requests that wait for their label.
+        model: Id of the offline model in use.
+        least_lag: Smallest append time minus event time (µs), by source; negative: clock ahead.
+        lately: Losses since the last tick, by model.
+        total: Losses since the first record, by model.
+        unlabelled: Number of requests dropped so far without a label, if silence is not a label.
+        early: Number of label events that wait for their request.
+        older: Id of the previous offline model, while it has a share in the answers.
+        shares: Weights in the ensemble, with sum 1: the online learners, the residual learners of
+            the offline model, that model itself, both of the older model, and the stacks over all
+            of these.
     """
 
     time: int
@@ -174,10 +174,10 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:
-    """The struct of `outcomes`: a prediction without its chain, its label, its vector.
+    """The struct of `outcomes`: a prediction without its chain, then its label and its vector.
 
     Args:
-        stream: Whose feature columns follow the label: numbers, or level names of categories.
+        stream: Stream whose columns follow the label: numbers, or level names of categories.
     """
     fields: list[tuple[str, Any]] = [
         (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:-1]
@@ -193,7 +193,7 @@ def outcome_type(stream: Stream) -> type[msgspec.Struct]:
 
 
 def field_name(name: str, number: int) -> str:
-    """What a field of a struct can be called: the name itself if it can.
+    """The field name for a column: its own name if that is an identifier.
 
     Example:
         >>> field_name("bids", 3), field_name("bids.all", 3), field_name("class", 3)

@@ -1,4 +1,4 @@
-"""What a record of each topic becomes as a row of a table."""
+"""Convert records of each topic to rows of a table."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import reduce
@@ -15,7 +15,7 @@ from state.stream import Stream
 from state.stream_functions import raise_blamed
 
 
-class Placed(NamedTuple):
+class PartitionRecord(NamedTuple):
     """A record and its partition."""
 
     partition: int
@@ -23,26 +23,26 @@ class Placed(NamedTuple):
 
 
 _PLACES = (
-    Column("partition", pa.int64(), {Placed: attrgetter("partition")}),
-    Column("append_time", TIME, {Placed: attrgetter("record.append_time")}),
+    Column("partition", pa.int64(), {PartitionRecord: attrgetter("partition")}),
+    Column("append_time", TIME, {PartitionRecord: attrgetter("record.append_time")}),
 )
-_OFFSET = Column("offset", pa.int64(), {Placed: attrgetter("record.offset")})
+_OFFSET = Column("offset", pa.int64(), {PartitionRecord: attrgetter("record.offset")})
 
 _Names = Collection[str] | None
 _Values = tuple[Sequence[Column], Callable[[bytes], Any]]
-"""The columns of values, and what decodes a value."""
+"""The columns of values, and the decoder of a value."""
 
 
 class TopicRows:
-    """How the records of a topic become rows.
+    """Converts records of a topic to rows.
 
     Args:
-        topic: Its name.
-        places: Columns of the records themselves; what the values have too is theirs.
-        values: Gives columns and decoder of the values, for the names wanted or all (None).
+        topic: Name of the topic.
+        places: Columns of the record itself; a column of the value with the same name replaces one.
+        values: Returns columns and decoder of the values, for the given names or all (None).
 
     Attributes:
-        schema: All columns.
+        schema: Schema of all columns.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class TopicRows:
         self._values = values
         self.schema: pa.Schema = schema_of([*self._places, *columns])
 
-    def reader(self, names: _Names = None) -> Callable[[Sequence[Placed]], pa.Table]:
-        """A function from records to a table of all columns, or those named.
+    def reader(self, names: _Names = None) -> Callable[[Sequence[PartitionRecord]], pa.Table]:
+        """A function from records to a table with all columns, or the named ones.
 
-        It raises a ValueError where a value is no record of this topic.
+        It raises a ValueError if a value is not a record of this topic.
         """
         wanted = set(self.schema.names if names is None else names)
         places = [place for place in self._places if place.name in wanted]
@@ -66,7 +66,7 @@ class TopicRows:
         columns = [column for column in of_values if column.name in wanted]
         schema = schema_of([*places, *columns])
 
-        def read(records: Sequence[Placed]) -> pa.Table:
+        def read(records: Sequence[PartitionRecord]) -> pa.Table:
             values = self._decoded(records, decode) if columns else []
             arrays = [
                 *table_of(places, records).itercolumns(),
@@ -76,7 +76,9 @@ class TopicRows:
 
         return read
 
-    def _decoded(self, records: Sequence[Placed], decode: Callable[[bytes], Any]) -> list[Any]:
+    def _decoded(
+        self, records: Sequence[PartitionRecord], decode: Callable[[bytes], Any]
+    ) -> list[Any]:
         values: list[Any] = []
         try:
             values.extend(decode(one.record.value) for one in records)
@@ -89,22 +91,23 @@ class TopicRows:
 
 
 Declared = Stream | type[msgspec.Struct] | tuple[type[msgspec.Struct], ...]
-"""What says of which fields a topic's records are; a tuple: each is one of these tagged structs."""
+"""The declaration of a topic's fields; in a tuple, each record is one of these tagged structs."""
 
 
 def rows_of(topic: str, of: Declared | None) -> TopicRows:
-    """How the records of a topic become rows.
+    """Make the converter for the records of a topic.
 
-    Each row has `partition` and `append_time` of its record beside the fields. `events` has a row
-    for every record, good or bad: its `offset`, its `type`, a column for each field of any event
-    type (null in the rows of other types), and in `raw` the bytes of what is no event.
+    Each row has `partition` and `append_time` of its record beside the value's fields. `events` has
+    a row for every record, valid or not: its `offset`, its `type`, a column for each field of any
+    event type (null in rows of other types), and in `raw` the bytes of a record that is not an
+    event.
 
     Args:
-        topic: Which.
+        topic: Name of the topic.
         of: The stream for `events` and `outcomes`; else the struct or structs of the records.
 
     Raises:
-        ValueError: `of` is missing, or not what this topic needs.
+        ValueError: `of` is missing or of the wrong kind for this topic.
     """
     if topic in {EVENTS, "outcomes"}:
         if not isinstance(of, Stream):
@@ -123,9 +126,10 @@ def rows_of(topic: str, of: Declared | None) -> TopicRows:
 def decoder_of(
     kind: type[msgspec.Struct], names: _Names = None
 ) -> tuple[list[Column], Callable[[bytes], Any]]:
-    """Columns and decoder of records of one struct; fields that are not wanted are not decoded.
+    """Columns and decoder of records of one struct; unwanted fields are not decoded.
 
-    What a record lacks is null. Where all are wanted, a field more is an error: it would be lost.
+    A missing field is null. If all fields are wanted, an unknown field is an error: it would be
+    lost.
     """
     wanted = [
         field

@@ -1,7 +1,7 @@
-"""Model files in the log itself, cut into chunks: whoever mirrors the topic has the models.
+"""Model files in the log, cut into chunks, so that a mirror of the topic has the models too.
 
 A file's chunks are consecutive records before the record that names the file. Their keys say which
-chunk of which file they are; the keys of all other records of the topic are empty.
+chunk of which file they are; all other records of the topic have empty keys.
 """
 
 import threading
@@ -11,14 +11,14 @@ from state.log import Entry, Log, Record
 from state.storage.artifact_store import MAX_ARTIFACT_BYTES, ArtifactError
 
 MODELS = "models"
-"""The topic of published models."""
+"""Name of the topic of published models."""
 
 CHUNK_BYTES = 2**19
-"""Half of what a broker and MirrorMaker take in one message unless told otherwise."""
+"""Half of the default message limit of brokers and MirrorMaker, in bytes."""
 
 
 def chunks_of(sha256: str, content: bytes, append_time: int) -> list[Entry]:
-    """The chunks of a file, to be appended together.
+    """Cut a file into chunks, to be appended together.
 
     Example:
         >>> [(e.key, len(e.value)) for e in chunks_of("00ff", bytes(CHUNK_BYTES + 1), 0)]
@@ -32,15 +32,15 @@ def chunks_of(sha256: str, content: bytes, append_time: int) -> list[Entry]:
 
 
 def is_chunk(topic: str, record: Record) -> bool:
-    """Whether a record is a piece of a file."""
+    """Whether a record is a chunk of a file."""
     return topic == MODELS and bool(record.key)
 
 
 class ArtifactChunks:
-    """The files in `models`, for any thread; each record is looked at once.
+    """The files in topic `models`, for any thread; each record is read once.
 
     Args:
-        log: Holds the topic.
+        log: Log with the topic.
     """
 
     def __init__(self, log: Log) -> None:
@@ -50,20 +50,20 @@ class ArtifactChunks:
         self._places: dict[str, range] = {}
 
     def keep(self, sha256: str, content: bytes) -> None:
-        """Nothing: chunks are appended with the record that names the file."""
+        """Do nothing: chunks are appended with the record that names the file."""
 
     def find(self, sha256: str) -> bytes | None:
-        """The file put together, not verified; None if the topic has none of its chunks.
+        """Assemble a file, not verified; None if the topic has no chunk of it.
 
         Raises:
-            ArtifactError: It is larger than any model.
+            ArtifactError: It is larger than `MAX_ARTIFACT_BYTES`.
         """
         with self._lock:
             self._look()
             place = self._places.get(sha256)
         if place is None:
             return None
-        content = BytesIO()  # gives its bytes away without a copy
+        content = BytesIO()  # returns its bytes without a copy
         while place:
             for record in self._log.read(MODELS, 0, place.start, max_records=len(place)):
                 content.write(record.value)

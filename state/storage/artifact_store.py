@@ -1,4 +1,4 @@
-"""Model files under the name of their content: a name never means two things."""
+"""Model files named by the hash of their content, so that a name has only one meaning."""
 
 import hashlib
 import re
@@ -10,35 +10,35 @@ from state.atomic_write import sweep, write_atomically
 from state.regular_file import read_regular
 
 MAX_ARTIFACT_BYTES = 2**28
-"""The largest file that is read, wherever it lies."""
+"""Limit on the size of a file that is read, in bytes."""
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class ArtifactError(Exception):
-    """An artifact is missing or not what its name says."""
+    """An artifact is missing, or its content does not match its name."""
 
 
 class MissingArtifactError(ArtifactError):
-    """An artifact is nowhere."""
+    """An artifact was found nowhere."""
 
 
 class Origin(Protocol):
-    """Where other machines' files come from; `str` of it is for people."""
+    """A source of other machines' files; its `str` is shown in messages."""
 
     def keep(self, sha256: str, content: bytes) -> None:
         """Make a file available to other machines."""
 
     def find(self, sha256: str) -> bytes | None:
-        """A file as it came, not verified; None: not there."""
+        """Return a file, not verified; None: it does not exist."""
 
 
 class ArtifactStore:
-    """A directory of files named by their sha256; what it lacks is fetched into it.
+    """A directory of files named by their sha256; missing files are fetched into it.
 
     Args:
-        root: The directory; made when the first file comes.
-        origins: Where to look for what is not there, in order.
+        root: The directory; created by the first write.
+        origins: Sources of missing files, searched in order.
     """
 
     def __init__(self, root: Path, origins: Sequence[Origin] = ()) -> None:
@@ -46,7 +46,7 @@ class ArtifactStore:
         self._is_swept = False
 
     def put(self, content: bytes) -> str:
-        """Keep bytes, durably, and return their sha256; the same bytes are kept once.
+        """Store bytes durably, and return their sha256; the same bytes are stored once.
 
         Example:
             >>> import tempfile
@@ -62,11 +62,11 @@ class ArtifactStore:
         return name
 
     def get(self, sha256: str) -> bytes:
-        """The bytes of this sha256.
+        """Return the bytes with this sha256.
 
         Raises:
-            ArtifactError: They are nowhere, or they changed.
-            OSError: Where they might be cannot be reached.
+            ArtifactError: They were found nowhere, or have changed.
+            OSError: A source cannot be reached.
         """
         if not _NAME.fullmatch(sha256):
             msg = f"artifact must be named by a sha256; got {sha256[:80]!r}"
@@ -90,7 +90,7 @@ class ArtifactStore:
         write_atomically(path, content)
 
     def _fetched(self, path: Path) -> bytes:
-        """A file brought here, so that it is there the next time."""
+        """Fetch a file from a source, and store it here."""
         for origin in self._origins:
             content = origin.find(path.name)
             if content is not None:

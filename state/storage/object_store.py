@@ -1,4 +1,4 @@
-"""Files in a store that all machines reach: S3, GCS, Azure, HDFS, or a shared directory."""
+"""Files in a store shared by all machines: S3, GCS, Azure, HDFS, or a shared directory."""
 
 import os
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ from state.storage.artifact_store import MAX_ARTIFACT_BYTES, ArtifactError
 
 
 class ObjectStore:
-    """Files below a prefix of any store that pyarrow reaches.
+    """Files below a prefix of a store that pyarrow supports.
 
-    Nothing is asked of it before the first use, so what a home has already works without it.
+    It connects at the first use, so files that the home has are available without the store.
 
     Args:
-        uri: Such as `s3://bucket/prefix?region=eu-central-1` or `file:///mnt/models`; what pyarrow
-            takes, see https://arrow.apache.org/docs/python/filesystems.html. Who may enter is the
-            store's own business: instance role, profile or environment.
+        uri: Address such as `s3://bucket/prefix?region=eu-central-1` or `file:///mnt/models`, in
+            pyarrow's syntax: https://arrow.apache.org/docs/python/filesystems.html. Credentials
+            come from the store's own sources: instance role, profile or environment.
     """
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file in the place of what had its name; it is there when this returns.
+        """Write a file, replacing one of that name; it is complete when this returns.
 
         Raises:
             OSError: The store cannot be reached or written.
@@ -43,11 +43,11 @@ class ObjectStore:
             file.write(content)
 
     def read(self, name: str, most: int = MAX_ARTIFACT_BYTES) -> bytes | None:
-        """A file as it came, not verified; None if the store has none of this name.
+        """Return a file, not verified; None if it does not exist.
 
         Args:
-            name: Below the prefix.
-            most: Bytes; of a larger file what is beyond is left out.
+            name: Name below the prefix.
+            most: Bytes to read; the rest of a larger file is left out.
 
         Raises:
             OSError: The store cannot be reached.
@@ -62,7 +62,7 @@ class ObjectStore:
             raise
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """The files of a folder by name, in bytes; none where there is no such folder.
+        """Sizes in bytes of the files of a folder, by name; empty if the folder does not exist.
 
         Raises:
             OSError: The store cannot be reached.
@@ -73,7 +73,7 @@ class ObjectStore:
         return {one.base_name: one.size for one in found if one.type == FileType.File}
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
+        """Delete a file, if it exists.
 
         Raises:
             OSError: The store cannot be reached or written.
@@ -83,10 +83,10 @@ class ObjectStore:
             store.delete_file(f"{root}/{name}")
 
     def check(self) -> None:
-        """See whether there is a place for files; nothing is written.
+        """Check that the store exists and is writable; nothing is written.
 
         Raises:
-            OSError: There is none, or the store cannot be reached.
+            OSError: It is not, or it cannot be reached.
         """
         store, root = self._place
         if store.type_name == "local":
@@ -101,7 +101,7 @@ class ObjectStore:
             raise OSError(msg)
 
     def keep(self, sha256: str, content: bytes) -> None:
-        """See `Origin.keep`; the same bytes are written once.
+        """See `Origin.keep`; a file that exists with this size is not written again.
 
         Raises:
             OSError: The store cannot be reached or written.
@@ -113,7 +113,7 @@ class ObjectStore:
         """See `Origin.find`.
 
         Raises:
-            ArtifactError: It is larger than any model.
+            ArtifactError: It is larger than `MAX_ARTIFACT_BYTES`.
             OSError: The store cannot be reached.
         """
         size = self._size(sha256)
@@ -126,7 +126,7 @@ class ObjectStore:
         return self.read(sha256)
 
     def _size(self, name: str) -> int | None:
-        """Of a file in bytes; None if there is none."""
+        """Size of a file in bytes; None if it does not exist."""
         store, root = self._place
         with _told():
             known = store.get_file_info(f"{root}/{name}")
@@ -137,7 +137,7 @@ class ObjectStore:
         with _told():
             store, root = FileSystem.from_uri(self._uri)
         if store.type_name == "s3":
-            # Made anew, it gives up on what does not answer after 10 s, and not after 100.
+            # A copy gives up on an unresponsive server after 10 s instead of 100.
             store = copy(store)
         return store, root.rstrip("/")
 
@@ -147,7 +147,7 @@ class ObjectStore:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What pyarrow raises of its own as what it is: a store that cannot be used."""
+    """Turn pyarrow's own errors into OSErrors."""
     try:
         yield
     except ArrowException as error:

@@ -1,1 +1,1 @@
-"""The features of a stream as state: what it keeps by key, and the vector of a request."""
+"""Feature state of a stream: values kept by key, and the feature vector of a request."""

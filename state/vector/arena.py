@@ -1,9 +1,9 @@
-"""Blocks of float64 in one growing pool, found by key: where the rolling features live.
+"""Blocks of float64 in one growing pool, found by key: the memory of the rolling features.
 
-A table maps the keys of one feature to their blocks. The first cell of a block is the event time
-at which it was last touched; that is what `forget` goes by. Where blocks of a table grow, the
-second is how often this one has. A directory finds the blocks of one key in all tables that go by
-the same fields with one look-up.
+A table maps the keys of one feature to their blocks. The first cell of a block is the event time of
+its last use, by which `forget` decides. If blocks of a table can grow, the second cell counts how
+often this one has grown. A directory finds the blocks of one key in all tables with the same key
+fields by one look-up.
 """
 
 import weakref
@@ -18,21 +18,21 @@ from state.events import HOUR_US, MINUTE_US
 from state.restored import MOST_US, Count, check, floats
 
 NOWHERE = -1
-"""The address of a key that has no block, and the place of one that has none in any table."""
+"""The address of a key without a block, and the place of a key without a block in any table."""
 
 LARGE = 2**16
-"""From so many blocks on a table forgets more often than once an hour."""
+"""Number of blocks from which a table forgets more often than once an hour."""
 
 _AT_ONCE = 10_000
-"""Keys that are restored without a pause for other threads: a millisecond or two."""
+"""Number of keys restored without a pause for other threads: a millisecond or two."""
 
 
 class Arena:
-    """The pool and its tables.
+    """The pool of blocks, and the tables that own them.
 
     Attributes:
-        pool: All blocks; kernels read and write it by address. It moves when it grows.
-        slots: Addresses of blocks; a directory says where those of a key are. It moves likewise.
+        pool: All blocks; kernels access it by address. It is reallocated when it grows.
+        slots: Addresses of blocks, found by a directory's places. It is reallocated too.
     """
 
     def __init__(self) -> None:
@@ -42,39 +42,39 @@ class Arena:
         self._end = self._slots_end = 0
 
     def directory(self) -> "Directory":
-        """A new directory; all its tables are made before its first key."""
+        """Make a directory; all its tables must be made before its first key."""
         return Directory(self)
 
     def table(
         self, sizes: tuple[int, ...], forget_us: int, directory: "Directory | None" = None
     ) -> "Table":
-        """A new table whose keys are forgotten `forget_us` after their last use.
+        """Make a table whose keys are forgotten `forget_us` after their last use.
 
         Args:
-            sizes: Cells of a block, at first and each time that it has grown.
-            forget_us: When to forget a key.
-            directory: Where keys of this kind are looked up; one of its own unless given.
+            sizes: Cells of a block, at first and after each growth.
+            forget_us: Time after which an unused key is forgotten, µs.
+            directory: Directory of its keys; default: one of its own.
         """
         table = Table(self, sizes, forget_us, directory or self.directory())
         self.tables.append(table)
         return table
 
     def forget(self, now: int) -> None:
-        """Free every block that was last touched longer ago than its table remembers."""
+        """Free the blocks whose last use is longer ago than their table remembers."""
         for table in self.tables:
             table.forget(now)
 
     @property
     def turn_us(self) -> int:
-        """How often some table has its turn to forget (µs)."""
+        """Shortest interval at which a table must forget (µs of event time)."""
         return min((table.turn_us for table in self.tables), default=HOUR_US)
 
     def forget_in_turn(self, since: int, until: int, now: int) -> None:
-        """Do as `forget` in large tables that have their turn between two event times.
+        """Call `forget` on the large tables that are due between two event times.
 
         Args:
-            since: Event time (µs) up to which all had theirs.
-            until: Event time (µs).
+            since: Event time (µs) of the previous call.
+            until: Event time (µs) of this call.
             now: As for `forget`.
         """
         for table in self.tables:
@@ -83,7 +83,7 @@ class Arena:
                 table.forget(now)
 
     def take(self, size: int) -> int:
-        """The address of `size` fresh zeros at the end of the pool."""
+        """Allocate `size` zeros at the end of the pool, and return their address."""
         address, self._end = self._end, self._end + size
         if self._end > len(self.pool):
             grown = np.zeros(max(self._end, 2 * len(self.pool)))
@@ -92,7 +92,7 @@ class Arena:
         return address
 
     def take_slots(self, size: int) -> int:
-        """The place of `size` empty slots at their end."""
+        """Allocate `size` empty slots, and return the place of the first."""
         place, self._slots_end = self._slots_end, self._slots_end + size
         if self._slots_end > len(self.slots):
             grown = np.full(max(self._slots_end, 2 * len(self.slots)), NOWHERE)
@@ -101,16 +101,16 @@ class Arena:
         return place
 
     def snapshot(self) -> bytes:
-        """All blocks, keys and free lists."""
+        """Encode all blocks, keys and free lists."""
         tables = [(list(t.blocks.items()), t.free) for t in self.tables]
         return msgspec.msgpack.encode((self.pool[: self._end].tobytes(), tables))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of an arena with the same tables.
+        """Restore a `snapshot` of an arena with the same tables.
 
         Raises:
-            ValueError: Kernels could not follow it: a block is not where one of its table can be.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A block is not at an address that its table can have; kernels rely on that.
+            msgspec.DecodeError: The bytes have another form.
         """
         pool, tables = msgspec.msgpack.decode(
             state, type=tuple[bytes, list[tuple[list[tuple[_Key, Count]], list[list[Count]]]]]
@@ -129,12 +129,12 @@ class Arena:
         self._check_blocks()
 
     def _check_blocks(self) -> None:
-        """See that the blocks fill the pool, in use or free, and none lies on another.
+        """Check that used and free blocks fill the pool without gaps or overlaps.
 
-        That is how `take` makes them: so all are inside, aligned, and nobody's twice.
+        `take` allocates them so; hence all are inside the pool, aligned, and owned once.
 
         Raises:
-            ValueError: They do not, or the time of one is none.
+            ValueError: They do not, or a block's time is invalid.
         """
         none = np.empty(0, np.int64)
         begins, sizes = [none], [none]
@@ -166,10 +166,10 @@ _Key = _Part | tuple[_Part, ...]
 
 
 class Directory:
-    """Where the slots of each key are: one for each table, in order, `NOWHERE` without a block.
+    """Place of each key's slots: one slot per table, in order, `NOWHERE` without a block.
 
     Attributes:
-        places: Of a key's first slot in `Arena.slots`; of keys that some table has.
+        places: Index in `Arena.slots` of a key's first slot, for keys with a block in any table.
     """
 
     __slots__ = ("_arena", "_free", "places", "width")
@@ -181,13 +181,13 @@ class Directory:
         self.places: dict[Hashable, int] = {}
 
     def join(self) -> int:
-        """Which slot of a key is a new table's."""
+        """Add a table, and return the number of its slot."""
         assert not self.places
         self.width += 1
         return self.width - 1
 
     def put(self, key: Hashable, slot: int, address: int) -> None:
-        """Enter a block."""
+        """Set the address of a key's block."""
         place = self.places.get(key)
         if place is None:
             place = self._free.pop() if self._free else self._arena.take_slots(self.width)
@@ -195,7 +195,7 @@ class Directory:
         self._arena.slots[place + slot] = address
 
     def put_all(self, blocks: Sequence[tuple[Hashable, int]], slot: int) -> None:
-        """Enter the blocks of many keys: a tenth of the time of as many `put`."""
+        """Set the addresses of many keys' blocks, in a tenth of the time of single calls."""
         keys, addresses = zip(*blocks, strict=True)
         new = [key for key in keys if key not in self.places]
         first = self._arena.take_slots(len(new) * self.width)
@@ -204,7 +204,7 @@ class Directory:
         self._arena.slots[places + slot] = addresses
 
     def drop(self, keys: Iterable[Hashable], slot: int) -> None:
-        """Take blocks out, and the keys that have no other."""
+        """Remove the blocks of keys, and keys that have no other block."""
         slots, keys = self._arena.slots, list(keys)
         places = np.fromiter((self.places[key] for key in keys), np.int64, len(keys))
         slots[places + slot] = NOWHERE
@@ -217,11 +217,11 @@ class Table:
 
     Attributes:
         blocks: Address by key, in order of creation.
-        free: Addresses to use again of each size, last freed first.
-        turn_us: How often to forget (µs): a key stays a quarter longer than it must, or a minute.
-        directory: Where the keys are looked up.
-        sizes: Cells of a block, at first and each time that it has grown.
-        slot: Which slot of a key is this table's.
+        free: Free addresses of each size, the last freed last.
+        turn_us: Interval between calls of `forget`, µs: a quarter of `forget_us`, 1 min to 1 h.
+        directory: Directory of the keys.
+        sizes: Cells of a block, at first and after each growth.
+        slot: Number of this table's slot in the directory.
     """
 
     __slots__ = (
@@ -246,13 +246,13 @@ class Table:
         self.directory, self.slot = directory, directory.join()
 
     def add(self, key: Hashable) -> int:
-        """The address of a new block of zeros for `key`."""
+        """Allocate a block of zeros for a key, and return its address."""
         address = self._room(0)
         self.put(key, address)
         return address
 
     def grow(self, key: Hashable) -> None:
-        """Move a key's block to one of the next size, with zeros behind what it holds."""
+        """Move a key's block to one of the next size, with zeros after its content."""
         pool, old = self._arena.pool, self.blocks[key]
         grown = int(pool[old + 1])
         address, size = self._room(grown + 1), self.sizes[grown]
@@ -263,10 +263,10 @@ class Table:
         self.put(key, address)
 
     def sizes_at(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cells of the blocks at these addresses.
+        """Number of cells of the blocks at these addresses.
 
         Raises:
-            ValueError: There can be no block, or it says of itself what cannot be.
+            ValueError: An address is outside the pool, or the block's size is invalid.
         """
         if len(self.sizes) == 1:
             return np.full(len(addresses), self.sizes[0])
@@ -278,7 +278,7 @@ class Table:
         return np.array(self.sizes)[grown.astype(np.int64)]
 
     def _room(self, grown: int) -> int:
-        """The address of as many zeros as a block takes that has grown so often."""
+        """Allocate zeros for a block that has grown `grown` times, and return the address."""
         free, size = self.free[grown], self.sizes[grown]
         if not free:
             return self._arena.take(size)
@@ -287,17 +287,17 @@ class Table:
         return address
 
     def put(self, key: Hashable, address: int) -> None:
-        """Enter the block of a key."""
+        """Set the address of a key's block."""
         self.blocks[key] = address
         self.directory.put(key, self.slot, address)
 
     def put_all(self, blocks: Sequence[tuple[Hashable, int]]) -> None:
-        """Enter the blocks of many keys."""
+        """Set the addresses of many keys' blocks."""
         self.blocks.update(blocks)
         self.directory.put_all(blocks, self.slot)
 
     def addresses(self) -> NDArray[np.int64]:
-        """Of the blocks in use, in order of creation."""
+        """Addresses of the used blocks, in order of creation."""
         return np.fromiter(self.blocks.values(), np.int64, len(self.blocks))
 
     def clear(self) -> None:
@@ -307,7 +307,7 @@ class Table:
         self.free = [[] for _ in self.sizes]
 
     def forget(self, now: int) -> None:
-        """Free the blocks last touched before `now` less what this table remembers."""
+        """Free the blocks that were last used before `now - forget_us`."""
         if not self.blocks:
             return
         pool, addresses = self._arena.pool, self.addresses()

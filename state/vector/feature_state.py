@@ -1,6 +1,6 @@
-"""The feature vector: a stream's declarations compiled once to closures and kernels.
+"""The feature vector: a stream's declarations, compiled once to closures and kernels.
 
-Observing changes state; reading never does. What is forgotten reads as if it had never been.
+Observing an event changes state; reading never does. A forgotten key reads like a new one.
 """
 
 import msgspec
@@ -11,18 +11,18 @@ from state.restored import check
 from state.stream import Stream
 from state.vector.arena import Arena, Directory
 from state.vector.levels import Levels
-from state.vector.observer import Observe, Placed, observer
-from state.vector.reader import Follows, Given, Held, Number, Read, reader
+from state.vector.observer import Observe, StepTable, observer
+from state.vector.reader import BlockTable, ComputedColumn, DirectColumns, Number, Read, reader
 
 
 class FeatureState:
     """All feature state of one shard.
 
     Args:
-        stream: Whose features.
+        stream: Stream that declares the features.
 
     Attributes:
-        levels: The numbers that stand for the levels of each categorical column.
+        levels: Levels of each categorical column, by column number.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -30,10 +30,10 @@ class FeatureState:
         self._arena = Arena()
         self._directories: dict[tuple[str, ...], Directory] = {}
         self._hooks: list[tuple[Hook, int]] = []
-        self._steps: list[Placed] = []
-        self._blocks: list[Held] = []
-        self._given: list[Given] = []
-        self._follows: list[Follows] = []
+        self._steps: list[StepTable] = []
+        self._blocks: list[BlockTable] = []
+        self._given: list[DirectColumns] = []
+        self._follows: list[ComputedColumn] = []
         self._fixed: dict[int, tuple[str, ...]] = {}
         self.levels: dict[int, Levels] = {
             i: Levels() for i, column in enumerate(stream.columns) if column.categorical
@@ -50,47 +50,47 @@ class FeatureState:
         return [hook for hook, _ in self._hooks]
 
     def observe(self, event: Event | Labelled) -> None:
-        """Take one accepted event, or one label, into every feature that counts it."""
+        """Update every feature that counts an accepted event or a label."""
         self._observers[type(event)](event)
 
     def reader(self, unseen: list[tuple[Levels, str]]) -> Read:
-        """A `read` that changes nothing, not even the levels; one for each thread.
+        """Make a `read` that changes no state, not even the levels; make one for each thread.
 
-        A level never seen before reads as the number that `read` would give it.
+        A new level reads as the number that `read` would give it.
 
         Args:
-            unseen: Takes such levels, by name; whoever reads empties it.
+            unseen: List to which new levels are appended, by name; the caller empties it.
         """
         return self._reader(lambda levels: levels.peeking(unseen))
 
     def forget(self, now: int) -> None:
-        """Free what no feature can see any more at event time `now` (µs)."""
+        """Free what no feature can read any more at event time `now` (µs)."""
         self._arena.forget(now)
         for hook, age in self._hooks:
             hook.forget(now - age)
 
     @property
     def turn_us(self) -> int:
-        """How often `forget_in_turn` has something to do (µs of event time)."""
+        """Interval at which `forget_in_turn` must be called (µs of event time)."""
         return self._arena.turn_us
 
     def forget_in_turn(self, since: int, until: int, now: int) -> None:
-        """Free what no feature with many keys can see any more, the short-lived more often.
+        """Free unreadable state of features with many keys, short-lived keys more often.
 
-        No value depends on when that is done.
+        No feature value depends on the time of this call.
 
         Args:
-            since: Event time (µs) up to which it was done.
-            until: Event time (µs).
+            since: Event time (µs) of the previous call.
+            until: Event time (µs) of this call.
             now: As for `forget`.
         """
         self._arena.forget_in_turn(since, until, now)
 
     @property
     def layout(self) -> str:
-        """What `snapshot` holds for each key and how it is read; another one's cannot be restored.
+        """Description of `snapshot`'s layout; a snapshot with another layout cannot be restored.
 
-        What functions compute is no part of it.
+        The code of the user's functions is not part of it.
         """
         return repr([
             (b.kind, b.by, b.sizes, b.forget_us, b.read, b.stats, [dict(s.fixed) for s in b.steps])
@@ -98,7 +98,7 @@ class FeatureState:
         ])  # fmt: skip
 
     def snapshot(self) -> bytes:
-        """The whole state."""
+        """Encode the whole state."""
         return msgspec.msgpack.encode(
             (
                 self._arena.snapshot(),
@@ -108,11 +108,11 @@ class FeatureState:
         )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of the same stream.
+        """Restore a `snapshot` of the same stream.
 
         Raises:
-            ValueError: A part is not what a kernel can follow, or a hook does not take its own.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A part is invalid for the kernels, or a hook refuses its state.
+            msgspec.DecodeError: The bytes have another form.
         """
         arena, names, hooks = msgspec.msgpack.decode(
             state, type=tuple[bytes, list[list[str]], list[bytes]]
@@ -128,26 +128,26 @@ class FeatureState:
         for (hook, _), part in zip(self._hooks, hooks, strict=True):
             try:
                 hook.restore(part)
-            except Exception as error:  # it is the user's, and may raise anything
+            except Exception as error:  # the user's code may raise any error
                 msg = f"hook {type(hook).__name__} must take its state; got {error!r}"
                 raise ValueError(msg) from error
 
     def _declare(self, feature: Feature, place: int) -> int:
-        """Take in a feature whose first column is at `place`; returns how many it has."""
+        """Add a feature whose first column is `place`, and return its number of columns."""
         columns = feature.columns
         made = feature.compiled(self._stream.scope(place))
         levels = tuple(self.levels.get(place + i) for i in range(len(columns)))
         if made.given is not None:
-            self._given.append(Given(place, made.given, levels))
+            self._given.append(DirectColumns(place, made.given, levels))
         if made.all_given is not None:
-            self._given.append(Given(place, made.all_given, levels, several=True))
+            self._given.append(DirectColumns(place, made.all_given, levels, several=True))
         for block in made.blocks:
             table = self._arena.table(block.sizes, block.forget_us, self._directory(block.by))
-            self._blocks.append(Held(block, table))
-            self._steps += [Placed(step, table) for step in block.steps]
+            self._blocks.append(BlockTable(block, table))
+            self._steps += [StepTable(step, table) for step in block.steps]
         how = made.cut or made.derived
         if how is not None:
-            self._follows.append(Follows(place, how))
+            self._follows.append(ComputedColumn(place, how))
         if made.hook is not None:
             self._hooks.append(made.hook)
         if feature.levels:

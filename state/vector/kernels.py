@@ -1,7 +1,7 @@
-"""Compiled arithmetic of the vector: the blocks of every kind in the arena's pool, and the bins.
+"""Compiled kernels of the vector: they update and read blocks of every kind, and the bins.
 
-Blocks begin with the time of the last touch. The kernels of a block's kind, `observe` and `read` in
-its file, know what comes after it; here one call goes through all blocks.
+A block begins with the time of its last use. The rest is defined by the kernels `observe` and
+`read` of its kind, in that kind's file; here one call handles all blocks.
 """
 
 import inspect
@@ -54,10 +54,10 @@ UPDATE = np.dtype(
         ("prior", "f8"),
     ]
 )
-"""One step of an observation: `n` values from `values` on, into a block of `kind`.
+"""One step of an observation: `n` values, starting at `values`, for a block of `kind`.
 
-`group` says which of the places of keys is the block's, `slot` which slot from there on, `time`
-which of the times counts. The other fields mean what the kind says.
+`group` is the index of the key's place, `slot` the slot number from there on, `time` the index of
+the event's time. The kind defines the other fields.
 """
 
 READ = np.dtype(
@@ -75,7 +75,7 @@ READ = np.dtype(
         ("prior", "f8"),
     ]
 )
-"""One block read for the vector; `stats` to `stats_end` are its rows of STAT."""
+"""One block to read for the vector; its rows of STAT are `stats` to `stats_end`."""
 
 STAT = np.dtype(
     [
@@ -88,16 +88,16 @@ STAT = np.dtype(
         ("strength", "f8"),
     ]
 )
-"""One statistic of one window; a block's are in order of `buckets`.
+"""One statistic of one window; those of a block are ordered by `buckets`.
 
-`measure` and `weight` are places in a cell group, of the sum and of what it is divided by.
+`measure` and `weight` are places in a cell group: of the sum, and of its divisor.
 """
 
 BIN = np.dtype([("column", "i8"), ("of", "i8"), ("edges", "i8"), ("edges_end", "i8")])
-"""One column that says between which of its edges another one lies."""
+"""A column with the number of the bin, between edges, of another column's value."""
 
 DERIVED = np.dtype([("how", "i8"), ("column", "i8"), ("a", "i8"), ("b", "i8")])
-"""One column that follows from two others, in the way `how` of `state.kinds.arithmetic`."""
+"""A column derived from two others by operation `how` of `state.kinds.arithmetic`."""
 
 _LENGTHS = 4
 _READ_WORDS, _STAT_WORDS, _BIN_WORDS, _DERIVED_WORDS = (
@@ -112,14 +112,14 @@ def plan_of(
     cuts: NDArray[np.void],
     edges: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """What `read` goes by, in one array: numba takes longer to accept arrays of records.
+    """The plan of `read` in one array, as numba is slower with arrays of records.
 
     Args:
         blocks: READ[n].
-        stats: STAT[n], those of all blocks.
-        derived: DERIVED[n], each after what it follows from.
+        stats: STAT[n] of all blocks.
+        derived: DERIVED[n], each after the columns it is derived from.
         cuts: BIN[n].
-        edges: Of all cuts, ascending in each.
+        edges: Edges of all bins, ascending for each column.
     """
     lengths = np.array([len(blocks), len(stats), len(derived), len(cuts)])
     return np.concatenate(
@@ -178,7 +178,7 @@ def _cut(bins: Any, edges: Any, row: Any) -> None:
 
 
 def _kernels_of(source: str) -> tuple[Any, Any]:
-    """The two kernels. Numba's cache sees what they hold, but not the files that they call."""
+    """Make the two kernels; `source` invalidates numba's cache when an imported module changes."""
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
     def observe(pool: Any, slots: Any, plan: Any, places: Any, times: Any, values: Any) -> int:
@@ -199,7 +199,8 @@ def _kernels_of(source: str) -> tuple[Any, Any]:
             pool[address] = max(pool[address], time)
         return -1
 
-    # A request that lets go of the interpreter's lock for a microsecond waits long to have it back.
+    # Without `nogil`: releasing the lock for a microsecond makes a request wait long to get it
+    # back.
     @numba.njit(cache=True, error_model="numpy")
     def read(pool: Any, slots: Any, places: Any, plan: Any, now: int, row: Any) -> None:
         _ = source
@@ -228,35 +229,35 @@ def _kernels_of(source: str) -> tuple[Any, Any]:
 
 
 observe, read = _kernels_of("".join(inspect.getsource(module) for module in _PARTS))
-"""`observe`: put one event into its blocks.
+"""`observe`: update the blocks of one event.
 
 Args:
     pool: All blocks.
-    slots: Their addresses.
-    plan: UPDATE, one for each block, as int64: numba takes longer to accept records.
-    places: Of each key's first slot, -1 where it has none.
-    times: µs, whatever steps count at.
-    values: Whatever steps take.
+    slots: Addresses of the blocks.
+    plan: UPDATE, one for each block, as int64: numba is slower with records.
+    places: Index of each key's first slot, -1 for a key without blocks.
+    times: Times (µs) that steps refer to.
+    values: Values that steps refer to.
 
 Returns:
-    -1; otherwise nothing was done, for the step of this number has no block, or, where it is beyond
-    the last, the step that many before has a block that must grow.
+    -1 when done. Otherwise nothing was changed, and the result is the number of a step whose block
+    is missing, or that number plus the number of steps if the block must grow first.
 
-`read`: fill the columns of blocks in `row` as of `now` (µs), then what follows from two columns,
-then the bins. What is no finite number is missing: a sum that overflowed, or what a hook gave.
+`read`: fill the columns of blocks in `row` as of `now` (µs), then derived columns, then bins. A
+value that is not finite becomes missing, as after an overflow or from a hook.
 
 Args:
     pool: All blocks.
-    slots: Their addresses.
-    places: Of each key's first slot, -1 where it has none.
-    plan: Of `plan_of`.
-    now: µs.
-    row: The vector; what the bins look at is there, or is of a block.
+    slots: Addresses of the blocks.
+    places: Index of each key's first slot, -1 for a key without blocks.
+    plan: Array made by `plan_of`.
+    now: Time of the request, µs.
+    row: The vector; columns that bins read are set or belong to a block.
 """
 
 
 def warm() -> None:
-    """Compile the kernels, or load what was compiled before, so that no event has to wait."""
+    """Compile the kernels, or load them from disk, before the first event."""
     none, nowhere = np.zeros(0), np.zeros(0, np.int64)
     observe(none, nowhere, np.zeros(0, UPDATE).view(np.int64), nowhere, nowhere, none)
     blocks, stats, derived, cuts = (np.zeros(0, of) for of in (READ, STAT, DERIVED, BIN))

@@ -1,15 +1,15 @@
-"""Fields of events as keys of features."""
+"""Keys of features, made from fields of events."""
 
 from collections.abc import Callable, Hashable, Sequence
 from operator import attrgetter
 from typing import Any
 
-# Storing one number through a memoryview takes half the time that the array itself takes.
+# Storing a number through a memoryview takes half the time of storing it in the array.
 writer: Callable[[Any], Any] = memoryview
 
 
 def key_of(by: Sequence[str]) -> Callable[[Any], Hashable]:
-    """The key that these fields make; none: one key for all.
+    """A function that makes the key of these fields; without fields, one key for all.
 
     Example:
         >>> key_of(["real", "imag"])(1j), key_of(["real"])(1j), key_of([])(1j)

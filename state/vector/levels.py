@@ -1,4 +1,4 @@
-"""The numbers that stand for the levels of a categorical column, in order of first sight."""
+"""Numbers of the levels of a categorical column, in order of first occurrence."""
 
 import math
 from collections.abc import Callable
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from state.restored import check
 
 MOST_LEVELS = 4096
-"""A column takes no more levels than this; what comes later reads as missing."""
+"""Most levels of a column; further levels read as missing."""
 
 MOST_CHARACTERS = 256
-"""A level's name is no longer; what is longer reads as missing."""
+"""Longest name of a level; longer ones read as missing."""
 
 
 class Levels:
     """Level names and their numbers.
 
     Attributes:
-        names: All levels, the number of each its place.
+        names: Names of all levels; a level's number is its index.
 
     Example:
         >>> levels = Levels()
@@ -31,7 +31,7 @@ class Levels:
         self._numbers: dict[str, float] = {}
 
     def number(self, name: str | None) -> float:
-        """The level's number as the vector holds it; NaN for null, too long or one too many."""
+        """The level's number in the vector; NaN for null, a name too long, or a level too many."""
         if name is None:
             return math.nan
         number = self._numbers.get(name)
@@ -40,9 +40,9 @@ class Levels:
         return number
 
     def peeking(self, unseen: "list[tuple[Levels, str]]") -> Callable[[str | None], float]:
-        """What `number` would say, as a function that adds nothing.
+        """A function like `number` that adds no level.
 
-        For a new name it says the next number, and notes it in `unseen`.
+        A new level gets the next number and is appended to `unseen`.
         """
 
         def peek(name: str | None) -> float:
@@ -59,10 +59,10 @@ class Levels:
         return peek
 
     def restore(self, names: list[str]) -> None:
-        """Take these levels instead.
+        """Replace the levels.
 
         Raises:
-            ValueError: They are too many, one is too long, or one comes twice.
+            ValueError: There are too many, a name is too long, or a name is repeated.
         """
         longest = max(map(len, names), default=0)
         check(longest <= MOST_CHARACTERS, f"level must be at most {MOST_CHARACTERS} long", longest)

@@ -1,4 +1,4 @@
-"""How much memory the features of a stream take for each key."""
+"""Memory that the features of a stream use for each key."""
 
 from typing import NamedTuple
 
@@ -6,20 +6,20 @@ from state.features import Feature
 from state.stream import Stream
 
 WARN_BYTES = 100_000
-"""A hundred thousand keys of so much take 10 GB."""
+"""Memory of a key that is worth a warning: a hundred thousand such keys take 10 GB."""
 
 _ENTRY_BYTES = 250
-"""Of a key in a table and its directory, about: the key itself, its place and its address."""
+"""Estimated bytes of a key's entries in a table and its directory."""
 
 
 class KeyMemory(NamedTuple):
-    """What one key takes.
+    """Memory of one key.
 
     Attributes:
-        by: Fields of the request that make it; none: there is one key.
+        by: Fields of the request that make the key; empty: there is one key.
         least: Bytes of a key with one event.
         most: Bytes of a key that fills all its windows.
-        largest: The feature that takes most of it.
+        largest: The feature with the largest part of it.
     """
 
     by: tuple[str, ...]
@@ -28,13 +28,13 @@ class KeyMemory(NamedTuple):
     largest: Feature
 
     def __str__(self) -> str:
-        """In words."""
+        """Format the figures for people."""
         key = " and ".join(self.by) or "all together"
         return f"{key}: {self.least / 1e3:,.1f} to {self.most / 1e3:,.1f} kB"
 
 
 def key_memory(stream: Stream) -> list[KeyMemory]:
-    """The memory of each kind of key, the largest first; of a user's own hooks nothing is known."""
+    """Memory of each kind of key, the largest first, without the user's own hooks."""
     blocks: dict[tuple[str, ...], list[tuple[int, int, Feature]]] = {}
     place = 0
     for feature in stream.features:

@@ -1,4 +1,4 @@
-"""How an event changes the rolling features: one look-up for each key, one call of a kernel."""
+"""Update rolling features by an event: one look-up for each key, one call of a kernel."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -15,20 +15,20 @@ from state.vector.keys import key_of, writer
 Observe = Callable[[Any], None]
 
 
-class Placed(NamedTuple):
-    """A step and where its blocks are."""
+class StepTable(NamedTuple):
+    """A step and the table of its blocks."""
 
     step: Step
     table: Table
 
 
-def observer(arena: Arena, steps: Sequence[Placed], hooks: Sequence[Observe]) -> Observe:
-    """The compiled observation of one event type: its steps, and then its hooks.
+def observer(arena: Arena, steps: Sequence[StepTable], hooks: Sequence[Observe]) -> Observe:
+    """Compile the observation of one event type: its steps, then its hooks.
 
     Args:
-        arena: Of the steps' tables.
-        steps: All over this type.
-        hooks: What else wants to see it.
+        arena: Arena of the steps' tables.
+        steps: Steps over this event type.
+        hooks: Further functions to call with each event.
     """
     if not steps:
         return _each(hooks)

@@ -1,4 +1,4 @@
-"""How the vector of a request is read: one look-up for each key, one call of a kernel."""
+"""Read the vector of a request: one look-up for each key, one call of a kernel."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,25 +13,25 @@ from state.vector.keys import key_of, writer
 from state.vector.levels import Levels
 
 Read = Callable[[Any, NDArray[np.float64]], None]
-"""Writes the vector of a request into a row: float64, one place a column."""
+"""Writes the vector of a request into a row: float64, one value per column."""
 Number = Callable[[Levels], Callable[[str | None], float]]
 
 
-class Held(NamedTuple):
-    """One block that the vector reads, and where it is."""
+class BlockTable(NamedTuple):
+    """A block that the vector reads, and its table."""
 
     block: Block
     table: Table
 
 
-class Given(NamedTuple):
-    """What the vector takes from the request, or from a hook, as it is.
+class DirectColumns(NamedTuple):
+    """Columns that come directly from the request or from a hook.
 
     Attributes:
-        place: The column, or the first of them.
-        value: Of the request; names where there are levels.
-        levels: Of each column, None where it is a number.
-        several: Whether `value` returns one for each of several columns.
+        place: Number of the column, or of the first one.
+        value: Returns a value of the request; a name for a column with levels.
+        levels: Levels of each column; None for a number.
+        several: Whether `value` returns a sequence, one value per column.
     """
 
     place: int
@@ -40,8 +40,8 @@ class Given(NamedTuple):
     several: bool = False
 
 
-class Follows(NamedTuple):
-    """A column that follows from others."""
+class ComputedColumn(NamedTuple):
+    """A column that is computed from other columns."""
 
     place: int
     how: Cut | Derived
@@ -49,21 +49,21 @@ class Follows(NamedTuple):
 
 def reader(
     arena: Arena,
-    blocks: Sequence[Held],
-    given: Sequence[Given],
-    follows: Sequence[Follows],
+    blocks: Sequence[BlockTable],
+    given: Sequence[DirectColumns],
+    follows: Sequence[ComputedColumn],
     number: Number,
 ) -> Read:
-    """A reading with working memory of its own.
+    """Make a `Read` with its own working memory.
 
-    Nothing else changes while one that does not add levels runs, whatever other threads read.
+    If `number` adds no levels, calls change nothing, so other threads may read at the same time.
 
     Args:
-        arena: Of the blocks' tables.
-        blocks: What is read from it.
-        given: What is not.
-        follows: What follows from other columns, in order.
-        number: What turns the names of a column's levels into numbers.
+        arena: Arena of the blocks' tables.
+        blocks: Blocks to read.
+        given: Columns from the request or a hook.
+        follows: Columns computed from others, in order.
+        number: Makes the function from a column's level names to numbers.
     """
     groups = list(dict.fromkeys(block.by for block, _ in blocks))
     directory = {block.by: table.directory.places for block, table in blocks}
@@ -90,9 +90,9 @@ def reader(
 
 
 def _tables(
-    blocks: Sequence[Held], groups: Sequence[tuple[str, ...]]
+    blocks: Sequence[BlockTable], groups: Sequence[tuple[str, ...]]
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """The blocks as READ and their statistics as STAT."""
+    """The blocks as READ, and their statistics as STAT."""
     rows = np.zeros(len(blocks), kernels.READ)
     stats = np.zeros(sum(len(block.stats) for block, _ in blocks), kernels.STAT)
     end = 0
@@ -109,15 +109,15 @@ def _tables(
     return rows, stats
 
 
-def _derived(follows: Sequence[Follows]) -> NDArray[np.void]:
-    """What follows from two columns as DERIVED."""
+def _derived(follows: Sequence[ComputedColumn]) -> NDArray[np.void]:
+    """The columns derived from two others, as DERIVED."""
     found = [(one.place, one.how) for one in follows if isinstance(one.how, Derived)]
     rows = [(how.how, place, how.a, how.b) for place, how in found]
     return np.array(rows, kernels.DERIVED)
 
 
-def _bins(follows: Sequence[Follows]) -> tuple[NDArray[np.void], NDArray[np.float64]]:
-    """The cuts as BIN and all their edges."""
+def _bins(follows: Sequence[ComputedColumn]) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+    """The bins as BIN, and all their edges."""
     rows: list[tuple[int, ...]] = []
     edges: list[float] = []
     for place, cut in follows:
@@ -127,7 +127,7 @@ def _bins(follows: Sequence[Follows]) -> tuple[NDArray[np.void], NDArray[np.floa
     return np.array(rows, kernels.BIN), np.array(edges, np.float64)
 
 
-def _numbered(given: Given, number: Number) -> Callable[[Any], float]:
+def _numbered(given: DirectColumns, number: Number) -> Callable[[Any], float]:
     (levels,), name_of = given.levels, given.value
     if levels is None:
         return name_of
@@ -135,7 +135,7 @@ def _numbered(given: Given, number: Number) -> Callable[[Any], float]:
     return lambda request: number_of(name_of(request))
 
 
-def _all_numbered(given: Given, number: Number) -> Callable[[Any], Sequence[float]]:
+def _all_numbered(given: DirectColumns, number: Number) -> Callable[[Any], Sequence[float]]:
     values_of = given.value
     numbers = [(i, number(levels)) for i, levels in enumerate(given.levels) if levels is not None]
     if not numbers:

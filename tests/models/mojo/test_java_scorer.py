@@ -124,7 +124,7 @@ def test_what_is_no_probability_is_refused_in_one_line_and_without_java():
         read_mojo(content("isolationforest.zip"))
     assert str(caught.value) == (
         "category must be Binomial or Regression; got 'AnomalyDetection' of 'isolationforest' "
-        "in model.ini: its answer is no probability of a label"
+        "in model.ini: it does not predict a label's probability"
     )
 
 

@@ -417,7 +417,7 @@ TREE = node(0, LEFT, node(2, RIGHT, 1.0, 2.0, bits=[1] * 50), 3.0, number=1)
         (archive(node(0, LEFT, 1.0, 2.0, set32=[1])), "split must suit its column"),
         (archive(b"\x30" + TREE[1:]), "must"),
         (archive(b"\x11" + TREE[1:]), "left child must be a leaf or a subtree"),
-        (archive(TREE[:8] + b"\x01" + TREE[9:]), "left subtree must be as long as it says"),
+        (archive(TREE[:8] + b"\x01" + TREE[9:]), "left subtree must have the stated length"),
         (glm(link="ologlog"), "got Regression 'gaussian' with 'ologlog'"),
         (glm(family="multinomial"), "got Regression 'multinomial' with 'identity'"),
         (glm(mean_imputation="false"), "mean_imputation must be true"),

@@ -9,7 +9,7 @@ from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from state.features import Category, Count, Rolling
 from state.outputs.records import outcome_type
-from state.outputs.topic_rows import Placed, rows_of
+from state.outputs.topic_rows import PartitionRecord, rows_of
 from tests.operators.shard_runs import SETTINGS, rides_shard
 from tests.rides import Ended, numbered, records, stream
 
@@ -42,7 +42,8 @@ def test_names_that_are_no_identifiers_simply_work():
     assert list(msgspec.json.decode(written[-1].value))[-len(columns) :] == columns
     rows = rows_of("outcomes", odd)
     made = [
-        Placed(0, record) for record in numbered((e.append_time, e.key, e.value) for e in written)
+        PartitionRecord(0, record)
+        for record in numbered((e.append_time, e.key, e.value) for e in written)
     ]
     table = rows.reader()(made)
     assert table.column_names[-len(columns) :] == columns
