@@ -1,4 +1,4 @@
-"""The `headwater` command: exit code 2 and one line for what its user can put right."""
+"""The `headwater` command: errors of the user end with exit code 2 and one line."""
 
 import signal
 import sys
@@ -65,14 +65,14 @@ class _Parser(ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run a command line.
 
     Args:
-        argv: The words after the command's name; None: this process's.
+        argv: Words after the command's name; None: this process's.
 
     Returns:
-        The exit code: 0, 1 from a check that found a problem, 2 for what cannot be done, 130 after
-        Ctrl-C, 143 after SIGTERM.
+        Exit code: 0; 1 if a check found a problem; 2 on an error of the user; 130 after Ctrl-C;
+            143 after SIGTERM.
     """
     with plain_streams():
         return _main(argv)
@@ -98,18 +98,18 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 @contextmanager
 def _terminated_like_stopped() -> Iterator[None]:
-    """Let SIGTERM end what is done as Ctrl-C does: so no part of a file stays.
+    """Handle SIGTERM like Ctrl-C, so that no incomplete file is left.
 
-    Verbs that run a flow take the signal over, for a clean stop.
+    Verbs that run a flow replace this handler, for a clean stop.
     """
 
     def terminate(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the tidying
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
         raise _Terminated
 
     if threading.current_thread() is not threading.main_thread():

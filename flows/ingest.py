@@ -1,6 +1,6 @@
-"""Ingest: append files of events, a generated history, or what foreign topics hold, to the log.
+"""Ingest: append files of events, a generated history, or foreign topics to the log.
 
-`python -m bytewax.run flows.ingest` takes foreign topics, see `flows.intake.foreign_ingest`.
+`python -m bytewax.run flows.ingest` ingests foreign topics; see `flows.intake.foreign_ingest`.
 """
 
 from collections import defaultdict, deque
@@ -28,21 +28,21 @@ with loading():
     from state.log.batches import batches
 
 Peek = Callable[[bytes], tuple[int | None, bytes]]
-"""Event time (microseconds UTC, None where the value is no event) and key of a value."""
+"""Event time (microseconds UTC, None if the value is not an event) and key of a value."""
 
 _BATCH = 10_000
 _BATCH_BYTES = 8 * 2**20
-# What a full lookahead takes if every event in it is as large as can be.
+# Bytes of a full lookahead of events of the largest size.
 _MAX_WAITING_BYTES = (LOOKAHEAD + 1) * MAX_VALUE_BYTES
 
 
 class _Timed(NamedTuple):
-    """A line as an entry, in its place.
+    """A line as an entry, with its position in the file.
 
     Attributes:
-        append_time: As it would be in an empty log.
-        entry: As it is in this one.
-        position: Bytes of the file up to it.
+        append_time: Append time that it would get in an empty log.
+        entry: Entry to append to this log.
+        position: Bytes of the file up to the end of the line.
     """
 
     append_time: int
@@ -68,31 +68,31 @@ def ingest(
     on_ahead: Callable[[bytes, int], None] | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
 ) -> int:
-    """Append every line of a file, whether it is an event or not: the shard will judge.
+    """Append every line of a file, valid or not; the shard will refuse invalid ones.
 
-    Append times are those that an export wrote, else reconstructed from the order of the file
-    (see `state.ingest.append_time`). None lies beyond the clock, which is `now`, or the newest
-    append time of the log where this machine's clock was set back: what claims to be from further
-    ahead than the tolerance says nothing of when it was appended, and the shard quarantines an
-    event so far ahead of its append time. What was appended before an error or an interrupt
-    stays; taking the file again appends it again, and the shard drops the duplicates.
+    Append times are those of an export, else derived from the order of the file (see
+    `state.ingest.append_time`). None is ahead of the clock: `now`, or the log's newest append time
+    if this machine's clock was set back. A time ahead of the clock beyond the tolerance is not used
+    as append time, and the shard quarantines such an event. Records appended before an error or an
+    interrupt stay; if the file is ingested again, they are appended again, and the shard drops the
+    duplicates.
 
     Args:
-        log: Where `topic` was created.
-        path: See `flows.intake.event_files.read_lines`.
-        peek: Event time and key of a value; the key decides the partition.
-        topic: Where to.
-        now: What the clock shows, microseconds UTC; None: this machine's.
-        tolerance: A time up to this (µs) ahead of the clock stands for the clock's.
-        on_ahead: Called with each value that claims to be from further ahead, and its time.
-        on_progress: Called after each batch with bytes done, bytes in all and records appended.
+        log: Log with `topic`.
+        path: File as `flows.intake.event_files.read_lines` takes it.
+        peek: Returns event time and key of a value; the key decides the partition.
+        topic: Topic to append to.
+        now: Current time, microseconds UTC; None: this machine's clock.
+        tolerance: A time up to this (µs) ahead of the clock is lowered to the clock.
+        on_ahead: Called with each value that is further ahead, and its time.
+        on_progress: Called after each batch with bytes read, bytes in all and records appended.
 
     Returns:
-        How many records were appended.
+        The number of records appended.
 
     Raises:
         OSError: The file or the log cannot be read or written.
-        ValueError: A line is larger than the log takes.
+        ValueError: A line is larger than the log accepts.
     """
     size = path.stat().st_size
     records = 0
@@ -107,11 +107,11 @@ def ingest(
 
 
 class File(NamedTuple):
-    """A file among several.
+    """One of several files to ingest.
 
     Attributes:
-        name: Shown to people.
-        read: Its lines from the first on.
+        name: Name shown to people.
+        read: Returns its lines from the first on.
         on_ahead: As for `ingest`.
     """
 
@@ -130,27 +130,27 @@ def ingest_merged(
     tolerance: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[int]:
-    """Append the lines of several files by time, each file in its own order.
+    """Append the lines of several files, merged by time, each file in its own order.
 
-    So labels in one file come after their requests in another, as they did when they happened.
-    What has the same time comes in the order of the files.
+    So labels in one file come after their requests in another. Lines of equal time come in the
+    order of the files.
 
     Args:
-        log: As for `ingest`, and so are the rest.
-        files: Each sorted by time, or nearly so: what is older than the lines before it in its file
-            comes with them.
+        log: As for `ingest`; so are the other arguments.
+        files: Files, each roughly sorted by time; a line older than the lines before it in its file
+            comes right after them.
         peek: As for `ingest`.
         topic: As for `ingest`.
         now: As for `ingest`.
         tolerance: As for `ingest`.
-        on_progress: Called after each batch with bytes done and records appended.
+        on_progress: Called after each batch with bytes read and records appended.
 
     Returns:
-        How many records were appended of each file.
+        The number of records appended from each file.
 
     Raises:
         OSError: As for `ingest`.
-        ValueError: A line is larger than the log takes, or too many files overlap in time.
+        ValueError: A line is larger than the log accepts, or too many files overlap in time.
     """
     floor = newest_append_time(log, topic)
     latest = max(floor, microseconds_now() if now is None else now)
@@ -173,7 +173,7 @@ def ingest_merged(
 
 
 class _TimedFile:
-    """A file whose lines have their append times, and how much of it was taken."""
+    """A file whose lines get append times, and the part of it that was appended."""
 
     def __init__(
         self, file: File, timed: Callable[..., Iterator[_Timed]], now: int, tolerance: int
@@ -183,7 +183,7 @@ class _TimedFile:
         self.records = self.done = 0
 
     def since(self) -> int:
-        """The append time of its first line; 0 if it has none."""
+        """Append time of the first line; 0 if there is none."""
         with closing(self._read(None)) as first:
             return next((one.append_time for one in first), 0)
 
@@ -192,7 +192,7 @@ class _TimedFile:
         return self._read(self.file.on_ahead)
 
     def take(self, position: int) -> None:
-        """Count the next line."""
+        """Count the next line as appended."""
         self.records, self.done = self.records + 1, position
 
     def _read(self, on_ahead: Callable[[bytes, int], None] | None) -> Generator[_Timed]:
@@ -212,20 +212,20 @@ def append_history(
     topic: str = EVENTS,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Append a history that is the same whenever it is made, from wherever an earlier run stopped.
+    """Append a deterministic history, continuing after the records that the log holds.
 
     Args:
-        log: Where `topic` was created; it holds the beginning of the same history or nothing.
-        events: The whole history from its beginning.
-        peek: Event time and key of a value; the key decides the partition.
-        topic: Where to.
-        on_progress: Called after each batch with the number of events that are in the log.
+        log: Log with `topic`, which is empty or holds the begin of the same history.
+        events: The whole history from its begin.
+        peek: Returns event time and key of a value; the key decides the partition.
+        topic: Topic to append to.
+        on_progress: Called after each batch with the number of events in the log.
 
     Returns:
-        How many events the history has.
+        The number of events in the history.
 
     Raises:
-        SequenceConflictError: The log holds something else.
+        SequenceConflictError: The log holds other records.
     """
     events_done = 0
     next_offsets = [0] * log.partitions(topic)
@@ -238,7 +238,7 @@ def append_history(
 
 
 class _Clock(NamedTuple):
-    """The latest time that is accepted, and the callback for later ones."""
+    """The latest accepted time, and the callback for later ones."""
 
     now: int
     tolerance: int
@@ -313,6 +313,6 @@ def _append(log: Log, topic: str, entries: list[Entry], next_offsets: list[int] 
         else:
             sequence = next_offsets[partition]
             next_offsets[partition] = sequence + len(part)
-            gone = max(0, log.start(topic, partition) - sequence)  # was there, and was trimmed
+            gone = max(0, log.start(topic, partition) - sequence)  # were trimmed
             if left := part[gone:]:
                 log.append(topic, partition, left, sequence=sequence + gone)

@@ -1,4 +1,4 @@
-"""Where numba caches compiled kernels for users who cannot write to its usual folders."""
+"""A cache folder for numba's compiled kernels, for users who cannot write to the usual ones."""
 
 import os
 import stat
@@ -10,16 +10,16 @@ _VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def find_kernel_cache(environment: MutableMapping[str, str], code: Path, temporary: Path) -> None:
-    """Set `NUMBA_CACHE_DIR` if numba, which needs a cache folder, would find none.
+    """Set `NUMBA_CACHE_DIR` if numba would find no writable cache folder.
 
-    It looks beside the code and in the user's cache. A user without either, such as one that
-    only looks at another's home, gets a folder among the temporary files that nobody else can
-    write, for what is in it is run.
+    Numba uses a folder beside the code or in the user's cache. A user without write access to
+    either, such as one who only reads another user's home, gets a folder among the temporary files.
+    Only that user can write to it, as its content is executed.
 
     Args:
-        environment: Of this process, before numba is imported.
-        code: The folder with the packages `models` and `state`.
-        temporary: Of temporary files.
+        environment: Environment of this process, before numba is imported.
+        code: Folder with the packages `models` and `state`.
+        temporary: Folder for temporary files.
     """
     beside = [code / name / "__pycache__" for name in ("models", "state")]
     home = environment.get("HOME", "/nonexistent")
@@ -38,6 +38,6 @@ def find_kernel_cache(environment: MutableMapping[str, str], code: Path, tempora
 
 
 def _can_write(folder: Path) -> bool:
-    """Whether a folder can be written, or made."""
+    """Whether a folder is writable or can be created."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

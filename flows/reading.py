@@ -34,17 +34,17 @@ def read(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> pl.LazyFrame:
-    """Any topic as a lazy frame, see `state.read`.
+    """Return a topic as a lazy frame; see `state.read`.
 
     Args:
-        topic: Which.
-        home: Of the flow; None: this process's.
-        since: Only what was appended at or after this.
-        until: Only what was appended before this.
+        topic: Name of the topic.
+        home: The flow's home; None: this process's.
+        since: First append time to read; None: from the start.
+        until: Append time before which to stop; None: to the end.
 
     Raises:
-        ConfigurationError: The topic needs the stream, and the settings do not give one.
-        UnknownTopicError: The log has no such topic.
+        ConfigurationError: The topic needs the stream, which the settings do not name.
+        UnknownTopicError: The log lacks the topic.
     """
     where = environment_home() if home is None else Home(Path(home).absolute())
     settings = load_settings()
@@ -52,10 +52,10 @@ def read(
 
 
 def declared(topic: str) -> Declared | None:
-    """What `state.outputs.topic_rows.rows_of` must know of a topic beside its name.
+    """The declaration of a topic's records that `state.outputs.topic_rows.rows_of` needs.
 
     Raises:
-        ConfigurationError: It is the stream, and the settings do not give one.
+        ConfigurationError: It is the stream, which the settings do not name.
     """
     if topic in {EVENTS, OUTCOMES}:
         return find_stream(load_settings().stream)

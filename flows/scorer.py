@@ -1,7 +1,7 @@
-"""The in-process scorer: what the flow would answer to a request, in microseconds.
+"""The in-process scorer: it answers a request as the flow would, in microseconds.
 
-It is a replica of the flow's shards: the same core, restored from a checkpoint, that follows the
-log in the background and writes nothing.
+It is a replica of the flow's shards: restored from a checkpoint, it follows the log in the
+background and writes nothing.
 """
 
 import logging
@@ -49,26 +49,26 @@ __all__ = ["FollowError", "RequestError", "Scorer", "StaleError", "Staleness"]
 _IDLE_S = 0.005
 _BATCH_ROWS = 500
 _MOST_READ = 200
-"""Records in one reading: more of them hold the interpreter's lock for a millisecond."""
+"""Records per read: more of them would hold the interpreter's lock for a millisecond."""
 _LOOK_S = 1.0
 _END_S = 10.0
 _log = logging.getLogger("headwater")
 
 
 class StaleError(RuntimeError):
-    """The scorer is further behind the log than it may be."""
+    """The scorer is further behind the log than allowed."""
 
 
 class FollowError(RuntimeError):
-    """The scorer cannot follow the log any more."""
+    """The scorer can no longer follow the log."""
 
 
 class Staleness(NamedTuple):
-    """How far a scorer is behind the log.
+    """Lag of a scorer behind the log.
 
     Attributes:
-        seconds: Since it was last known to have seen all of the log; infinite if it never had.
-        records: Of `events` that it has not seen.
+        seconds: Time since it last was level with the log; infinite if it never was.
+        records: Number of records of `events` that it has not read.
     """
 
     seconds: float
@@ -78,25 +78,26 @@ class Staleness(NamedTuple):
 class Scorer:
     """Answers requests as the flow would; any number of threads may ask.
 
-    It goes as far in the log as the flow has surely gone, never further: then the model that the
-    flow used is known. Its newest prediction or checkpoint tells, so that an observation counts
-    here with the next request that the flow answers, or `checkpoints.every` later; twice that
-    where checkpoints come from a store.
+    It follows the log only as far as the flow is known to have come, so that it knows the model
+    that the flow used. The flow's newest prediction or checkpoint shows that position. So an
+    observation counts here with the next request that the flow answers, or within
+    `checkpoints.every`; within twice that if checkpoints come from a store.
 
     Args:
-        settings: The flow's.
-        stream: The flow's.
-        log: The flow's; only read.
-        home: The flow's checkpoints and models.
-        partitions: Which to follow; None: all.
-        most_staleness: `score` raises `StaleError` beyond so many seconds; None: what
-            `scoring.staleness` says.
-        follow: Go on in the background; else only where `advance` is called.
-        on_trouble: Told in a line when something goes wrong, in a thread of its own where the
-            scorer follows by itself; None: logged as a warning.
+        settings: The flow's settings.
+        stream: The flow's stream.
+        log: The flow's log; only read.
+        home: The flow's home, with checkpoints and models.
+        partitions: Partitions to follow; None: all.
+        most_staleness: Seconds behind the log beyond which `score` raises `StaleError`; None:
+            `scoring.staleness` of the settings.
+        follow: Follow in a background thread; False: only when `advance` is called.
+        on_trouble: Called with a line when something goes wrong, in a thread of its own if
+            `follow`;
+            None: logged as a warning.
 
     Raises:
-        ValueError: There are no such partitions.
+        ValueError: A partition does not exist.
     """
 
     def __init__(
@@ -164,22 +165,22 @@ class Scorer:
         follow: bool = True,
         on_trouble: Callable[[str], object] | None = None,
     ) -> "Scorer":
-        """The scorer of the flow that runs with these settings.
+        """Open the scorer of the flow that runs with these settings.
 
         Args:
-            path: Of the settings; None: as for the flow.
-            home: Of the flow; None: this process's.
+            path: Path of the settings; None: as for the flow.
+            home: The flow's home; None: this process's.
             partitions: As for the class.
             most_staleness: As for the class.
             follow: As for the class.
             on_trouble: As for the class.
 
         Raises:
-            ConfigurationError: The settings cannot be used, or the stream's definition is not the
-                one that the home was begun with.
+            ConfigurationError: The settings are invalid, or the stream's definition differs from
+                the one that the home was begun with.
             LogError: There is no log.
             ModelError: A model that the state needs cannot be loaded.
-            ValueError: There are no such partitions.
+            ValueError: A partition does not exist.
         """
         settings = load_settings(path)
         where = environment_home() if home is None else Home(Path(home).absolute())
@@ -208,18 +209,18 @@ class Scorer:
         return scorer
 
     def score(self, request: Event | Mapping[str, Any]) -> Answer:
-        """The answer to one request; nothing changes and nothing is written.
+        """Answer one request; nothing is changed or written.
 
         Args:
-            request: An event of the stream's request type, or its fields as JSON has them.
+            request: An event of the stream's request type, or its fields as JSON values.
 
         Raises:
-            RequestError: The flow would not answer it; the message names the field. So it would
-                not if the time is further ahead than `clock.tolerance`, of this machine's clock
-                (the flow looks at the append time) and of the newest event.
-            StaleError: The scorer is too far behind.
-            FollowError: The scorer has ended following, or was made before this process's `fork`.
-            StreamFunctionError: A function of the stream raised on this request.
+            RequestError: The flow would refuse it; the message names the field. A time further
+                ahead than `clock.tolerance` of both this machine's clock (the flow uses the append
+                time) and the newest event is refused too.
+            StaleError: The scorer is too far behind the log.
+            FollowError: The scorer has stopped following, or was made before this process's `fork`.
+            StreamFunctionError: A function of the stream raised an error on this request.
         """
         asked = self._requests.read(request)
         replica = self._followed[asked.partition].replica
@@ -231,29 +232,29 @@ class Scorer:
         return _answer(asked, score, replica)
 
     def answers(self, requests: Iterable[Event | Mapping[str, Any]]) -> list[Answer]:
-        """The answers to some requests, by partition all from one point of the log.
+        """Answer some requests, those of a partition all at one point of the log.
 
         The follower of a partition waits meanwhile.
 
         Args:
-            requests: Each as for `score`.
+            requests: Requests as for `score`.
 
         Raises:
-            RequestError: As for `score`, with the row; then none is answered.
+            RequestError: As for `score`, with the row; no request is answered.
             StaleError: As for `score`.
             FollowError: As for `score`.
         """
         return self._answers(list(requests), 0)
 
     def score_many(self, requests: pl.DataFrame) -> pl.DataFrame:
-        """The answers to many requests.
+        """Answer many requests.
 
         Args:
-            requests: A column for each field of the request; times as whole µs UTC or as
-                datetimes. A null is a field that is left out.
+            requests: A column for each field of the request; times as whole µs UTC or as datetimes.
+                A null means that the field is missing.
 
         Returns:
-            A row for each request: the fields of `Answer.as_dict`.
+            A row for each request, with the fields of `Answer.as_dict`.
 
         Raises:
             RequestError: As for `score`; the message names the row.
@@ -270,44 +271,44 @@ class Scorer:
 
     @property
     def partitions(self) -> list[int]:
-        """Those that it follows."""
+        """The followed partitions."""
         return list(self._followed)
 
     @property
     def as_of(self) -> dict[int, tuple[int, int]]:
-        """By partition, where it stands: the highest event time (µs UTC) and the next offset."""
+        """The highest event time (µs UTC) and the next offset, by partition."""
         return {p: (one.as_of, one.offset) for p, one in self._replicas()}
 
     @property
     def models(self) -> dict[int, str | None]:
-        """By partition, the offline model that answers."""
+        """Id of the offline model that answers, by partition."""
         return {p: one.model for p, one in self._replicas()}
 
     @property
     def records(self) -> dict[str, FitRecord]:
-        """What was published of the models that were loaded, by id; no log is read for it."""
+        """Published records of the loaded models, by id; no log is read."""
         return dict(self._models.records)
 
     @property
     def staleness(self) -> Staleness:
-        """Of the partition that is furthest behind."""
+        """Lag of the partition that is furthest behind."""
         found = [_staleness(replica) for _, replica in self._replicas()]
         return Staleness(max(one.seconds for one in found), max(one.records for one in found))
 
     @property
     def following(self) -> bool:
-        """False once it has ended following, for a reason that only a new scorer heals."""
+        """False once following has stopped for a reason that only a new scorer resolves."""
         return self._lost is None
 
     @property
     def unreadable(self) -> str | None:
-        """Why a partition cannot be followed just now; None: all can."""
+        """The reason why a partition cannot be followed now; None: all can."""
         found = (one.unreadable for one in self._followed.values())
         return next((why for why in found if why is not None), None)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong; None: nothing, and answers are exactly the flow's."""
+        """The reason why answers may differ from the flow's; None: they do not."""
         if self._lost is not None:
             return f"following has ended: {self._lost}"
         found = (one.trouble for one in self._followed.values())
@@ -315,15 +316,15 @@ class Scorer:
 
     @property
     def differences(self) -> dict[int, ShadowDifference]:
-        """By partition, how the newest model in shadow differed from the one that answered."""
+        """Figures on the newest model in shadow against the model that answered, by partition."""
         found = {p: one.difference for p, one in self._replicas()}
         return {p: one for p, one in found.items() if one is not None}
 
     def advance(self) -> None:
-        """Take in all that the flow has had; for a scorer that does not follow by itself.
+        """Apply all records that the flow has processed; for a scorer made with `follow=False`.
 
         Raises:
-            RuntimeError: It follows by itself: two threads must not change it.
+            RuntimeError: The scorer follows in a thread, which alone may change it.
         """
         if self._follows:
             msg = "follow must be False where `advance` is called; got True in Scorer"
@@ -334,9 +335,9 @@ class Scorer:
             pass
 
     def close(self) -> None:
-        """End following and let go of the log; `score` must not be called any more.
+        """Stop following and close the log; `score` must not be called any more.
 
-        What still reads the log after 10 s, for it does not answer, keeps it.
+        The log stays open if something still reads it after 10 s without an answer.
         """
         self._stop.set()
         if self._thread.is_alive():
@@ -349,7 +350,7 @@ class Scorer:
                 self._held = None
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return this scorer."""
         return self
 
     def __exit__(
@@ -358,14 +359,14 @@ class Scorer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the scorer."""
         self.close()
 
     def _replicas(self) -> list[tuple[int, Replica]]:
         return [(partition, one.replica) for partition, one in self._followed.items()]
 
     def _answers(self, requests: Sequence[Event | Mapping[str, Any]], first: int) -> list[Answer]:
-        """To some requests, of which the first is in that row."""
+        """Answer requests, of which the first has row number `first`."""
         asked = self._requests.read_many(requests, first)
         answers: dict[int, Answer] = {}
         places: dict[int, list[int]] = defaultdict(list)
@@ -402,7 +403,7 @@ class Scorer:
             raise StaleError(msg)
 
     def _open(self, partition: int) -> Replica:
-        """A replica from the newest checkpoint on, as far as the flow has come."""
+        """Make a replica from the newest checkpoint, advanced as far as the flow has come."""
         shards, load = self._shards, self._models.offline
         store = self._home.checkpoints()
         check_version(self._log, store, partition)
@@ -425,12 +426,12 @@ class Scorer:
             while not self._stop.is_set():
                 if not self._step(turns):
                     self._stop.wait(_IDLE_S)
-        except BaseException as error:  # noqa: BLE001 - it is raised where an answer is asked for
+        except BaseException as error:  # noqa: BLE001 - raised again by the next answer
             self._lost = error
             self._tell(f"following the log has ended: {error}")
 
     def _step(self, pause: Callable[[], object]) -> bool:
-        """One message of each partition."""
+        """Advance each partition by one message; return whether there was one."""
         self._prepare()
         moved = False
         for one in self._followed.values():
@@ -438,7 +439,7 @@ class Scorer:
         return moved
 
     def _prepare(self) -> None:
-        """Have a look for models that were published: they are loaded before they are needed."""
+        """Load published models from time to time, before they are activated."""
         now = time.monotonic()
         if now - self._looked_for_models >= _LOOK_S:
             self._looked_for_models = now
@@ -450,30 +451,30 @@ class Scorer:
                 self._tell.forget()
 
     def _begin_anew(self, partition: int, before: str | None) -> Replica:
-        """One that goes on in the shadow where the one of before had not come out of it."""
+        """Make another replica; `before` still answers if the new model was in shadow."""
         replica = self._open(partition)
         if self.settings.scoring.shadow and self._is_newer(partition, replica.model, before):
             replica.keep(before)
         return replica
 
     def _is_newer(self, partition: int, model: str | None, other: str | None) -> bool:
-        """Whether a model came into use after another; not so where it is rolled back to."""
+        """Whether a model was first used after another; false after a rollback to it."""
         entries = Journal(self._log, partition).entries
         used = [None, *(entry.model for entry in entries if isinstance(entry, Activated))]
         return other in used and model not in used[: used.index(other) + 1]
 
     def _warn_of_limit(self) -> None:
-        """Of a limit that is reached again and again, though all is well."""
+        """Warn of a limit that a healthy scorer would exceed again and again."""
         most, every = self._most_staleness, self.settings.checkpoints.every
         often = "" if self._home.shared is None else "twice "
         if most is not None and most < (2 if often else 1) * every / 1e6:
             self._tell(
                 f"scoring.staleness should be at least {often}{every}, checkpoints.every: for so "
-                f"long the flow may not tell how far it is; got {most:g} s"
+                f"long the flow may not show its progress; got {most:g} s"
             )
 
     def _warm_up(self) -> None:
-        """Compile what a request needs, before the first one comes."""
+        """Compile the kernels of a request before the first one."""
         for _, replica in self._replicas():
             replica.warm_up()
 
@@ -495,7 +496,7 @@ _TYPES: dict[str, Any] = {
 
 
 def _given(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows without what is null in them."""
+    """Rows as dictionaries without nulls."""
     dicts = rows.to_dicts()
     if not any(rows.null_count().row(0)):
         return dicts

@@ -3,14 +3,14 @@
 import math
 
 LEAST = 1e-6
-"""How near to 0 and 1 a probability may come."""
+"""Least distance of a probability from 0 and 1."""
 
 MOST_WEIGHT = 1e100
-"""No weight that was learned is as large: a sum of products with weights is a finite number."""
+"""Bound on learned weights, so that a sum of products with weights is finite."""
 
 
 def logit(probability: float) -> float:
-    """Natural log odds, of a probability kept at least 1e-6 away from 0 and 1.
+    """Natural log odds of a probability, which is first limited to 1e-6 from 0 and 1.
 
     Example:
         >>> logit(0.5), round(logit(1.0), 2)
@@ -21,7 +21,7 @@ def logit(probability: float) -> float:
 
 
 def sigmoid(logit: float) -> float:
-    """The probability whose log odds are `logit`.
+    """The probability with log odds `logit`.
 
     Example:
         >>> sigmoid(0.0), sigmoid(-800.0)

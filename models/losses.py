@@ -8,10 +8,10 @@ _MOST = 2.0**53
 
 
 class RunningLosses:
-    """Counts and sums of log-loss and squared error, for each model by its place.
+    """Counts and sums of log-loss and squared error, for each model by its number.
 
     Args:
-        models: How many.
+        models: Number of models.
 
     Example:
         >>> losses = RunningLosses(2)
@@ -26,10 +26,10 @@ class RunningLosses:
         self.sums: list[list[float]] = [[0.0, 0.0, 0.0] for _ in range(models)]
 
     def restore(self, sums: list[list[float]]) -> None:
-        """Take the sums of as many models.
+        """Replace the sums.
 
         Raises:
-            ValueError: They are of others, or no sums.
+            ValueError: They are of another number of models, or invalid.
         """
         form = [len(own) for own in self.sums]
         counted = all(0.0 <= of <= _MOST for own in sums for of in own)

@@ -1,4 +1,4 @@
-"""Tables of addresses: models for compiled code, which takes long to accept an array."""
+"""Tables of addresses, by which compiled code accesses models: arrays as arguments take longer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ BANK = np.dtype(
         ("room", "i8"),
     ]
 )
-"""The bank of learners: lengths and addresses, as `models.linear.bank` holds them."""
+"""The bank of learners: lengths and addresses of the arrays of `models.linear.bank`."""
 
 ENSEMBLE = np.dtype(
     [
@@ -41,7 +41,7 @@ ENSEMBLE = np.dtype(
         ("group_stacks", "i8"),
     ]
 )
-"""The ensemble: how many River classifiers there are, and addresses of all its weights."""
+"""The ensemble: its number of River classifiers, and the addresses of its weights."""
 
 OFFLINE = np.dtype(
     [
@@ -65,24 +65,24 @@ OFFLINE = np.dtype(
         ("weight_1", "f8"),
     ]
 )
-"""The offline model: where its columns are, what its levels are, and `Mojo.kernel_args`.
+"""The offline model: places of its columns, codes of its levels, and `Mojo.kernel_args`.
 
-`levels` is int64[width, 2]: where in `codes` the codes of a column's levels begin and end; -1 for a
-number. `a`, `b` and `c` are nodes, roots and bits of trees, or factors, means and beta of a GLM.
+`levels` is int64[width, 2]: begin and end in `codes` of a column's levels; -1 for a number. `a`,
+`b` and `c` are nodes, roots and bits of trees, or factors, means and beta of a GLM.
 """
 
 
 class Table:
-    """One row of addresses, with what it points to.
+    """One row of addresses, and the arrays they point to.
 
     Args:
         dtype: BANK, ENSEMBLE or OFFLINE.
-        fields: Of the row; the others are 0.
-        kept: The arrays whose addresses it holds.
+        fields: Fields of the row; the others are 0.
+        kept: Arrays whose addresses the row holds.
 
     Attributes:
-        address: Of the row.
-        row: The row.
+        address: Address of the row.
+        row: The row itself.
     """
 
     __slots__ = ("_kept", "address", "row")
@@ -95,7 +95,7 @@ class Table:
         self.change(fields, kept)
 
     def change(self, fields: Mapping[str, float], kept: Sequence[NDArray[Any]]) -> None:
-        """Let the row say otherwise; its address stays."""
+        """Change fields of the row in place."""
         for name, value in fields.items():
             self.row[name] = value
         self._kept = tuple(kept)

@@ -1,4 +1,4 @@
-"""How well probabilities foretold labels."""
+"""Measures of the quality of probabilities."""
 
 import msgspec
 import numpy as np
@@ -12,13 +12,13 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     """The quality of one model on one set of rows.
 
     Attributes:
-        rows: How many.
-        positives: How many of them have label 1.
-        log_loss: Mean, natural log.
+        rows: Number of rows.
+        positives: Number of rows with label 1.
+        log_loss: Mean log-loss, natural log.
         auc: Area under the ROC curve; None if all labels are the same.
         brier: Mean squared error.
-        f1: The best that a threshold reaches.
-        threshold: The highest that reaches it; probabilities from there on count as positive.
+        f1: Best F1 over all thresholds.
+        threshold: Highest threshold with that F1; probabilities at or above it count as positive.
     """
 
     rows: int
@@ -31,10 +31,10 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scorecard(labels: Floats, probabilities: Floats) -> Scorecard:
-    """All figures at once.
+    """Compute all measures.
 
     Args:
-        labels: 0 or 1, at least one.
+        labels: 0 or 1, at least one row.
         probabilities: P(label is 1), one per label.
 
     Example:
@@ -55,7 +55,7 @@ def scorecard(labels: Floats, probabilities: Floats) -> Scorecard:
 
 
 def log_losses(labels: Floats, probabilities: Floats) -> Floats:
-    """The loss of each row, natural log.
+    """Log-loss of each row, natural log.
 
     Example:
         >>> log_losses(np.array([1.0, 0.0]), np.array([0.5, 0.0]))
@@ -66,7 +66,7 @@ def log_losses(labels: Floats, probabilities: Floats) -> Floats:
 
 
 def auc(labels: Floats, probabilities: Floats) -> float | None:
-    """The chance that a positive has the higher probability; a tie counts half.
+    """The probability that a positive row has the higher probability; a tie counts half.
 
     Computed from mid-ranks (Mann and Whitney 1947).
 

@@ -1,3 +1,3 @@
-"""The log, what follows from it, and `state.read`, which gives history as polars frames."""
+"""The log and the state derived from it; `state.read` gives history as polars frames."""
 
 from state.reading import read as read

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files so that they appear whole or not at all."""
 
 import fcntl
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write to the path that this gives; when the block ends it takes the place of `path`, durably.
+    """Yield a path to write to; at the end of the block it replaces `path`, durably.
 
-    A crash leaves the old file or the new, and a part that the next write or `sweep` removes; an
-    error, a full disk or a signal among them, the old one, and nothing beside it.
+    A crash leaves the old file or the new one, and a part that the next write or `sweep` deletes.
+    An error, such as a full disk or a signal, leaves only the old file.
 
     Raises:
-        OSError: The folder cannot be made or written.
+        OSError: The folder cannot be created or written.
 
     Example:
         >>> import tempfile
@@ -45,13 +45,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`; see `replacing`."""
+    """Write `content` to `path`; see `replacing`."""
     with replacing(path) as part:
         part.write_bytes(content)
 
 
 def sweep(folder: Path) -> None:
-    """Remove the parts of files that crashes left in a folder, not those that are being written."""
+    """Delete parts of files that crashes left in a folder, but not those being written."""
     _remove_parts(folder, "*")
 
 
@@ -64,7 +64,7 @@ def _remove_parts(folder: Path, name: str) -> None:
 
 @contextmanager
 def _held(part: Path) -> Iterator[None]:
-    """Make a file and keep others from removing it; the kernel ends that with the process."""
+    """Create a part and lock it against deletion; the kernel unlocks it when the process ends."""
     while True:
         with part.open("ab") as file:
             with suppress(OSError):  # not every file system has locks

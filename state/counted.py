@@ -1,4 +1,4 @@
-"""What features read from: events, and requests whose label has become known."""
+"""The inputs of features: events, and requests whose label has become known."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -10,14 +10,14 @@ from state.events import Event, TimeUs
 
 
 class Labelled(NamedTuple):
-    """A request whose label has become known: features count it like an event of that time.
+    """A request whose label has become known; features count it like an event of that time.
 
-    Key fields are the request's; readings are of this tuple, so `"label"` reads the label.
+    Key fields are the request's; readings refer to this tuple, so `"label"` reads the label.
 
     Attributes:
-        request: As it was asked.
+        request: The request event.
         label: 0 or 1.
-        time: When the label became known (µs): its event's time, or the deadline.
+        time: Time at which the label became known (µs): its event's time, or the deadline.
     """
 
     request: Any
@@ -26,14 +26,14 @@ class Labelled(NamedTuple):
 
 
 Counted = type[Event] | type[Labelled]
-"""What rolling features can be over."""
+"""The inputs that rolling features can count."""
 
 Reading = str | Callable[[Any], float]
-"""A field's name or a function of the event."""
+"""A value of an event: the name of a field, or a function of the event."""
 
 
 def reading(of: Reading) -> Callable[[Any], float]:
-    """A reading as a function; null reads as missing."""
+    """Make a function of a reading; null reads as missing."""
     if not isinstance(of, str):
         return of
     get = attrgetter(of)

@@ -1,4 +1,4 @@
-"""Durations as people write them ("90s", "5m", "6h", "7d"), held as microseconds."""
+"""Durations in text form ("90s", "5m", "6h", "7d"), stored as microseconds."""
 
 import re
 from fractions import Fraction
@@ -13,9 +13,9 @@ _MOST_DAYS = 50_000
 
 
 class Duration(int):
-    """A whole number of microseconds, made from and shown as text.
+    """A whole number of microseconds, parsed from and shown as text.
 
-    What is shown parses to the same duration again.
+    The shown text parses to the same duration.
 
     Example:
         >>> Duration.parse("90m"), int(Duration.parse("1.5h"))
@@ -28,10 +28,10 @@ class Duration(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The duration that `text` names.
+        """Parse a duration.
 
         Raises:
-            ValueError: `text` is not a number followed by ms, s, m, h or d, or more than `MOST`.
+            ValueError: `text` is not a number followed by ms, s, m, h or d, or is more than `MOST`.
         """
         duration = cls._parsed(text)
         if duration is None:
@@ -45,7 +45,7 @@ class Duration(int):
 
     @classmethod
     def bounded(cls, text: str) -> str:
-        """A text that names a longer duration than `MOST` as that of `MOST`, any other as it is.
+        """Limit a text with a duration to `MOST`; return any other text unchanged.
 
         Example:
             >>> Duration.bounded("60000d"), Duration.bounded("90m"), Duration.bounded("gbm")
@@ -70,9 +70,9 @@ class Duration(int):
         return f"{self // SECOND_US}.{self % SECOND_US:06d}".rstrip("0").rstrip(".") + "s"
 
     def __repr__(self) -> str:
-        """The constructor's view of it."""
+        """The text as a constructor call."""
         return f"Duration({str(self)!r})"
 
 
 MOST = Duration(_MOST_DAYS * DAY_US)
-"""The longest: longer than from 1970 to 2100, so that no two event times lie further apart."""
+"""Longest duration: it spans 1970 to 2100, so no two event times are further apart."""

@@ -1,4 +1,4 @@
-"""Times as people bring them: RFC 3339 text, or a number in a unit that the stream declares."""
+"""Parse times: RFC 3339 text, or numbers in a unit that the stream declares."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ _US = {"s": Decimal(SECOND_US), "ms": Decimal(1_000), "us": Decimal(1), "ns": De
 _WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
 _WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _MOST_CHARACTERS = 100
-# Digits alone that are no number of any unit since 1990: dates, with and without a time of day.
+# Lengths of digit strings that are dates, as no unit has such numbers since 1990.
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _decode = msgspec.json.Decoder().decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -28,14 +28,14 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class TimeUnitError(ValueError):
-    """A number cannot be a time in the unit that it is said to have; the message names another."""
+    """A number is not a time in the declared unit; the message names the likely unit."""
 
 
 def parse_time(text: str) -> datetime:
-    """A time in RFC 3339 or another form of ISO 8601; UTC where it names no zone.
+    """Parse a time in RFC 3339 or another form of ISO 8601; UTC if it has no zone.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a time.
 
     Example:
         >>> parse_time("2026-01-01t00:30:00z").isoformat(), parse_time("20260101").isoformat()
@@ -60,16 +60,16 @@ def parse_time(text: str) -> datetime:
 
 
 def microseconds(value: Any, unit: TimeUnit, name: str) -> int:
-    """A number of units since 1970 UTC, or a time as text, as microseconds.
+    """Convert a number of units since 1970 UTC, or a time as text, to microseconds.
 
     Args:
-        value: A number, also as text, what `parse_time` takes, or a moment with a zone.
-        unit: Of numbers.
-        name: Of the field, for errors.
+        value: A number or its text, a text for `parse_time`, or a datetime with a zone.
+        unit: Unit of numbers.
+        name: Name of the field, for errors.
 
     Raises:
-        ValueError: A text is no time.
-        TypeError: It is neither number nor text.
+        ValueError: A text is not a time.
+        TypeError: The value is neither number nor text.
 
     Example:
         >>> microseconds(1.5, "s", "time"), microseconds("1970-01-01T01:00+01:00", "s", "time")
@@ -87,7 +87,7 @@ def microseconds(value: Any, unit: TimeUnit, name: str) -> int:
         raise TypeError(msg)
     if isinstance(value, int) and unit in _WHOLE_US:
         return value * _WHOLE_US[unit]
-    # By its decimal digits, so that 1.1 s are 1,100,000 µs.
+    # By decimal digits, so that 1.1 s are exactly 1,100,000 µs.
     return int(Decimal(str(value)) * _US[unit])
 
 
@@ -111,12 +111,12 @@ def is_number(text: str) -> bool:
 
 
 def _is_moment(value: Any) -> bool:
-    """Whether this says when, whatever a number counts."""
+    """Whether the value is a date or time, in contrast to a number of units."""
     return isinstance(value, datetime) or (isinstance(value, str) and not is_number(value))
 
 
 def likely_unit(number: float | Decimal) -> TimeUnit | None:
-    """The unit in which a number since 1970 is a time from 1990 to 2100: there is one at most.
+    """The only unit in which a number is a time from 1990 to 2100; None: there is none.
 
     Example:
         >>> likely_unit(1_767_225_600), likely_unit(1_767_225_600_000), likely_unit(12)
@@ -129,13 +129,13 @@ def likely_unit(number: float | Decimal) -> TimeUnit | None:
 
 
 class Times:
-    """Turns the times of a stream's events into microseconds, as the log has them.
+    """Converts the times in a stream's events to microseconds.
 
     Args:
-        events: Its event types.
-        unit: Of numbers.
-        since: A number that means an earlier time (µs UTC) is in another unit.
-        is_sure: Numbers are as they are: none is in another unit.
+        events: Event types of the stream.
+        unit: Unit of numbers.
+        since: A number that means an earlier time (µs UTC) is taken to be in another unit.
+        is_sure: Numbers are in the declared unit; do not check them.
     """
 
     def __init__(
@@ -159,13 +159,12 @@ class Times:
         self._plain: Callable[[bytes], Any] = msgspec.json.Decoder(plain).decode
 
     def of(self, raw: bytes) -> bytes:
-        """A JSON object with its times in microseconds, all else as it was, byte for byte.
+        """Convert the times in a JSON object to microseconds; all else stays byte for byte.
 
-        What is no such object, or has a time that cannot be read, stays as it is: the shard will
-        say so.
+        Invalid objects and times stay unchanged, for the shard to report.
 
         Raises:
-            TimeUnitError: A number is surely in another unit.
+            TimeUnitError: A number is certainly in another unit.
         """
         try:
             plain = self._plain(raw)
@@ -176,15 +175,15 @@ class Times:
         return self._rewritten(raw)
 
     def value(self, name: str, value: Any) -> int:
-        """One time, in microseconds.
+        """Convert one time to microseconds.
 
         Args:
-            name: Its field.
-            value: As it came.
+            name: Name of its field.
+            value: Value as received.
 
         Raises:
-            TimeUnitError: It is a number that is surely in another unit.
-            ValueError: It is a text that is no time.
+            TimeUnitError: It is a number that is certainly in another unit.
+            ValueError: It is a text that is not a time.
             TypeError: It is neither number nor text.
         """
         us = microseconds(value, self._unit, name)
@@ -203,12 +202,12 @@ class Times:
         return self._since <= us < YEAR_2100_US
 
     def _check(self, name: str, value: Any, us: int) -> None:
-        """Refuse another unit; of the event's own time also what is before all that can be."""
+        """Refuse another unit, and an event's own time before the earliest valid one."""
         likely = likely_unit(Decimal(str(value)))
         if likely == self._unit or (likely is None and (name != "time" or us < 0)):
             return
         if likely is None and us >= YEAR_2100_US:
-            return  # the shard knows it from all times that can be
+            return  # the shard refuses times after all valid ones
         since = f"{_EPOCH + timedelta(microseconds=self._since):%Y-%m-%d}"
         hint = (
             "earlier times need `times_from` in the stream"

@@ -10,7 +10,7 @@ HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
-"""Of a number that is a time: how long it takes from one to the next."""
+"""The unit of numeric times."""
 
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US, extra={"unit": "us"})]
@@ -27,14 +27,14 @@ class Event(
     omit_defaults=True,
     forbid_unknown_fields=True,
 ):
-    """The envelope that every event of every stream carries.
+    """The envelope of every event of every stream.
 
-    A stream's events subclass it; the class name in lower case is the `type` on the wire.
+    A stream's events are subclasses; the class name in lower case is the event's `type` in JSON.
 
     Attributes:
         id: Unique within the stream's deduplication window.
-        time: When it happened, by the clock of its source.
-        source: Whose clock that is; the clock guard looks at each source by itself.
+        time: Time of the event by its source's clock.
+        source: Name of that clock; the clock guard checks each source separately.
 
     Example:
         >>> class Ping(Event, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The table of features in `state/README.md`, made from the code.
+"""The table of features in `state/README.md`, generated from the code.
 
 `python -m state.feature_table` prints it.
 """
@@ -33,7 +33,7 @@ def _shown(argument: inspect.Parameter) -> str:
 
 
 def table() -> str:
-    """The whole table as Markdown."""
+    """Format the table as Markdown."""
     head = ["| feature | arguments | says |", "|---|---|---|"]
     return "\n".join(head + [f"| `{name}` | `{given}` | {says} |" for name, given, says in rows()])
 

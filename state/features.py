@@ -1,10 +1,10 @@
-"""What a stream's feature vector is made of: declarations only.
+"""Declarations of the features that make a stream's feature vector.
 
 `state.vector.feature_state` compiles them.
 
-Names of fields are checked when a stream is made. A *reading* of an event is a field's name or a
-function of the event. A null, and a function's NaN, is a missing reading; a function must be pure.
-Each kind of feature is a file in `state/kinds`.
+Names of fields are checked when a stream is made. A *reading* is the name of a field or a function
+of the event, which must be pure; null and NaN are missing readings. Each kind of feature is a file
+in `state/kinds`.
 """
 
 from state.counted import Counted, Labelled, Reading
@@ -59,7 +59,7 @@ __all__ = [
 
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
-    """The places that a feature takes in the vector, in order.
+    """The columns of a feature in the vector, in order.
 
     Example:
         >>> from state.events import Event

@@ -1,4 +1,4 @@
-"""What a field of an event may hold, as its class declares it, and what a feature needs it to."""
+"""Types that a field of an event may hold, as its class declares them, and types features need."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from state.events import TimeUs
 
 
 class Need(NamedTuple):
-    """What a feature can do with a field.
+    """A requirement of a feature on a field.
 
     Attributes:
-        what: In words.
-        takes: Whether one of the types that the field may hold will do.
+        what: Name of the accepted types, for messages.
+        takes: Whether one of the field's types is accepted.
     """
 
     what: str
@@ -43,7 +43,7 @@ def nullable(event: Counted, name: str) -> bool:
 
 
 def fields_of_bytes(event: Counted) -> set[str]:
-    """The fields that may hold bytes, which are base64 in JSON."""
+    """The fields that may hold bytes, which JSON encodes as base64."""
     return {
         name
         for name, kinds in declared(event).items()
@@ -52,13 +52,13 @@ def fields_of_bytes(event: Counted) -> set[str]:
 
 
 def spoken(types: tuple[inspect.Type, ...]) -> str:
-    """Types in words."""
+    """Name types for messages."""
     names = [type(kind).__name__.removesuffix("Type").lower() for kind in types]
     return " or ".join("null" if name == "none" else name for name in names)
 
 
 def is_boundless(kind: inspect.Type) -> bool:
-    """Whether this is a whole number of any length."""
+    """Whether a type is an unbounded whole number."""
     lowest_and_highest = (("ge", "gt"), ("le", "lt"))
     return isinstance(kind, inspect.IntType) and not all(
         any(getattr(kind, bound) is not None for bound in either) for either in lowest_and_highest
@@ -74,7 +74,7 @@ def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
 
 
 def is_null(kind: inspect.Type) -> bool:
-    """Whether this is null."""
+    """Whether a type is null."""
     return isinstance(kind, inspect.NoneType)
 
 
@@ -83,7 +83,7 @@ def _is_number(kind: inspect.Type) -> bool:
 
 
 def is_text(kind: inspect.Type) -> bool:
-    """Whether this is a text, of any or of a few values."""
+    """Whether a type is a text, or a fixed set of texts."""
     texts = isinstance(kind, inspect.LiteralType) and all(isinstance(v, str) for v in kind.values)
     return texts or isinstance(kind, inspect.StrType)
 

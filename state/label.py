@@ -1,4 +1,4 @@
-"""The label of a stream: what finally happened to a request, and which event tells it."""
+"""The label of a stream: the outcome of a request, and the event that tells it."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,25 +11,25 @@ from state.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """What finally happened to a request: said by an event, or by silence until a deadline.
+    """The outcome of a request, which an event tells, or silence until a deadline.
 
-    The event names its request by id (`of`), or it is the next one of the request's key (`by`).
-    The deadline is exclusive: a label counts if it comes while the watermark is before it, so an
-    event with the deadline's own time is too late where `Stream.lateness` is 0.
+    The event names its request by id (`of`), or labels the next request of a key (`by`). The
+    deadline is exclusive: a label counts if it comes while the watermark is before it, so an event
+    with the deadline's own time is too late if `Stream.lateness` is 0.
 
     Args:
-        on: The event that says it; with `by` it may be the request's own type.
-        of: Its field with the request's id.
-        by: Instead of `of`, the fields of a key, by the name on the request where the names differ:
-            `{"to": "sender"}`. The first event of a key that is not before a request is its label,
-            and the label of all requests of the key that wait. `()`: one key for all.
-        value: Whether the label is 1, from that event; with two arguments from the event and the
-            request.
-        deadline: Event time (µs) of a request at which silence becomes `silence`.
-        silence: The label when no event came in time; None: it is not known, and the request is
-            forgotten, counted and not learned.
-        delay: The longest time from a request to its label; training leaves that much out, and a
-            label that comes before its request waits for it so long.
+        on: Type of the event that tells the label; with `by` it may be the request's own type.
+        of: Field of the event with the request's id.
+        by: Instead of `of`, the fields of a key; a mapping if the request's field has another name:
+            `{"to": "sender"}`. The first event of a key at or after a request is its label, and the
+            label of all waiting requests of that key. `()`: one key for all.
+        value: Whether the label is 1; called with the event, or with the event and the request if
+            it takes two arguments.
+        deadline: Returns the event time (µs) at which a request's silence becomes `silence`.
+        silence: Label of a request without an event in time; None: unknown, so the request is
+            dropped, counted and not learned.
+        delay: Longest time from a request to its label. Training leaves out that much, and a label
+            that comes before its request waits that long.
     """
 
     on: type[Event]
@@ -42,13 +42,13 @@ class Label:
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
-        """The key's fields: on the event, by those on the request; none where `of` is given."""
+        """The key's fields: request's name to event's name; empty if `of` is given."""
         by = self.by or ()
         return by if isinstance(by, Mapping) else {name: name for name in by}
 
     @cached_property
     def needs_request(self) -> bool:
-        """Whether `value` takes the request too; what does not tell its arguments takes one.
+        """Whether `value` takes the request too; without a signature, it takes only the event.
 
         Example:
             >>> def of(value):

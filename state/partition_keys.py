@@ -1,4 +1,4 @@
-"""How events come to their partitions: by a field of each event type, or all of a type to one."""
+"""Route events to partitions, by a field of each event type or all of a type to one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -10,16 +10,16 @@ import msgspec
 from state.events import Event, TimeUs
 
 PartitionKey = str | Mapping[type[Event], str | None] | None
-"""A field that all events have; or by event type its field, None: all of the type to one partition.
+"""The routing field of all events, or by event type its field (None: all go to one partition).
 
-None in place of it all: there is one partition.
+None for the whole: there is one partition.
 """
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def key_fields(key: PartitionKey, events: Sequence[type[Event]]) -> dict[type[Event], str | None]:
-    """The field of each event type by which its events are routed; None for the empty key.
+    """The routing field of each event type; None for the empty key.
 
     Example:
         >>> key_fields("id", [Event])
@@ -31,7 +31,7 @@ def key_fields(key: PartitionKey, events: Sequence[type[Event]]) -> dict[type[Ev
 
 
 def key_reader(key: PartitionKey) -> Callable[[Any], str]:
-    """A function that tells an event's partition key."""
+    """A function that returns an event's partition key."""
     if key is None:
         return lambda _: ""
     if isinstance(key, str):
@@ -46,7 +46,7 @@ def key_reader(key: PartitionKey) -> Callable[[Any], str]:
 
 
 def key_peeker(key: PartitionKey) -> Callable[[bytes], tuple[int | None, bytes]]:
-    """A function from raw bytes to (event time or None, partition key); no event has no key."""
+    """A function from raw bytes to event time and partition key; (None, b"") if invalid."""
     time_of = _decoder([("time", TimeUs)])
     if isinstance(key, Mapping):
         kinds = [_peeked(event, field) for event, field in key.items()]

@@ -1,7 +1,7 @@
-"""Text from outside as it is shown: nothing of it commands a terminal or misleads its reader.
+"""Make outside text safe to show: it cannot control a terminal or mislead its reader.
 
-Control characters begin escape sequences (ECMA-48), and bidirectional controls reorder what is
-read (Boucher and Anderson, Trojan Source, 2021).
+Control characters begin escape sequences (ECMA-48), and bidirectional controls reorder the shown
+text (Boucher and Anderson, Trojan Source, 2021).
 """
 
 import re
@@ -13,9 +13,9 @@ _HIDDEN = re.compile(rf"[\x00-\x1f\x7f-\x9f{_BIDI}{_LONE_SURROGATES}]")
 
 
 def plain(text: str) -> str:
-    r"""The text with its control characters, but tab and new line, as JSON escapes them.
+    r"""Escape control characters except tab and new line, as JSON does.
 
-    So JSON stays the same JSON.
+    So a JSON text keeps its meaning.
 
     Example:
         >>> plain("one\n\x1b[31mred \u202edlog")
@@ -25,7 +25,7 @@ def plain(text: str) -> str:
 
 
 def plain_line(text: str) -> str:
-    r"""The same, tab and new line included.
+    r"""Escape control characters including tab and new line.
 
     Example:
         >>> plain_line("one\ntwo")
@@ -35,7 +35,7 @@ def plain_line(text: str) -> str:
 
 
 def is_plain_line(text: str) -> bool:
-    r"""Whether `plain_line` would change nothing.
+    r"""Whether `plain_line` would return the text unchanged.
 
     Example:
         >>> is_plain_line("Zürich 東京"), is_plain_line("\x00")

@@ -27,21 +27,21 @@ def read(
 ) -> pl.LazyFrame:
     """A topic as a lazy frame, in order of append time.
 
-    Nothing is read before `collect`, and then only what is asked for: columns that are not used
-    are not decoded, rows go through the filter piece by piece, `head` stops early. Each `collect`
-    sees what the log holds by then. Columns and types are those of `headwater export` to Parquet
-    (see `state.outputs.topic_rows.rows_of`); times are UTC, to the millisecond.
+    Data is read by `collect` and only as far as needed: unused columns are not decoded, rows are
+    filtered piece by piece, and `head` stops early. Each `collect` sees the log's content at that
+    time. Columns and types are those of `headwater export` to Parquet (see
+    `state.outputs.topic_rows.rows_of`); times are UTC, to the millisecond.
 
     Args:
-        topic: Which.
-        of: The stream for `events` and `outcomes`; what declares the records of `activations`,
-            `snapshots` and `models`. `flows.reading.read` finds it itself.
-        home: What `HEADWATER_HOME` was for the flow.
-        since: Only what was appended at or after this; UTC if it has no zone.
-        until: Only what was appended before this.
+        topic: Name of the topic.
+        of: The stream for `events` and `outcomes`; the record type for `activations`, `snapshots`
+            and `models`. `flows.reading.read` finds it by itself.
+        home: The directory `HEADWATER_HOME` of the flow.
+        since: First append time to read; UTC if it has no zone.
+        until: Append time before which to stop.
 
     Raises:
-        ValueError: `of` is missing, or not what this topic needs.
+        ValueError: `of` is missing or of the wrong kind for this topic.
         UnknownTopicError: The home's log has no such topic.
     """
     root = Path(home) / "log"
@@ -56,17 +56,17 @@ def scan(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> pl.LazyFrame:
-    """A topic of any log as a lazy frame, see `read`.
+    """Return a topic of any log as a lazy frame; see `read`.
 
     Args:
         open_log: Opens the log, once for each `collect`, which closes it.
-        topic: Which.
+        topic: Name of the topic.
         of: See `read`.
         since: See `read`.
         until: See `read`.
 
     Raises:
-        ValueError: `of` is missing, or not what this topic needs.
+        ValueError: `of` is missing or of the wrong kind for this topic.
         UnknownTopicError: The log has no such topic.
     """
     kind = TOPICS[topic].record if of is None and topic in TOPICS else of

@@ -40,18 +40,18 @@ def _run(arguments: Namespace) -> int:
 
 
 def changes_of(changes: dict[str, Any]) -> str:
-    """What a branch does otherwise, as on the command line.
+    """Format a branch's changed settings as on the command line.
 
     Example:
         >>> changes_of({"decision.threshold": 0.3, "training.pinned": "gbm-1"})
         'decision.threshold=0.3 training.pinned="gbm-1"'
     """
     shown = (f"{key}={msgspec.json.encode(value).decode()}" for key, value in changes.items())
-    return " ".join(shown) or "nothing otherwise"
+    return " ".join(shown) or "no changed setting"
 
 
 def _state(branch: Branch) -> str:
-    return "done" if branch.done else "broken off"
+    return "done" if branch.done else "interrupted"
 
 
 BRANCHES = Verb(

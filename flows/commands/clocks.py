@@ -1,4 +1,4 @@
-"""`headwater clocks`: whose clock is wrong, and by how much."""
+"""`headwater clocks`: compare the clocks of sources and brokers with the log's."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _tell_brokers(settings: Settings, say: Callable[[str], None]) -> None:
-    """A line on the clock of each broker with foreign topics, and one more where it is ahead."""
+    """Print the newest record's time by each broker of foreign topics, and warn if it is ahead."""
     with needing_kafka():
         from flows.home.kafka import foreign_cluster  # noqa: PLC0415
         from state.kafka.broker_clocks import BrokerClocks, newest_of  # noqa: PLC0415 - needs an extra

@@ -1,4 +1,4 @@
-"""`headwater dead-letters`: what took no part, and another try for it."""
+"""`headwater dead-letters`: list records that were not processed, and retry them."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -41,15 +41,13 @@ def _arguments(parser: ArgumentParser) -> None:
         "--reason",
         action="append",
         choices=get_args(DeadLetterReason),
-        help="only these; may be given several times",
+        help="only these reasons; may be given several times",
     )
     parser.add_argument(
         "--limit", type=count, default=20, metavar="N", help="show N groups (default 20)"
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object, bytes in base64")
-    parser.add_argument(
-        "--again", action="store_true", help="append anew what they are about, after a fix"
-    )
+    parser.add_argument("--again", action="store_true", help="retry the records, after a fix")
 
 
 def _run(arguments: Namespace) -> int:
@@ -68,7 +66,7 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
     reasons = arguments.reason or AGAIN
     vain = sorted(set(reasons) - set(AGAIN))
     if vain:
-        msg = f"reason must be one of {', '.join(AGAIN)} for --again; got {vain[0]!r}: it stays so"
+        msg = f"--again must have reason {', '.join(AGAIN)}; got {vain[0]!r}: a retry cannot help"
         raise CommandError(msg)
     settings = load_settings()
     stream, home = find_stream(settings.stream), environment_home()
@@ -78,8 +76,8 @@ def _again(log: Trimmable, arguments: Namespace) -> None:
         intake = IngestWriter(log, mapper.digest)
         events, letters, gone = append_again(log, stream, mapper, intake, reasons)
     TerminalConsole().print(
-        f"{events + letters:,} tried again: {events:,} appended to {EVENTS}, {letters:,} refused "
-        "again" + (f"; {gone:,} left out: their records are no longer there whole" if gone else ""),
+        f"{events + letters:,} retried: {events:,} appended to {EVENTS}, {letters:,} refused "
+        "again" + (f"; {gone:,} skipped: their whole records are no longer there" if gone else ""),
         highlight=False,
         soft_wrap=True,
     )
@@ -116,7 +114,7 @@ def _list(log: Log, arguments: Namespace) -> None:
         for line in _lines(*group):
             console.print(line, highlight=False, soft_wrap=True)
     if (more := len(groups) - arguments.limit) > 0:
-        console.print(f"and {more:,} reasons more, which a larger --limit shows")
+        console.print(f"and {more:,} more reasons, which a larger --limit shows")
 
 
 def _refusal(letter: Letter) -> Refusal:
@@ -125,17 +123,17 @@ def _refusal(letter: Letter) -> Refusal:
 
 
 def _lines(refusal: Refusal, letters: int, letter: Letter) -> Iterator[str]:
-    """A group: its reason, and its newest letter with the record in clear text."""
+    """Format a group: its reason, and its newest letter with the record as plain text."""
     content = letter.content
     detail = refusal.detail if content.topic else _explained(refusal)
     place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
-    done = "" if letter.is_open else ", tried again"
+    done = "" if letter.is_open else ", retried"
     yield f"{letters:,} {refusal.reason}: {plain_line(detail)}"
     yield f"  {place}, {format_time(letter.append_time)}{done}: {shown(content.raw)}"
 
 
 def _explained(refusal: Refusal) -> str:
-    """The detail, with the types of the stream if that can be had and is of use."""
+    """The detail; for an unknown type also the stream's types, if the stream can be loaded."""
     if refusal.reason != "unknown_type":
         return refusal.detail
     try:
@@ -156,18 +154,18 @@ DEAD_LETTERS = Verb(
     name="dead-letters",
     help="list bad records, and retry them after a fix",
     description=(
-        "Counts by reason and topic, and for equal reasons how many there are and the newest "
-        "record, with its place: in `events`, or in the foreign topic that it came from. With "
-        "--again foreign records are "
-        "mapped anew by the settings, and records of `events` are appended anew for the run to "
-        "judge; what is refused again is a new dead letter. No record is tried twice for one "
-        "letter, however often this is called or stopped. Stop a running ingest before."
+        "Counts dead letters by reason and topic, and shows for each distinct reason its number "
+        "and the newest record, with its place in `events` or in its foreign topic. With --again, "
+        "foreign records are mapped again by the current settings, and records of `events` are "
+        "appended again for the run to process; a record that is refused again becomes a new dead "
+        "letter. Each dead letter is retried once, however often this is called or stopped. Stop "
+        "a running ingest first."
     ),
     examples="""\
   headwater dead-letters --reason invalid --limit 100
-  headwater dead-letters --again      once the mapping is corrected
+  headwater dead-letters --again      after the mapping is corrected
   headwater dead-letters --again --reason clock_skew""",
     arguments=_arguments,
     call=_run,
-    stopped="the same command goes on where it was",
+    stopped="the same command resumes",
 )

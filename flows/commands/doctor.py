@@ -1,4 +1,4 @@
-"""`headwater doctor`: whether everything that a run needs is there and whole."""
+"""`headwater doctor`: check the installation, the settings, the log and H2O."""
 
 import os
 import shutil
@@ -57,20 +57,20 @@ from state.vector.memory import WARN_BYTES, key_memory
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30
-_UNREAD = "not known, see the log above"
+_UNREAD = "unknown, see the log above"
 
 
 class _DoubtError(Exception):
-    """It works, but not as one may think; the message is the line."""
+    """A warning: the check passes with a doubt; the message is its line."""
 
 
 class _Check(NamedTuple):
-    """One line.
+    """One check, shown as one line.
 
     Attributes:
-        name: Of what is looked at.
-        look: Says what was found; raises what is wrong.
-        hint: What to do then.
+        name: Name of the check.
+        look: Returns the finding as text; raises an error with the problem.
+        hint: Remedy for the problem.
     """
 
     name: str
@@ -85,10 +85,10 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="heal a home with an unreadable journal or append times beyond the clock",
+        help="repair a home with an invalid journal or append times ahead of the clock",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="with --repair: only say what it would do"
+        "--dry-run", action="store_true", help="with --repair: only show what it would do"
     )
 
 
@@ -104,7 +104,7 @@ def _run(arguments: Namespace) -> int:
     if not arguments.no_h2o:
         checks.append(_Check("H2O fit", partial(_h2o_fit, home), "see what H2O says above"))
     console = TerminalConsole()
-    # All are looked at, whatever the first ones say.
+    # All checks run, whatever the first ones find.
     problems = [check for check in checks if not _passes(check, console)]
     console.print(f"{len(checks)} checks, {len(problems) or 'no'} problems", highlight=False)
     return 1 if problems else 0
@@ -146,14 +146,14 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
     hint = "larger buckets, or shorter windows"
     yield _Check("memory per key", _memory, hint)
-    hint = "put it back, begin a new home, or let a run see whether what is written stays the same"
+    hint = "put it back, begin a new home, or let a run compare the outputs"
     yield _Check("definition", partial(_definition, home.root), hint)
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
     settings = _loaded()
     stores = {"model store": settings.artifacts, "checkpoint store": settings.checkpoints.store}
     for name, uri in stores.items():
         if uri:
-            hint = "correct it in the settings, or who may enter"
+            hint = "correct the address in the settings, or the access rights"
             yield _Check(name, partial(_store, uri), hint)
     if settings.checkpoints.store:
         yield _Check("checkpoint keys", _checkpoint_keys, "set it, the same on all machines")
@@ -163,7 +163,7 @@ def _of_checkpoints(home: Home) -> Iterator[_Check]:
     settings = _loaded()
     has_log = settings.log == "kafka" or (home.root / "log").is_dir()
     if has_log and ((home.root / "checkpoints").is_dir() or settings.checkpoints.store):
-        hint = "remove what is damaged; recovery takes the ones before, or begins at the head"
+        hint = "delete damaged files; recovery uses earlier ones, or begins at the head"
         yield _Check("checkpoints", partial(_checkpoints, home), hint)
 
 
@@ -178,7 +178,7 @@ def _of_log(home: Home) -> Iterator[_Check]:
         hint = "`headwater doctor --repair` resumes it"
         yield _Check("repair", partial(_unfinished, home.root), hint)
         return
-    hint = "restore it from a copy; all but events can be made again from events"
+    hint = "restore it from a copy; all topics but events can be derived again from events"
     if not root.is_dir():
         yield _Check("log", lambda: f"none yet in {root}", hint)
         return
@@ -221,10 +221,10 @@ def _stream() -> str:
 def _memory() -> str:
     try:
         stream = find_stream(load_settings().stream)
-    except (ConfigurationError, StreamError):  # another check tells it
-        return "not known without the stream"
+    except (ConfigurationError, StreamError):  # another check reports it
+        return "unknown without the stream"
     found = key_memory(stream)
-    told = "; ".join(map(str, found)) or "none, no feature goes by a key"
+    told = "; ".join(map(str, found)) or "none, no feature has a key"
     large = [one for one in found if one.most > WARN_BYTES]
     if large:
         msg = f"{told}; above {WARN_BYTES / 1e3:.0f} kB, most of it {large[0].largest.title}"
@@ -235,10 +235,10 @@ def _memory() -> str:
 def _definition(root: Path) -> str:
     try:
         stream = find_stream(load_settings().stream)
-    except (ConfigurationError, StreamError):  # another check tells it
-        return "not looked at without the stream"
+    except (ConfigurationError, StreamError):  # another check reports it
+        return "not checked without the stream"
     if noted(root) is None:
-        return "not noted yet: the first run does"
+        return "not noted yet: the first run does it"
     change = changed_since(root, stream)
     if change.declared or change.functions:
         msg = f"definition must be the one that the home was begun with; got {change}"
@@ -257,23 +257,23 @@ def _disk(root: Path) -> str:
 
 def _store(uri: str) -> str:
     ObjectStore(uri).check()
-    return f"{uri} is there"
+    return f"{uri} exists and is writable"
 
 
 def _checkpoint_keys() -> str:
     keys = checkpoint_keys(load_settings())
     if keys is None:
-        return "none: checkpoints.trusted, copies are neither signed nor verified"
+        return "none: checkpoints.trusted is set, copies are neither signed nor verified"
     return f"{len(keys)} in {VARIABLE}, the first signs" if len(keys) > 1 else f"one in {VARIABLE}"
 
 
 def _checkpoints(home: Home) -> str:
-    """Read all of them, and restore the newest of each partition that this stream would take."""
+    """Read all checkpoints, and restore the newest usable one of each partition."""
     settings = load_settings()
     stream = find_stream(settings.stream)
     try:
         store = sharing(home, settings).checkpoints()
-    except CheckpointKeyError:  # another check tells it
+    except CheckpointKeyError:  # another check reports it
         return "not read without the keys of the store"
     shape = Shard(stream, settings, 0).shape
     files = readable = restored = 0
@@ -292,18 +292,18 @@ def _checkpoints(home: Home) -> str:
             f"all {files} must be readable; got {files - readable} that are passed over, see above"
         )
         raise ValueError(msg)
-    return f"{files}, {restored} of {len(partitions)} partitions can go on from theirs"
+    return f"{files}, {restored} of {len(partitions)} partitions can resume from one"
 
 
 def _loaded() -> Settings:
     try:
         return load_settings()
-    except (ConfigurationError, OSError):  # another check tells it
+    except (ConfigurationError, OSError):  # another check reports it
         return Settings()
 
 
 def _kafka(home: Home) -> str:
-    """Look at both ends of each topic; Kafka checks what lies between when it is read."""
+    """Check both ends of each topic; Kafka verifies the records between when they are read."""
     settings = load_settings()
     partitions = settings.partitions or find_stream(settings.stream).partitions
     with closing(find_log(settings, home)) as log:
@@ -330,7 +330,7 @@ def _topic(root: Path, topic: str) -> str:
 
 
 def _events(home: Home) -> str:
-    """Compare them, and the end of the journal, with what the checkpoints know."""
+    """Compare the events and the end of the journal with the checkpoints."""
     found, store = _topic(home.root / "log", EVENTS), home.checkpoints()
     with closing(home.log()) as log:
         partitions = range(log.partitions(EVENTS))
@@ -366,8 +366,8 @@ def _journal(home: Home) -> str:
     settings = _loaded()
     try:
         stream = find_stream(settings.stream)
-    except ConfigurationError:  # another check tells it
-        return "not looked at without the stream"
+    except ConfigurationError:  # another check reports it
+        return "not checked without the stream"
     with closing(find_log(settings, home)) as log:
         try:
             broken = broken_entries(log, stream, settings)
@@ -379,11 +379,11 @@ def _journal(home: Home) -> str:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         msg = f"journal must be readable; got {broken[0]}{more}"
         raise LogError(msg)
-    return "all entries can be read"
+    return "all entries are valid"
 
 
 def _h2o_fit(home: Home) -> str:
-    """Fit as a run does, from a file in the home, so that its path is tried too."""
+    """Fit a model as a run does, from a file in the home, to test its path too."""
     settings = load_settings()
     there = next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())
     if not os.access(there, os.W_OK):
@@ -400,7 +400,7 @@ def _h2o_fit(home: Home) -> str:
 
 
 def _trial(file: Path) -> Task:
-    """Something to fit: every third label is 1, three times as often where `x` is large."""
+    """Make a small fit: every third label is 1, three times as often for large `x`."""
     minutes = range(1, 601)
     times = pl.Series([minute * 60_000 for minute in minutes]).cast(pl.Datetime("ms"))
     x = [minute % 7 for minute in minutes]

@@ -1,4 +1,4 @@
-"""`headwater export`: a topic into a file."""
+"""`headwater export`: write a topic to a file."""
 
 from argparse import ArgumentParser, Namespace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`headwater ingest`: files of events into the log."""
+"""`headwater ingest`: append files of events to the log."""
 
 import shutil
 import sys
@@ -55,12 +55,12 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--type",
         metavar="TYPE",
-        help="of records that name none; default for CSV and Parquet: the stream's request",
+        help="type of records that have none; default for CSV and Parquet: the stream's request",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="show the first events as they will be and why others are refused; append nothing",
+        help="show the first events as they would be appended, and why others are refused",
     )
     parser.add_argument(
         "--force",
@@ -69,13 +69,13 @@ def _arguments(parser: ArgumentParser) -> None:
         "unit",
     )
     parser.add_argument(
-        "--follow", action="store_true", help="wait for more at the end of the foreign topics"
+        "--follow", action="store_true", help="wait for new records of the foreign topics"
     )
     parser.add_argument(
         "--now",
         type=moment,
         metavar="TIME",
-        help="time (UTC) to take for the clock's: for a generated history that ends after this "
+        help="time (UTC) to use as the clock: for a generated history that ends after this "
         "machine's clock",
     )
 
@@ -114,14 +114,14 @@ def _check_no_file(arguments: Namespace) -> None:
 def _look(
     name: str, path: Path, judge: Judge, read: Callable[..., Generator[Line]], arguments: Namespace
 ) -> None:
-    """Look at the first records of a file, and refuse it if none would take part."""
+    """Preview the first records of a file, and refuse it if none is a valid event."""
     console = TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
     with closing(read(path, on_left_out=left_out.extend)) as lines:
         found = preview(lines, judge)
     if left_out:
-        say(f"{name}: left out columns that no event has: {plain_line(', '.join(left_out))}")
+        say(f"{name}: skipped columns that no event has: {plain_line(', '.join(left_out))}")
     if arguments.dry_run:
         good = found.records - len(found.refused)
         say(f"{name}: {good:,} of the first {found.records:,} records are events")
@@ -156,7 +156,7 @@ def _append(
     check_append_times(log, home)
     with locked_shared(settings, home.root):
         deployment.check_kept()
-        warnings = [_Ahead() for _ in paths]
+        warnings = [_AheadCounter() for _ in paths]
         files = [
             File(name, partial(read, path), ahead)
             for (name, path), ahead in zip(paths, warnings, strict=True)
@@ -185,8 +185,8 @@ def _run_topics(*, follow: bool) -> int:
     return 0
 
 
-class _Ahead:
-    """Counts values with a time after the clock's, and keeps the first."""
+class _AheadCounter:
+    """Counts values with a time ahead of the clock, and keeps the first one."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -197,7 +197,7 @@ class _Ahead:
         self._count += 1
 
     def tell(self, name: str, now: int | None) -> None:
-        """Warn of them, if there were any."""
+        """Print a warning, if there were any."""
         if not self._count:
             return
         value, time = self._first
@@ -241,7 +241,7 @@ def _ingest(
 
 @contextmanager
 def _path(name: str) -> Iterator[Path]:
-    """The file to read; standard input is kept in one, for it has no length and no position."""
+    """The file to read; standard input is copied to one, as it has no length and no position."""
     if name != _STDIN:
         yield Path(name)
         return
@@ -256,21 +256,21 @@ INGEST = Verb(
     name="ingest",
     help="append files of events, or foreign topics, to the log",
     description=(
-        "Appends every line or row to the topic `events`, whether it is an event or not: the run "
-        "that reads it puts what is wrong into `dead_letters`. Before, it looks at the first 1,000 "
-        "records of each file. Nothing is appended if one is in no form that is read, holds no "
-        "event, or has times in another unit than the stream's. Cells of CSV and Parquet become "
-        "what the event's fields are declared to be; times in RFC 3339 become microseconds. "
-        "Several files, each sorted by time, are merged by time. Append times are taken from an "
-        "export, else derived from the order of the file, and are never later than this machine's "
-        "clock. An empty home is set up first. Without a "
-        "FILE it takes the foreign topics that the settings map, each record once however often it "
-        "is stopped; the same as `python -m bytewax.run flows.ingest`."
+        "Appends every line or row to the topic `events`, valid or not: the run that reads it "
+        "writes invalid records to `dead_letters`. First it checks the first 1,000 records of "
+        "each file. Nothing is appended if a file has an unknown format, holds no valid event, or "
+        "has times in another unit than the stream's. Cells of CSV and Parquet are converted to "
+        "the declared types of the event's fields; times in RFC 3339 become microseconds. Several "
+        "files, each sorted by time, are merged by time. Append times are taken from an export, "
+        "else derived from the order of the file, and are never later than this machine's clock. "
+        "An empty home is set up first. Without a FILE it ingests the foreign topics that the "
+        "settings map, each record once however often it is stopped, as `python -m bytewax.run "
+        "flows.ingest` does."
     ),
     examples="""\
   headwater ingest january.jsonl.gz february.parquet
-  headwater ingest requests.jsonl labels.jsonl    by time, as they happened
-  headwater ingest events.jsonl       what `headwater export events` wrote, byte for byte
+  headwater ingest requests.jsonl labels.jsonl    merged by time
+  headwater ingest events.jsonl       file of `headwater export events`, byte for byte
   headwater ingest --dry-run trips.csv
   headwater ingest --type finished ends.csv
   zcat *.gz | headwater ingest -      standard input
@@ -278,5 +278,5 @@ INGEST = Verb(
   headwater ingest --follow           foreign topics, until Ctrl-C""",
     arguments=_arguments,
     call=_run,
-    stopped="what was appended stays; a run drops what a second ingest repeats soon after",
+    stopped="appended records stay; a run drops the duplicates of a second ingest soon after",
 )

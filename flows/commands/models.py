@@ -1,4 +1,4 @@
-"""`headwater models`: what was fitted, and what is in use."""
+"""`headwater models`: list the fits, and the models in use."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -17,15 +17,15 @@ from state.log import EVENTS, Log, decoded
 from state.outputs.records import Metrics
 
 
-class _InUse(msgspec.Struct, frozen=True):
+class _PartitionModels(msgspec.Struct, frozen=True):
     """The models that a partition predicts with.
 
     Attributes:
-        partition: Which.
+        partition: Partition of `events`.
         model: Id of the newest offline model.
-        offset: From which one of `events` on.
-        older: Id of the offline model before it, if it still has a share in the answers.
-        shares: Who answered with which share, as the newest `metrics` have it.
+        offset: First offset in `events` that it predicts.
+        older: Id of the previous offline model, if it still has a share in the answers.
+        shares: Weights in the ensemble, from the newest `metrics`.
     """
 
     partition: int
@@ -36,7 +36,7 @@ class _InUse(msgspec.Struct, frozen=True):
 
 
 class _Models(msgspec.Struct, frozen=True):
-    in_use: list[_InUse]
+    in_use: list[_PartitionModels]
     decisions: list[FitRecord]
 
 
@@ -57,16 +57,16 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-def _in_use(log: Log) -> list[_InUse]:
+def _in_use(log: Log) -> list[_PartitionModels]:
     found = []
     for partition in range(log.partitions(EVENTS)):
         active = Journal(log, partition).active
         model, offset = (active.model, active.offset) if active else (None, 0)
         newest = _newest_metrics(log, partition)
         if newest is None or newest.model != model:
-            found.append(_InUse(partition, model, offset))
+            found.append(_PartitionModels(partition, model, offset))
         else:
-            found.append(_InUse(partition, model, offset, newest.older, newest.shares))
+            found.append(_PartitionModels(partition, model, offset, newest.older, newest.shares))
     return found
 
 
@@ -78,7 +78,7 @@ def _newest_metrics(log: Log, partition: int) -> Metrics | None:
     return decoded("metrics", partition, newest, Metrics)
 
 
-def _uses_table(in_use: list[_InUse]) -> Table:
+def _uses_table(in_use: list[_PartitionModels]) -> Table:
     table = Table(title="in use, and its share in the answers", title_justify="left", box=None)
     for heading in (
         "partition", "model", "from offset", "share", "model before", "share", "online", "stacks",
@@ -94,7 +94,7 @@ def _uses_table(in_use: list[_InUse]) -> Table:
     return table
 
 
-def _share(use: _InUse, *parts: str) -> str:
+def _share(use: _PartitionModels, *parts: str) -> str:
     if not use.shares:
         return "-"
     return f"{sum(use.shares.get(part, 0.0) for part in parts):.0%}"
@@ -104,10 +104,10 @@ MODELS = Verb(
     name="models",
     help="list fits and the models in use",
     description=(
-        "One line for each boundary: what was decided and why. Then the offline models that each "
-        "partition of `events` uses now, each with its share in the answers at the newest "
-        "metrics: it and the learners that correct it, the learners alone, and the stacks, which "
-        "weigh all of these together."
+        "One line for each boundary: the decision and its reason. Then the offline models that "
+        "each partition of `events` uses now, with their shares in the answers by the newest "
+        "metrics: each offline model with the learners that correct it, the online learners, and "
+        "the stacks, which weigh all of these together."
     ),
     examples="""\
   headwater models

@@ -61,7 +61,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _setting(text: str) -> dict[str, Any]:
-    """A setting as a document; a value that is no TOML is text.
+    """Parse a setting to a document; a value that is not TOML is text.
 
     Example:
         >>> _setting("training.seed=2"), _setting("training.every=1d")
@@ -96,7 +96,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check_out(out: Path) -> None:
-    """Before hours of work, and not after them."""
+    """Check the output path before hours of work."""
     if out.suffix != ".parquet":
         msg = f"--out must end in .parquet; got {out}"
         raise CommandError(msg)
@@ -116,11 +116,11 @@ def _audit_text(found: AuditResult) -> str:
     sums = {topic: sum(one.identical[topic] for one in found.partitions) for topic in TOPICS}
     counted = [f"{n:,} {topic.replace('_', ' ')}" for topic, n in sums.items()]
     states = sum(one.states for one in found.partitions)
-    counted.append(f"{states:,} states of checkpoints")
+    counted.append(f"{states:,} checkpoint states")
     lines = [f"{counted[0]} identical, {', '.join(counted[1:])}"]
     for one in found.partitions:
         chain = one.chain or "no prediction"
-        short = "" if one.recorded else ", recorded no further"
+        short = "" if one.recorded else ", the end of the recorded output"
         lines.append(f"partition {one.partition}: chain {chain} at offset {one.end:,}{short}")
     differing = [one for one in found.partitions if one.first is not None]
     if differing:
@@ -197,5 +197,5 @@ REPLAY = Verb(
   headwater replay --set training.every=1d --set decision.false_negative=5""",
     arguments=_arguments,
     call=_run,
-    stopped="the same command goes on where it was",
+    stopped="the same command resumes",
 )

@@ -1,4 +1,4 @@
-"""`headwater run`: the main flow on this machine."""
+"""`headwater run`: run the main flow on this machine."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`headwater serve`: scores over HTTP."""
+"""`headwater serve`: answer requests over HTTP."""
 
 import logging
 import os

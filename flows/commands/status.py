@@ -1,4 +1,4 @@
-"""`headwater status`: where a flow stands, whether it runs or not."""
+"""`headwater status`: show the progress of a flow, running or not."""
 
 import sys
 import time
@@ -48,17 +48,17 @@ def _run(arguments: Namespace) -> int:
 
 
 def _opened(home: Home) -> Deployment:
-    """With the checkpoint store, if it can be read from here."""
+    """Open the deployment, with the checkpoint store if its keys are available."""
     settings = load_settings()
     try:
         return Deployment.open(settings, home)
     except CheckpointKeyError as error:
-        _tell([f"the checkpoints in the store are left out: {error}"])
+        _tell([f"checkpoints in the store are ignored: {error}"])
         return Deployment.open(settings, home, checkpoints=False)
 
 
 def _lost(deployment: Deployment) -> list[str]:
-    """What the log lacks that was read of it."""
+    """Describe records that checkpoints have read and the log has lost."""
     found = []
     for partition in range(deployment.log.partitions(EVENTS)):
         try:
@@ -98,7 +98,7 @@ def _sum(status: Status) -> str:
 
 
 def _counted(counts: Counts) -> str:
-    """Requests, labels and dead letters in one line."""
+    """Format requests, labels and dead letters as one line."""
     letters = ", ".join(f"{n:,} {reason}" for reason, n in counts.dead_letters.items()) or "none"
     waiting = f", {counts.early:,} labels wait for their request" if counts.early else ""
     forgotten = f", {counts.unlabelled:,} without a label" if counts.unlabelled else ""
@@ -116,10 +116,10 @@ STATUS = Verb(
     name="status",
     help="show where a flow stands: position, lag, rate, models",
     description=(
-        "One line for each partition of events: end of the log, how far it has been read, what is "
-        "left in records and in seconds of append time, records per second over the last minute "
+        "One line for each partition of events: end of the log, position of the flow, lag "
+        "in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
-        "the records of the other topics, what the newest metrics counted, and the fits that are "
+        "the records of the other topics, the counts of the newest metrics, and the fits that are "
         "due. It only reads, beside a running flow or without one. The exit code is 1 if the end "
         "of the log was lost."
     ),

@@ -1,4 +1,4 @@
-"""`headwater stream`: checks a definition, against files of events if there are any."""
+"""`headwater stream`: check a definition, on files of events if any are given."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="show the features of the first N requests (default 5)",
     )
     parser.add_argument(
-        "--type", metavar="TYPE", help="the type of events that name none, such as rows of CSV"
+        "--type", metavar="TYPE", help="type of events that have none, such as rows of CSV"
     )
     parser.add_argument(
         "--schema",
@@ -68,7 +68,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _told_apart(words: Sequence[str]) -> tuple[str | None, list[Path]]:
-    """The stream, if the first word names one and no file, and the files."""
+    """Split words into the stream's name, if the first word is one and not a file, and files."""
     named = None
     if words and not Path(words[0]).exists() and (words[0] in BUILT_IN or ":" in words[0]):
         named, *words = words
@@ -79,12 +79,13 @@ STREAM = Verb(
     name="stream",
     help="check a stream's definition, against files of events",
     description=(
-        "Checks a definition without a home. With files it takes them in as `headwater ingest` "
-        "does, into a log that is thrown away, and scores, labels and learns as a run does, but "
-        "fits no offline models. It tells the events of each type, why others are dead letters, "
-        "the label rate and how many labels come by silence, how many fits the settings would "
-        "make and about how long they take, and the value of each feature at the first requests "
-        "(- where it is missing). A function of the stream that raises is told with its event."
+        "Checks a definition without a home. With files it ingests them as `headwater ingest` "
+        "does, into a temporary log, and scores, labels and learns as a run does, but "
+        "fits no offline models. It prints the number of events of each type, the reasons of dead "
+        "letters, the label rate, the share of labels by silence, the number of fits that the "
+        "settings would make with an estimate of their duration, and the features of the first "
+        "requests (- for a missing value). An error in a function of the stream is shown with its "
+        "event."
     ),
     examples="""\
   headwater stream                              the definition that the settings name

@@ -1,4 +1,4 @@
-"""`headwater topics`: what Kafka lacks, and making it."""
+"""`headwater topics`: compare Kafka's topics with the needed ones, and create them."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -30,7 +30,7 @@ def _run(arguments: Namespace) -> int:
         console.print(difference.line, highlight=False, soft_wrap=True)
         if not (arguments.apply and topics.mend(difference)):
             left.append(difference)
-    said = f"differences: {len(left)}" if left else "all is as it should be"
+    said = f"differences: {len(left)}" if left else "no differences"
     console.print(f"{len(wanted)} topics, {said}", highlight=False)
     return 1 if left else 0
 

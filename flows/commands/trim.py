@@ -1,4 +1,4 @@
-"""`headwater trim`: give up the oldest part of the log."""
+"""`headwater trim`: delete the oldest part of the log."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from operators.shard.shard import Shard
 from state.log import EVENTS, Log
 
 
-class _Span(NamedTuple):
-    """What goes of a partition: the offsets from `start` to `keep`; up to `end` the rest stays."""
+class _DeletedRange(NamedTuple):
+    """The offsets of a partition: `start` to `keep` are deleted, `keep` to `end` stay."""
 
     topic: str
     partition: int
@@ -37,12 +37,12 @@ def _arguments(parser: ArgumentParser) -> None:
         type=moment,
         required=True,
         metavar="T",
-        help="drop records appended before this date or time, UTC",
+        help="delete records appended before this date or time, UTC",
     )
     parser.add_argument(
-        "--all", action="store_true", help="also drop from the topics that the run writes"
+        "--all", action="store_true", help="also delete from the topics that the run writes"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say how much would be dropped")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
 
 
 def _run(arguments: Namespace) -> int:
@@ -58,23 +58,23 @@ def _run(arguments: Namespace) -> int:
     if not arguments.dry_run:
         for span in spans:
             first = log.trim(span.topic, span.partition, span.keep)
-            if span.topic == EVENTS:  # nothing can go on from before the first one left
+            if span.topic == EVENTS:  # checkpoints before the first event are useless
                 home.checkpoints().drop_before(span.partition, first)
     log.close()
     console.print(_table(spans))
     if held:
-        why = "branches need some of it: `headwater branches --remove` gives it up"
+        why = "branches need some of it: `headwater branches --remove` releases it"
         console.print(why, highlight=False, soft_wrap=True)
     for partition, of in enumerate(kept):
         if not of:
-            why = "has no checkpoint that this stream can go on from: it keeps all"
+            why = "has no checkpoint that this stream can resume from: nothing is deleted"
             console.print(f"events/{partition} {why}", highlight=False, soft_wrap=True)
     said = f"{sum(span.keep - span.start for span in spans):,} records "
-    said += "would go" if arguments.dry_run else "dropped"
+    said += "would be deleted" if arguments.dry_run else "deleted"
     if size > _size(home) and not arguments.dry_run:
         said += f", {(size - _size(home)) / 2**20:,.1f} MiB freed"
     if load_settings().log == "kafka":
-        said += "; Kafka gives their space back a whole segment at a time"
+        said += "; Kafka frees their space by whole segments"
     console.print(said, highlight=False)
     return 0
 
@@ -87,7 +87,7 @@ def _kept(deployment: Deployment, before: int) -> list[dict[str, int]]:
 
 
 def _keep_for_branches(home: Home, kept: list[dict[str, int]]) -> bool:
-    """Lower the first offsets to those that branches read; whether any was."""
+    """Lower the first offsets to keep to those that branches read; return whether any was."""
     held = False
     for of, needed in zip(kept, needs(home), strict=False):
         for topic, first in needed.items():
@@ -96,24 +96,24 @@ def _keep_for_branches(home: Home, kept: list[dict[str, int]]) -> bool:
     return held
 
 
-def _spans(log: Log, kept: list[dict[str, int]]) -> Iterator[_Span]:
+def _spans(log: Log, kept: list[dict[str, int]]) -> Iterator[_DeletedRange]:
     for partition, of in enumerate(kept):
         for topic, first in of.items():
             start, end = log.start(topic, partition), log.end(topic, partition)
-            yield _Span(topic, partition, start, max(start, min(first, end - 1)), end)
+            yield _DeletedRange(topic, partition, start, max(start, min(first, end - 1)), end)
 
 
 def _size(home: Home) -> int:
     size = 0
     for path in (*home.root.glob("log/*/*.db*"), *home.root.glob("checkpoints/*/*.ckpt")):
-        with suppress(FileNotFoundError):  # the run has just dropped it
+        with suppress(FileNotFoundError):  # the run has just deleted it
             size += path.stat().st_size
     return size
 
 
-def _table(spans: list[_Span]) -> Table:
+def _table(spans: list[_DeletedRange]) -> Table:
     table = Table(box=None)
-    for heading in ("topic", "partition", "dropped", "first left", "left"):
+    for heading in ("topic", "partition", "deleted", "first left", "left"):
         table.add_column(heading, justify="left" if heading == "topic" else "right")
     for topic, partition, start, keep, end in spans:
         numbers = (f"{number:,}" for number in (keep - start, keep, end - keep))
@@ -123,13 +123,13 @@ def _table(spans: list[_Span]) -> Table:
 
 TRIM = Verb(
     name="trim",
-    help="drop the oldest part of the log",
+    help="delete the oldest part of the log",
     description=(
-        "Drops events that were appended before a time. It keeps all that recovery or a branch "
+        "Deletes events that were appended before a time. It keeps all that recovery or a branch "
         "needs, and all since the last boundary before that time, so that the rest can be "
-        "replayed. It also removes the checkpoints that are older than the rest. A partition "
-        "without a checkpoint keeps everything. The disk gets the space back. Runs, ingests and "
-        "readers may go on meanwhile."
+        "replayed. It also deletes older checkpoints. A partition "
+        "without a checkpoint keeps everything. The disk space is freed. Runs, ingests and "
+        "readers may continue meanwhile."
     ),
     examples="""\
   headwater trim --before 2013-06-01 --dry-run
@@ -137,5 +137,5 @@ TRIM = Verb(
   headwater trim --before 2013-06-01 --all    predictions, outcomes, metrics … as well""",
     arguments=_arguments,
     call=_run,
-    stopped="dropped records are gone, the rest is complete; the same command resumes",
+    stopped="deleted records are gone, the rest is complete; the same command resumes",
 )

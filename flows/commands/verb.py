@@ -1,4 +1,4 @@
-"""What every verb of the `headwater` command is made of."""
+"""The definition of a verb of the `headwater` command, and the types of its arguments."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from state.log import Trimmable
 
 
 class Verb(NamedTuple):
-    """A verb.
+    """A verb of the command.
 
     Attributes:
-        name: As typed.
-        help: One line.
-        description: What it does, and what it leaves behind.
-        examples: Command lines, each with what it is for.
+        name: Name on the command line.
+        help: Help in one line.
+        description: Effect of the verb, and what it leaves behind.
+        examples: Command lines with their purpose.
         arguments: Adds its arguments to a parser.
-        call: Does it, and returns the exit code.
-        stopped: What Ctrl-C leaves behind.
+        call: Runs the verb, and returns the exit code.
+        stopped: Text on the state after Ctrl-C.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Verb(NamedTuple):
 
 
 def moment(text: str) -> datetime:
-    """A date or time of an argument.
+    """Parse a date or time.
 
     Raises:
-        ArgumentTypeError: It is neither.
+        ArgumentTypeError: The text is neither.
 
     Example:
         >>> moment("2014-01-01").isoformat()
@@ -53,10 +53,10 @@ def moment(text: str) -> datetime:
 
 
 def count(text: str) -> int:
-    """A number of lines of an argument.
+    """Parse a number of lines.
 
     Raises:
-        ArgumentTypeError: It is not a whole number from 1 to a million.
+        ArgumentTypeError: The text is not a whole number from 1 to a million.
 
     Example:
         >>> count("20")
@@ -66,10 +66,10 @@ def count(text: str) -> int:
 
 
 def workers(text: str) -> int:
-    """A number of workers of an argument.
+    """Parse a number of workers.
 
     Raises:
-        ArgumentTypeError: It is not a whole number from 1 to 256.
+        ArgumentTypeError: The text is not a whole number from 1 to 256.
 
     Example:
         >>> workers("2")
@@ -90,10 +90,10 @@ def _whole(text: str, most: int) -> int:
 
 
 def log_of(home: Home) -> Trimmable:
-    """The log that the settings name, if it is there.
+    """Open the log that the settings name, if it exists.
 
     Raises:
-        CommandError: The home has none.
+        CommandError: The home has no log.
     """
     settings = load_settings()
     log = find_log(settings, home)

@@ -55,7 +55,7 @@ def test_stores_must_answer(home, topics, tmp_path, capsys):
     )
     code, lines, _ = examined(capsys)
     assert code == 1
-    assert lines["model store"] == ("ok", f"{models.as_uri()} is there")
+    assert lines["model store"] == ("ok", f"{models.as_uri()} exists and is writable")
     verdict, text = lines["checkpoint store"]
     assert verdict == "problem"
     assert text.startswith("store must be one that pyarrow reaches; got 'Unrec")

@@ -90,7 +90,7 @@ def test_a_dry_run_shows_events_and_reasons_and_makes_no_home(home, capsys, tmp_
     assert main(["ingest", "--dry-run", "--type", "trade", "trades.csv"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == [
-        "trades.csv: left out columns that no event has: note",
+        "trades.csv: skipped columns that no event has: note",
         "trades.csv: 18 of the first 20 records are events",
     ]
     first = {"type": "trade", **TRADES[0]}

@@ -136,5 +136,5 @@ def test_a_checkpoint_in_the_store_counts_where_its_key_is_not_missing(
     said = capsys.readouterr()
     positions = [one["position"] for one in json.loads(said.out)["partitions"]]
     assert positions == ([0, 7] if trusted else [0, 0])
-    left_out = "headwater: the checkpoints in the store are left out: checkpoints.store must be"
+    left_out = "headwater: checkpoints in the store are ignored: checkpoints.store must be"
     assert said.err.startswith(left_out) is not trusted

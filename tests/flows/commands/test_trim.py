@@ -78,7 +78,7 @@ def test_events_go_up_to_the_boundary_before_the_time(home, log, capsys):
         assert (start > 0) == (place[0] == "events"), place
     dropped = sum(after["events", p][0] for p in (0, 1))
     assert 0.5 * len(EVENTS) < dropped < 0.8 * len(EVENTS)
-    assert f"{dropped:,} records dropped" in capsys.readouterr().out
+    assert f"{dropped:,} records deleted" in capsys.readouterr().out
     for partition in (0, 1):
         offsets = [c.offset for c in home.checkpoints().newest_first(partition, at_boundary=True)]
         assert after["events", partition][0] in offsets
@@ -125,7 +125,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(home, log, capsys):
     capsys.readouterr()
     assert main(["trim", "--before", at(0.8), "--all", "--dry-run"]) == 0
     dry = capsys.readouterr().out
-    assert "would go" in dry
+    assert "would be deleted" in dry
     assert held(log) == before
     assert main(["trim", "--before", at(0.8), "--all"]) == 0
     wet = capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_a_partition_without_a_checkpoint_keeps_all_and_says_so(home, log, capsy
         path.unlink()
     assert main(["trim", "--before", at(0.8)]) == 0
     assert log.start("events", 1) == 0
-    assert "events/1 has no checkpoint that this stream can go on from" in capsys.readouterr().out
+    assert "events/1 has no checkpoint that this stream can resume from" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argv", [[], ["--before", "yesterday"]])

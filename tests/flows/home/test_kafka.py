@@ -66,7 +66,7 @@ def test_topics_are_compared_made_and_then_as_they_should_be(kafka, capsys):
     assert main(["topics", "--apply"]) == 0
     capsys.readouterr()
     assert main(["topics"]) == 0
-    assert capsys.readouterr().out == f"{len(ALL_TOPICS)} topics, all is as it should be\n"
+    assert capsys.readouterr().out == f"{len(ALL_TOPICS)} topics, no differences\n"
 
 
 def test_a_missing_topic_and_a_wrong_number_of_partitions_are_told(kafka, capsys):

@@ -174,7 +174,7 @@ def test_doctor_tells_of_keys_and_of_what_is_passed_over(elsewhere, monkeypatch,
     code, lines = examined()
     assert code == 0
     assert lines["checkpoint keys"].endswith("one in HEADWATER_CHECKPOINT_KEY")
-    assert re.search(r"^ok .* \d+, 8 of 8 partitions can go on from theirs$", lines["checkpoints"])
+    assert re.search(r"^ok .* \d+, 8 of 8 partitions can resume from one$", lines["checkpoints"])
     newest = max((elsewhere.root.parent / "store" / "0").iterdir())
     newest.write_bytes(newest.read_bytes()[:100])
     code, lines = examined()

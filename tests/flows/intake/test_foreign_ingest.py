@@ -277,11 +277,11 @@ def test_what_was_refused_is_mapped_again_once_the_mapping_is_mended(foreign, ca
     foreign.configure([(topic, TRADES)])
     capsys.readouterr()
     assert main(["dead-letters", "--again"]) == 0
-    assert "23 tried again: 20 appended to events, 3 refused again" in capsys.readouterr().out
+    assert "23 retried: 20 appended to events, 3 refused again" in capsys.readouterr().out
     assert main(["dead-letters", "--again", "--reason", "malformed"]) == 0
     assert main(["dead-letters", "--json"]) == 0
     first, _, listed = capsys.readouterr().out.partition("\n")
-    assert first.startswith("0 tried again")
+    assert first.startswith("0 retried")
     (count,) = json.loads(listed)["counts"]
     assert count == {"reason": "invalid", "topic": topic, "letters": 26, "open": 3}
     assert sorted(int(event["id"]) for event in events()) == list(range(20))

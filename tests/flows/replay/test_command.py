@@ -162,7 +162,7 @@ def test_ctrl_c_says_how_far_it_came_and_the_same_command_ends_it(home, capsys, 
     *_, reached, last = left.splitlines()
     total = f"{held(home, 'events'):,} records read."
     assert re.fullmatch(rf"Stopped (at 2024-.*|before the first event), \d+ of {total}", reached)
-    assert last == "headwater: stopped: the same command goes on where it was"
+    assert last == "headwater: stopped: the same command resumes"
     assert "Traceback" not in left
     assert not any(branch.done for branch in branches.branches_of(home))
     assert ended(*words[2:]) == 0
