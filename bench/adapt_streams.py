@@ -26,7 +26,7 @@ _SIGMA = 1.6  # of the logit that drifts
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """How a stream is drawn.
+    """Parameters of a drawn stream.
 
     Attributes:
         name: The stream's name in tables.
@@ -37,7 +37,7 @@ class Rule(msgspec.Struct, frozen=True):
         by_silence: Only label 1 is told, after one to five minutes; silence for ten minutes is 0.
             Else both are.
         per_hour: Requests.
-        days: How long.
+        days: Length of the stream, days.
         seed: Of everything.
     """
 

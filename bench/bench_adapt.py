@@ -1,4 +1,4 @@
-"""Whether Headwater adapts by itself: streams with known rules, one settings file, no step sizes.
+"""Adaptation without tuning: streams with known rules, one settings file, no step sizes.
 
 Each stream is ingested into a home of its own and run with refits every twelve hours. Beside what
 was predicted stand the truth's own log-loss and the best single step in hindsight: a learner alone
@@ -84,7 +84,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def passes(self) -> bool:
-        """Whether nothing alone did better by more than is allowed."""
+        """Whether no single part was better than the ensemble by more than the limit."""
         return self.worst_block <= ALLOWED and self.ensemble <= self.best_step + ALLOWED
 
 

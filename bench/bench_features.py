@@ -1,4 +1,4 @@
-"""How much memory a hundred thousand keys take in windows from minutes to a week, and how fast.
+"""Memory and speed of a hundred thousand keys in windows from minutes to a week.
 
 Each event counts in 5 minutes, an hour, a day and a week of its key; every tenth is followed by a
 request that reads them all. Keys are drawn by their rank (`even`: all alike; `zipf`: few with most

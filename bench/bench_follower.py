@@ -1,4 +1,4 @@
-"""What `Scorer.score` takes while its follower works in the same process, and through swaps.
+"""Duration of `Scorer.score` while its follower works in the same process, and through swaps.
 
 `python -m bench.bench_follower HOME`, on a home of flights that a run has filled up to April, so
 that two models are promoted and there are events left after the first. The log is the home's own,
@@ -75,7 +75,7 @@ class World:
 
     Attributes:
         scorer: Follows by itself.
-        log: What it follows.
+        log: Log to follow.
     """
 
     def __init__(self, source: Path, root: Path) -> None:

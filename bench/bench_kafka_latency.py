@@ -1,4 +1,4 @@
-"""How long after its request a prediction can be read on Kafka, at a steady rate.
+"""Time from a request to its readable prediction on Kafka, at a steady rate.
 
 `just kafka` starts a broker; the topics that are made have a prefix of their own. Events of the
 quotes stream are appended one by one, by a producer without transactions as a mirror's is, so that
@@ -70,7 +70,7 @@ class Latency(msgspec.Struct, frozen=True):
         p50_ms: Median.
         p99_ms: 99th percentile.
         max_ms: The longest.
-        said: What the flow printed.
+        said: Output of the flow.
     """
 
     per_s: float
@@ -222,8 +222,8 @@ def measure(
     Args:
         bootstrap: Of the broker.
         rate: Events per second, of all partitions together.
-        seconds: How long it is measured.
-        warm_s: How long the flow is fed before that, once it has answered.
+        seconds: Duration of the measurement.
+        warm_s: Seconds for which the flow is fed first, after its first answer.
         scorer: Time a scorer beside the flow and not the predictions.
     """
     prefix = f"{uuid.uuid4().hex[:8]}."

@@ -1,4 +1,4 @@
-"""How good the predictions were: one table per exported outcomes file, with 95 % intervals.
+"""Quality of predictions: one table per exported outcomes file, with 95 % intervals.
 
 Intervals come from a block bootstrap by UTC day: whole days are drawn again, so that the errors of
 one day may depend on each other.
@@ -213,7 +213,7 @@ def quotes_checks(report: "Report") -> list[Check]:
 
 
 def gain(part: Slice, parent: str) -> float:
-    """How much lower the ensemble's log-loss is than a parent's."""
+    """The ensemble's log-loss below that of a parent."""
     return part.log_loss[parent] - part.log_loss["ensemble"]
 
 

@@ -1,4 +1,4 @@
-"""How fast history is replayed: what a day inside a year costs, and an event beside the live flow.
+"""Speed of replay: the cost of a day inside a year, and of an event against the live flow.
 
 `a day` is one in the middle of a year of quotes, in eight partitions with a boundary a week: how
 long until an audit of it has compared its first records, and the whole command. `live` is the main
@@ -144,7 +144,7 @@ _BASES = {
     "what-if, of live": "live",
     "what-if, 2 workers, of 1": "what-if, of live",
 }
-"""What is timed in a round, and against what."""
+"""The commands timed in a round, and their reference."""
 
 
 def one_round(events: Home, root: Path) -> dict[str, float]:

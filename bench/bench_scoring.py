@@ -1,4 +1,4 @@
-"""How long one row takes to become a probability, by H2O's ways, by ours and by others.
+"""Time to score one row, by H2O's ways, by ours and by others.
 
 It makes what it needs: 26 days of the flights, run with one fit, and from their outcomes GBM, DRF
 and GLM fitted in an H2O of its own. All score the newest thousand vectors of that run. A line's

@@ -24,7 +24,7 @@ class GrowingLog(BranchLog):
     are all there, and of the other topics there is nothing.
 
     Args:
-        base: What the run has filled; only ever read.
+        base: Log filled by the run; only read.
         own: Another with the same topics, all empty; takes what is appended here.
     """
 

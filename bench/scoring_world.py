@@ -1,4 +1,4 @@
-"""What the scoring bench scores with: a flow's home, models fitted on its outcomes, vectors."""
+"""Inputs of the scoring bench: a flow's home, models fitted on its outcomes, vectors."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Files of which only the content matters: a pipe or a device in their place would never end."""
+"""Read regular files only: reading a pipe or device could block forever."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class NotRegularError(OSError):
-    """A folder, a pipe, a socket or a device is where a file should be."""
+    """The path is a folder, pipe, socket or device instead of a file."""
 
 
 _KINDS = {
@@ -20,14 +20,14 @@ _KINDS = {
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
-    """What is in a file; it never waits for a writer.
+    """Return a file's content without waiting for a writer.
 
     Args:
-        path: A link is followed.
-        most: Bytes to read; negative: all.
+        path: Path; a link is followed.
+        most: Most bytes to read; negative: all.
 
     Raises:
-        NotRegularError: It is no regular file.
+        NotRegularError: It is not a regular file.
         OSError: It cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -40,11 +40,11 @@ def read_regular(path: Path, most: int = -1) -> bytes:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what others would open and wait at.
+    """Refuse a path that would block an ordinary open.
 
     Raises:
-        NotRegularError: It is there and no regular file.
-        OSError: It cannot be looked at.
+        NotRegularError: It exists and is not a regular file.
+        OSError: Its status cannot be read.
     """
     with suppress(FileNotFoundError):
         _check(path.stat(), path)

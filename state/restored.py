@@ -1,4 +1,4 @@
-"""Checks of state that comes from bytes, before compiled code uses it."""
+"""Check state restored from bytes, before compiled code uses it."""
 
 import reprlib
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-"""A number of things, an offset or an address."""
+"""A count, an offset or an address."""
 
 MOST_US = 2**60
-"""No time, nor a deadline, lies farther from 1970."""
+"""Bound on the distance of times and deadlines from 1970, µs."""
 
 
 def check(holds: object, rule: str, got: object) -> None:
     """Refuse state that breaks a rule.
 
     Args:
-        holds: Whether it keeps it.
+        holds: Whether the rule holds.
         rule: `<what> must be <rule>`.
-        got: What is shown of it.
+        got: Value to show.
 
     Raises:
-        ValueError: It does not.
+        ValueError: The rule does not hold.
 
     Example:
         >>> check(len("ab") == 3, "names must be of 3 letters", "ab")
@@ -37,24 +37,24 @@ def check(holds: object, rule: str, got: object) -> None:
 
 
 def floats(content: bytes, what: str) -> NDArray[np.float64]:
-    """Bytes as numbers, not copied.
+    """Bytes as numbers, without copying.
 
     Raises:
-        ValueError: They end within a number.
+        ValueError: The bytes end within a number.
     """
     check(len(content) % 8 == 0, f"{what} must be whole numbers of 8 bytes", len(content))
     return np.frombuffer(content)
 
 
 def check_levels(rows: NDArray[np.float64], levels: Mapping[int, int]) -> None:
-    """Refuse vectors with a level that there is not.
+    """Refuse vectors with an unknown level.
 
     Args:
         rows: float64[n, width].
-        levels: How many there are of each categorical column.
+        levels: Number of levels of each categorical column.
 
     Raises:
-        ValueError: There is one.
+        ValueError: A vector has an unknown level.
     """
     for column, count in levels.items():
         known = rows[~np.isnan(rows[:, column]), column]

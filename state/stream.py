@@ -1,4 +1,4 @@
-"""The stream: a user's whole description of a problem, checked when it is made."""
+"""The stream: a user's complete definition of a problem, checked when it is made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,25 +35,25 @@ class Stream:
     """Events, request, label and features of one problem.
 
     Args:
-        name: Shown to people, and part of every checkpoint.
-        events: All event types, requests and labels among them.
-        request: The event that asks for a prediction.
-        label: What happened to it.
-        features: The vector, in order.
+        name: Name shown to people; part of every checkpoint.
+        events: All event types, including requests and labels.
+        request: Event type that asks for a prediction.
+        label: Rule for the outcome of a request.
+        features: Features of the vector, in order.
         crosses: Pairs of categorical columns whose combinations the linear models learn.
-        key: Field of every event that picks its partition; or by event type the field of each,
-            `{Asked: "shop", Closed: None}`, where all of a type whose field is None go to one
-            partition. None: there is one partition, and no key.
-        partitions: How many, fixed when the log is made.
-        lateness: How far the watermark stays behind the highest event time.
-        dedup: For how long (event time) an id is remembered; twice that at most. No shorter than
-            lateness and the longest window together.
-        refit_from: First boundary; none: whole multiples of `training.every` since 1970.
-        time_unit: Of numbers that are times, in what is ingested; the log has microseconds.
-        times_from: Numbers that mean an earlier time are in another unit; none: 1990.
+        key: Field of every event that decides its partition; or by event type the field of each:
+            `{Asked: "shop", Closed: None}`, where None sends all events of that type to one
+            partition. None: there is one partition and no key.
+        partitions: Number of partitions, fixed when the log is made.
+        lateness: Distance of the watermark behind the highest event time.
+        dedup: Time (event time) for which an id is remembered, at most twice that; at least
+            lateness plus the longest window.
+        refit_from: First boundary; None: boundaries are multiples of `training.every` since 1970.
+        time_unit: Unit of numeric times in ingested data; the log has microseconds.
+        times_from: Time before which numbers are taken to be in another unit; None: 1990.
 
     Raises:
-        StreamError: A field, its kind, a column or a duration is wrong; the message names it.
+        StreamError: A field, its type, a column or a duration is invalid; the message names it.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Stream:
     times_from: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Check every name, and that what it names is of use."""
+        """Check the whole definition."""
         check_arguments(self)
         self._check_events()
         self._check_silence()
@@ -83,45 +83,45 @@ class Stream:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The feature vector's places, in order."""
+        """Columns of the feature vector, in order."""
         return tuple(c for feature in self.features for c in feature.columns)
 
     @cached_property
     def titles(self) -> tuple[str, ...]:
-        """Each feature as messages name it: its kind and its first column."""
+        """Name of each feature in messages: its kind and its first column."""
         return tuple(feature.title for feature in self.features)
 
     @cached_property
     def horizon_us(self) -> int:
-        """The longest rolling window: an older event would count nowhere."""
+        """Length of the longest rolling window, µs: an older event would count nowhere."""
         longest = max((feature.horizon_us for feature in self.features), default=0)
         return longest or Duration.parse("1h")
 
     def scope(self, place: int) -> Scope:
-        """The stream as a feature may know it whose first column is at `place`."""
+        """The facts about the stream that a feature may use whose first column is `place`."""
         lateness = Duration.parse(self.lateness)
         return Scope(self.request, lateness, self.horizon_us, self.columns, place)
 
     @property
     def refit_from_us(self) -> int:
-        """The first boundary (µs UTC); 0 where multiples since 1970 serve."""
+        """The first boundary (µs UTC); 0: boundaries are multiples since 1970."""
         return 0 if self.refit_from is None else _us(self.refit_from)
 
     def times(self, unit: TimeUnit | None = None, *, is_sure: bool = False) -> Times:
-        """What turns the times of events, as they come, into microseconds.
+        """The converter of event times, as they are ingested, to microseconds.
 
         Args:
-            unit: Of numbers; none: `time_unit`.
+            unit: Unit of numbers; None: `time_unit`.
             is_sure: See `state.event_times.Times`.
         """
         since = YEAR_1990_US if self.times_from is None else _us(self.times_from)
         return Times(self.events, unit or self.time_unit, since, is_sure=is_sure)
 
     def check(self) -> Callable[[Event], str | None]:
-        """A function that tells what is out of bounds in a decoded event, None when nothing is.
+        """A function that describes the value of an event that is out of bounds; None: none is.
 
-        What an event says about the future must lie within what its features and its label
-        declare, or state would wait for it without end.
+        Times in the future must lie within the limits that features and label declare, or state
+        would wait for them without end.
         """
         limits: dict[Counted, dict[str, int]] = {event: {} for event in self.events}
         for feature in self.features:
@@ -152,20 +152,20 @@ class Stream:
         return check
 
     def decoder(self) -> msgspec.json.Decoder[Event]:
-        """A decoder of this stream's events, ranges and all."""
+        """A decoder of this stream's events that checks types and ranges."""
         return msgspec.json.Decoder(reduce(or_, self.events))
 
     def key_of(self) -> Callable[[Event], str]:
-        """A function that tells an event's partition key; empty where the stream names none."""
+        """A function that returns an event's partition key; empty if the stream has none."""
         return key_reader(self.key)
 
     @cached_property
     def key_fields(self) -> dict[type[Event], str | None]:
-        """The field of each event type by which its events are routed."""
+        """The routing field of each event type."""
         return key_fields(self.key, self.events)
 
     def peek(self) -> Callable[[bytes], tuple[int | None, bytes]]:
-        """A function from raw bytes to (event time or None, partition key)."""
+        """A function from raw bytes to event time (or None) and partition key."""
         return key_peeker(self.key)
 
     def _check_events(self) -> None:
@@ -347,11 +347,11 @@ RESERVED = frozenset({
     "id", "event_time", "key", "probability", "online", "offline", "residual", "decision", "model",
     "partition", "offset", "label", "label_time",
 })  # fmt: skip
-"""Fields that an outcome has beside the feature columns."""
+"""Fields of an outcome besides the feature columns."""
 
 
 def _is_name(name: object) -> bool:
-    """Whether JSON, Parquet and H2O all take this for the name of a column."""
+    """Whether JSON, Parquet and H2O all accept a text as the name of a column."""
     plain = isinstance(name, str) and is_plain_line(name) and name == name.strip()
     return plain and str(name)[:1] not in {"", "#", "["} and not {*str(name)} & {*'"\\'}
 
@@ -361,7 +361,7 @@ def _us(moment: datetime) -> int:
 
 
 def _boundless(event: type[Event]) -> list[str]:
-    """Fields that may hold a whole number of any length."""
+    """Fields that may hold an unbounded whole number."""
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
 
 
@@ -386,7 +386,7 @@ def _check_duration(text: str, where: str) -> None:
 
 
 def _wrong_deadline(ends: Any, time: int, delay: Duration) -> str | None:
-    """What is wrong with a deadline that a stream's function gave; None: nothing."""
+    """Describe why the deadline of a stream's function is invalid; None: it is valid."""
     if not isinstance(ends, int):
         return "the label's deadline must be a whole number"
     if ends > time + delay:

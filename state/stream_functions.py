@@ -1,8 +1,8 @@
-"""The functions of a stream's definition, and which of them is to blame for an error.
+"""The functions of a stream's definition, and the search for the one that caused an error.
 
-A user's function may raise anything. To find it costs nothing until it does: the traceback tells
-the function and its event. Where it does not, for the function is not of Python or returned what
-is of no use, each function of that event is called once more.
+A user's function may raise any error. The search costs nothing until then: the traceback shows the
+function and its event. If it does not, because the function is not written in Python or returned an
+invalid value, each function of that event is called again.
 """
 
 import inspect
@@ -24,42 +24,42 @@ _METHODS = ("observe", "values", "forget", "snapshot", "restore")
 
 
 class StreamFunctionError(Exception):
-    """A function of the stream raised, or returned what is of no use; the message is one line."""
+    """A function of the stream raised an error or returned an invalid value; one line."""
 
 
 class Definition(Protocol):
-    """What is needed of a `state.stream.Stream`."""
+    """The parts of a `state.stream.Stream` that are needed here."""
 
     @property
     def label(self) -> Any:
-        """Its rule."""
+        """The label rule."""
 
     @property
     def request(self) -> type[Event]:
-        """The event that asks."""
+        """The type of requests."""
 
     @property
     def events(self) -> tuple[type[Event], ...]:
-        """All types."""
+        """All event types."""
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The declarations, in order."""
+        """The features, in order."""
 
     @property
     def titles(self) -> tuple[str, ...]:
-        """Their names."""
+        """The features' names in messages."""
 
 
 class StreamFunction(NamedTuple):
-    """A function that a definition holds.
+    """A function in a definition.
 
     Attributes:
-        title: Where it stands, such as `label.value`.
+        title: Place of the function, such as `label.value`.
         call: The function.
-        over: The events that it is called with; none: it takes no argument.
-        use: Takes what it returned, and raises where that is of no use.
-        needs_request: Whether it takes the request too.
+        over: Types of its argument; empty: it takes none.
+        use: Called with its result; raises an error if that is invalid.
+        needs_request: Whether it takes the request as a second argument.
     """
 
     title: str
@@ -70,7 +70,7 @@ class StreamFunction(NamedTuple):
 
 
 def functions_of(stream: Definition) -> Iterator[StreamFunction]:
-    """All functions of a definition, but the methods of its hooks."""
+    """All functions of a definition, except the methods of its hooks."""
     label = stream.label
     needs_request = callable(label.value) and label.needs_request
     yield StreamFunction(
@@ -87,7 +87,7 @@ def functions_of(stream: Definition) -> Iterator[StreamFunction]:
 
 
 def _functions_in(declared: Any, title: str, over: tuple[Counted, ...]) -> Iterator[StreamFunction]:
-    """The functions among the fields of a declaration, and of the declarations in it."""
+    """The functions in the fields of a declaration, and in the declarations nested in it."""
     for field in fields(declared):
         value = getattr(declared, field.name)
         if isinstance(value, tuple):
@@ -100,7 +100,7 @@ def _functions_in(declared: Any, title: str, over: tuple[Counted, ...]) -> Itera
 
 
 def _is_text_taken(declared: Any) -> bool:
-    """Whether the functions that a field takes may return a text."""
+    """Whether functions in a field of this type may return a text."""
     functions = [kind for kind in get_args(declared) if get_origin(kind) is Callable]
     return any(str in get_args(get_args(kind)[1]) for kind in functions)
 
@@ -111,7 +111,7 @@ def _number(value: Any, *, is_text_taken: bool = False) -> None:
 
 
 def misfit(function: StreamFunction) -> str:
-    """Why a function cannot be called as it will be; empty where it can."""
+    """Describe why a function cannot be called as it will be; empty: it can."""
     if not callable(function.call):
         return f"{function.title} must be a function; got {shortened(function.call)}"
     many = len(function.over[:1]) + function.needs_request
@@ -120,7 +120,7 @@ def misfit(function: StreamFunction) -> str:
     except TypeError as error:
         takes = ("no argument", "one argument", "two arguments")[many]
         return f"{function.title} must take {takes}; got a function with '{error}'"
-    except ValueError:  # what is not of Python may have no signature
+    except ValueError:  # code not written in Python may lack a signature
         return ""
     return ""
 
@@ -128,13 +128,13 @@ def misfit(function: StreamFunction) -> str:
 def raise_blamed(
     stream: Definition, error: Exception, where: str, hooks: Iterable[Hook] = ()
 ) -> None:
-    """Raise what to tell of an error, if a function of the stream is to blame for it.
+    """Raise a StreamFunctionError if a function of the stream caused an error.
 
     Args:
-        stream: Whose functions ran.
-        error: With its traceback.
-        where: Names the record.
-        hooks: Those that ran.
+        stream: Stream whose functions ran.
+        error: The error, with its traceback.
+        where: Place of the record, for the message.
+        hooks: The hooks that ran.
 
     Raises:
         StreamFunctionError: The message names function, event and record.
@@ -166,7 +166,7 @@ def _blamed(
 
 
 def _values_of(stream: Definition, hooks: Iterable[Hook]) -> Iterator[StreamFunction]:
-    """What hooks give for a request, one function a column."""
+    """The values of hooks for a request, one function per column."""
     for hook in hooks:
         for place, column in enumerate(hook.columns):
             values = partial(_value_at, hook, place)
@@ -179,7 +179,7 @@ def _value_at(hook: Hook, place: int, request: Event) -> Any:
 
 
 def _codes(stream: Definition) -> dict[CodeType, str]:
-    """The code of each function that is of Python, with its title."""
+    """The code object of each Python function, with its title."""
     found = {code: one.title for one in functions_of(stream) for code in _codes_of(one.call)}
     for event in stream.events:
         found |= dict.fromkeys(
@@ -195,7 +195,7 @@ def _codes(stream: Definition) -> dict[CodeType, str]:
 
 
 def _codes_of(call: Any) -> list[CodeType]:
-    """The code that runs first where a function, or an object, is called."""
+    """The code objects that run first when a function or object is called."""
     while isinstance(call, partial):
         call = call.func
     called = (call, vars(type(call)).get("__call__"))
@@ -204,7 +204,7 @@ def _codes_of(call: Any) -> list[CodeType]:
 
 
 def _events_in(stream: Definition, frames: list[FrameType]) -> Iterator[Any]:
-    """The events among the local names of frames."""
+    """The events among the local variables of frames."""
     kinds = (*stream.events, Labelled)
     for frame in frames:
         yield from (value for value in frame.f_locals.values() if isinstance(value, kinds))
@@ -213,11 +213,11 @@ def _events_in(stream: Definition, frames: list[FrameType]) -> Iterator[Any]:
 def _wrong(
     function: StreamFunction, taken: tuple[Any, ...], where: str
 ) -> StreamFunctionError | None:
-    """What is wrong with a function's value of an event, and a request; None: nothing."""
+    """Describe why a function's value for an event (and request) is invalid; None: it is valid."""
     event = taken[0]
     try:
         value = function.call(*taken)
-    except Exception as error:  # noqa: BLE001 - it is the user's, and may raise anything
+    except Exception as error:  # noqa: BLE001 - the user's code may raise any error
         return _raised(function.title, error, "", event, where)
     try:
         function.use(value)
@@ -242,7 +242,7 @@ def _raised(
 
 
 def _line_of(error: BaseException, code: CodeType) -> str:
-    """Where in the user's file it was raised."""
+    """File and line of the user's code that raised the error."""
     numbers = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code is code]
     return f" ({PurePath(code.co_filename).name} line {numbers[-1]})" if numbers else ""
 

@@ -1,19 +1,19 @@
-"""The numbers of a stream's features: finite, and within what they can mean."""
+"""Bounds on the numbers in a stream's features."""
 
 from typing import NamedTuple
 
 _FARTHEST = 1e100
-"""Sums of as many numbers as a window can hold stay finite."""
+"""Bound that keeps sums over the largest window finite."""
 
 
 class Bound(NamedTuple):
-    """A number and what it may be.
+    """A number and its bounds.
 
     Attributes:
-        what: In words.
-        value: As declared.
-        least: At least this.
-        most: At most this.
+        what: Name of the number, for messages.
+        value: Declared value.
+        least: Lowest valid value.
+        most: Highest valid value.
     """
 
     what: str
@@ -23,7 +23,7 @@ class Bound(NamedTuple):
 
     @property
     def wrong(self) -> str:
-        """The error; empty if there is none. A NaN lies within no bounds."""
+        """The error message; empty if the number is valid. NaN is never valid."""
         number = isinstance(self.value, int | float)
         if number and self.least <= self.value <= self.most:
             return ""

@@ -1,4 +1,4 @@
-"""The topics of a flow in one table: who writes each, and what is known of it elsewhere."""
+"""The table of a flow's topics: their writers and properties."""
 
 from typing import Literal, NamedTuple
 
@@ -26,15 +26,16 @@ class Topic(NamedTuple):
     """One of Headwater's topics.
 
     Attributes:
-        name: Its name, without the prefix of Kafka's.
-        writer: Which process writes it; of each partition there is one.
-        record: What its records are; None: the stream declares them, or the layer that writes them.
-        beside: Who writes the partition that it has beyond those of `events`; None: it has none.
-        single: It has one partition, however many `events` have.
-        follows: A run makes again what is lost of it.
-        is_fact: It cannot be made again, and a flow cannot start without it.
-        trimmable: `headwater trim` may drop its oldest records.
-        is_end: Nothing is made from it again, so that Kafka may drop its records by their age.
+        name: Name without Kafka's prefix.
+        writer: Process that writes it; each partition has one writer.
+        record: Type of its records; None: the stream or the writing layer declares it.
+        beside: Writer of its one partition beyond those of `events`; None: there is no such
+            partition.
+        single: It has one partition, however many `events` has.
+        follows: A run derives its lost records again.
+        is_fact: It cannot be derived again, and a flow cannot start without it.
+        trimmable: `headwater trim` may delete its oldest records.
+        is_end: Nothing is derived from it, so Kafka may delete records by age.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Topic(NamedTuple):
     is_end: bool = False
 
     def partitions(self, of_events: int) -> int:
-        """How many partitions it has, for so many of `events`."""
+        """Number of its partitions, given the number of `events`."""
         return 1 if self.single else of_events + (self.beside is not None)
 
 
@@ -67,4 +68,4 @@ _ALL = (
 )
 
 TOPICS = {topic.name: topic for topic in _ALL}
-"""By name; inputs first."""
+"""All topics by name; inputs first."""

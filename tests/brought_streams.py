@@ -136,7 +136,7 @@ messages = Stream(
 )
 
 Truth = dict[str, int]
-"""What the label of each request is."""
+"""The label of each request."""
 
 
 def write_trips(path: Path, n: int) -> Truth:

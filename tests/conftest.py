@@ -23,7 +23,7 @@ _NO_BROKER = "no Kafka broker to test on"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Where no broker can run, make one line of what was skipped: pytest folds what is equal."""
+    """Without a broker, report all skipped tests in one line: pytest folds equal reasons."""
     skipped = [
         report
         for report in terminalreporter.getreports("skipped")

@@ -1,11 +1,11 @@
-"""Whether another process has ended."""
+"""Wait for the end of another process."""
 
 import os
 import select
 
 
 def ended_within(pid: int, seconds: float) -> bool:
-    """Whether a process, which need not be a child, ends in time; one that is gone has ended."""
+    """Whether a process, child or not, ends in time."""
     try:
         watch = os.pidfd_open(pid)
     except ProcessLookupError:

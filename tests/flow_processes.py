@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 class Shape(NamedTuple):
-    """How the flow is spread."""
+    """Numbers of processes and workers of the flow."""
 
     workers: int = 1
     processes: int = 1
@@ -91,7 +91,7 @@ class Group:
         return [process.wait(timeout_s) for process in self.processes]
 
     def output(self) -> str:
-        """What was printed since the start."""
+        """The output since the start."""
         return self._output.read_bytes()[self._seen :].decode()
 
 

@@ -160,7 +160,7 @@ encode = msgspec.json.Encoder().encode
 
 
 LAGS_S = [0, 0, 0, 0, 0, 60, 400, 3000, 9000, -10_800]
-"""How late the gauges report; the last is a clock that is three hours ahead."""
+"""Delays of the gauges' reports; the last gauge's clock is three hours ahead."""
 
 
 def history(n, seed=1):

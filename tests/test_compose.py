@@ -1,4 +1,4 @@
-"""What can be known of `compose.yaml` without Docker."""
+"""Checks of `compose.yaml` that work without Docker."""
 
 import tomllib
 from pathlib import Path

@@ -40,7 +40,7 @@ def verbs():
 
 
 def resolves(name):
-    """Whether a dotted name is a module, or something in one."""
+    """Whether a dotted name is a module, or an attribute of one."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         module = ".".join(parts[:count])

@@ -41,7 +41,7 @@ memory = "512m"
 """
 WITHOUT_H2O = SETTINGS.replace("[training]", '[training]\ntrainer = "external"\nwait = false')
 SHAPES = [Shape(1), Shape(2), Shape(3), Shape(processes=2)]
-# What changes under the home in the moment that is waited for.
+# Files under the home that change at each awaited moment.
 PLACES = {
     "append": "log/[opma]*/*.db-wal",
     "activation": "log/activations/*.db-wal",
@@ -64,7 +64,7 @@ class Torture:
     Args:
         root: Of the home.
         seed: Of moments and shapes.
-        h2o: Whether models are fitted.
+        h2o: Fit models in H2O.
         say: Told what happens.
 
     Attributes:

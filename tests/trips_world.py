@@ -45,7 +45,7 @@ def other_model():
 
 
 def rows_of(model):
-    """What is kept with a model to verify it by."""
+    """The rows kept with a model to verify it."""
     mojo = read_mojo(model)
     zones = mojo.domains[mojo.columns.index("zone")]
     numbers = [i / 7 for i in range(len(zones))]

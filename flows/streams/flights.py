@@ -1,7 +1,7 @@
 """The flights stream: will this departure from New York leave within 15 minutes of plan?
 
-An hour before each planned departure we say how likely it is to be late. The answer comes when the
-aircraft leaves, or a quarter of an hour after plan when it has not.
+The request comes an hour before each planned departure. The label comes when the aircraft leaves,
+or 16 minutes after plan if it has not left.
 """
 
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def is_late(event: Departed) -> bool:
 
 
 def is_very_late(event: Departed) -> bool:
-    """Whether it left more than an hour after plan: weather or a broken schedule, not a hitch."""
+    """Whether it left more than an hour after plan, which hints at weather or a broken schedule."""
     return event.delay > 60
 
 
@@ -44,17 +44,17 @@ def left_early(event: Departed) -> bool:
     return event.delay < 0
 
 
-# Several windows share buckets of a minute: they did when the first homes were made.
+# Windows of one feature share buckets of a minute, as in the first homes.
 BUCKET = "1m"
 
 
 def departed(*by: str, windows: tuple[str, ...] = ("1h",)) -> Rolling:
-    """How many left lately."""
+    """Number of recent departures."""
     return Rolling(over=Departed, by=by, windows=windows, stats=(Count("departed"),), bucket=BUCKET)
 
 
 def extremes(*by: str) -> Rolling:
-    """The shares of those that left lately which were very late, and early."""
+    """Shares of recent departures that were very late, and early."""
     return Rolling(
         over=Departed,
         by=by,
@@ -64,7 +64,7 @@ def extremes(*by: str) -> Rolling:
 
 
 def delays(*by: str) -> Rolling:
-    """How late those were that left lately."""
+    """Mean delay of recent departures."""
     return Rolling(
         over=Departed,
         by=by,
@@ -75,7 +75,7 @@ def delays(*by: str) -> Rolling:
 
 
 def late(*by: str, windows: tuple[str, ...] = ("1h", "3h")) -> Rolling:
-    """The share that turned out late lately, those that have not left yet among them."""
+    """Share of recent late labels, including flights that have not left yet."""
     return Rolling(
         over=Labelled,
         by=by,
@@ -86,7 +86,7 @@ def late(*by: str, windows: tuple[str, ...] = ("1h", "3h")) -> Rolling:
 
 
 def overdue(*by: str) -> Rolling:
-    """How many should have left by now and have not; cancelled ones drop out after 3 hours."""
+    """Number of overdue departures; cancelled ones drop out after 3 hours."""
     return Rolling(
         over={Scheduled: 1, Departed: -1},
         at="planned",
@@ -99,7 +99,7 @@ def overdue(*by: str) -> Rolling:
 
 
 def usual(name: str, *by: str, rate: float = 0.1) -> Ewma:
-    """How often these have been late of late, whenever they flew."""
+    """Long-term share of late labels, per key and not per time."""
     return Ewma(
         name,
         over=Labelled,

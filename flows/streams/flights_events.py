@@ -11,7 +11,7 @@ DelayMin = Annotated[float, Meta(ge=-24 * 60, le=7 * 24 * 60)]
 
 
 class Scheduled(Event, frozen=True, kw_only=True):
-    """A departure is an hour away: the request."""
+    """A departure in an hour: the request."""
 
     carrier: Code
     flight: Annotated[int, Meta(ge=0, le=99_999)]
@@ -46,7 +46,7 @@ class Arrived(Event, frozen=True, kw_only=True):
 
 
 class Weather(Event, frozen=True, kw_only=True):
-    """The hourly report of one airport, stamped when it is surely known."""
+    """The hourly report of one airport, at a time when it is certainly known."""
 
     origin: Code
     temperature: Annotated[float, Meta(ge=-80, le=140)] | None  # Fahrenheit

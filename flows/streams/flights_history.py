@@ -18,10 +18,10 @@ from flows.streams.flights_events import Arrived, Departed, Scheduled, Weather
 from state.events import HOUR_US, MINUTE_US, Event
 
 LEAD_US = 60 * MINUTE_US
-"""How long before the planned departure a flight is asked about."""
+"""Time from a request to the planned departure."""
 
 WEATHER_LAG_US = HOUR_US
-"""How long after its hour a weather report is surely known."""
+"""Time from the hour of a weather report until it is certainly known."""
 
 _E = TypeVar("_E", bound=Event)
 _PUERTO_RICO = ("BQN", "SJU", "STT", "PSE")  # absent from airports.csv
@@ -40,16 +40,16 @@ _WEATHER_NAMES = {
 
 
 def events(until_us: int | None = None) -> Iterator[bytes]:
-    """Every event of 2013 as JSON, ordered by time, then type, then id.
+    """All events of 2013 as JSON, ordered by time, then type, then id.
 
-    A shorter history is a prefix of a longer one. At equal times requests come first: the
-    sources tell time to the minute, so a fact of that minute may be younger than the request.
+    A shorter history is a prefix of a longer one. At equal times requests come first: the sources
+    have times in minutes, so a fact of the same minute may be younger than the request.
 
     Args:
-        until_us: Stop before this time, UTC microseconds; the whole year without it.
+        until_us: Time (UTC microseconds) before which to stop; None: the whole year.
 
     Yields:
-        One encoded `Scheduled`, `Departed`, `Arrived` or `Weather`.
+        An encoded `Scheduled`, `Departed`, `Arrived` or `Weather`.
 
     Example:
         >>> next(events())[:67]
@@ -83,10 +83,10 @@ def _of_type(kind: type[_E], rows: pl.DataFrame, until_us: int | None) -> Iterat
 
 
 def _flights(folder: Path) -> pl.DataFrame:
-    """One row per flight with an aircraft, named and timed as the events want it."""
+    """One row per flight with an aircraft, with names and times of the events."""
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
         rows = pl.read_csv(archive.read("flights.csv"), null_values="NA")
-    # A flight that has no aircraft in the table is a cancelled one: keeping it tells the future.
+    # A flight without an aircraft in the table was cancelled: keeping it would reveal the future.
     named = rows.drop_nulls("tailnum").select(
         pl.format(
             "{}{}-{}-{}{}{}",
@@ -133,7 +133,7 @@ def _with_planned_arrival(flights: pl.DataFrame, zones: pl.DataFrame) -> pl.Data
 
 
 def _planned_arrival(zone: str) -> pl.Expr:
-    """The first time the destination's clock shows the planned arrival after the shortest block."""
+    """The first time, after the shortest block, at which the destination's clock shows the plan."""
     departure = pl.from_epoch("planned", time_unit="us").dt.replace_time_zone("UTC")
     day = departure.dt.convert_time_zone(zone).dt.replace_time_zone(None).dt.truncate("1d")
     clock = pl.col("sched_arr_time")

@@ -1,7 +1,7 @@
 """The quotes stream: will this quote be filled before it expires?
 
-Asked when the quote is made. The answer comes when it fills or, some seconds after it expired, as
-the word that it did not; one in five of those is never told. What decides it drifts by the hour.
+The request is the quote. The label comes when it is filled or, some seconds after expiry, when it
+was not; one in five of those never comes. The hidden rule drifts within hours.
 """
 
 import math
@@ -20,7 +20,7 @@ def is_filled(event: Filled) -> bool:
 
 
 def log_amount(event: Trade) -> float:
-    """Natural log of the amount: amounts spread by factors."""
+    """Natural log of the amount, as amounts differ by factors."""
     return math.log(event.amount)
 
 

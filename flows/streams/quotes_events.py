@@ -1,4 +1,4 @@
-"""The events of the quotes stream: orders quoted, trades seen, and what became of the quotes."""
+"""The events of the quotes stream: quotes, trades, and the outcomes of quotes."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ class Trade(Event, frozen=True, kw_only=True):
 
 
 class Filled(Event, frozen=True, kw_only=True):
-    """What became of a quote, told by 5 s after it expires; silence means not filled."""
+    """Outcome of a quote, at most 5 s after its expiry; silence means not filled."""
 
     of: str  # id of its Quote event
     symbol: Code  # of its Quote event, so that both are in one partition

@@ -1,4 +1,4 @@
-"""The quotes stream's events: a pure function of a seed, made as fast as benchmarks need them."""
+"""Generate the quotes stream's events as a pure function of a seed, fast enough for benchmarks."""
 
 import math
 from bisect import bisect_left
@@ -24,14 +24,14 @@ LONGEST_LIFE_US = 5 * MINUTE_US
 """The longest time from a quote to its expiry."""
 
 LONGEST_REPORT_US = 5 * SECOND_US
-"""The longest time from a quote's expiry to the word that it did not fill."""
+"""Longest time from a quote's expiry to the event that it was not filled."""
 
-_CHUNK = 10_000  # quotes and trades made at once; the random numbers depend on it
+_CHUNK = 10_000  # quotes and trades per chunk; the random numbers depend on it
 _QUOTE_SHARE = 2 / 3  # of a chunk; the rest are trades
 _SILENT_SHARE = 0.2  # of the quotes that do not fill
-_EVENTS_PER_ARRIVAL = 1.6  # with the word on what became of most quotes
+_EVENTS_PER_ARRIVAL = 1.6  # including the outcomes of most quotes
 _ACCOUNTS = 4_000
-_CHUNKS_KEY = 2  # below it are the seeds of the truth
+_CHUNKS_KEY = 2  # lower keys seed the hidden truth
 _SYMBOL_CODES = [f"S{number:02}" for number in range(SYMBOLS)]
 _VENUES = ("north", "east", "south", "west")
 
@@ -42,14 +42,14 @@ _encode = msgspec.json.Encoder().encode
 class Market(msgspec.Struct, frozen=True, kw_only=True):
     """A market whose quotes fill or expire.
 
-    Of its events 42 % are quotes, 37 % tell what became of one, 21 % are trades. A fill is told
-    at once, an expiry within `LONGEST_REPORT_US`, and every fifth expiry never.
+    42 % of the events are quotes, 37 % outcomes of quotes, 21 % trades. A fill is reported at once,
+    an expiry within `LONGEST_REPORT_US`, and every fifth expiry never.
 
     Attributes:
-        seed: Another seed is another market.
-        rate_per_s: Events of all types per second of event time, on average.
+        seed: Seed of the market.
+        rate_per_s: Mean number of events, of all types, per second of event time.
         drift_h: Time constant of the drifting weights, hours.
-        size_bytes: Shorter events are padded to this size; from 300 on, all have it.
+        size_bytes: Size to which shorter events are padded; from 300 on, all events have it.
 
     Raises:
         ValueError: The rate or the time constant is not positive.
@@ -72,13 +72,13 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(msg)
 
     def events(self, hours: float) -> Iterator[bytes]:
-        """Every event of the first hours as JSON, by time; fewer hours give a prefix.
+        """All events of the first hours as JSON, by time; fewer hours give a prefix.
 
         Args:
-            hours: How much event time, from `START_US` on.
+            hours: Length of event time, from `START_US`.
 
         Yields:
-            One encoded `Quote`, `Trade` or `Filled`.
+            An encoded `Quote`, `Trade` or `Filled`.
         """
         end_us = START_US + round(hours * HOUR_US)
         truth = Truth.drawn(self.seed, math.ceil(hours * 60) + 1, self.drift_h)
@@ -112,7 +112,7 @@ def _arrivals(random: Generator, times: Ints, first: int, truth: Truth) -> Itera
 
 
 def _trades(random: Generator, times: Ints, numbers: Ints, truth: Truth) -> Iterator[_Timed]:
-    """Hot symbols trade more often and in larger amounts."""
+    """Symbols with more heat trade more often and in larger amounts."""
     n = len(times)
     heat = truth.heat_at(times - START_US)
     shares = np.exp(0.7 * heat).cumsum(axis=1)
@@ -151,7 +151,7 @@ def _quotes(random: Generator, times: Ints, numbers: Ints, truth: Truth) -> Iter
         (times + lives).tolist(),
         *signals.T.tolist(),
     )
-    # Fields by name, one by one: a dict per quote would halve the speed.
+    # Fields by name, one by one: making a dict per quote would halve the speed.
     for number, time, account, symbol, venue, expires, x1, x2, x3, x4, x5, x6, x7, x8 in zip(
         *columns, strict=True
     ):

@@ -1,8 +1,8 @@
-"""What truly decides whether a quote fills: hidden from every model, and it drifts.
+"""The hidden rule that decides whether a quote fills; it drifts, and no model sees it.
 
-The log odds have four parts: a static one that only interactions show (trees see it, a linear model
-does not), a linear one whose weights follow an Ornstein-Uhlenbeck process (an online linear model
-follows it, trees grown yesterday do not), the heat of the symbol, which its latest trades show, and
+The log odds have four parts: a static one of interactions only (trees can learn it, a linear model
+cannot); a linear one whose weights follow an Ornstein-Uhlenbeck process (an online linear model can
+follow it, trees grown yesterday cannot); the heat of the symbol, which its latest trades show; and
 the time left until the quote expires.
 """
 
@@ -30,8 +30,8 @@ class Truth(msgspec.Struct, frozen=True):
     """The hidden state of the market, one row per minute since it opened.
 
     Attributes:
-        weights: Of the signals, shape (minutes, `SIGNALS`), each standard normal over time.
-        heat: Of the symbols, shape (minutes, `SYMBOLS`), each standard normal over time.
+        weights: Weights of the signals, shape (minutes, `SIGNALS`), standard normal over time.
+        heat: Heat of the symbols, shape (minutes, `SYMBOLS`), standard normal over time.
     """
 
     weights: Floats
@@ -39,11 +39,11 @@ class Truth(msgspec.Struct, frozen=True):
 
     @classmethod
     def drawn(cls, seed: int, minutes: int, drift_h: float) -> "Truth":
-        """The truth of one seed; fewer minutes give a prefix.
+        """Draw the truth of one seed; fewer minutes give a prefix.
 
         Args:
-            seed: Another seed is another truth.
-            minutes: How many rows.
+            seed: Seed of the truth.
+            minutes: Number of rows.
             drift_h: Time constant of the weights, hours.
 
         Example:
@@ -57,7 +57,7 @@ class Truth(msgspec.Struct, frozen=True):
         )
 
     def heat_at(self, since_us: Ints) -> Floats:
-        """Every symbol's heat at some times.
+        """Heat of every symbol at some times.
 
         Args:
             since_us: Times since the market opened, shape (n,).
@@ -98,7 +98,7 @@ class Truth(msgspec.Struct, frozen=True):
 def _wandering(
     seed: np.random.SeedSequence, minutes: int, width: int, time_constant_h: float
 ) -> Floats:
-    """Ornstein-Uhlenbeck processes, one per column, stationary from the first minute on."""
+    """Ornstein-Uhlenbeck processes, one per column, stationary from the first minute."""
     keep = math.exp(-1 / (60 * time_constant_h))
     kick = math.sqrt(1 - keep**2)
     noise = np.random.Generator(np.random.PCG64(seed)).standard_normal((minutes, width))
@@ -106,7 +106,7 @@ def _wandering(
 
 
 def _interactions(signals: Floats, symbol: Ints, life_s: Floats) -> Floats:
-    """Terms with no slope in any column; half of all standard scores lie within ±0.6745."""
+    """Terms without a slope in any column; half of all standard scores lie within ±0.6745."""
     spread, depth, imbalance, momentum, volatility = signals.T[:5]
     side = np.where(symbol % 2 == 0, 1.0, -1.0)
     terms: Floats = (

@@ -1,4 +1,4 @@
-"""The aircraft's previous leg: a late machine makes the next departure late."""
+"""The aircraft's previous leg, whose delay makes the next departure late."""
 
 import math
 from typing import Annotated
@@ -10,10 +10,10 @@ from state.events import HOUR_US, MINUTE_US
 from state.restored import MOST_US
 
 FORGET_US = 36 * HOUR_US
-"""Age of a leg at which it says nothing any more."""
+"""Age at which a leg is no longer used."""
 
 _CANCELLED_US = 6 * HOUR_US
-"""A departure overdue by more will not happen."""
+"""A departure overdue by more is taken to be cancelled."""
 
 
 _Us = Annotated[int, msgspec.Meta(ge=-MOST_US, le=MOST_US)]
@@ -27,10 +27,10 @@ class Leg(msgspec.Struct):
         of: Id of its `Scheduled` event.
         planned: Planned departure (µs).
         block_us: Planned time from gate to gate.
-        touched: Event time of the newest event about it.
-        delay_out: Minutes late at departure; None while at the gate.
-        delay_in: Minutes late at arrival; None while not arrived.
-        due: When it will reach, or has reached, its gate (µs), as far as is known.
+        touched: Event time of the newest event about it (µs).
+        delay_out: Minutes late at departure; None before departure.
+        delay_in: Minutes late at arrival; None before arrival.
+        due: Time at its gate, actual or expected (µs).
     """
 
     of: str
@@ -43,7 +43,7 @@ class Leg(msgspec.Struct):
 
 
 class Turnaround:
-    """What the previous leg of the request's aircraft says, by tail number."""
+    """Features of the previous leg of the request's aircraft, by tail number."""
 
     columns = (
         "leg_delay_out",
@@ -59,7 +59,7 @@ class Turnaround:
         self._legs: dict[str, Leg] = {}
 
     def observe(self, event: Scheduled | Departed | Arrived) -> None:
-        """Follow the aircraft through plan, departure and arrival."""
+        """Update the aircraft's leg by plan, departure or arrival."""
         leg = self._legs.get(event.tail)
         match event:
             case Scheduled(id=of, planned=planned, planned_arrival=arrival):
@@ -74,9 +74,10 @@ class Turnaround:
     def values(self, request: Scheduled) -> tuple[float, ...]:
         """Delay out and in, in the air (0/1), overdue at the gate, time to spare, time short.
 
-        All in minutes. Time to spare is what is left between the leg's way there and back, as
-        long each, and this departure. Time short is what is missing to an hour on the ground, for
-        the linear models: to them a night on the ground would drown what matters.
+        All in minutes. Time to spare is the time from the aircraft's return, after a leg back as
+        long as the leg out, to this departure. Time short is what is missing to an hour on the
+        ground; linear models need it, as for them a night on the ground would dominate time to
+        spare.
         """
         leg = self._legs.get(request.tail)
         now = request.time
@@ -99,13 +100,13 @@ class Turnaround:
         )
 
     def forget(self, before: int) -> None:
-        """Drop legs last touched before this event time."""
+        """Drop legs without an event since this event time."""
         self._legs = {tail: leg for tail, leg in self._legs.items() if leg.touched >= before}
 
     def snapshot(self) -> bytes:
-        """All legs."""
+        """Encode all legs."""
         return msgspec.msgpack.encode(self._legs)
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`."""
+        """Restore a `snapshot`."""
         self._legs = msgspec.msgpack.decode(state, type=dict[str, Leg])

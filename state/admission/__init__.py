@@ -1,1 +1,1 @@
-"""Whether a record takes part, and the requests that wait for their label."""
+"""Admission of records, and the requests that wait for their label."""

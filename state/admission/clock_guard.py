@@ -1,4 +1,4 @@
-"""The guard against sources whose clock is wrong, by comparing event time with append time."""
+"""Guard against sources with a wrong clock, by comparing event time with append time."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ _Time = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 
 
 class Lag(msgspec.Struct):
-    """The smallest lag of one source, in this span of append time and the one before.
+    """The smallest lag of one source, in the current span of append time and in the previous one.
 
     Attributes:
-        since: Start of the span.
-        least: Append time less event time, µs; negative when the source's clock is ahead.
-        before: The least of the span before; None if it saw no event.
+        since: Start of the span, append time (µs).
+        least: Smallest append time minus event time, µs; negative if the source's clock is ahead.
+        before: The same of the previous span; None if it had no event.
     """
 
     since: _Time
@@ -22,12 +22,12 @@ class Lag(msgspec.Struct):
 
 
 class ClockGuard:
-    """Tells events from the future, and sources whose clock is ahead.
+    """Detects events from the future, and sources whose clock is ahead.
 
     Args:
-        tolerance_us: An event this far ahead of its append time is still accepted.
-        span_us: Length of a span over which each source's least lag is watched.
-        notice_us: A source ahead by more than this is reported once a span.
+        tolerance_us: An event up to this far ahead of its append time is accepted.
+        span_us: Length of a span in which each source's smallest lag is recorded.
+        notice_us: A source ahead by more than this is reported once per span.
     """
 
     def __init__(self, tolerance_us: int, span_us: int, notice_us: int) -> None:
@@ -35,18 +35,18 @@ class ClockGuard:
         self._lags: dict[str, Lag] = {}
 
     def watch(self, source: str, event_time: int, append_time: int) -> tuple[bool, int]:
-        """Watch one event.
+        """Record one event.
 
         Returns:
-            Whether the event may take part (else it is from the future and must be quarantined),
-            and how far ahead (µs) its source is if that is to be reported now, else 0. A source
-            is reported at its first event from the future in a span, and at the end of a span
-            whose least lag was negative by more than the notice.
+            Whether the event is accepted (otherwise it is from the future and must be quarantined),
+            and how far ahead (µs) its source is if that must be reported now, else 0. A source is
+            reported at its first event from the future in a span, and at the end of a span in which
+            it was ahead by more than the notice.
         """
         lag = append_time - event_time
         accepted = lag >= -self._tolerance_us
         if not accepted:
-            lag = max(lag, -(2**63))  # a snapshot holds no longer number
+            lag = max(lag, -(2**63))  # the range of a snapshot's numbers
         watched = self._lags.get(source)
         if watched is None:
             self._lags[source] = Lag(append_time, lag)
@@ -61,7 +61,7 @@ class ClockGuard:
         return accepted, -lag if is_news else 0
 
     def least_lag_us(self) -> dict[str, int]:
-        """The least lag of each source over this span and the last."""
+        """The smallest lag of each source in the current and the previous span, µs."""
         return {
             source: lag.least if lag.before is None else min(lag.least, lag.before)
             for source, lag in self._lags.items()
@@ -72,13 +72,13 @@ class ClockGuard:
         self._lags = {s: lag for s, lag in self._lags.items() if lag.since >= before}
 
     def snapshot(self) -> bytes:
-        """All sources."""
+        """Encode all sources."""
         return msgspec.msgpack.encode(self._lags)
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            msgspec.DecodeError: It is of another form, or a number is no time.
+            msgspec.DecodeError: The bytes have another form, or a number is not a time.
         """
         self._lags = msgspec.msgpack.decode(state, type=dict[str, Lag])

@@ -1,4 +1,4 @@
-"""Label events that came before their request, in the order in which they came."""
+"""Label events that came before their request, in order of arrival."""
 
 import heapq
 from collections.abc import Callable, Hashable, Sequence
@@ -10,12 +10,12 @@ from state.restored import Count, check
 
 
 class EarlyLabel(NamedTuple):
-    """A label event that waits.
+    """A label event that waits for its request.
 
     Attributes:
-        offset: Of its record.
-        event: As it was decoded.
-        raw: The record's value.
+        offset: Offset of its record.
+        event: The decoded event.
+        raw: Value of its record.
     """
 
     offset: int
@@ -24,15 +24,15 @@ class EarlyLabel(NamedTuple):
 
 
 class EarlyLabels:
-    """They leave when their request takes them, or when the watermark reaches their end.
+    """Holds early labels until their request takes them or the watermark reaches their end.
 
     Args:
-        wait_us: How long after its own time each of them waits.
-        key_of: The key by which its request will ask for an event.
-        read: The event in a value; ValueError if it is no label.
+        wait_us: Time after its event time for which each label waits.
+        key_of: Returns the key by which its request will look an event up.
+        read: Decodes a value; raises a ValueError if it is not a label event.
 
     Attributes:
-        waiting: All of them by offset, in the order in which they came.
+        waiting: All waiting labels by offset, in order of arrival.
     """
 
     def __init__(
@@ -47,22 +47,22 @@ class EarlyLabels:
         self._ends: list[tuple[int, int]] = []
 
     def end_of(self, event: Any) -> int:
-        """The watermark (µs) from which on an event waits no longer."""
+        """The watermark (µs) at which a label stops waiting."""
         return int(event.time + self._wait_us)
 
     def add(self, offset: int, event: Any, raw: bytes) -> None:
-        """Let an event wait."""
+        """Add a label event."""
         one = EarlyLabel(offset, event, raw)
         self.waiting[offset] = one
         self._of.setdefault(self._key_of(event), []).append(one)
         heapq.heappush(self._ends, (self.end_of(event), offset))
 
     def of(self, key: Hashable) -> Sequence[EarlyLabel]:
-        """The events of a key, in the order in which they came; they go on waiting."""
+        """The waiting labels of a key, in order of arrival."""
         return self._of.get(key, ())
 
     def take(self, key: Hashable) -> Sequence[EarlyLabel]:
-        """Remove the events of a key; as for `of`."""
+        """Remove and return the waiting labels of a key."""
         found = self._of.pop(key, ())
         for one in found:
             del self.waiting[one.offset]
@@ -71,7 +71,7 @@ class EarlyLabels:
         return found
 
     def due(self, watermark: int) -> EarlyLabel | None:
-        """Remove and return the first event whose end the watermark has reached."""
+        """Remove and return the first label whose end the watermark has reached."""
         ends = self._ends
         while ends and ends[0][0] <= watermark:
             _, offset = heapq.heappop(ends)
@@ -87,15 +87,15 @@ class EarlyLabels:
         return None
 
     def snapshot(self) -> bytes:
-        """All that wait."""
+        """Encode all waiting labels."""
         return msgspec.msgpack.encode([(one.offset, one.raw) for one in self.waiting.values()])
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: A value is no label, or the order is none.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A value is not a label event, or the offsets do not ascend.
+            msgspec.DecodeError: The bytes have another form.
         """
         waiting = msgspec.msgpack.decode(state, type=list[tuple[Count, bytes]])
         offsets = [offset for offset, _ in waiting]
@@ -104,10 +104,10 @@ class EarlyLabels:
             self.add(offset, self._read(raw), raw)
 
     def check(self, end: int) -> None:
-        """Refuse what `restore` took if it is not of records before an offset.
+        """Refuse restored labels whose records are not before an offset.
 
         Raises:
-            ValueError: It is not.
+            ValueError: A record is at or after `end`.
         """
         newest = max(self.waiting, default=-1)
         check(newest < end, f"early labels must be of records before {end}", newest)

@@ -1,4 +1,4 @@
-"""Why a value is no event of a stream."""
+"""The reason why a value is not a valid event of a stream."""
 
 import re
 
@@ -8,8 +8,8 @@ from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
 
-# How deep the decoder gets before it gives up depends on its caller's depth: beyond so many
-# brackets its word must not be repeated, or a replay would write another.
+# The depth at which the decoder gives up depends on its caller's stack: beyond this many brackets
+# its message is not used, as a replay could get another one.
 _MOST_BRACKETS = 200
 _OF_TYPE = re.compile(
     r"Invalid value .* - at `\$\.type`|Object missing required field `type`", re.DOTALL
@@ -17,7 +17,7 @@ _OF_TYPE = re.compile(
 
 
 def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
-    """Why a value could not be decoded, as a word and a sentence."""
+    """The reason why a value could not be decoded, as a word and a sentence."""
     if value.count(b"[") + value.count(b"{") > _MOST_BRACKETS:
         return "malformed", f"no event, with more than {_MOST_BRACKETS} brackets"
     detail = str(error)
@@ -27,10 +27,10 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
 
 
 class Judge:
-    """Tells of a value what the shard would say of it at first sight, before it looks at others.
+    """Judges a value as the shard would on its own, without regard to other events.
 
     Args:
-        stream: Whose events.
+        stream: Stream of the events.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -39,10 +39,10 @@ class Judge:
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
     def refusal(self, value: bytes) -> tuple[DeadLetterReason, str] | None:
-        """Why it would be a dead letter, as a word and a sentence; None: it would not.
+        """The reason why a value would be a dead letter, as word and sentence; None: it is valid.
 
         Raises:
-            StreamFunctionError: A function of the stream raised.
+            StreamFunctionError: A function of the stream raised an error.
         """
         try:
             event = self._decode(value)
@@ -57,15 +57,15 @@ class Judge:
         return None if wrong is None else ("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
-        """The detail of a dead letter, with the types there are if it is for its type."""
+        """The detail of a dead letter; for an unknown type also the stream's types."""
         types = ", ".join(self._types)
         return f"{detail}: the types are {types}" if reason == "unknown_type" else detail
 
     def check_type(self, kind: str | None) -> None:
-        """Refuse a type that no event has.
+        """Refuse an unknown event type.
 
         Raises:
-            ValueError: None has it.
+            ValueError: No event has this type.
         """
         if kind is not None and kind not in self._types:
             msg = f"type must be one of {', '.join(self._types)}; got {kind!r}"

@@ -1,4 +1,4 @@
-"""Requests whose label is awaited, each with its prediction and the vector that was scored."""
+"""Requests that wait for their label, each with its prediction and its scored vector."""
 
 import heapq
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         deadline: Event time (µs) at which silence becomes its label.
         place: Row of its vector in `Pending.rows`.
-        prediction: What was answered.
-        request: What was asked.
-        turn: When it is weighed, see `state.admission.request_order`.
+        prediction: The prediction that was written.
+        request: The request event.
+        turn: Its number in the order of weighing, see `state.admission.request_order`.
     """
 
     deadline: int
@@ -35,10 +35,10 @@ class Pending:
 
     Args:
         width: Length of a vector.
-        request: The type of the requests.
+        request: Type of the requests.
 
     Attributes:
-        rows: The vectors; it moves when it grows.
+        rows: The vectors; reallocated when it grows.
     """
 
     def __init__(self, width: int, request: type[Event]) -> None:
@@ -55,15 +55,15 @@ class Pending:
         return request_id in self._waiting
 
     def requests(self) -> Iterator[Event]:
-        """All of them, in the order in which they came."""
+        """All pending requests, in order of arrival."""
         return (one.request for one in self._waiting.values())
 
     def turns(self) -> list[int]:
-        """Of all pending requests."""
+        """The turns of all pending requests."""
         return [one.turn for one in self._waiting.values()]
 
     def place(self) -> int:
-        """A free row for the next request's vector; it is taken by `add`."""
+        """A free row for the next request's vector; `add` takes it."""
         if not self._free:
             n = len(self.rows)
             self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
@@ -71,7 +71,7 @@ class Pending:
         return self._free[-1]
 
     def add(self, deadline: int, prediction: Prediction, request: Event, turn: int) -> None:
-        """Keep a request, whose vector is in the row that `place` gave."""
+        """Keep a request, whose vector is in the row that `place` returned."""
         place = self._free.pop()
         self._waiting[prediction.id] = Waiting(deadline, place, prediction, request, turn)
         heapq.heappush(self._deadlines, (deadline, prediction.offset, prediction.id))
@@ -79,7 +79,7 @@ class Pending:
     def take(self, request_id: str) -> Waiting | None:
         """Remove a request whose label has come; None if it is not pending.
 
-        Its row stays as it is until the next `place`.
+        Its row keeps its content until the next `place`.
         """
         waiting = self._waiting.pop(request_id, None)
         if waiting is not None:
@@ -97,7 +97,7 @@ class Pending:
         return None
 
     def snapshot(self) -> bytes:
-        """All pending requests and their vectors."""
+        """Encode all pending requests and their vectors."""
         waiting = list(self._waiting.values())
         used = [one.place for one in waiting]
         return msgspec.msgpack.encode(
@@ -111,11 +111,11 @@ class Pending:
         )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: A row is nobody's or two requests', or a request could not become due.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A row is not owned exactly once, or a request would never become due.
+            msgspec.DecodeError: The bytes have another form.
         """
         one = tuple[int, Count, Prediction, self._request, int]  # type: ignore[name-defined]
         rows, vectors, size, free, deadlines = msgspec.msgpack.decode(
@@ -137,15 +137,15 @@ class Pending:
         self._check_requests()
 
     def check(self, partition: int, end: int, levels: Mapping[int, int]) -> None:
-        """Refuse what `restore` took if it does not go together with the rest of a shard.
+        """Refuse restored requests that do not fit the rest of the shard.
 
         Args:
-            partition: The shard's.
-            end: The offset after the last request.
-            levels: How many there are of each categorical column.
+            partition: Partition of the shard.
+            end: Offset after the last request.
+            levels: Number of levels of each categorical column.
 
         Raises:
-            ValueError: It does not.
+            ValueError: A request is of another partition or offset, or has an unknown level.
         """
         for one in self._waiting.values():
             place = one.prediction.partition, one.prediction.offset
@@ -154,7 +154,7 @@ class Pending:
         check_levels(self.rows[[one.place for one in self._waiting.values()]], levels)
 
     def _check_deadlines(self) -> None:
-        """See that each request becomes due, and the first one first."""
+        """Check that each request becomes due, in order of the deadlines."""
         heap = self._deadlines
         ordered = all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
         check(ordered, "deadlines must be a heap", len(heap))
@@ -166,7 +166,7 @@ class Pending:
         check(times <= MOST_US, "deadlines must be times", times)
 
     def _check_requests(self) -> None:
-        """See that predictions are numbers, and requests what came as JSON: no number is NaN."""
+        """Check that predictions are numbers, and that requests survive a JSON round trip."""
         encode, decode = msgspec.json.encode, msgspec.json.Decoder(self._request).decode
         packed = msgspec.msgpack.encode
         for one in self._waiting.values():
@@ -175,7 +175,7 @@ class Pending:
             check(same, "a prediction must be of its request", made.id)
             said = made.probability, made.online, made.offline, made.residual
             paired = (made.offline is None) == (made.residual is None)
-            # Sums of a MOJO's leaves may leave 0 to 1 by a rounding.
+            # Sums of a MOJO's leaves may exceed 0 to 1 by rounding.
             near = all(p is None or -1.0 <= p <= 2.0 for p in said)
             check(paired and near, "pending predictions must be probabilities", said)
             as_came = packed(decode(encode(asked))) == packed(asked)

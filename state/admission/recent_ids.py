@@ -1,11 +1,11 @@
-"""Event ids seen within a bounded span of event time: for deduplication, and for late labels."""
+"""Event ids of a bounded span of event time: for deduplication, and for late labels."""
 
 import msgspec
 
 from state.restored import MOST_US, check
 
 OTHER, REQUEST = 0, 1
-"""Notes of ids: of other events, and of requests; of those that silence labelled, the deadline."""
+"""Notes of ids: of other events and of requests; silence replaces the note by the deadline."""
 
 
 class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class RecentIds:
 
     def __init__(self, span_us: int) -> None:
         self._span_us = span_us
-        self._turn = int(span_us)  # msgpack takes no subclass of int
+        self._turn = int(span_us)  # msgpack refuses subclasses of int
         self._new: dict[str, int] = {}
         self._old: dict[str, int] = {}
 
@@ -62,13 +62,13 @@ class RecentIds:
         return self._old.get(event_id) if note is None else note
 
     def fall_silent(self, request_id: str, deadline: int) -> None:
-        """Note that silence labelled a request; it is forgotten no later for that."""
+        """Note that silence labelled a request; it is not forgotten earlier or later for that."""
         for ids in (self._new, self._old):
             if request_id in ids:
                 ids[request_id] = max(deadline, REQUEST + 1)
 
     def snapshot(self) -> bytes:
-        """Both generations."""
+        """Encode both generations."""
         return msgspec.msgpack.encode(
             _State(
                 self._turn,
@@ -80,11 +80,11 @@ class RecentIds:
         )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`, or from an earlier one that had no notes.
+        """Restore a `snapshot`, or one of an earlier version without notes.
 
         Raises:
-            ValueError: An id comes twice, a note is none, or the time is none.
-            msgspec.DecodeError: It is of another form.
+            ValueError: An id is repeated, a note is invalid, or the time is invalid.
+            msgspec.DecodeError: The bytes have another form.
         """
         read = msgspec.msgpack.decode(state, type=_State)
         check(0 < read.turn <= MOST_US, "the next generation must begin after 1970", read.turn)
@@ -93,7 +93,7 @@ class RecentIds:
 
 
 def _noted(ids: list[str], notes: list[int] | None) -> dict[str, int]:
-    if notes is None:  # each may be a request's: its second label is ignored, as it was then
+    if notes is None:  # any id may be a request's: a second label is ignored, as it was then
         notes = [REQUEST] * len(ids)
     check(len(notes) == len(ids), f"each of {len(ids)} recent ids must have a note", len(notes))
     near = min(notes, default=0) >= 0 and max(notes, default=0) <= MOST_US

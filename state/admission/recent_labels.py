@@ -1,6 +1,6 @@
 """The newest labelled vectors that no fit has seen yet.
 
-The correction of a new offline model begins with them.
+The residual learners of a new offline model begin with them.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class RecentLabels:
         self._added = 0
 
     def add(self, row: NDArray[np.float64], label: int) -> None:
-        """Take in one; it pushes out the oldest where there is no room."""
+        """Add a vector; if there is no room, it replaces the oldest."""
         place = self._added % MOST
         if place == len(self._rows):
             self._grow()
@@ -35,7 +35,7 @@ class RecentLabels:
         self._added += 1
 
     def clear(self) -> None:
-        """A fit may have seen all so far."""
+        """Forget all vectors, as a fit may have seen them."""
         self._added = 0
 
     def all(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -44,16 +44,16 @@ class RecentLabels:
         return self._rows[places], self._labels[places]
 
     def snapshot(self) -> bytes:
-        """All of them."""
+        """Encode all vectors and labels."""
         rows, labels = self.all()
         return msgspec.msgpack.encode((self._added, rows.tobytes(), labels.tolist()))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: It is not one.
-            msgspec.DecodeError: It is of another form.
+            ValueError: The parts do not fit together.
+            msgspec.DecodeError: The bytes have another form.
         """
         added, content, labels = msgspec.msgpack.decode(state, type=tuple[Count, bytes, list[int]])
         n, width = len(labels), self._rows.shape[1]
@@ -67,13 +67,13 @@ class RecentLabels:
         self._rows[places], self._labels[places] = values.reshape(n, width), labels
 
     def check(self, levels: Mapping[int, int]) -> None:
-        """Refuse what `restore` took if it has levels that there are not.
+        """Refuse restored vectors with unknown levels.
 
         Args:
-            levels: How many there are of each categorical column.
+            levels: Number of levels of each categorical column.
 
         Raises:
-            ValueError: It has.
+            ValueError: A vector has an unknown level.
         """
         check_levels(self.all()[0], levels)
 

@@ -1,9 +1,9 @@
-"""Requests in the order in which they were asked, until each is labelled and so are all before it.
+"""Requests in the order they were asked; each waits until it and all before it are labelled.
 
-Where the label 1 comes early and 0 by silence, whatever is weighed in the order of the labels
-favours who says 1. So what answered a request waits here for its turn. There is room for MOST at
-once. A request that comes while there is none is never weighed: whether it is depends on when it
-came alone, not on its label.
+If label 1 comes early and 0 by silence, weighing models in the order of labels favours those that
+predict 1. So the parts of each request's prediction wait here for its turn. There is room for MOST
+requests. A request that comes when the room is full is never weighed: that depends only on the time
+it came, not on its label.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from state.restored import Count, check, floats
 
 MOST = 2**16
 NO_TURN = -1
-"""Of a request that came while there was no room."""
+"""Turn of a request that came when the room was full."""
 _WAITS, _DROPPED = -1, -2
 
 
@@ -24,10 +24,10 @@ class Turn(NamedTuple):
     """A request whose turn has come.
 
     Attributes:
-        address: Where what answered it lies, until the next `add`.
+        address: Address of the parts of its prediction, valid until the next `add`.
         label: 0 or 1.
-        newest: Number of the offline model that was the newest; 0: there was none.
-        older: Likewise of the one before it.
+        newest: Number of the newest offline model at its time; 0: there was none.
+        older: Number of the model before that; 0: there was none.
     """
 
     address: int
@@ -37,13 +37,13 @@ class Turn(NamedTuple):
 
 
 class RequestOrder:
-    """What answered each request, by its turn; turns are counted from 0.
+    """Parts of each request's prediction, by turn; turns are counted from 0.
 
     Args:
-        parts: How many numbers that is.
+        parts: Number of parts of a prediction.
 
     Attributes:
-        parts: float64[room, parts]; it moves when it grows.
+        parts: float64[room, parts]; reallocated when it grows.
     """
 
     def __init__(self, parts: int) -> None:
@@ -60,12 +60,12 @@ class RequestOrder:
         self._models = [(0, 0)] * room
 
     def add(self, parts: NDArray[np.float64], newest: int, older: int) -> int:
-        """Keep what answered a request; return its turn, NO_TURN without room.
+        """Keep the parts of a prediction; return its turn, or NO_TURN if the room is full.
 
         Args:
             parts: float64[parts].
-            newest: Number of the offline model that was the newest; 0: there was none.
-            older: Likewise of the one before it.
+            newest: Number of the newest offline model; 0: there is none.
+            older: Number of the model before that; 0: there is none.
         """
         room = len(self._labels)
         if self._end - self._first == room:
@@ -82,17 +82,17 @@ class RequestOrder:
         return turn
 
     def label(self, turn: int, label: int) -> None:
-        """A request's label has come."""
+        """Set the label of a request."""
         if turn != NO_TURN:
             self._labels[turn % len(self._labels)] = label
 
     def drop(self, turn: int) -> None:
-        """No label will come: the request is never weighed, and nobody waits for it."""
+        """Mark a request that gets no label: it is never weighed, and no later one waits for it."""
         if turn != NO_TURN:
             self._labels[turn % len(self._labels)] = _DROPPED
 
     def next(self) -> Turn | None:
-        """The first request, once it is labelled; it leaves."""
+        """Remove and return the first request once it is labelled; None: it is not."""
         label = _DROPPED
         while label == _DROPPED:
             if self._first == self._end:
@@ -105,27 +105,27 @@ class RequestOrder:
         return Turn(self._address + place * self.parts.strides[0], label, *self._models[place])
 
     def place(self, turn: int) -> int:
-        """The row in `parts` of a request that has not left."""
+        """The row in `parts` of a request that still waits."""
         return turn % len(self._labels)
 
     def models(self, turn: int) -> tuple[int, int]:
-        """The numbers of its newest and its older offline model."""
+        """The numbers of the newest and older offline model of a request."""
         return self._models[turn % len(self._labels)]
 
     @property
     def weighed(self) -> int:
-        """How many have left."""
+        """Number of requests that have left."""
         return self._first
 
     def change_width(self, parts: int) -> None:
-        """Go on with so many parts; new ones are absent from what is there, others are left out."""
+        """Change the number of parts: add missing ones (NaN) to all requests, or drop the last."""
         before, width = self.parts, min(parts, self.parts.shape[1])
         self.parts = np.full((len(before), parts), np.nan)
         self.parts[:, :width] = before[:, :width]
         self._address = self.parts.ctypes.data
 
     def snapshot(self) -> bytes:
-        """All that wait."""
+        """Encode all waiting requests."""
         places = self._places()
         return msgspec.msgpack.encode(
             (
@@ -137,11 +137,11 @@ class RequestOrder:
         )
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: It is not one.
-            msgspec.DecodeError: It is of another form.
+            ValueError: The parts do not fit together.
+            msgspec.DecodeError: The bytes have another form.
         """
         first, labels, models, content = msgspec.msgpack.decode(
             state, type=tuple[Count, list[int], list[tuple[Count, Count]], bytes]
@@ -149,7 +149,7 @@ class RequestOrder:
         n, width = len(labels), self.parts.shape[1]
         check(n <= MOST and n == len(models), f"turns must be {MOST} at most", n)
         known = {_DROPPED, _WAITS, 0, 1}
-        check({*labels} <= known, "labels must be 0, 1, awaited or given up", labels)
+        check({*labels} <= known, "labels must be 0, 1, awaited or dropped", labels)
         check(not labels or labels[0] == _WAITS, "the first request must wait", labels)
         values = floats(content, "parts")
         check(len(values) == n * width, f"parts must be {width} of each request", len(values))
@@ -165,21 +165,21 @@ class RequestOrder:
             self._labels[place], self._models[place] = label, of
 
     def check(self, turns: list[int], newest: int) -> None:
-        """Refuse what `restore` took if it does not go together with the pending requests.
+        """Refuse restored requests that do not fit the pending requests.
 
         Args:
-            turns: Theirs.
-            newest: The number of the newest offline model.
+            turns: Turns of the pending requests.
+            newest: Number of the newest offline model.
 
         Raises:
-            ValueError: It does not.
+            ValueError: They do not fit.
         """
         room = len(self._labels)
         waiting = sorted(
             turn for turn in range(self._first, self._end) if self._labels[turn % room] == _WAITS
         )
         own = sorted(turn for turn in turns if turn != NO_TURN)
-        check(own == waiting, "who waits for a label must be pending, once", own)
+        check(own == waiting, "each request that waits for a label must be pending, once", own)
         numbers = {number for place in self._places() for number in self._models[place]}
         check(max(numbers, default=0) <= newest, f"models must be of number {newest}", numbers)
 

@@ -146,7 +146,7 @@ def _again(entries: list[Entry], most: int) -> Iterator[Entry]:
 
 
 class Outcome(msgspec.Struct):
-    """What became of a case: its number, what was mutated, and how it went."""
+    """Result of a case: its number, its mutation, and the outcome."""
 
     number: int
     what: str
@@ -187,7 +187,7 @@ def filed(size: int, body: bytes) -> bytes:
 
 
 def _odd_file(world: World, chance: random.Random) -> Case:
-    """What is wrong is how it is packed."""
+    """The mutation is in the packing."""
     body = pa.compress(world.tree, codec="zstd", asbytes=True)
     size = len(world.tree)
     sizes = (0, 1, size - 1, size + 1, 2**31, 2**40, 2**63, 2**64 - 1)
@@ -228,7 +228,7 @@ def _agree(tree: Packed) -> None:
 def outcomes_of(
     all_worlds: list[World], seed: int, numbers: Sequence[int], root: Path
 ) -> list[Outcome]:
-    """What becomes of some cases, in a child process; if one ends it, of those up to that one."""
+    """Results of some cases in a child process; if a case ends it, of those up to that one."""
     said = root / "said"
     said.write_bytes(b"")
     child = os.fork()
@@ -315,10 +315,10 @@ def _used_mib() -> int:
 
 
 class Found(NamedTuple):
-    """What came of a fuzzing.
+    """Result of a fuzzing run.
 
     Attributes:
-        outcomes: How often each.
+        outcomes: Number of cases, by outcome.
         failures: All that were neither refused nor used.
     """
 

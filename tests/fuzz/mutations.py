@@ -110,7 +110,7 @@ def _chosen(tree: Packed, chance: random.Random) -> Place:
     """A node: each level is as likely, however many nodes are below."""
     place = Place(tree, None, "$")
     while below := place.below():
-        # What is packed in it is most of a checkpoint.
+        # The packed part is most of a checkpoint.
         heavy = [one for one in below if isinstance(one.get(), Packed)]
         deeper = chance.choice(heavy if heavy and chance.random() < 0.7 else below)
         if place.path != "$" and not isinstance(place.get(), Packed) and chance.random() < 0.1:

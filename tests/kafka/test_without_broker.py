@@ -1,4 +1,4 @@
-"""Where no broker can run, the tests pass without it and say in one line what was left out."""
+"""Without a broker the tests pass, and report in one line which were skipped."""
 
 import os
 import subprocess

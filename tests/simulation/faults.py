@@ -1,4 +1,4 @@
-"""What goes wrong, drawn from a seed: one place, so that a run can be told and repeated."""
+"""Draw all faults from a seed in one place, so that a run can be reported and repeated."""
 
 import errno
 import random
@@ -34,8 +34,8 @@ class Faults:
     Attributes:
         is_disk_full: Nothing can be written.
         is_calm: Nothing goes wrong.
-        told: What happened, in short, in order.
-        counts: How often, by kind.
+        told: Short descriptions of the faults, in order.
+        counts: Number of faults, by kind.
         meanwhile: Lets another process do something, in the midst of what one does.
     """
 
@@ -83,5 +83,5 @@ def _nothing() -> None:
 
 
 def no_faults() -> Faults:
-    """Where nothing goes wrong."""
+    """A source without faults."""
     return Faults(random.Random(0), {})

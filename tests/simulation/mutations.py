@@ -50,7 +50,7 @@ def the_journal_is_not_synced(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_own_end_is_not_looked_at_again(patch: pytest.MonkeyPatch) -> None:
-    """What commit 3f68c1a mended."""
+    """Undo commit 3f68c1a."""
 
     def decide_at_end(self: Decider) -> bool:
         source, newest = self._source, self._newest

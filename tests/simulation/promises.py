@@ -1,4 +1,4 @@
-"""What must hold once all has come to rest, whatever went wrong before."""
+"""The promises that must hold at the end, whatever faults came before."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -127,7 +127,7 @@ def _copied(system: System, topics: Iterable[str]) -> SimulatedLog:
 
 
 def _undisturbed(system: System, root: Path) -> Store:
-    """What follows from the same events, models and journal where nothing goes wrong."""
+    """The outputs of the same events, models and journal without faults."""
     log = _copied(system, (EVENTS, MODELS, "rollbacks", "activations"))
     home = SimulatedHome(root, faults=no_faults())
     (root / "artifacts").symlink_to(system.home.root / "artifacts")

@@ -16,13 +16,13 @@ _MEMORY = Path("/dev/shm")
 
 
 class Outcome(NamedTuple):
-    """What came of a seed.
+    """Result of a seed.
 
     Attributes:
         seed: Which.
-        failure: What promise was broken; empty: none.
+        failure: The broken promise; empty: none.
         told: The schedule, in short.
-        faults: How often, by kind.
+        faults: Number of faults, by kind.
         compared: Records, by topic.
         seconds: It took.
     """

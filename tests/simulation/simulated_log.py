@@ -75,13 +75,13 @@ class Store:
     """The disks of one log.
 
     Args:
-        remote: Whether they are brokers.
+        remote: The machines are brokers.
         role_of: Which writer a partition of a topic belongs to.
 
     Attributes:
         topics: By name.
         epochs: How many writers there were, by role and partition.
-        late: What may still arrive.
+        late: Entries that may still arrive.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Store:
         return True
 
     def is_current(self, role: str, partition: int, epoch: int) -> bool:
-        """Whether no other writer has come."""
+        """Whether this is still the newest writer."""
         return self.epochs[role, partition] == epoch
 
     def lose_power(self, chance: random.Random) -> None:
@@ -135,7 +135,7 @@ class SimulatedLog:
 
     Args:
         store: Whose.
-        faults: What goes wrong.
+        faults: Source of the faults.
     """
 
     def __init__(self, store: Store, faults: Faults | None = None) -> None:
@@ -186,7 +186,7 @@ class SimulatedLog:
     def left(
         self, topic: str, partition: int, sequence: int | None, entries: Sequence[Entry]
     ) -> Sequence[Entry]:
-        """What of some entries is not there yet; a remote writer knows of what it wrote itself."""
+        """The entries that are not stored yet; a remote writer knows only its own writes."""
         part = self.store.at(topic, partition)
         if sequence is None:
             return entries

@@ -65,10 +65,10 @@ _ACTIONS = {
     "kill": 1.4, "power": 0.4, "jump": 0.5, "full": 0.3, "has room": 2.0, "stall": 0.6, "trim": 0.8,
     "roll back": 0.5, "zombie": 0.8, "arrive": 2.0, "forget": 0.3, "tear": 0.5,
 }  # fmt: skip
-"""What happens next, by weight; what comes after the clock is in some seeds and not in others."""
+"""Next actions by weight; the actions after the clock are in some seeds only."""
 
 _OTHERS = ("source", "ingest", "flow", "flow", "trainer", "clock")
-"""What may happen in the midst of something else."""
+"""Actions that may happen during another action."""
 
 _ALWAYS = ("flow", "source", "ingest", "trainer", "scorer", "begin", "clock", "has room", "arrive")
 
@@ -219,7 +219,7 @@ class System:
             it takes later is of no record before that one.
         tears_snapshots: Files of outcomes may be torn: all that they follow from stays.
         went_back: Append times of one partition may be before those of another that came first.
-        answers: What scorers said of the request at a place: partition, offset and model.
+        answers: Scorers' answers by partition, offset and model.
     """
 
     def __init__(self, seed: int, root: Path) -> None:
@@ -363,7 +363,7 @@ class System:
             self._ask(replica, partition, records[replica.offset].value)
 
     def _ask(self, replica: Replica, partition: int, value: bytes) -> None:
-        """What comes next, if it is a request, before the flow answers it or after."""
+        """Score the next event, if it is a request, before or after the flow answers it."""
         try:
             event = stream.decoder().decode(value)
             if not isinstance(event, Asked):
@@ -414,7 +414,7 @@ class System:
             self.faults.is_calm = before
 
     def _is_trimmed_away(self) -> bool:
-        """Whether the log has given up what a scorer reads next: then it must begin anew."""
+        """Whether the log has deleted a scorer's next record, so that it must be rebuilt."""
         replicas = {} if self.scorer is None else self.scorer.replicas
         return any(one.offset < self.store.at(EVENTS, p).start for p, one in replicas.items())
 
@@ -450,7 +450,7 @@ class System:
         self.store.lose_power(self.chance)
 
     def _operate(self, what: str, do: Callable[[SimulatedLog], object]) -> None:
-        """What a person does, in a process of its own."""
+        """Run a user's command in a process of its own."""
         self.faults.tell(what)
         try:
             do(SimulatedLog(self.store, self.faults))

@@ -1,4 +1,4 @@
-"""What surrounds the system: a clock that jumps, sources of events, models, files that tear."""
+"""The system's environment: a clock that jumps, sources of events, models, files that tear."""
 
 import io
 import random
@@ -36,8 +36,8 @@ class Clock:
     """The machine's clock: it goes wrong; `monotonic` does not.
 
     Attributes:
-        true_us: What time it is.
-        wrong_us: How far the clock is ahead.
+        true_us: True time (µs).
+        wrong_us: Error of the clock; positive: ahead (µs).
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Clock:
 
     @property
     def now_us(self) -> int:
-        """What the clock says (µs)."""
+        """The time that the clock shows (µs)."""
         return self.true_us + self.wrong_us
 
     def monotonic(self) -> float:
@@ -58,7 +58,7 @@ class Sources:
 
     Args:
         chance: Seeded.
-        in_bursts: What comes at once is of one zone.
+        in_bursts: Events that come together are of one zone.
 
     Attributes:
         records: By source, in order: key and value of an event, or why there is none.
@@ -89,7 +89,7 @@ class Sources:
             self.records[source].append(became)
 
     def after(self, source: str, offset: int, most: int, now_us: int) -> list[Sourced]:
-        """What comes from an offset on."""
+        """The events from an offset on."""
         some = self.records[source][offset : offset + most]
         return [Sourced(source, offset + i, now_us, one) for i, one in enumerate(some)]
 
@@ -225,7 +225,7 @@ class SimulatedHome(Home):
 
 
 def is_injected(error: BaseException | None) -> bool:
-    """Whether the simulator's own fault is behind an error."""
+    """Whether a fault made by the simulator caused an error."""
     while error is not None:
         if isinstance(error, InjectedError):
             return True

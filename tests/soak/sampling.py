@@ -1,4 +1,4 @@
-"""What processes and folders take, from outside."""
+"""Sample the resources of processes and folders from outside."""
 
 import json
 import time
@@ -20,7 +20,7 @@ ALLOWED = {
     "keys": 4,
     "values": 8 * MIB,
 }
-"""What a quantity may grow by over a whole run without growing: of memory a byte an event."""
+"""Growth over a whole run that still counts as none: for memory, a byte per event."""
 
 IN_BYTES = frozenset({"memory", "disk", "values"})
 
@@ -29,11 +29,11 @@ H2O_HEAP = 2**30
 _BESIDE_HEAP = 2**29
 FOR_EVER = "kept for ever"
 _KEPT_FOR_EVER = ("snapshots", "artifacts", "log/models", "log/activations", "log/snapshots")
-"""What a home keeps by design, trimmed or not: cuts, models and decisions."""
+"""Parts of a home that are kept by design, trimmed or not: cuts, models and decisions."""
 
 
 class Quantity(NamedTuple):
-    """What is sampled.
+    """The processes and folders to sample.
 
     Attributes:
         of: A process, or a part of the home.
@@ -45,7 +45,7 @@ class Quantity(NamedTuple):
 
 
 MOST = {Quantity(H2O, "memory"): H2O_HEAP + _BESIDE_HEAP}
-"""What may grow, to so much and no further.
+"""Quantities that may grow up to a limit.
 
 Java gives back no heap before it has taken its maximum, so its slope tells nothing. What H2O holds
 is judged by its slope all the same: the keys of its store, and the size of their values.
@@ -88,7 +88,7 @@ def _processes(processes: dict[str, int]) -> Iterator[tuple[Quantity, float]]:
 
 
 def _held_by_h2o(java: psutil.Process) -> Iterator[tuple[Quantity, float]]:
-    """What H2O says of its own store; nothing while it does not answer."""
+    """Figures that H2O reports on its own store; none if it does not answer."""
     ports = [one.laddr.port for one in java.net_connections() if one.status == "LISTEN"]
     with suppress(OSError, ValueError):  # it starts, ends or is busy
         with urlopen(f"http://127.0.0.1:{min(ports)}/3/Cloud?skip_ticks=true", timeout=2) as answer:

@@ -1,4 +1,4 @@
-"""How steeply a series grows, robustly, and whether that is growth or noise."""
+"""Robust slope of a series, and a test of growth against noise."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ _ALLOWED_SHARE = 0.02
 
 
 class Slope(NamedTuple):
-    """What became of a quantity after the warm-up.
+    """Result for a quantity after the warm-up.
 
     Attributes:
         level: Its median.
         per_hour: The Theil-Sen estimate.
         low: Of the 95 % confidence interval, per hour.
         high: Likewise.
-        grows: Whether it has grown by more than is allowed, even at the interval's low end.
+        grows: True if it has grown by more than the limit, even at the interval's low end.
     """
 
     level: float

@@ -14,7 +14,7 @@ from state.features import Category, Count, Ewma, Field, Last, Mean, Rolling
 from state.stream import Label, Stream
 
 KEPT_US = 10 * MINUTE_US
-"""How long the state holds a visitor, about: 8 minutes, one for late events, one until its turn."""
+"""Time for which the state keeps a visitor: 8 minutes, one for late events, one for its turn."""
 
 _TURN = 25
 _ASKED, _TAKEN = 2, 4
@@ -126,7 +126,7 @@ class Visits(NamedTuple):
         )
 
     def _newest(self, number: int) -> str:
-        """Who was seen last, as of an event."""
+        """The visitors seen last before an event."""
         seen = number // _TURN * (_TURN - _TAKEN) + max(number % _TURN - _TAKEN, 0)
         return f"v{seen * self.keys // round(SEEN_SHARE * self.rate * KEPT_US / SECOND_US)}"
 

@@ -1,4 +1,4 @@
-"""What every log backend must keep: inherit `LogContract` and give the fixture `opening`."""
+"""The contract of every log backend: inherit `LogContract` and provide the fixture `opening`."""
 
 import subprocess
 import sys
@@ -358,7 +358,7 @@ class LogContract:
 
 
 class TrimContract:
-    """What a backend keeps that can give up its oldest records, beside `LogContract`."""
+    """The contract of a backend that can delete its oldest records, besides `LogContract`."""
 
     def test_a_trimmed_log_starts_where_it_was_told_and_says_so(self, log):
         log.append("t", 0, entries(b"a", b"b", b"c", b"d"))

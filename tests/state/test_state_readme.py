@@ -1,4 +1,4 @@
-"""What the README of the state says of features is so."""
+"""The state's README describes features correctly."""
 
 import re
 from pathlib import Path

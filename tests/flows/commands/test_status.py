@@ -57,7 +57,7 @@ def told(capsys):
 
 
 def work(home, messages):
-    """What a flow does, for so many messages of each partition, left open."""
+    """Run a flow for a number of messages per partition, and leave it open."""
     settings, stream = load_settings(), find_stream("quotes")
     log = open_log(settings, stream, home)
     partitions = Partitions(settings, stream, log, home)

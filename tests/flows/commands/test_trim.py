@@ -38,7 +38,7 @@ def home(tmp_path, monkeypatch):
 
 
 def go_on(home):
-    """What `headwater run` does, without fits."""
+    """Run the flow as `headwater run` does, without fits."""
     log, settings = home.log(), load_settings()
     create_topics(log, 2)
     for partition in (0, 1):

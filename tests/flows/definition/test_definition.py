@@ -12,7 +12,7 @@ from tests.rides import Asked, Ended, Rain, Streak, stream
 
 
 def changes(**given):
-    """What a changed definition is told of, as lists of what is declared and of functions."""
+    """The reported change of a definition, as lists of declarations and functions."""
     before, now = definition_of(stream), definition_of(replace(stream, **given))
     change = change_between(before, now)
     return change.declared, change.functions
@@ -65,7 +65,7 @@ LIMIT = 5
 
 
 def late(event):
-    """Whether it is late."""
+    """Whether the event is late."""
     return event.late > LIMIT
 
 

@@ -1,4 +1,4 @@
-"""What went wrong in a flow is one line and exit code 2, however it was started."""
+"""An error in a flow is one line and exit code 2, however the flow was started."""
 
 import shutil
 import sqlite3

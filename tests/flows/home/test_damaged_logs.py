@@ -1,4 +1,4 @@
-"""What was lost of a log is made again where it can be, and else said in one line."""
+"""Lost parts of a log are derived again if possible, else reported in one line."""
 
 import shutil
 import sqlite3
@@ -46,7 +46,7 @@ def headwater(home, *words):
 
 
 def problems(home):
-    """What `headwater doctor` finds wrong."""
+    """The problems that `headwater doctor` reports."""
     group = Group(home, ALONE, ("-m", "flows", "doctor", "--no-h2o"))
     group.wait(300)
     lines = group.output().splitlines()

@@ -1,4 +1,4 @@
-"""What a home takes for now, and when its log is refused."""
+"""A home's current time, and the logs it refuses."""
 
 import msgspec
 import pytest

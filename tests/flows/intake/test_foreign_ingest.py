@@ -291,7 +291,7 @@ def test_what_was_refused_is_mapped_again_once_the_mapping_is_mended(foreign, ca
 
 
 def became(value, key=b"", **headers):
-    """What becomes of one record of trades."""
+    """The event or dead letter made from one record of trades."""
     document = f'stream = "quotes"\n[[ingest.topics]]\ntopic = "t"\n{TRADES}'
     settings = settings_from(tomllib.loads(document))
     mapper = mapper_of(settings, find_stream("quotes"))

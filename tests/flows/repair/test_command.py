@@ -262,7 +262,7 @@ def decided(home):
 
 
 def moves(home):
-    """What is still to be moved, in order, as the note says it."""
+    """The moves that the note still lists, in order."""
     ready = json.loads((home.root / ".repair" / "ready").read_bytes())
     aside = home.root / ready["aside"]
     yield from ((home.root / name, aside / name) for name in ready["old"])

@@ -1,4 +1,4 @@
-"""Where a branch leaves history, beside what else is at work on the same home."""
+"""The fork of a branch, beside other processes on the same home."""
 
 import subprocess
 import sys
@@ -89,7 +89,7 @@ def test_a_branch_without_an_end_keeps_the_end_that_the_log_had(half, quotes_set
     extend(home, rest)
     run(quotes_settings, home)
     again = what_if({"decision.threshold": 0.2}, **asked)
-    # What was asked just before that end may have its label by now, but not on the branch.
+    # Requests just before that end may have a label by now, but not on the branch.
     assert again.equals(before)
     assert only_branch(home).until is None
 

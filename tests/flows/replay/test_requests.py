@@ -1,4 +1,4 @@
-"""What both sides answered comes into one table as it was written."""
+"""Answers of both sides come into one table as they were written."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""What a fit's failure does: the decision says so, and the next fit is none the worse for it."""
+"""After a failed fit, the decision records the failure and the next fit works."""
 
 import hashlib
 import re

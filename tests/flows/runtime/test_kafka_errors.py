@@ -1,4 +1,4 @@
-"""What a person puts right: exit code 2 and one line from `headwater run`, soon."""
+"""Errors that a user can correct: exit code 2 and one line from `headwater run`, soon."""
 
 import time
 import uuid

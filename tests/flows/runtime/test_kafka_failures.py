@@ -5,7 +5,7 @@ import pytest
 from tests.kafka import matrix
 
 AWAY_S = 4.0
-# What the others do includes what is left out.
+# The other tests include the cases left out here.
 CASES = [one for one in matrix.CASES if one is not matrix.flow_killed]
 
 

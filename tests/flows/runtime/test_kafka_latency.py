@@ -5,7 +5,7 @@ import pytest
 from bench.bench_kafka_latency import measure
 
 MOST_MS = 500
-"""What waits for full reads takes ten seconds, however idle the machine is."""
+"""Waiting for full reads would take ten seconds, however idle the machine is."""
 ROUNDS = 3
 """So many tries, of which one must do: other work on the machine takes its time too."""
 

@@ -15,7 +15,7 @@ def rows(value):
 
 @pytest.fixture
 def looked(monkeypatch):
-    """How often a process was started."""
+    """Number of processes started."""
     count, look = [], kept_rows.parquet_rows
 
     def counted(*given):

@@ -1,4 +1,4 @@
-"""What a person sees at the end fits the screen, and loses nothing where it is narrow."""
+"""The summary at the end fits the screen, and loses nothing on a narrow one."""
 
 import io
 import json

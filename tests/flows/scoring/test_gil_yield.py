@@ -10,7 +10,7 @@ from flows.scoring.gil_yield import GilYielder, taking_turns
 
 
 def rests():
-    """How often this thread gave up its processor by itself."""
+    """Number of times this thread has released its processor voluntarily."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 

@@ -68,5 +68,5 @@ def test_a_follower_that_begins_anew_again_and_again_takes_no_more_memory(tmp_pa
     )
     first, *healed = map(int, done.stdout.split())
     assert first > 40 * MIB  # of which 40 for the replica, and the rest for what is loaded once
-    # What is kept of a replica that was replaced would be kept seven times.
+    # Memory kept of a replaced replica would be kept seven times.
     assert healed[-1] - healed[0] < 2 * 40 * MIB

@@ -93,7 +93,7 @@ with world.scorer():
 
 
 def ended(program, *words):
-    """What a process of its own prints: here, other tests have compiled and started Java."""
+    """The output of a new process, as other tests here have compiled kernels and started Java."""
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, words)],
         cwd=Path(__file__).parents[3],

@@ -1,4 +1,4 @@
-"""Who makes way when too many are connected, and who is cut."""
+"""The choice of connections to close: for a new one, and when overdue."""
 
 import asyncio
 

@@ -199,7 +199,7 @@ def test_it_tells_which_models_answer(service):
 def test_it_keeps_to_its_own_description_whatever_is_asked(service, method, path, modes):
     url = f"http://127.0.0.1:{service.port}/openapi.json"
     operation = schemathesis.openapi.from_url(url)[path][method]
-    # What a schema allows can still break a rule between two fields.
+    # A request that the schema allows can still break a rule between two fields.
     left_out = [CHECKS.get_one("positive_data_acceptance")]
     for mode in modes:
 

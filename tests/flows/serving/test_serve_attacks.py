@@ -102,7 +102,7 @@ def send(one, content):
 
 
 def is_open(one):
-    """Whether the other end still holds it; what has come is taken."""
+    """Whether the other end keeps the connection open; received bytes are dropped."""
     try:
         while one.recv(65_536):
             pass

@@ -1,4 +1,4 @@
-"""How a batch is answered beside the follower, and what a service says of itself."""
+"""Batches are answered beside the follower, and a service reports its state."""
 
 import asyncio
 import json

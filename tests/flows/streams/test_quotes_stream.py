@@ -130,7 +130,7 @@ def test_fills_are_counted_when_they_become_known(emitted, quotes):
     position = {outcome["id"]: i for i, outcome in enumerate(emitted["outcomes"])}
     for of in list(position)[::97]:
         quote = quotes[of]
-        # What became known within the last second by silence waits for the watermark.
+        # Labels by silence within the last second wait for the watermark.
         settled = (symbol == quote.symbol) & (time // BUCKET_US > quote.time // BUCKET_US - 60)
         sure = settled & (time <= quote.time - 1 * SECOND_US)
         unsure = settled & (time > quote.time - 1 * SECOND_US) & (time <= quote.time)

@@ -1,4 +1,4 @@
-"""What the turnaround hook takes back from a checkpoint is a leg of an aircraft."""
+"""The turnaround hook restores only valid legs of aircraft from a checkpoint."""
 
 import msgspec
 import pytest

@@ -148,7 +148,7 @@ def test_no_verb_sends_a_command_to_the_terminal(home, tmp_path, words):
 
 
 def in_terminal(home, words):
-    """What a terminal gets of a command."""
+    """The output of a command in a terminal."""
     primary, secondary = pty.openpty()
     environment = os.environ | {
         "HEADWATER_HOME": str(home),

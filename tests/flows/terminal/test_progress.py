@@ -1,4 +1,4 @@
-"""What a person sees while a flow runs fits the terminal, whole."""
+"""The progress of a running flow fits the terminal."""
 
 import io
 import re

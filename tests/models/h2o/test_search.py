@@ -1,4 +1,4 @@
-"""What a search tries."""
+"""The parameters that a search tries."""
 
 import pytest
 

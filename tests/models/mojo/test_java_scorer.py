@@ -40,7 +40,7 @@ def rewritten(archive, change):
 
 
 def ended(program):
-    """What a Python of its own prints."""
+    """The output of a new Python process."""
     words = [sys.executable, "-c", program, str(FOLDER)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

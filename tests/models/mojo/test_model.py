@@ -239,7 +239,7 @@ def written(tree):
 
 
 def leaf_of(tree, row):
-    """What H2O's own walk does, in its words."""
+    """H2O's own walk of a tree, in its terms."""
     while isinstance(tree, tuple):
         (column, direction, split), left, right = tree
         value = row[column]

@@ -101,7 +101,7 @@ class Models:
         self.ask.learn(row, label, *logits)
 
     def in_parts(self, row, serving):
-        """What the models say one after the other."""
+        """The predictions of the models one after the other."""
         said = [None if one is None else one.predict(row) for one in serving[:2]]
         finite = [p is not None and math.isfinite(p) for p in said]
         logits = [logit(p) if there else None for p, there in zip(said, finite, strict=True)]

@@ -1,4 +1,4 @@
-"""What every user of the ordered input must keep: inherit and give the fixture `opened`.
+"""The contract of every user of the ordered input: inherit it and provide the fixture `opened`.
 
 `opened(log, position)` gives a function that returns the next message of partition 0 or None, as
 the user reads it from there on.

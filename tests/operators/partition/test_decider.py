@@ -38,7 +38,7 @@ TIMES = [95, 99, 100, 104, 109, 110, 110, 135, 136]  # the gap holds the boundar
 
 
 class Decided:
-    """What training has decided, for these tests: a model or None at each boundary."""
+    """A trainer's decisions for these tests: a model or None at each boundary."""
 
     def __init__(self, *decided):
         self.list = list(decided)
@@ -118,7 +118,7 @@ def reader(
 
 
 def taken(position, message):
-    """Where a shard stands after a message, and the message without its batch."""
+    """The shard's position after a message, and the message without its batch."""
     match message:
         case Records(records):
             position.offset = records[-1].offset + 1

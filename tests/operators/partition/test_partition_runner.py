@@ -99,7 +99,7 @@ def everything(root, log):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """What an unbroken run writes."""
+    """The outputs of an uninterrupted run."""
     other = tmp_path_factory.mktemp("whole")
     log = SqliteLog(other / "log")
     for topic in ("events", "models", *OUTPUTS):

@@ -1,4 +1,4 @@
-"""What is given up is never missed: recovery and replay from what is left write the same bytes."""
+"""Deleted records are never needed: recovery and replay of the rest write the same bytes."""
 
 from itertools import islice
 
@@ -79,7 +79,7 @@ def test_what_came_after_the_time_is_kept_and_all_since_the_boundary_before(log,
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """What an unbroken run writes: its outputs and its files."""
+    """Outputs and files of an uninterrupted run."""
     root = tmp_path_factory.mktemp("whole")
     log = filled(root)
     run(live(root, log))

@@ -1,4 +1,4 @@
-"""What an earlier format version wrote still replays to what it gave then."""
+"""Logs of earlier format versions replay to the outputs recorded then."""
 
 import shutil
 from functools import partial

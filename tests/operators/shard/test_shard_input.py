@@ -146,7 +146,7 @@ bad = st.sampled_from([value for value, _ in BAD.values() if len(value) < 10**6]
 )
 @settings(deadline=None, max_examples=60)
 def test_any_number_of_bad_records_is_as_many_dead_letters(clean, mixed):
-    # What is late, ahead or a duplicate at record 60 need not be so elsewhere.
+    # A record that is late, ahead or a duplicate at offset 60 need not be so elsewhere.
     timed = {BAD[name][0] for name in ("three hours late", "three hours ahead", "seen before",
                                        "a pending request again", "a time in seconds")}  # fmt: skip
     mixed = [(place, value) for place, value in mixed if value not in timed]

@@ -1,4 +1,4 @@
-"""What readers go by: what training published, a pinned model, or nothing at all."""
+"""A model registry shows published models, a pinned model, or nothing."""
 
 import hashlib
 
@@ -97,7 +97,7 @@ DECISIONS = [decision(10), decision(20, TREES), decision(30), decision(40, b"sma
 
 @pytest.fixture
 def trainer(log, tmp_path):
-    """What a trainer far away published, files and all."""
+    """Publish a model from another machine, with its files."""
     artifacts = ArtifactStore(tmp_path / "far")
     models = ModelRegistry(log, artifacts)
     for one, content in zip(DECISIONS, (b"", TREES, b"", b"small"), strict=True):

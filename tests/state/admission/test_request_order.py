@@ -1,4 +1,4 @@
-"""What answered a request is weighed in the order of the requests, whatever the order of labels."""
+"""Predictions are weighed in the order of requests, whatever the order of labels."""
 
 import ctypes
 

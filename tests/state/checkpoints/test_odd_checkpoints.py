@@ -17,7 +17,7 @@ OFFSET, BOUNDARY = 20, 7
 
 
 def head(**changes):
-    """What a checkpoint is made of, as MessagePack has it."""
+    """The parts of a checkpoint, as MessagePack encodes them."""
     made = Checkpoint("rides", 0, OFFSET, {"predictions": 5}, BOUNDARY, True, shard=b"state")
     document = msgspec.to_builtins(made, builtin_types=[bytes]) | changes
     return {name: value for name, value in document.items() if value is not None}

@@ -51,7 +51,7 @@ def flushed(shared, within_s):
 
 
 def saved(machine, *checkpoints):
-    """What a flow has saved and copied."""
+    """Checkpoints that a flow has saved and copied."""
     store, shared = machine("flow")
     for one in checkpoints:
         store.save(one)

@@ -1,4 +1,4 @@
-"""What lies in a store is read only if somebody with a key put it there, at this place."""
+"""A file in a store is read only if a key holder wrote it, for that place."""
 
 import hashlib
 import hmac

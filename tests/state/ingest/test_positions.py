@@ -53,7 +53,7 @@ SOURCES = {"a/0": 43, "a/1": 31, "b/0": 12}
 
 
 def unread(intake, step, mapping="m"):
-    """What the sources still hold, in batches, in another order each time."""
+    """Records left in the sources, in batches, each time in another order."""
     left = [
         record(source, offset, mapping)
         for source, end in SOURCES.items()
@@ -73,7 +73,7 @@ def take_all(log, step, mapping="m"):
 
 
 def held(log):
-    """How often each record is there."""
+    """Number of copies of each record."""
     names = Counter()
     for partition in range(PARTITIONS):
         names.update(r.value for r in log.read(EVENTS, partition, 0))

@@ -1,4 +1,4 @@
-"""What a foreign topic that is not all there does to those that read it."""
+"""Readers of a foreign topic that has lost records."""
 
 import re
 import time

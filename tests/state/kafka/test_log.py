@@ -429,7 +429,7 @@ def test_records_that_cannot_go_are_told_and_harm_nobody(broker, prefix, log):
 
 @pytest.fixture
 def compared(broker):
-    """What is compared with a wish for so many copies."""
+    """The comparison with a wanted replication factor."""
     return Comparison(Cluster(broker.bootstrap, {}), 1)
 
 
@@ -579,7 +579,7 @@ def test_an_option_that_librdkafka_does_not_know_is_told():
 
 
 def test_librdkafkas_own_mock_cluster_takes_and_gives_back_records(prefix):
-    """What can be tested where no broker can run: no markers, nothing aborted, topics of four."""
+    """Promises that can be tested without a broker: no markers or aborts, topics of four."""
     mock = Producer({**QUIET, "test.mock.num.brokers": 1, "bootstrap.servers": ""})
     bootstrap = ""
     while not bootstrap:

@@ -1,4 +1,4 @@
-"""What is old goes, but never what a killed writer would have to repeat."""
+"""Old records are deleted, but never those that a killed writer would have to repeat."""
 
 from state.kafka.retention import Retention
 

@@ -74,7 +74,7 @@ def played(stream, steps, event_of, expected, most_late_s=600):
         steps: Drawn.
         event_of: An event from (number, time, host, value).
         expected: The columns, from all events in order of arrival, time and host.
-        most_late_s: How late events may come.
+        most_late_s: Largest lateness of events, seconds.
     """
     state, seen, high = FeatureState(stream), [], START_US
     for number, (gap, late, host, value) in enumerate(steps):

@@ -235,7 +235,7 @@ def test_lost_files_are_made_anew_where_that_is_asked_for_and_others_stay(root, 
     log.close()
     path = root / "u" / "1.db"
     with closing(sqlite3.connect(path)) as database, database:
-        # What a writer that was killed has left must not become the new file's.
+        # Files left by a killed writer must not be used with the new file.
         database.execute("UPDATE records SET value = 'b'")
         left = path.with_name("1.db-wal").read_bytes()
     path.unlink()

@@ -1,4 +1,4 @@
-"""What a missing reading does: it counts as an event, and in no mean."""
+"""A missing reading counts as an event, but in no mean."""
 
 import math
 
