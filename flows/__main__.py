@@ -24,6 +24,7 @@ with loading():
     from flows.commands.replay import REPLAY
     from flows.commands.rollback import ROLLBACK
     from flows.commands.run import RUN
+    from flows.commands.scorecard import SCORECARD
     from flows.commands.serve import SERVE
     from flows.commands.status import STATUS
     from flows.commands.stream import STREAM
@@ -40,6 +41,7 @@ _VERBS = (
     REPLAY,
     BRANCHES,
     MODELS,
+    SCORECARD,
     ROLLBACK,
     SERVE,
     STATUS,

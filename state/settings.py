@@ -30,7 +30,7 @@ _MOST_ROWS = 10**12
 _MOST_TEXT = 1_000
 _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
-_DECIDING = ("online.", "decision.threshold", "clock.", "metrics.", "training.")
+_DECIDING = ("online.", "decision.threshold", "clock.", "metrics.every", "training.")
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
 
@@ -97,6 +97,30 @@ class Decision(_Part, frozen=True):
     false_negative: Price = 1.0
 
 
+class Risk(_Part, frozen=True):
+    """How often a decision that is trusted may be wrong.
+
+    Attributes:
+        false_positives: Largest share of the requests with label 0 that may be acted on.
+        false_negatives: Largest share of the requests with label 1 that may be let go.
+        confidence: Of each of these two promises.
+    """
+
+    false_positives: Share = 0.1
+    false_negatives: Share = 0.2
+    confidence: Annotated[float, Meta(ge=0.5, lt=1)] = 0.95
+
+
+class Drift(_Part, frozen=True):
+    """The search for a model that has become wrong.
+
+    Attributes:
+        false_alarms: Mean event time between two false alarms, at the least.
+    """
+
+    false_alarms: Duration = _D("365d")
+
+
 class Clock(_Part, frozen=True):
     """The clock guard.
 
@@ -112,9 +136,19 @@ class Clock(_Part, frozen=True):
 
 
 class MetricsSettings(_Part, frozen=True):
-    """Time between two metrics records of a partition."""
+    """Figures of quality.
+
+    Attributes:
+        every: Time between two metrics records of a partition.
+        windows: Spans of event time that `headwater scorecard` looks back over.
+    """
 
     every: Duration = _D("1h")
+    windows: Annotated[tuple[Duration, ...], Meta(min_length=1, max_length=20)] = (
+        _D("1h"),
+        _D("24h"),
+        _D("7d"),
+    )
 
 
 class Checkpoints(_Part, frozen=True):
@@ -358,6 +392,8 @@ class Settings(_Part, frozen=True):
     training: Training = Training()
     online: Online = Online()
     decision: Decision = Decision()
+    risk: Risk = Risk()
+    drift: Drift = Drift()
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
     checkpoints: Checkpoints = Checkpoints()
@@ -622,7 +658,7 @@ def _document(part: _Part) -> dict[str, Any]:
         elif isinstance(value, Duration):
             document[name] = str(value)
         elif isinstance(value, tuple):
-            document[name] = list(value)
+            document[name] = [str(v) if isinstance(v, Duration) else v for v in value]
         elif isinstance(value, dict):
             document[name] = {k: str(v) if isinstance(v, Duration) else v for k, v in value.items()}
     return document

@@ -15,7 +15,6 @@ from operators.partition.journal import Activated, Configured, Crossed, Quieted
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from operators.training.training_cuts import Committed
-from state.durations import Duration
 from state.outputs.records import Alert, DeadLetter, DeadLetterReason, Metrics, Prediction
 from state.settings import Settings
 from tests.documents import section, table
@@ -45,8 +44,8 @@ def flat(settings: msgspec.Struct, path: str = "") -> dict[str, Any]:
 def as_toml(value: Any) -> str:
     if value is None:
         return "unset"
-    shown = str(value) if isinstance(value, Duration) else value
-    return f"`{msgspec.json.encode(shown).decode()}`"
+    shown = msgspec.json.encode(value, enc_hook=str).decode()
+    return f"`{shown.replace(',', ', ')}`"
 
 
 @pytest.fixture

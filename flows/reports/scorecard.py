@@ -1,0 +1,284 @@
+"""How good the answers were, from which probability on they can be trusted, and when they were off.
+
+Requests count in their own order, up to the oldest whose label may still come: labels of 1 often
+come first and those of 0 by silence later, so in order of arrival any model would look wrong.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.judging.betting import jit
+from models.judging.drift import Finding, alarming, detect, detectors, finding
+from models.judging.histograms import (
+    BINS,
+    LOWEST,
+    Counts,
+    Decided,
+    Estimate,
+    auc,
+    calibration,
+    calibration_error,
+    count,
+    expected,
+)
+from models.judging.trust import Trust, trust
+from models.logits import LEAST
+from models.scorecard import Floats, log_losses
+from state.durations import Duration
+from state.settings import Settings
+
+REQUESTS = ("partition", "offset")
+Labels = NDArray[np.int64]
+NEEDED = (*REQUESTS, "event_time", "label")
+
+
+class WindowQuality(msgspec.Struct, frozen=True):
+    """Quality over the newest requests.
+
+    Attributes:
+        window: Length in event time; empty: everything.
+        requests: How many have a label.
+        positives: How many of them have label 1.
+        log_loss: Mean, natural log; None without requests.
+        auc: With its interval of 95 %; None with one label only.
+        f1: At `decision.threshold`, as are the next four.
+        f2: The F-measure in which recall weighs twice as much as precision.
+        precision: None where no decision is true.
+        recall: None without positives.
+        accuracy: Share of right decisions.
+        calibration_error: Mean distance of probability and share of label 1 over ten groups.
+    """
+
+    window: str
+    requests: int
+    positives: int
+    log_loss: float | None
+    auc: Estimate | None
+    f1: float | None
+    f2: float | None
+    precision: float | None
+    recall: float | None
+    accuracy: float | None
+    calibration_error: float
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """The quality to be expected of answers without a label, if their probabilities are right.
+
+    Such an estimate sees that the requests have changed, not that the world answers otherwise; see
+    `trusted`.
+
+    Attributes:
+        requests: How many have no label.
+        positives: How many of them will have label 1.
+        log_loss: Mean, natural log.
+        auc: With its interval of 95 %.
+        trusted: Whether nothing speaks for a model that is surer than it should be.
+    """
+
+    requests: int
+    positives: float
+    log_loss: float
+    auc: Estimate | None
+    trusted: bool
+
+
+class ScorecardReport(msgspec.Struct, frozen=True):
+    """A scorecard of the answers.
+
+    Attributes:
+        answers: Whose: `ensemble`, `online`, `offline` or `residual`.
+        until: Event time of the newest request that counts, µs UTC.
+        requests: How many count.
+        waiting: Newer ones that do not, since the label of an older one may still come.
+        quality: By window, the shortest first; the last is everything.
+        trust: From which probability on answers can be trusted.
+        calibration: Mean probability, share of label 1 and count, by tenths of the requests.
+        cheapest: The threshold with the lowest cost of wrong decisions.
+        cost: Its cost for 1,000 requests, at `decision.false_positive` and `.false_negative`.
+        drift: When answers were off, the oldest first.
+        ahead: Of the requests without a label; None if there are none.
+    """
+
+    answers: str
+    until: int
+    requests: int
+    waiting: int
+    quality: list[WindowQuality]
+    trust: Trust
+    calibration: list[tuple[float, float, int]]
+    cheapest: float
+    cost: float
+    drift: list[Finding]
+    ahead: Expected | None
+
+
+class Judged(NamedTuple):
+    """The rows of a scorecard.
+
+    Attributes:
+        rows: Outcomes that count, by event time.
+        waiting: How many outcomes do not count yet.
+        unlabelled: Predictions without an outcome.
+    """
+
+    rows: pl.DataFrame
+    waiting: int
+    unlabelled: pl.DataFrame
+
+
+def judged(outcomes: pl.LazyFrame, predictions: pl.LazyFrame, *, by_silence: bool) -> Judged:
+    """Outcomes up to the oldest request of their partition that waits for its label.
+
+    Args:
+        outcomes: Rows of the topic, with the columns `NEEDED` and those of the probabilities.
+        predictions: Rows of that topic, with `REQUESTS` and the probabilities.
+        by_silence: Whether each request gets a label in the end; else one without a label may
+            stay so for ever, and all outcomes count.
+    """
+    rows = outcomes.collect()
+    first = rows.lazy().group_by("partition").agg(pl.col("offset").min().alias("first"))
+    unlabelled = (
+        predictions.join(rows.lazy(), on=REQUESTS, how="anti")
+        .join(first, on="partition")  # outcomes may begin later, where the oldest were trimmed
+        .filter(pl.col("offset") >= pl.col("first"))
+        .collect()
+    )
+    total = len(rows)
+    if by_silence:
+        oldest = unlabelled.group_by("partition").agg(pl.col("offset").min().alias("oldest"))
+        rows = rows.join(oldest, on="partition", how="left").filter(
+            pl.col("oldest").is_null() | (pl.col("offset") < pl.col("oldest"))
+        )
+    return Judged(rows.sort("event_time", *REQUESTS), total - len(rows), unlabelled)
+
+
+def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardReport:
+    """Judge the answers.
+
+    Args:
+        found: The rows.
+        answers: Whose: `ensemble`, `online`, `offline` or `residual`.
+        settings: `decision`, `risk`, `drift` and `metrics.windows` count.
+    """
+    name = "probability" if answers == "ensemble" else answers
+    rows = found.rows.drop_nulls(name)
+    labels = rows["label"].to_numpy().astype(np.int64)
+    said = rows[name].to_numpy().astype(np.float64)
+    times = rows["event_time"].dt.timestamp("us").to_numpy()
+    whole = _histogram(labels, said)
+    until = int(times[-1]) if len(times) else 0
+    quality = [
+        _quality(str(window), labels[of], said[of], settings.decision.threshold)
+        for window in sorted(settings.metrics.windows)
+        for of in [times > until - window]
+    ]
+    quality.append(_quality("", labels, said, settings.decision.threshold))
+    cheapest, cost = _cheapest(whole, settings)
+    risk = settings.risk
+    drift, trusted = _drift(labels, said, times, settings.drift.false_alarms)
+    return ScorecardReport(
+        answers=answers,
+        until=until,
+        requests=len(rows),
+        waiting=found.waiting,
+        quality=quality,
+        trust=trust(whole, risk.false_positives, risk.false_negatives, risk.confidence),
+        calibration=calibration(whole),
+        cheapest=cheapest,
+        cost=cost,
+        drift=drift,
+        ahead=_ahead(found.unlabelled[name].drop_nulls().to_numpy(), trusted=trusted),
+    )
+
+
+def _ahead(said: Floats, *, trusted: bool) -> Expected | None:
+    if not len(said):
+        return None
+    waiting = _histogram(np.zeros(len(said), np.int64), said)[0]
+    surely = np.clip(said, LEAST, 1.0 - LEAST)
+    entropy = -(surely * np.log(surely) + (1.0 - surely) * np.log1p(-surely))
+    return Expected(
+        len(said), float(said.sum()), float(entropy.mean()), auc(expected(waiting)), trusted
+    )
+
+
+def _quality(window: str, labels: Labels, said: Floats, threshold: float) -> WindowQuality:
+    histogram = _histogram(labels, said)
+    zeros, ones = labels[said < threshold], labels[said >= threshold]
+    of = Decided(
+        float(ones.sum()), float((ones == 0).sum()), float((zeros == 0).sum()), float(zeros.sum())
+    )
+    return WindowQuality(
+        window=window,
+        requests=len(labels),
+        positives=int(labels.sum()),
+        log_loss=float(log_losses(labels.astype(np.float64), said).mean()) if len(labels) else None,
+        auc=auc(histogram),
+        f1=of.f(1),
+        f2=of.f(2),
+        precision=of.precision,
+        recall=of.recall,
+        accuracy=of.accuracy,
+        calibration_error=calibration_error(histogram),
+    )
+
+
+@jit
+def _count_all(histogram: Counts, labels: Labels, said: Floats) -> None:
+    for i in range(len(labels)):
+        count(histogram, labels[i], said[i])
+
+
+def _histogram(labels: Labels, said: Floats) -> Counts:
+    histogram = np.zeros((2, BINS), np.int64)
+    _count_all(histogram, labels, said)
+    return histogram
+
+
+def _cheapest(histogram: Counts, settings: Settings) -> tuple[float, float]:
+    of = settings.decision
+    missed = np.concatenate([[0], np.cumsum(histogram[1])])
+    wrong = histogram[0].sum() - np.concatenate([[0], np.cumsum(histogram[0])])
+    costs = of.false_negative * missed + of.false_positive * wrong
+    best = int(costs.argmin())
+    total = max(int(histogram.sum()), 1)
+    return float(LOWEST[best]) if best < BINS else 1.0, float(costs[best] * 1000 / total)
+
+
+def _drift(
+    labels: Labels, said: Floats, times: Labels, false_alarms: Duration
+) -> tuple[list[Finding], bool]:
+    """Every time that answers were off, and whether nothing speaks for it now.
+
+    After each the search begins anew.
+    """
+    found: list[Finding] = []
+    span = int(times[-1] - times[0]) if len(times) else 0
+    if not span:
+        return found, True
+    limit = max(1.0, len(labels) * false_alarms / span)
+    state, begin = detectors(), 0
+    while begin < len(labels):
+        begin, kind = _first_alarm(state, labels, said, times, begin, limit)
+        if kind >= 0:
+            found.append(finding(state, kind))
+            state = detectors()
+    return found, bool(state.capitals[0].mean() < math.sqrt(limit))
+
+
+@jit
+def _first_alarm(
+    state: Any, labels: Any, said: Any, times: Any, begin: int, limit: float
+) -> tuple[int, int]:
+    for i in range(begin, len(labels)):
+        detect(state, labels[i], said[i], times[i])
+        kind = alarming(state, limit)
+        if kind >= 0:
+            return i + 1, kind
+    return len(labels), -1

@@ -1,0 +1,152 @@
+"""Counts of requests by label and by the logit of what was said of them, and figures from these.
+
+A histogram is `[2, BINS]`: row 0 counts label 0, row 1 label 1; each column is `WIDTH` of logit.
+Counts of partitions and of times add up exactly. Figures treat all of a column as one probability:
+two requests of one column tie.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.judging.betting import Floats, jit
+from models.logits import LEAST
+
+WIDTH = 0.1
+_HALF = 140
+BINS = 2 * _HALF
+"""They reach from 1e-6, where probabilities end, to 1 - 1e-6."""
+
+_EDGES = (np.arange(BINS + 1) - _HALF) * WIDTH
+MIDDLES = 1.0 / (1.0 + np.exp(-(_EDGES[:-1] + WIDTH / 2)))
+"""The probability in the middle of each column."""
+
+LOWEST = 1.0 / (1.0 + np.exp(-_EDGES[:-1]))
+"""The lowest probability of each column."""
+
+GROUPS = 10
+_NORMAL_95 = 1.959964
+
+Counts = NDArray[np.int64] | Floats
+
+
+@jit
+def column(probability: float) -> int:
+    """The column of a probability.
+
+    Example:
+        >>> column(0.5), column(0.0), column(1.0)
+        (140, 1, 278)
+    """
+    p = min(max(probability, LEAST), 1.0 - LEAST)
+    return int(np.floor(np.log(p / (1.0 - p)) / WIDTH)) + _HALF
+
+
+@jit
+def count(histogram: Any, label: int, probability: float) -> None:
+    """Add one request."""
+    histogram[label, column(probability)] += 1
+
+
+class Decided(NamedTuple):
+    """Counts when probabilities from a threshold on are called positive."""
+
+    true_positives: float
+    false_positives: float
+    true_negatives: float
+    false_negatives: float
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the called that are positive; None where none is called."""
+        return _share(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the positives that are called."""
+        return _share(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all that are called what they are."""
+        right = self.true_positives + self.true_negatives
+        return _share(right, right + self.false_positives + self.false_negatives)
+
+    def f(self, beta: float) -> float | None:
+        """The F-measure in which recall weighs `beta` times as much as precision.
+
+        Example:
+            >>> Decided(8, 2, 85, 5).f(1)
+            0.6956521739130435
+        """
+        weight = beta * beta
+        hits = (1 + weight) * self.true_positives
+        return _share(hits, hits + weight * self.false_negatives + self.false_positives)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+class Estimate(NamedTuple):
+    """A figure and its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auc(histogram: Counts) -> Estimate | None:
+    """The chance that a positive has the higher probability; a tie counts half.
+
+    The interval is DeLong's, of 1988, on the log odds of the figure. None with one label only.
+    """
+    zeros, ones = histogram.astype(np.float64)
+    n, m = zeros.sum(), ones.sum()
+    if not n or not m:
+        return None
+    beaten = (np.cumsum(zeros) - zeros / 2) / n
+    beating = (np.cumsum(ones[::-1])[::-1] - ones / 2) / m
+    value = float(ones @ beaten / m)
+    spread = ones @ (beaten - value) ** 2 / m**2 + zeros @ (beating - value) ** 2 / n**2
+    if not 0.0 < value < 1.0:
+        return Estimate(value, value, value)
+    step = _NORMAL_95 * float(np.sqrt(spread)) / (value * (1.0 - value))
+    odds = float(np.log(value / (1.0 - value)))
+    low, high = (float(1.0 / (1.0 + np.exp(-(odds + s)))) for s in (-step, step))
+    return Estimate(value, low, high)
+
+
+def calibration(histogram: Counts) -> list[tuple[float, float, int]]:
+    """Mean probability, share of label 1, and count, in up to ten groups of about equal size."""
+    counts = histogram.sum(axis=0)
+    total = counts.sum()
+    if not total:
+        return []
+    middle = np.cumsum(counts) - counts / 2
+    group = np.minimum((middle * GROUPS / total).astype(np.int64), GROUPS - 1)
+    found = []
+    for g in range(GROUPS):
+        of = (group == g) & (counts > 0)
+        if of.any():
+            size = counts[of].sum()
+            said = float(MIDDLES[of] @ counts[of] / size)
+            found.append((said, float(histogram[1, of].sum() / size), int(size)))
+    return found
+
+
+def calibration_error(histogram: Counts) -> float:
+    """The mean distance of probability and share over the groups, by their size (ECE)."""
+    groups = calibration(histogram)
+    total = sum(size for *_, size in groups)
+    return sum(abs(said - share) * size for said, share, size in groups) / max(total, 1)
+
+
+def expected(waiting: Counts) -> Floats:
+    """The histogram that requests without labels will have if their probabilities are right.
+
+    Args:
+        waiting: How many there are in each column, `[BINS]`.
+    """
+    return np.stack([waiting * (1.0 - MIDDLES), waiting * MIDDLES])
