@@ -34,6 +34,10 @@ test *args:
 # All that CI looks at
 check: lint clones test
 
+# Change the source a little at a time and see whether a test notices (extra: mutate)
+mutate *args:
+    python -m tests.mutation {{ args }}
+
 # Kill a run at a hundred moments and compare what it wrote: some ten minutes
 torture *args:
     python -m tests.torture {{ args }}

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import time
 import uuid
 from itertools import count
 
@@ -16,6 +15,7 @@ from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
 from state.kafka.cluster import Cluster
 from state.kafka.log import KafkaLog
+from tests import waiting
 from tests.flow_processes import ALONE, Group, Shape, _free_ports, fill
 
 RUN, MAIN = ("-m", "flows", "run"), ("-m", "bytewax.run", "flows.main")
@@ -150,11 +150,8 @@ def start():
 
 
 def until(condition, group):
-    limit = time.monotonic() + 120
-    while not condition():
-        assert not group.ended(), group.output()
-        assert time.monotonic() < limit, group.output()
-        time.sleep(0.05)
+    waiting.until(lambda: condition() or group.ended(), 120, told=group.output)
+    assert condition(), group.output()
 
 
 FLOWS = {

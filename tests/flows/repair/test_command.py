@@ -1,12 +1,12 @@
 """`headwater doctor --repair` as people call it."""
 
+import contextlib
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -41,6 +41,7 @@ from tests.flows.repair.worlds import (
     trade,
     tree,
 )
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -316,11 +317,9 @@ def test_killed_by_the_system_at_any_time_a_repair_can_be_gone_on_with(home, tmp
         shutil.rmtree(home.root)
         shutil.copytree(kept, home.root)
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None and not (home.root / ".repair").exists():
-                pass
-            started = time.monotonic()
-            while process.poll() is None and time.monotonic() - started < seed * 0.1:
-                pass
+            until(lambda: process.poll() is not None or (home.root / ".repair").exists())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seed * 0.1)
             process.kill()
         assert main(["doctor", "--repair"]) == 0
         values = sorted(value for of in held(home) for *_, value in of)

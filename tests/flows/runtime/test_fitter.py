@@ -25,6 +25,7 @@ from state.settings import settings_from
 from state.storage.artifact_store import ArtifactStore
 from state.stream import Label, Stream
 from tests.ending import ended_within
+from tests.waiting import until
 
 FIRST_US = 1_357_000_000_000_000
 END_US = FIRST_US + 10 * DAY_US
@@ -95,9 +96,8 @@ def test_what_the_disk_refuses_is_no_decision_and_tried_until_it_is_taken(
     fitter, cut = _fitter(home, h2o_server.url, said), _cut(home)
     with ThreadPoolExecutor() as pool:
         fit = pool.submit(fitter, cut.boundary, [cut], [])
-        while not said:
-            assert not fit.done()
-            time.sleep(0.01)
+        until(lambda: said or fit.done())
+        assert not fit.done()
         (home.root / "artifacts").unlink()
         decision = fit.result()
     assert re.search("the fit is tried again .* got .*artifacts", said[0])
@@ -113,8 +113,7 @@ def test_a_fit_that_waits_for_the_disk_can_be_abandoned(home, h2o_server):
     fitter, cut = _fitter(home, h2o_server.url, said), _cut(home)
     with ThreadPoolExecutor() as pool:
         fit = pool.submit(fitter, cut.boundary, [cut], [])
-        while not said:
-            time.sleep(0.01)
+        until(lambda: said)
         fitter.abandon()
         assert fit.result(timeout=5).status == "failed"  # nobody publishes it
 
@@ -126,8 +125,7 @@ def test_a_full_disk_on_which_h2o_fails_is_no_decision(home, monkeypatch):
     fitter, cut = _fitter(home, "http://127.0.0.1:1", said), _cut(home)
     with ThreadPoolExecutor() as pool:
         fit = pool.submit(fitter, cut.boundary, [cut], [])
-        while not said:
-            time.sleep(0.01)
+        until(lambda: said)
         fitter.abandon()
         fit.result(timeout=5)
     assert "No space left on device" in said[0]

@@ -31,6 +31,7 @@ from state.storage.artifact_store import ArtifactStore
 from tests.golden.trips import stream
 from tests.golden_log import GOLDEN
 from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
+from tests.waiting import until
 
 IN_0 = zone_of(0)
 
@@ -101,14 +102,6 @@ def ended(program, *words):
         text=True,
         check=True,
     ).stdout.splitlines()
-
-
-def until(condition):
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def said(answer):
@@ -406,10 +399,8 @@ def test_it_follows_in_the_background_while_threads_score(world):
         scoring = [pool.submit(score, scorer) for _ in range(2)]
         world.go(0)
         world.go(1)
-        deadline = time.monotonic() + 20
         sides, flow = scorer._followed[1].replica._sides, world.lives[1].shard
-        while sides.active.shard.position != flow.position and time.monotonic() < deadline:
-            stop.wait(0.01)
+        until(lambda: sides.active.shard.position == flow.position)
         stop.set()
         for one in scoring:
             one.result()

@@ -22,6 +22,7 @@ from flows.serving.bind import token_for
 from flows.serving.problems import ProblemError, decoded, shown
 from state.log import EVENTS, Entry
 from tests.serving import SETTINGS, TOKEN, Serving, make_home, quotes
+from tests.waiting import until
 
 STRICT = SETTINGS + 'body = 4096\nbatch = 3\nconcurrent = 1\ntimeout = "1s"\n'
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -473,8 +474,7 @@ def test_one_that_is_too_far_behind_says_so(home, tmp_path, asked):
         log.append(EVENTS, partition, [Entry(asked[-1]["time"], b"", b"{}")])
     log.close()
     with Serving(root) as stale:
-        while stale.get("/readyz")[0].status == 200:
-            pass
+        until(lambda: stale.get("/readyz")[0].status != 200)
         assert "must be at most 1s behind the log" in stale.get("/readyz")[1].decode()
         assert stale.get("/healthz")[0].status == 200
         response, content = stale.ask("POST", "/score", json.dumps(asked[0]))

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests import waiting
 from tests.serving import Serving, make_home, quotes
 
 LOOK_S = 0.05
@@ -47,8 +48,7 @@ def test_on_sigterm_what_is_in_work_is_answered_and_connections_are_let_go(home)
         assert first.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close" not in first
         serving.end()
-        while serving.get("/readyz")[0].status == 200:
-            pass
+        waiting.until(lambda: serving.get("/readyz")[0].status != 200)
         kept.sendall(whole)
         last = received(kept)
         assert last.startswith(b"HTTP/1.1 200 ")

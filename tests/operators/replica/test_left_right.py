@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from operators.replica.left_right import BusyError, LeftRight
+from tests.waiting import until
 
 
 def test_readers_never_see_half_a_change():
@@ -47,8 +48,7 @@ def test_a_writer_waits_for_a_reader_on_the_old_copy_and_not_for_one_on_the_new(
     with reading as old:
         writer = threading.Thread(target=lambda: (both.write(lambda c: c.append(2)), changed.set()))
         writer.start()
-        while both.active is old:
-            pass
+        until(lambda: both.active is not old)
         with other as new:
             assert (old, new) == ([1], [1, 2])
             assert not changed.is_set()

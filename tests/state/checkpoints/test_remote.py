@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-import time
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from state.checkpoints.remote import SharedCheckpoints
 from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.settings import settings_from
 from state.storage.object_store import ObjectStore
+from tests.waiting import until
 
 NEVER_S = 3600.0
 
@@ -44,9 +45,8 @@ def offsets(store):
 
 def flushed(shared, within_s):
     """Wait until all is copied that can be; whether it is."""
-    limit = time.monotonic() + within_s
-    while shared._working and time.monotonic() < limit:
-        time.sleep(0.002)
+    with suppress(AssertionError):
+        until(lambda: not shared._working, within_s)
     return not shared._working
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import logging
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from state.checkpoints.remote import SharedCheckpoints
 from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.settings import settings_from
 from state.storage.object_store import ObjectStore
+from tests.waiting import until
 
 OLD, NEW, ANOTHER = "o" * 32, "n" * 32, "x" * 40
 
@@ -41,9 +41,7 @@ def machine(tmp_path, place):
 def save(store, *checkpoints):
     for one in checkpoints:
         store.save(one)
-    limit = time.monotonic() + 60
-    while store._shared._working and time.monotonic() < limit:
-        time.sleep(0.002)
+    until(lambda: not store._shared._working)
 
 
 def offsets(store, partition=0):

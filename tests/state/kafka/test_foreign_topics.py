@@ -17,6 +17,7 @@ from state.kafka.cluster import Cluster
 from state.kafka.foreign_topics import ForeignTopics
 from state.log import LogError
 from tests.kafka.matrix import pair
+from tests.waiting import until
 
 MINUTE, HOUR = Duration.parse("1m"), Duration.parse("1h")
 
@@ -124,8 +125,7 @@ def test_a_broker_whose_clock_is_off_is_named_once_an_hour(broker, off, told):
     assert float(by_s.replace(",", "")) == pytest.approx(3 * 3600, abs=20)
     for _ in range(3):
         topic.send(0, 1)
-        while not any(len(topic.reader.read()) for _ in range(2)):
-            pass
+        until(lambda: any(len(topic.reader.read()) for _ in range(2)))
     assert len(topic.said) == 1
     topic.off_us += HOUR + MINUTE
     topic.trickle(0, lambda: len(topic.said) == 2)
