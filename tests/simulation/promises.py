@@ -10,7 +10,7 @@ import msgspec
 from flows.home.home import ALL_TOPICS, create_topics
 from flows.replay.audit import job_of
 from flows.replay.replay_range import span_of
-from flows.replay.worker_pool import Step
+from flows.replay.worker_pool import Progress
 from flows.runtime.partitions import Partitions
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Configured, Journal
@@ -218,5 +218,5 @@ def _an_audit_finds_no_difference(system: System, root: Path) -> None:
         )
 
 
-def _unheard(step: Step) -> None:
+def _unheard(step: Progress) -> None:
     del step

@@ -11,7 +11,7 @@ from operators.partition.recovery import recover
 from operators.shard.shard import TOPICS, Shard
 from state.checkpoints.store import CheckpointStore
 from state.outputs.prediction_chain import first_unlinked
-from state.outputs.records import Reason
+from state.outputs.records import DeadLetterReason
 from tests.golden.trips import stream
 from tests.golden_log import (
     GOLDEN,
@@ -131,7 +131,7 @@ def test_it_holds_one_of_everything(golden):
         lines = [line for p in range(2) for line in expected(golden, topic, p)]
         return {msgspec.json.decode(line).get(name) for line in lines}
 
-    assert fields("dead_letters", "reason") == {*Reason.__args__} - {"unmatched"}
+    assert fields("dead_letters", "reason") == {*DeadLetterReason.__args__} - {"unmatched"}
     kinds = (
         {"activated", "crossed"} if golden.name == "1" else {"activated", "crossed", "configured"}
     )
