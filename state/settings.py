@@ -42,18 +42,21 @@ class Training(_Part, frozen=True):
     """When and on what the offline model is refitted.
 
     Attributes:
-        every: Time between boundaries.
+        every: Time between boundaries; while the log is younger than twice that, they are closer.
         wait: Hold at each boundary until its fit has ended, so that a run repeats exactly; false
             goes on and takes the model when it comes.
         trainer: `embedded` in the main flow, or `external` (`flows.train`).
-        window: How far back a fit looks.
-        validation: Length of the newest slice, on which candidates are judged.
+        window: How far back a fit looks at most.
+        windows: How many lengths the search tries: 1 is the whole window, 2 also a quarter of it, 3
+            also a sixteenth.
+        validation: Length of the newest slice, on which candidates are judged, at most: it is never
+            more than a fifth of the rows.
         algorithm: H2O's name of it.
-        models: Candidates a search draws, beside the last winner.
+        models: Candidates of a search beside the last winner: other windows, other parameters.
         seed: Of everything random in a fit.
         min_rows: A fit with fewer rows is skipped.
-        margin: How much lower than the champion's a challenger's log-loss must be; below 0 it may
-            be that much higher, for a fresher model is worth more than the noise of one slice.
+        margin: How much lower than the champion's a challenger's log-loss must be, or else within
+            1.64 standard errors of that; below 0 it may be that much higher.
         refit: Fit the winner once more on all rows, the newest slice included.
         pinned: Id of a model to use from the next boundary on, without any fits; empty: none.
     """
@@ -62,12 +65,13 @@ class Training(_Part, frozen=True):
     wait: bool = True
     trainer: Literal["embedded", "external"] = "embedded"
     window: Duration = _D("90d")
+    windows: Annotated[int, Meta(ge=1, le=3)] = 1
     validation: Duration = _D("3d")
     algorithm: str = "gbm"
     models: Annotated[int, Meta(ge=1, le=_MOST_MODELS)] = 1
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     min_rows: Annotated[int, Meta(ge=1, le=_MOST_ROWS)] = 2_000
-    margin: Annotated[float, Meta(ge=-_MOST_MARGIN, le=_MOST_MARGIN)] = -0.002
+    margin: Annotated[float, Meta(ge=-_MOST_MARGIN, le=_MOST_MARGIN)] = 0.0
     refit: bool = True
     pinned: str = ""
 

@@ -48,7 +48,8 @@ class Stream:
         lateness: Distance of the watermark behind the highest event time.
         dedup: Time (event time) for which an id is remembered, at most twice that; at least
             lateness plus the longest window.
-        refit_from: First boundary; None: boundaries are multiples of `training.every` since 1970.
+        refit_from: Time before which there is no boundary, and from which they are counted; None:
+            boundaries are multiples of `training.every` since 1970.
         time_unit: Unit of numeric times in ingested data; the log has microseconds.
         times_from: Time before which numbers are taken to be in another unit; None: 1990.
 

@@ -11,7 +11,7 @@ from typing import Any
 from models.h2o.search import check_algorithm
 from models.linear.river_model import check_river
 from state.regular_file import NotRegularError, read_regular
-from state.settings import Settings, settings_from
+from state.settings import Settings, Training, settings_from
 from state.stream import Stream, StreamError
 
 BUILT_IN = {
@@ -45,8 +45,10 @@ def load_settings(named: Path | str | None = None) -> Settings:
     if not path.exists():
         return Settings()
     try:
-        settings = settings_from(read_toml(path))
+        document = read_toml(path)
+        settings = settings_from(document)
         check_models(settings)
+        _check_slice(document, settings.training)
     except NotRegularError as error:
         raise ConfigurationError(str(error)) from error
     except OSError as error:
@@ -56,6 +58,23 @@ def load_settings(named: Path | str | None = None) -> Settings:
         msg = f"{error} in {path}"
         raise ConfigurationError(msg) from error
     return settings
+
+
+def _check_slice(document: dict[str, Any], training: Training) -> None:
+    """Refuse a file that asks for a longer slice to judge by than there are rows to fit on.
+
+    A default that does not fit the other setting is no contradiction: it is the most.
+
+    Raises:
+        ValueError: The message names both.
+    """
+    both = {"window", "validation"} <= document.get("training", {}).keys()
+    if both and training.window <= training.validation:
+        msg = (
+            f"training.window must be longer than its newest slice, which judges the candidates, "
+            f"training.validation = {training.validation}; got {training.window}"
+        )
+        raise ValueError(msg)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

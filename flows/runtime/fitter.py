@@ -15,7 +15,8 @@ from models.h2o.search import check_algorithm
 from models.h2o.server import H2OError, H2OServer, check_h2o_version, work_dir_for
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord
-from models.refit.refit import Champion, Task, failed, lacking, skipped, train
+from models.refit.plan import Task
+from models.refit.refit import Champion, failed, lacking, skipped, train
 from operators.training.model_registry import file_of
 from operators.training.training_cuts import Committed, SnapshotError, SnapshotWriter
 from state.durations import Duration
@@ -44,7 +45,7 @@ class Fitter:
 
     Raises:
         H2OVersionError: This H2O does not export its models.
-        ValueError: The algorithm cannot be scored here.
+        ValueError: The algorithm cannot be scored here, or no label would come within the window.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Fitter:
     ) -> None:
         check_h2o_version(h2o.__version__)
         check_algorithm(settings.training.algorithm)
+        _check_window(settings.training.window, stream)
         self._settings, self._stream, self._home, self._say = settings, stream, home, say
         self._artifacts = home.artifacts()
         self._snapshots = SnapshotWriter(log, stream, home.snapshots)
@@ -74,7 +76,8 @@ class Fitter:
                     )
                 if self._abandoned.wait(_RETRY_S):
                     break
-        if not self._abandoned.is_set():
+        again = record.status == "skipped" and bool(earlier) and earlier[-1].status == "skipped"
+        if not self._abandoned.is_set() and not again:
             self._say(_line(record))
         return record
 
@@ -134,32 +137,50 @@ class Fitter:
         """What is to be done, the files left out."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
-        winners = [record.parameters for record in earlier if record.parameters]
+        champion = _champion_of(earlier)
+        winner = next((record for record in reversed(earlier) if record.parameters), None)
         return Task(
             files=(),
             features=[column.name for column in columns],
             categoricals=[column.name for column in columns if column.categorical],
             boundary=boundary,
             window=training.window,
+            windows=training.windows,
             validation=training.validation,
             embargo=Duration.parse(self._stream.label.delay),
             algorithm=training.algorithm,
-            previous=winners[-1] if winners else None,
+            previous=winner.parameters if winner else None,
+            previous_window=winner.winning_window if winner else 0,
+            # The next boundary is as far off as the one before, or somewhat farther.
+            interval=boundary - earlier[-1].boundary if earlier else training.every,
             draws=training.models,
             seed=training.seed,
             min_rows=training.min_rows,
             margin=training.margin,
+            champion_end=champion.window.end if champion and champion.window else 0,
             refit=training.refit,
         )
 
     def _champion(self, earlier: list[FitRecord]) -> Champion | None:
-        promoted = [record for record in earlier if record.status == "promoted"]
-        if not promoted:
+        newest = _champion_of(earlier)
+        if newest is None:
             return None
-        newest = promoted[-1]
         assert newest.window is not None
         mojo = read_mojo(file_of(newest, self._artifacts))
         return Champion(newest.model, mojo, newest.window.end)
+
+
+def _check_window(window: Duration, stream: Stream) -> None:
+    if window <= Duration.parse(stream.label.delay):
+        msg = (
+            f"training.window must be longer than a label may take, {stream.label.delay} by the "
+            f"delay of the label of stream {stream.name!r}; got {window}"
+        )
+        raise ValueError(msg)
+
+
+def _champion_of(earlier: list[FitRecord]) -> FitRecord | None:
+    return next((one for one in reversed(earlier) if one.status == "promoted"), None)
 
 
 def _line(record: FitRecord) -> str:

@@ -14,7 +14,7 @@ from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
 from operators.partition.decider import Champions, Decider, Newest
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import JournalWriter
+from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import check_version, recover
@@ -29,6 +29,7 @@ from state.stream import Stream
 
 _LOOK_EVERY_S = 1.0
 _SETTLES_IN_S = 1.0
+_EMPTY_LOOK_EVERY_S = 0.05
 _log = logging.getLogger("headwater")
 
 
@@ -84,6 +85,7 @@ class Partitions:
             append_time,
             _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
             _settled(append_time, _SETTLES_IN_S, clock),
+            _remembered(partial(begun_of, log), _EMPTY_LOOK_EVERY_S, clock),
         )
         self.models = ModelLoader(stream, self.published, home.artifacts(), loading)
 
@@ -137,13 +139,15 @@ class Partitions:
     ) -> Decider | None:
         if self._champions is None:
             return None
+        # A branch that begins at the head of the log notes when that begun.
+        takes_settings = self._is_original or not journal.entries
         return Decider(
             self._log,
             journal,
             source,
             champions=self._champions,
             load=lambda model: self.models.offline(model, shard),
-            wanted=self._wanted(shard) if self._is_original else _nothing,
+            wanted=self._wanted(shard) if takes_settings else _nothing,
             newest=self._newest,
             wait=self._settings.training.wait,
             tell=_log.warning,

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -93,17 +94,20 @@ def _scores(log: Log) -> dict[str, Floats]:
 
 
 def print_fits(console: Console, decisions: list[FitRecord]) -> None:
-    """Print one line for each boundary, and below them why there was no model."""
+    """Print one line for each boundary, and below them why there was no model.
+
+    Of boundaries that were skipped one after the other the last one stands for all.
+    """
     promoted = sum(decision.status == "promoted" for decision in decisions)
     table = _table("boundary", "decision", "model", right=("rows", "log-loss", "champion's"))
     reasons = _table("boundary", "reason", right=())
     reasons.show_header = False
-    for one in decisions:
+    for one, others in _with_skipped(decisions):
         boundary = format_time(one.boundary)
         table.add_row(
             boundary,
             one.status,
-            one.model or "-",
+            one.model or (f"and {others:,} before" if others else "-"),
             f"{one.window.rows:,}" if one.window else "-",
             f"{one.metrics.log_loss:.4f}" if one.metrics else "-",
             f"{one.champion_metrics.log_loss:.4f}" if one.champion_metrics else "-",
@@ -115,6 +119,18 @@ def print_fits(console: Console, decisions: list[FitRecord]) -> None:
     if reasons.rows:
         console.print("Why there was no model:", highlight=False)
         console.print(reasons)
+
+
+def _with_skipped(decisions: list[FitRecord]) -> Iterator[tuple[FitRecord, int]]:
+    """Each decision, those skipped right before a skipped one left out, and how many these were."""
+    others = 0
+    for one, later in pairwise([*decisions, None]):
+        assert one is not None
+        if one.status == "skipped" and later is not None and later.status == "skipped":
+            others += 1
+        else:
+            yield one, others
+            others = 0
 
 
 def _table(*left: str, right: Sequence[str]) -> Table:

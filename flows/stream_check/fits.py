@@ -61,7 +61,8 @@ def told(fits: Fits, training: Training) -> str:
     every = Duration(training.every)
     if training.pinned:
         return f"none, as training.pinned is {training.pinned!r}"
-    many = f"{fits.boundaries} boundar{'y' if fits.boundaries == 1 else 'ies'}, one each {every}"
+    noun = "boundary" if fits.boundaries == 1 else "boundaries"
+    many = f"{fits.boundaries} {noun}, in the end one each {every}"
     if not fits.made:
         return (
             f"none at {many}: each has fewer than "

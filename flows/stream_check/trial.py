@@ -18,7 +18,7 @@ from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from state.events import Event
-from state.log import EVENTS, Entry, Record
+from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
 from state.settings import Settings
@@ -119,9 +119,10 @@ def tried(
             File(str(path), partial(read_events, path, stream=stream, kind=kind)) for path in files
         ]
         ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
+        begun = oldest_append_time(log, EVENTS)
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, most_requests).take(_records(log, partition))
+            _Fold(trial, shard, begun, most_requests).take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
@@ -138,12 +139,12 @@ def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
 class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
-    def __init__(self, trial: Trial, shard: Shard, most_requests: int) -> None:
+    def __init__(self, trial: Trial, shard: Shard, begun: int, most_requests: int) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
         self._decode = shard.stream.decoder().decode
         self._waiting: dict[str, int] = {}
         every = int(shard.settings.training.every)
-        self._boundaries = Boundaries(shard.stream.refit_from_us, every)
+        self._boundaries = Boundaries(shard.stream.refit_from_us, every, begun)
         self._predictor = shard.predictor()
 
     def take(self, batches: Iterable[list[Record]]) -> None:

@@ -29,6 +29,7 @@ class RunProgress:
         self._lock = threading.Lock()
         self._done = 0
         self._losses: dict[int, Mapping[str, Losses]] = {}
+        self._compared: dict[str, Losses] = {}
         self._event_time = 0
         self._waiting = False
         self._shown = time.monotonic()
@@ -54,7 +55,9 @@ class RunProgress:
         with self._lock:
             self._done += records
             self._event_time = max(self._event_time, event_time)
+            before = self._losses.get(partition, {})
             self._losses[partition] = losses
+            self._compare(before, losses)
             every = _BAR_EVERY_S if self._console.is_terminal else _LINE_EVERY_S
             since = time.monotonic() - self._shown
             if since >= every:
@@ -81,6 +84,16 @@ class RunProgress:
         """Remove the bar."""
         self._bar.stop()
 
+    def _compare(self, before: Mapping[str, Losses], now: Mapping[str, Losses]) -> None:
+        """Count the labels since, if every model there is scored all of these requests."""
+        since = {name: _since(before.get(name), of) for name, of in now.items()}
+        if len({one.n for one in since.values()}) != 1:
+            return
+        if since.keys() > self._compared.keys():  # a model more: it has not scored those of before
+            self._compared = {}
+        if since.keys() >= self._compared.keys():
+            self._compared = {n: _together(self._compared.get(n), of) for n, of in since.items()}
+
     def _show(self, since: float) -> None:
         speed = (self._done - self._shown_done) / since
         self._shown, self._shown_done = time.monotonic(), self._done
@@ -88,7 +101,7 @@ class RunProgress:
         day = "no event yet"
         if self._event_time:
             day = format_time(self._event_time)
-        losses = _figures(self._losses)
+        losses = _figures(self._compared)
         if self._console.is_terminal and self._console.width < _ALL_MODELS_WIDTH:
             losses = losses.split("  ")[0]
         figures = f"{speed:>7,.0f}/s  log-loss {losses}"
@@ -104,17 +117,28 @@ class RunProgress:
             self.say(f"{day}  {self._done:>9,} of {self._total:,} records  {figures}")
 
 
-def _figures(losses: Mapping[int, Mapping[str, Losses]]) -> str:
-    """Mean log-loss of each model over all partitions.
+def _since(before: Losses | None, now: Losses) -> Losses:
+    if before is None:
+        return now
+    n = now.n - before.n
+    of = now.n * now.log_loss - before.n * before.log_loss
+    return Losses(n, of / n if n else 0.0, 0.0)
+
+
+def _together(one: Losses | None, other: Losses) -> Losses:
+    if one is None or not one.n:
+        return other
+    n = one.n + other.n
+    return Losses(n, (one.n * one.log_loss + other.n * other.log_loss) / n, 0.0)
+
+
+def _figures(losses: Mapping[str, Losses]) -> str:
+    """Mean log-loss of each model.
 
     Example:
-        >>> _figures({0: {"online": Losses(1, 0.2, 0.1)}, 1: {"online": Losses(3, 0.4, 0.1)}})
-        'online .350'
+        >>> _figures({"ensemble": Losses(4, 0.35, 0.1), "online": Losses(4, 0.4, 0.1)})
+        'ensemble .350  online .400'
     """
-    names = dict.fromkeys(name for of in losses.values() for name in of)
-    parts = []
-    for name in names:
-        known = [of[name] for of in losses.values() if name in of]
-        mean = sum(one.n * one.log_loss for one in known) / sum(one.n for one in known)
-        parts.append(f"{name} {mean:.3f}".replace(" 0.", " ."))
+    known = {name: of for name, of in losses.items() if of.n}
+    parts = [f"{name} {of.log_loss:.3f}".replace(" 0.", " .") for name, of in known.items()]
     return "  ".join(parts) or "none yet"

@@ -19,6 +19,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         model: Name of the model in H2O.
+        table: Name in H2O of the rows that it was fitted on.
         parameters: Parameters of the fit.
         trees: Trees grown until the validation loss stopped falling; None for a model without
             trees.
@@ -27,6 +28,7 @@ class Candidate(NamedTuple):
     """
 
     model: str
+    table: str
     parameters: Parameters
     trees: int | None
     probabilities: Floats
@@ -40,15 +42,16 @@ class Tables(NamedTuple):
     validation: str
 
 
-def best_of(
+def fit_each(
     server: H2OServer,
     algorithm: str,
     tables: Tables,
     labels: Floats,
     tries: Iterable[Parameters],
     seed: int,
-) -> tuple[Candidate, list[Candidate]]:
-    """Fit every candidate; the one with the lowest log-loss wins, the first one of equals.
+    first: int = 0,
+) -> list[Candidate]:
+    """Fit every candidate.
 
     A candidate with a NaN or infinite probability, as extreme numbers can cause, is left out.
 
@@ -59,29 +62,33 @@ def best_of(
         labels: Labels of the validation rows.
         tries: Parameters of the candidates.
         seed: Seed of H2O's sampling.
-
-    Returns:
-        The winner, and all candidates.
-
-    Raises:
-        H2OFailed: Every candidate was left out.
+        first: Number of the first one among those of the table.
     """
     fitted = []
-    for number, parameters in enumerate(tries):
+    for number, parameters in enumerate(tries, first):
         name = f"{tables.training}.{number}"
         model, trees = fit(server, algorithm, name, tables, parameters, seed)
         guess = predict(server, model, tables.validation)
         if not np.isfinite(guess).all():
             continue
         loss = float(log_losses(labels, guess).mean())
-        fitted.append(Candidate(model, parameters, trees, guess, loss))
+        fitted.append(Candidate(model, tables.training, parameters, trees, guess, loss))
+    return fitted
+
+
+def best_of(algorithm: str, fitted: list[Candidate]) -> Candidate:
+    """The candidate with the lowest log-loss, of equals the first.
+
+    Raises:
+        H2OFailed: There is none.
+    """
     if not fitted:
         msg = (
             f"{algorithm} must give a finite probability for each row; got NaN or an infinity from "
             "each candidate: are there extreme numbers in the events?"
         )
         raise H2OFailed(msg)
-    return min(fitted, key=lambda candidate: candidate.log_loss), fitted
+    return min(fitted, key=lambda candidate: candidate.log_loss)
 
 
 def fit(

@@ -82,7 +82,11 @@ cannot be scored in process
 
 
 def candidates(
-    algorithm: str, previous: Mapping[str, Value] | None, draws: int, seed: Sequence[int]
+    algorithm: str,
+    previous: Mapping[str, Value] | None,
+    draws: int,
+    seed: Sequence[int],
+    rows: int | None = None,
 ) -> list[Parameters]:
     """The distinct parameters to try, in order.
 
@@ -92,6 +96,8 @@ def candidates(
             algorithm or release, are replaced by the defaults.
         draws: Number of further candidates; for `automl`, the number of models it fits.
         seed: Seed of the draws.
+        rows: Number of rows that they are fitted on, at least `fewest_rows`; parameters that H2O
+            cannot fit on so few are left out. None: enough.
 
     Example:
         >>> first, second = candidates("glm", None, 1, [1, 2])
@@ -108,5 +114,30 @@ def candidates(
     known = previous is not None and previous.keys() == grid.keys()
     first = dict(previous or {}) if known else points[0]
     order = np.random.default_rng(seed).permutation(len(points))
-    others = [points[i] for i in order if points[i] != first]
-    return [first, *others[:draws]]
+    tries = [first, *(points[i] for i in order if points[i] != first)]
+    return [one for one in tries if rows is None or _needed(one) <= rows][: draws + 1]
+
+
+_FEWEST = {"stackedensemble": 150, "automl": 12}
+"""What the folds of their base models need, seen by trial."""
+
+
+def fewest_rows(algorithm: str) -> int:
+    """With how many rows H2O fits the algorithm at least.
+
+    Raises:
+        ValueError: As `check_algorithm`.
+
+    Example:
+        >>> fewest_rows("gbm"), fewest_rows("glm")
+        (100, 2)
+    """
+    check_algorithm(algorithm)
+    if algorithm in _FEWEST:
+        return _FEWEST[algorithm]
+    return min(_needed({"min_rows": one}) for one in GRIDS[algorithm].get("min_rows", [1]))
+
+
+def _needed(parameters: Parameters) -> int:
+    """Trees are not grown where no split would leave `min_rows` on both sides."""
+    return 2 * int(parameters.get("min_rows", 1))

@@ -31,30 +31,63 @@ class TimeRange(NamedTuple):
 
 
 class TimeSplit(NamedTuple):
-    """Rows to fit on, the newest slice to validate on, and both together for the final fit."""
+    """The rows to fit on, the newest slice to judge by, and those of the final fit."""
 
     training: TimeRange
     validation: TimeRange
     whole: TimeRange
 
+    def narrowed(self, back: int, embargo: int) -> "TimeSplit":
+        """The same slice to judge by, and rows of a shorter time before it and before the end.
 
-def spans(boundary: int, window: int, validation: int, embargo: int) -> TimeSplit:
-    """Split the time before a boundary.
+        Args:
+            back: How far back to look, ms.
+            embargo: As long as a label may take, ms.
+
+        Example:
+            >>> spans(0, 100, split=70, end=100, embargo=1).narrowed(20, 1)[::2]
+            (TimeRange(start=50, end=69, known=70), TimeRange(start=80, end=100, known=100))
+        """
+        split, end = self.validation.start, self.whole.known
+        until = end if is_settled(back, embargo) else end - embargo
+        return self._replace(
+            training=self.training._replace(start=split - back),
+            whole=TimeRange(until - back, until, end),
+        )
+
+
+def spans(start: int, boundary: int, *, split: int, end: int, embargo: int) -> TimeSplit:
+    """Cut the time before a boundary; all in ms UTC.
 
     Args:
-        boundary: Boundary (µs UTC); no row from then on is used.
-        window: Length of the time before the boundary that is used, µs.
-        validation: Length of the newest slice, µs.
-        embargo: Gap between training and validation, µs: the longest delay of a label.
+        start: How far back to look.
+        boundary: Nothing from then on is seen.
+        split: Where the slice begins that judges.
+        end: Where it ends, and the rows of the final fit.
+        embargo: Kept free between training and validation: as long as a label may take.
 
     Example:
-        >>> spans(100_000, window=90_000, validation=30_000, embargo=5_000).training
+        >>> spans(10, 100, split=70, end=100, embargo=5).training
         TimeRange(start=10, end=65, known=70)
     """
-    end = boundary // 1000
-    start, split, gap = end - window // 1000, end - validation // 1000, embargo // 1000
     return TimeSplit(
-        training=TimeRange(start, split - gap, split),
-        validation=TimeRange(split, end, end),
-        whole=TimeRange(start, end, end),
+        TimeRange(start, split - embargo, split),
+        TimeRange(split, end, boundary),
+        TimeRange(start, end, boundary),
     )
+
+
+_LABEL_TIMES = 10
+
+
+def is_settled(length: int, embargo: int) -> bool:
+    """Whether rows of so long a time up to a boundary are few without a label.
+
+    Labels that come soon are often of one kind: where they alone are known of the newest rows, a
+    short time ends as long before the boundary as a label may take.
+
+    Example:
+        >>> is_settled(600, 60), is_settled(599, 60)
+        (True, False)
+    """
+    return length >= _LABEL_TIMES * embargo

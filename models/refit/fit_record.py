@@ -36,12 +36,20 @@ class TrainingWindow(msgspec.Struct, frozen=True, kw_only=True):
     files: list[TrainingFile]
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate of the search and its mean log-loss on the validation rows."""
+class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A candidate of the search.
+
+    Attributes:
+        parameters: H2O's.
+        trees: How many were grown; None without trees.
+        log_loss: The mean on the validation rows.
+        window: How far back it looked from them (µs); 0: over the whole window.
+    """
 
     parameters: Parameters
     trees: int | None
     log_loss: float
+    window: int = 0
 
 
 class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,6 +90,11 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str = ""
     size_bytes: int = 0
     rows_sha256: str = ""
+
+    @property
+    def winning_window(self) -> int:
+        """How far back the winner looked (µs); 0: over the whole window."""
+        return min(self.tried, key=lambda one: one.log_loss).window if self.tried else 0
 
     @property
     def files(self) -> list[str]:

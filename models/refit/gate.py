@@ -1,10 +1,16 @@
-"""The gate: a challenger takes the champion's place only by a lower loss on the same rows."""
+"""The gate: a challenger is kept out only where it is worse on the same rows beyond noise."""
 
 import math
 
 import msgspec
 
 from models.scorecard import Floats, log_losses
+
+BEYOND_NOISE = 1.64
+"""Standard errors: an equally good challenger is kept out once in twenty times."""
+
+COARSE = 0.02
+"""A standard error of the mean difference from which on it says little: a tenth would matter."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,27 +23,60 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def gate(labels: Floats, challenger: Floats, champion: Floats | None, margin: float) -> Verdict:
     """Compare two models row by row.
 
+    A challenger that is let through answers beside the champion, and the mixture weighs both by
+    what comes: so one that may be better is let through, and one that is surely worse is not.
+
     Args:
         labels: 0 or 1.
         challenger: Its P(label is 1), one per label, by a model that saw none of them.
         champion: Likewise; None if there is no champion.
-        margin: How much lower the challenger's mean log-loss must be; below 0 it may be higher.
+        margin: How much lower the challenger's mean log-loss must be, less 1.64 standard errors of
+            the mean difference; below 0 it may be higher.
 
     Example:
         >>> import numpy as np
         >>> labels, half = np.array([1.0, 0.0]), np.array([0.5, 0.5])
         >>> gate(labels, half, None, 0.0)
         Verdict(promoted=True, reason='there was no champion')
-        >>> gate(labels, half, np.array([0.6, 0.4]), 0.0)
-        Verdict(promoted=False, reason='log-loss -0.18232 ± 0.00000 lower than the champion')
+        >>> gate(labels, half, np.array([0.6, 0.4]), 0.0).reason
+        "log-loss worse by .1823 ± .0000 than the champion's, beyond noise"
     """
     if champion is None:
         return Verdict(promoted=True, reason="there was no champion")
     if not len(labels):
         return Verdict(promoted=False, reason="no row is new to the champion")
     gain = log_losses(labels, champion) - log_losses(labels, challenger)
-    mean, error = float(gain.mean()), float(gain.std()) / math.sqrt(len(gain))
-    reason = f"log-loss {mean:.5f} ± {error:.5f} lower than the champion"
+    mean, error = float(gain.mean()), standard_error(gain)
+    promoted = mean + BEYOND_NOISE * error >= margin
+    word = "worse" if mean < 0 else "better"
+    reason = f"log-loss {word} by {short(abs(mean))} ± {short(error)} than the champion's"
     if margin:
-        reason += f", margin {margin:.5f}"
-    return Verdict(promoted=mean > margin, reason=reason)
+        reason += f", margin {'-' * (margin < 0)}{short(abs(margin))}"
+    elif mean < 0:
+        reason += ", within noise" if promoted else ", beyond noise"
+    if error > COARSE:
+        reason += f"; {len(labels):,} rows say little"
+    return Verdict(promoted=promoted, reason=reason)
+
+
+def standard_error(values: Floats) -> float:
+    """Of their mean; infinite for a single one, which says nothing of noise.
+
+    Example:
+        >>> import numpy as np
+        >>> standard_error(np.array([1.0, 3.0])), standard_error(np.array([1.0]))
+        (1.0, inf)
+    """
+    if len(values) < 2:
+        return math.inf
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def short(number: float) -> str:
+    """A difference of log-losses as people write it.
+
+    Example:
+        >>> short(0.00434), short(1.5)
+        ('.0043', '1.5000')
+    """
+    return f"{number:.4f}".removeprefix("0")

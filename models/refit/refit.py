@@ -1,62 +1,22 @@
 """One refit from files to a verdict: search, certificate, scorecard, gate."""
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from models.h2o.fit import Candidate, Tables, best_of, refit
-from models.h2o.frames import LABEL, TIMES, cut, held, import_files, predict, tidy, upload
-from models.h2o.search import Parameters, candidates
+from models.h2o.frames import LABEL, TIMES, held, predict, tidy, upload
 from models.h2o.server import H2OServer
-from models.h2o.time_split import TimeSplit, spans
+from models.h2o.time_split import TimeSplit
 from models.mojo.model import Mojo, read_mojo
 from models.refit.certificate import Certificate, altered, certify, kept_rows
-from models.refit.fit_record import FitRecord, Status, TrainingFile, TrainingWindow, Tried, model_id
+from models.refit.fit_record import FitRecord, Status, TrainingFile, TrainingWindow, model_id
 from models.refit.gate import Verdict, gate
+from models.refit.plan import Task, plan
+from models.refit.search import search
 from models.scorecard import Floats, scorecard
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One fit at one boundary. Times and durations in µs.
-
-    Attributes:
-        files: Parquet, with `event_time` and `label_time` (`timestamp[ms]`, UTC), `label` (0/1)
-            and the features: numbers or strings. Other columns are ignored.
-        features: Their names.
-        categoricals: Which of them are strings.
-        boundary: Nothing from then on is seen.
-        window: How far back to look.
-        validation: Length of the newest slice, by which candidates are judged.
-        embargo: Kept free between training and validation: as long as a label may take.
-        algorithm: One of `models.h2o.search.ALGORITHMS`.
-        previous: Parameters of the last winner, tried first.
-        draws: How many other parameters to try.
-        seed: Of everything random.
-        min_rows: With fewer in the window there is no fit.
-        margin: How much lower than the champion's the log-loss must be.
-        refit: Publish the winner fitted once more on the whole window; AutoML's winner, which has
-            no parameters to fit by, never is.
-    """
-
-    files: Sequence[Path]
-    features: Sequence[str]
-    categoricals: Sequence[str]
-    boundary: int
-    window: int
-    validation: int
-    embargo: int
-    algorithm: str = "gbm"
-    previous: Parameters | None = None
-    draws: int = 1
-    seed: int = 1
-    min_rows: int = 2_000
-    margin: float = 0.0
-    refit: bool = True
 
 
 class Champion(NamedTuple):
@@ -79,7 +39,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     """Fit, certify, measure and judge one model; nothing of it stays in H2O.
 
     The same files give the same model. A model that this program scores otherwise than H2O does,
-    or that is no better than the champion, is rejected.
+    or that is worse than the champion beyond noise, is rejected.
 
     Args:
         server: A running H2O that can read the files.
@@ -94,28 +54,23 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
         H2OFailed: H2O refused or failed.
         ValueError: The algorithm is not served here.
     """
-    cuts = spans(task.boundary, task.window, task.validation, task.embargo)
-    tries = candidates(
-        task.algorithm, task.previous, task.draws, [task.seed, task.boundary // 1_000_000]
-    )
+    windows = plan(task).windows
     rows = pl.scan_parquet(list(task.files), glob=False)
-    validation = _validation(rows, task, cuts)
+    validation = _validation(rows, task, windows[0].cuts)
     labels = validation[LABEL].cast(pl.Float64).to_numpy()
     with tidy(server) as prefix:
-        winner, fitted, model = _search(server, task, cuts, prefix, validation, labels, tries)
-        artifact = server.download(f"GET /3/Models/{model}/mojo")
+        found = search(server, task, windows, prefix, validation, labels)
+        artifact = server.download(f"GET /3/Models/{found.model}/mojo")
         mojo = read_mojo(artifact)
-        certificate, kept = _certify(server, task, f"{prefix}check", model, mojo, validation)
+        certificate, kept = _certify(server, task, f"{prefix}check", found.model, mojo, validation)
+    winner = found.winner
     record = _judge(task, champion, validation, labels, winner.probabilities, certificate)
     record = msgspec.structs.replace(
         record,
-        window=_window(rows, task, cuts, len(validation)),
+        window=_window(rows, task, found.window.cuts, len(validation)),
         model=model_id(task.algorithm, mojo.digest),
         parameters=winner.parameters,
-        tried=[
-            Tried(parameters=one.parameters, trees=one.trees, log_loss=one.log_loss)
-            for one in fitted
-        ],
+        tried=found.tried,
         sha256=hashlib.sha256(artifact).hexdigest(),
         size_bytes=len(artifact),
         rows_sha256=hashlib.sha256(kept).hexdigest(),
@@ -125,56 +80,13 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
 
 def lacking(task: Task) -> str:
     """Why there can be no fit, told without H2O; empty if there can."""
-    if not task.files:
-        return f"rows must be at least {task.min_rows}; got 0 in the window"
-    cuts = spans(task.boundary, task.window, task.validation, task.embargo)
-    found = (
-        pl.scan_parquet(list(task.files), glob=False)
-        .select(
-            pl.col(LABEL).filter(cuts.whole.in_polars()).count().alias("rows"),
-            pl.col(LABEL).filter(cuts.training.in_polars()).n_unique().alias("training"),
-            pl.col(LABEL).filter(cuts.validation.in_polars()).n_unique().alias("validation"),
-        )
-        .collect()
-    )
-    count, *classes = found.row(0)
-    if count < task.min_rows:
-        return f"rows must be at least {task.min_rows}; got {count} in the window"
-    for name, labels in zip(("training", "validation"), classes, strict=True):
-        if labels < 2:
-            return f"{name} rows must have both labels; got {labels}"
-    return ""
+    return plan(task).reason
 
 
 def _validation(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> pl.DataFrame:
     types = dict.fromkeys(task.features, pl.Float64) | dict.fromkeys(task.categoricals, pl.String)
     features = [pl.col(name).cast(types[name]) for name in task.features]
     return rows.filter(cuts.validation.in_polars()).select(*TIMES, LABEL, *features).collect()
-
-
-def _search(
-    server: H2OServer,
-    task: Task,
-    cuts: TimeSplit,
-    prefix: str,
-    validation: pl.DataFrame,
-    labels: Floats,
-    tries: list[Parameters],
-) -> tuple[Candidate, list[Candidate], str]:
-    tables = Tables(f"{prefix}training", f"{prefix}validation")
-    everything, whole = f"{prefix}files", f"{prefix}whole"
-    import_files(server, everything, task.files, task.features, task.categoricals)
-    upload(server, tables.validation, validation, task.features, task.categoricals)
-    cut(server, everything, tables.training, cuts.training)
-    winner, fitted = best_of(server, task.algorithm, tables, labels, tries, task.seed)
-    if not _refits(task):
-        return winner, fitted, winner.model
-    cut(server, everything, whole, cuts.whole)
-    return winner, fitted, refit(server, task.algorithm, winner, whole, task.seed)
-
-
-def _refits(task: Task) -> bool:
-    return task.refit and task.algorithm != "automl"
 
 
 def _certify(
@@ -221,7 +133,7 @@ def _judge(
 def _window(
     rows: pl.LazyFrame, task: Task, cuts: TimeSplit, validation_rows: int
 ) -> TrainingWindow:
-    seen = cuts.whole if _refits(task) else cuts.training
+    seen = cuts.whole if task.refits else cuts.training
     count, oldest = (
         rows.filter(seen.in_polars())
         .select(pl.len(), pl.col("event_time").dt.timestamp("us").min().alias("oldest"))

@@ -1,26 +1,77 @@
-"""When refits are due: equally spaced event times."""
+"""When refits are due: often while the log is young, then at equally spaced times."""
 
 from dataclasses import dataclass
+
+from state.events import MINUTE_US
+
+_CLOSEST = 5 * MINUTE_US
+"""No two boundaries of a young log lie closer together."""
 
 
 @dataclass(frozen=True)
 class Boundaries:
-    """The times `first + k * every`, in µs.
+    """The times `first + k * every`, in µs, and more of them while the log is young.
+
+    At age `a` they are the multiples of `every / 2^k`, from `first` on, for the least k by which
+    that is at most `a / 2`: two or three while the age doubles, so that the first model comes soon
+    after there are rows enough for it, and the next ones as the rows double. From the age
+    `2 * every` on they are `first + k * every`. None lies before the log's first event.
 
     A boundary is crossed where the log's append time reaches it: append time never runs backwards
     and no source's clock can move it.
+
+    Args:
+        first: No boundary is before.
+        every: Time between two of them in the end.
+        begun: Append time of the log's first event; 0: unknown, and they are equally spaced from
+            `first` on.
 
     Example:
         >>> weekly = Boundaries(first=100, every=7)
         >>> weekly.newest(99), weekly.newest(100), weekly.newest(120)
         (0, 100, 114)
+        >>> second, minute = MINUTE_US // 60, MINUTE_US
+        >>> hourly = Boundaries(first=0, every=60 * minute, begun=600 * minute)
+        >>> found = [hourly.newest(hourly.begun + i * 30 * second) for i in range(480)]
+        >>> [(time - hourly.begun) / minute for time in dict.fromkeys(found) if time]
+        [7.5, 15.0, 22.5, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0]
     """
 
     first: int
     every: int
+    begun: int = 0
 
     def newest(self, append_time: int) -> int:
         """The last boundary at or before an append time; 0 if there is none."""
         if append_time < self.first:
             return 0
-        return self.first + (append_time - self.first) // self.every * self.every
+        if not self.begun:
+            return self._multiple(append_time, 0)
+        halvings = self._halvings(append_time)
+        while append_time > self.begun:
+            boundary = self._multiple(append_time, halvings)
+            least = 2 * self.every if halvings < self._most else 1
+            if (boundary - self.begun) << halvings >= least:
+                return boundary
+            if halvings == self._most:
+                return 0
+            # It lies where they are closer together: the last of those.
+            append_time = self.begun - (-least >> halvings) - 1
+            halvings += 1
+        return 0
+
+    @property
+    def _most(self) -> int:
+        """How often `every` can be halved."""
+        return max((self.every // _CLOSEST).bit_length() - 1, 0)
+
+    def _halvings(self, append_time: int) -> int:
+        """How often `every` is halved at an append time."""
+        age = max(append_time - self.begun, 1)
+        needed = -(-2 * self.every // age)
+        return min((needed - 1).bit_length(), self._most)
+
+    def _multiple(self, append_time: int, halvings: int) -> int:
+        """The last `first + n * every / 2^halvings`, rounded up to a µs, by an append time."""
+        number = ((append_time - self.first) << halvings) // self.every
+        return self.first - (-number * self.every >> halvings)

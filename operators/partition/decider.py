@@ -48,6 +48,7 @@ class Newest(NamedTuple):
     append_time: Callable[[], int]
     cut: Callable[[], int]
     settled: Callable[[], int] | None = None
+    begun: Callable[[], int] | None = None
 
 
 class Decider:
@@ -91,15 +92,24 @@ class Decider:
         self._free_from = log.end(EVENTS, journal.partition)
         self._is_configured = False
 
-    def decide(self) -> None:
-        """Write what is to be decided where the input stands, if anything is."""
+    def decide(self) -> bool:
+        """Write what is to be decided where the input stands, if anything is.
+
+        Returns:
+            Whether the input may go on: not before the log's first event has been seen.
+        """
         source = self._source
         if not source.is_open:
-            return
+            return True
         if source.holding:
             self._decide_boundary(source.holding)
-        elif not self._configure() and source.offset >= self._free_from:
+            return True
+        begun = self._begun()
+        if begun is None:
+            return False
+        if not self._configure(begun) and source.offset >= self._free_from:
             self._activate()
+        return True
 
     def decide_at_end(self) -> bool:
         """Write what only other partitions say: a boundary is crossed, or nothing came since it.
@@ -145,7 +155,14 @@ class Decider:
         usable = self._usable(model)
         self._write(Activated(self._source.offset, usable, boundary), boundary)
 
-    def _configure(self) -> bool:
+    def _begun(self) -> int | None:
+        """What the first entry notes of the log's first event; None: there is none yet."""
+        asked = self._newest.begun
+        if asked is None or self._journal.entries:
+            return 0
+        return asked() or None
+
+    def _configure(self, begun: int) -> bool:
         """Write the settings that are wanted, if they are others; whether they are."""
         settings = None if self._is_configured else self._wanted()
         if settings is None:
@@ -153,7 +170,8 @@ class Decider:
         self._is_configured = True
         if settings == self._journal.settings(self._source.next_entry):
             return False
-        entry = Configured(self._source.offset, settings, version=2)
+        version = 4 if begun else 2
+        entry = Configured(self._source.offset, settings, begun, version=version)
         self._write(entry, self._source.boundary)
         return True
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from state.log import Entry, Log, LogError, ReadableLog
+from state.log import EVENTS, Entry, Log, LogError, ReadableLog, oldest_append_time
 from state.topics import ACTIVATIONS
 
 TOPIC = ACTIVATIONS
-VERSION = 3
+VERSION = 4
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -69,10 +69,13 @@ class Configured(_Versioned, frozen=True, tag=str.lower):
     Attributes:
         offset: The first record of `events` to which they apply.
         settings: By dotted key, see `state.settings.deciding`.
+        begun: Append time of the log's first event (µs), from which on boundaries are counted, in
+            the first entry from version 4 on; 0: as earlier versions counted them.
     """
 
     offset: _Count
     settings: dict[str, Any]
+    begun: _Count = 0
 
 
 Decision = Activated | Crossed | Quieted | Configured
@@ -166,6 +169,11 @@ class Journal:
         """The activation in effect after all entries."""
         return next(self._activated(), None)
 
+    @property
+    def begun(self) -> int:
+        """Append time of the log's first event (µs); 0: not noted, see `Configured`."""
+        return _begun(self.entries[0]) if self.entries else 0
+
     def quiet_at(self, offset: int) -> int:
         """The boundary crossed without a record at this offset, if no more was said of it; else 0.
 
@@ -204,6 +212,25 @@ class Journal:
 
     def _activated(self) -> Iterator[Activated]:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
+
+
+def begun_of(log: ReadableLog) -> int:
+    """Append time of the log's first event (µs), as some partition has noted it; 0: none is there.
+
+    What is noted is the same for all partitions, whatever comes to one of them later.
+
+    Args:
+        log: Holds `events` and `activations`.
+    """
+    for partition in range(log.partitions(TOPIC)):
+        for record in log.read(TOPIC, partition, 0, max_records=1):
+            if noted := _begun(read_entry(partition, record.offset, record.value)):
+                return noted
+    return oldest_append_time(log, EVENTS)
+
+
+def _begun(entry: Decision) -> int:
+    return entry.begun if isinstance(entry, Configured) else 0
 
 
 class JournalWriter(Journal):

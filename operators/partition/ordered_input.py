@@ -134,8 +134,9 @@ class OrderedInput:
         match entry:
             case Configured():
                 settings = self.settings_of(entry.settings)
-                if self._boundaries is not None:
-                    self._boundaries = replace(self._boundaries, every=settings.training.every)
+                if (now := self._boundaries) is not None:
+                    begun = entry.begun or now.begun
+                    self._boundaries = replace(now, every=settings.training.every, begun=begun)
                 return Configuration(number, settings)
             case Crossed(boundary=boundary):
                 return self._cross(boundary, number)
@@ -204,7 +205,7 @@ def input_of(
         shard.position,
         settings_of=settings_of,
         batch=batch,
-        boundaries=Boundaries(first, every),
+        boundaries=Boundaries(first, every, journal.begun),
     )
 
 

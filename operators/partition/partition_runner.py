@@ -139,8 +139,8 @@ class PartitionRunner:
 
     def _next(self) -> Message | None:
         source, decider = self._source, self._decider
-        if decider is not None:
-            decider.decide()
+        if decider is not None and not decider.decide():
+            return None
         message = source.poll()
         if message is None and decider is not None and decider.decide_at_end():
             message = source.poll()

@@ -24,6 +24,7 @@ from state.log.protocol import (
     decoded,
     newest_append_time,
     offset_at,
+    oldest_append_time,
     partition_of,
     place_of,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "decoded",
     "newest_append_time",
     "offset_at",
+    "oldest_append_time",
     "partition_of",
     "place_of",
 ]

@@ -255,6 +255,15 @@ def newest_append_time(log: ReadableLog, topic: str) -> int:
     return newest
 
 
+def oldest_append_time(log: ReadableLog, topic: str) -> int:
+    """The lowest append time of all partitions of a topic; 0 for an empty one."""
+    oldest = 0
+    for partition in range(log.partitions(topic)):
+        for first in log.read(topic, partition, log.start(topic, partition), max_records=1):
+            oldest = min(oldest or first.append_time, first.append_time)
+    return oldest
+
+
 def offset_at(log: ReadableLog, topic: str, partition: int, append_time: int) -> int:
     """The first offset appended at or after a time; the end offset if there is none."""
     held = range(log.start(topic, partition), log.end(topic, partition))

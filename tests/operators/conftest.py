@@ -3,7 +3,8 @@
 import pytest
 
 from models.mojo.model import read_mojo
-from models.refit.refit import Task, train
+from models.refit.plan import Task
+from models.refit.refit import train
 from models.scoring.bound_model import Offline
 from operators.shard.messages import Boundary
 from operators.training.training_cuts import SnapshotWriter

@@ -121,10 +121,11 @@ def test_it_counts_events_labels_and_dead_letters(folder, capsys):
 
 
 def test_it_counts_the_fits_that_have_rows_enough(folder, capsys):
-    # Boundaries lie at whole hours: 23:00 comes 46.7 minutes after the first, 00:00 106.7.
+    # The first comes at 22:13:20. Boundaries are 7.5 minutes apart at first, from half an hour on
+    # 15 and from an hour on 30: 22:15, :22:30, :30, :37:30, :45, 23:00, 23:30 and 00:00.
     (folder / "events.jsonl").write_text(taken(*(offered(n) for n in range(120))))
     assert line(said(capsys, "events.jsonl"), "fits").startswith(
-        "fits          1 at 3 boundaries, one each 1h, on up to 97 rows; about "
+        "fits          2 at 8 boundaries, in the end one each 1h, on up to 97 rows; about "
     )
 
 

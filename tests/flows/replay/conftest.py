@@ -20,7 +20,7 @@ from state.log import Entry
 from state.settings import settings_from
 from tests.rides import records
 
-# Rides ask for some fifteen hours; with these boundaries two fits come of it.
+# Rides ask for some fifteen hours; with these boundaries four fits come of it.
 RIDES = {
     "stream": "tests.rides:stream",
     "training": {
@@ -60,7 +60,7 @@ def rides_made(rides_settings, tmp_path_factory):
     log.close()
     run(rides_settings, home)
     log = home.log()
-    assert [m.status for m in ModelRegistry(log).records()].count("promoted") == 2
+    assert [m.status for m in ModelRegistry(log).records()].count("promoted") == 4
     log.close()
     return home
 

@@ -121,16 +121,16 @@ def stored(log):
 
 def test_a_boundary_of_before_the_interval_changed_is_crossed_by_all(home, log, tmp_path):
     ask(log, 0, 0, 5, 25, 26)
-    ask(log, 1, 0, 1, 2)
+    ask(log, 1, 0, 5, 6)
     stopped = FiniteRun(home, log, "20m")
     while not stopped.fit.boundaries:
         stopped.round(0, 1)
     at = START_US + 20 * MINUTE_US
     while stopped.source.runners[0].holding != at:
         stopped.round(0)
-    assert stopped.fit.boundaries == [0]
+    assert stopped.fit.boundaries == [5]
 
-    again = FiniteRun(home, log, "1h")
+    again = FiniteRun(home, log, "80m")
     again.end()
     assert again.fit.boundaries == [20]
     assert journal(log, 0)[1:] == [Activated(2, None, at)]
@@ -142,9 +142,9 @@ def test_a_boundary_of_before_the_interval_changed_is_crossed_by_all(home, log, 
         for partition in (0, 1):
             records = log.read(topic, partition, 0)
             other.append(topic, partition, [Entry(*record[1:]) for record in records])
-    repeated = FiniteRun(Home(tmp_path / "other"), other, "1h", decides=False)
+    repeated = FiniteRun(Home(tmp_path / "other"), other, "80m", decides=False)
     repeated.end()
-    assert repeated.fit.boundaries == [0, 20]
+    assert repeated.fit.boundaries == [5, 20]
     assert stored(other) == stored(log)
     other.close()
 
@@ -156,7 +156,7 @@ def test_other_settings_wait_until_the_cut_of_a_run_before_is_made_up(home, log)
     while stopped.source.runners[0].holding != START_US + 20 * MINUTE_US:
         stopped.round(0, 1)
     shutil.rmtree(home.root / "checkpoints")
-    again = FiniteRun(home, log, "1h")
+    again = FiniteRun(home, log, "80m")
     again.end()
     assert again.fit.boundaries == [20, 60]
 
@@ -169,7 +169,7 @@ def test_a_partition_at_its_end_stays_until_the_others_have_been_at_theirs(home,
         run.round(0, 1)
     ask(log, 0, 65)
     run.end()
-    assert run.fit.boundaries == [0, 60]
+    assert run.fit.boundaries == [7, 15, 60]
     assert journal(log, 1)[-2:] == [
         Crossed(1, START_US + HOUR_US), Activated(1, None, START_US + HOUR_US)
     ]  # fmt: skip

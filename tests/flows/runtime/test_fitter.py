@@ -152,6 +152,22 @@ def test_an_algorithm_that_cannot_be_served_is_refused_before_the_flow_starts(ho
         _fitter(home, "", [], algorithm="isolationforest")
 
 
+@pytest.mark.parametrize("window", ["1h", "30m"])
+def test_a_window_in_which_no_label_would_come_is_refused_before_the_flow_starts(home, window):
+    with pytest.raises(ValueError, match=rf"longer than a label may take, 1h .*; got {window}"):
+        _fitter(home, "", [], window=window)
+
+
+def test_boundaries_skipped_one_after_the_other_are_told_once(home):
+    said: list[str] = []
+    fitter, cut = _fitter(home, "http://127.0.0.1:1", said, min_rows=10_000), _cut(home)
+    records = []
+    for boundary in (cut.boundary - DAY_US, cut.boundary):
+        records.append(fitter(boundary, [cut], records.copy()))
+    assert [record.status for record in records] == ["skipped", "skipped"]
+    assert len(said) == 1
+
+
 def test_a_snapshot_that_is_gone_fails_the_fit(home, h2o_server):
     cut = _cut(home)
     Path(home.snapshots / cut.path).unlink()

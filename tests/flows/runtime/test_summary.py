@@ -77,6 +77,25 @@ def test_a_reason_is_whole_and_widens_no_column():
     assert lines[-1].strip() == "2013-02-05 00:00  rows must be at least 2000; got 7 in the window"
 
 
+def test_of_boundaries_skipped_in_a_row_the_last_one_stands_for_all():
+    few = [
+        decision(n, "skipped", f"rows must be at least 2000; got {n} in the window")
+        for n in (0, 1, 2)
+    ]
+    lines = printed(80, print_fits, [*few, decision(3, "promoted", model=MODELS[0]), few[0]])
+    assert lines[0] == "Boundaries: 5, models promoted: 1"
+    table = [re.split(r"\s{2,}", line.strip())[:3] for line in lines[2:5]]
+    assert table == [
+        ["2013-01-29 00:00", "skipped", "and 2 before"],
+        ["2013-02-05 00:00", "promoted", MODELS[0]],
+        ["2013-01-15 00:00", "skipped", "-"],
+    ]
+    assert [line.strip()[-31:] for line in lines[6:]] == [
+        "least 2000; got 2 in the window",
+        "least 2000; got 0 in the window",
+    ]
+
+
 @pytest.mark.parametrize("width", [40, 60, 79])
 def test_a_narrow_terminal_folds_cells_and_loses_nothing(width):
     lines = printed(width, print_fits, FITS)

@@ -16,7 +16,7 @@ LOSSES = {
 }
 
 
-def shown(width, terminal):
+def shown(width, terminal, steps=((0, LOSSES),)):
     """The last line that is shown of a run that has read a quarter of its records."""
     file = io.StringIO()
     console = Console(
@@ -27,8 +27,11 @@ def shown(width, terminal):
         color_system=None,
     )
     progress = RunProgress(console, 1_000_000)
+    for partition, losses in steps[:-1]:
+        progress.advance(partition, 0, DAY_US, losses)
     progress._shown -= 60
-    progress.advance(0, 250_000, DAY_US, LOSSES)
+    partition, losses = steps[-1]
+    progress.advance(partition, 250_000, DAY_US, losses)
     progress._bar.refresh()
     text = file.getvalue()
     progress.close()
@@ -58,3 +61,31 @@ def test_without_a_terminal_a_line_says_all():
         r"log-loss ensemble \.352  online \.410  offline \.400  residual \.390",
         line,
     )
+
+
+def told(**models):
+    """Counts and sums of log-loss, as a shard has them since its first record."""
+    return {name: Losses(n, total / n, 0.1) for name, (n, total) in models.items()}
+
+
+def test_models_are_compared_over_the_same_requests():
+    before = told(online=(100, 50.0), ensemble=(100, 48.0))
+    beside = told(online=(110, 54.0), ensemble=(110, 52.0), offline=(4, 1.0))
+    after = told(online=(130, 66.0), ensemble=(130, 60.0), offline=(24, 8.0))
+    # Of the ten labels in between six were of requests without the offline model; of the twenty
+    # since then none: 12, 8 and 7 lost.
+    steps = ((0, before), (0, beside), (0, after))
+    assert shown(140, terminal=False, steps=steps).endswith(
+        "log-loss online .600  ensemble .400  offline .350"
+    )
+
+
+def test_partitions_count_by_their_labels():
+    steps = ((0, told(online=(10, 2.0))), (1, told(online=(30, 12.0))), (0, told(online=(20, 4.0))))
+    assert shown(140, terminal=False, steps=steps).endswith("log-loss online .320")
+
+
+def test_a_partition_without_the_new_model_does_not_count_beside_one_with_it():
+    both = told(online=(10, 5.0), offline=(10, 4.0))
+    steps = ((0, told(online=(90, 9.0))), (1, both), (0, told(online=(190, 19.0))))
+    assert shown(140, terminal=False, steps=steps).endswith("log-loss online .500  offline .400")

@@ -89,7 +89,8 @@ def test_columns_that_are_no_features_stay_out(h2o_server, outcomes, written):
 
 
 def test_a_cut_takes_the_rows_that_polars_takes(h2o_server, outcomes, written):
-    cuts = spans(START_US + 9 * DAY_US, 7 * DAY_US, 2 * DAY_US, DAY_US // 24)
+    start, split, end = ((START_US + days * DAY_US) // 1000 for days in (2, 7, 9))
+    cuts = spans(start, end, split=split, end=end, embargo=DAY_US // 24_000)
     with tidy(h2o_server) as prefix:
         import_files(h2o_server, f"{prefix}t", written(outcomes), FEATURES, CATEGORICALS)
         for i, span in enumerate(cuts):

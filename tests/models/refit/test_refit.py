@@ -15,11 +15,13 @@ from models.h2o.server import H2OError, H2OLost, H2OServer
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
-from models.refit.refit import Champion, Task, failed, lacking, train
+from models.refit.plan import Task
+from models.refit.refit import Champion, failed, lacking, train
 from models.scorecard import scorecard
 
 START_US, DAY_US = 1_357_000_000_000_000, 86_400_000_000
 BOUNDARY = START_US + 9 * DAY_US
+VALIDATION = DAY_US * 3 // 2
 SMALL = {name: values[0] for name, values in GRIDS["gbm"].items()} | {"ntrees": 8, "max_depth": 4}
 
 
@@ -31,7 +33,7 @@ def task(outcomes, written):
         categoricals=["carrier", "dest"],
         boundary=BOUNDARY,
         window=8 * DAY_US,
-        validation=2 * DAY_US,
+        validation=VALIDATION,
         embargo=2 * DAY_US // 24,
         min_rows=1_000,
         previous=SMALL,
@@ -48,7 +50,7 @@ def test_the_first_model_is_promoted_with_all_that_is_known_of_it(h2o_server, ou
     record, artifact, _ = train(h2o_server, task, None)
     mojo = read_mojo(artifact)
     seen = _rows(outcomes, BOUNDARY - 8 * DAY_US, BOUNDARY, BOUNDARY)
-    newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
+    newest = _rows(outcomes, BOUNDARY - VALIDATION, BOUNDARY, BOUNDARY)
     assert (record.status, record.reason) == ("promoted", "there was no champion")
     assert record.model == f"gbm-{mojo.digest[:12]}"
     assert record.sha256 == hashlib.sha256(artifact).hexdigest()
@@ -90,7 +92,7 @@ def test_judged_candidates_do_not_see_the_embargo_but_the_published_model_does(
     h2o_server, outcomes, task
 ):
     first, *_ = train(h2o_server, task, None)
-    split = BOUNDARY - 2 * DAY_US
+    split = BOUNDARY - VALIDATION
     event = pl.col("event_time").dt.timestamp("us")
     within = (event >= split - task.embargo) & (event < split)
     changed = outcomes.with_columns(
@@ -113,7 +115,7 @@ def test_a_champion_keeps_its_place_against_a_margin_and_loses_it_without(
     champion = Champion(old.model, read_mojo(artifact), early.boundary)
     lost, *_ = train(h2o_server, task, champion)
     kept, *_ = train(h2o_server, msgspec.structs.replace(task, margin=5.0), champion)
-    newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
+    newest = _rows(outcomes, BOUNDARY - VALIDATION, BOUNDARY, BOUNDARY)
     columns = newest.select(task.features).to_dict(as_series=False)
     theirs = champion.mojo.score_many(champion.mojo.encode(columns))
     labels = newest["label"].cast(pl.Float64).to_numpy()
@@ -180,7 +182,7 @@ def test_what_h2o_s_own_scorer_serves_is_certified_too_and_repeats(
 def test_without_a_refit_the_judged_model_itself_is_published(h2o_server, outcomes, task):
     record, artifact, _ = train(h2o_server, msgspec.structs.replace(task, refit=False), None)
     mojo = read_mojo(artifact)
-    newest = _rows(outcomes, BOUNDARY - 2 * DAY_US, BOUNDARY, BOUNDARY)
+    newest = _rows(outcomes, BOUNDARY - VALIDATION, BOUNDARY, BOUNDARY)
     guess = mojo.score_many(mojo.encode(newest.select(task.features).to_dict(as_series=False)))
     labels = newest["label"].cast(pl.Float64).to_numpy()
     assert scorecard(labels, guess).log_loss == pytest.approx(record.metrics.log_loss, abs=1e-9)
@@ -206,7 +208,7 @@ def test_no_files_are_told(task):
 
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_one_class_is_told_for_each_slice(outcomes, task, written, part):
-    newest = pl.col("event_time").dt.timestamp("us") >= BOUNDARY - 2 * DAY_US
+    newest = pl.col("event_time").dt.timestamp("us") >= BOUNDARY - VALIDATION
     within = newest if part == "validation" else ~newest
     label = pl.when(within).then(0).otherwise("label").cast(pl.Int8).alias("label")
     files = written(outcomes.with_columns(label))

@@ -81,7 +81,7 @@ def log(tmp_path):
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
     boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, settled=None, load="<{}>".format,
-    tell=pytest.fail,
+    tell=pytest.fail, begun=None,
 ):  # fmt: skip
     """The flow of a partition, which writes nothing but its journal."""
     journal = JournalWriter(log, partition)
@@ -100,7 +100,7 @@ def reader(
         champions=decisions,
         load=load,
         wanted=wanted,
-        newest=Newest(lambda: newest(log, "events"), cut, settled),
+        newest=Newest(lambda: newest(log, "events"), cut, settled, begun),
         wait=wait,
         tell=tell,
     )
@@ -365,7 +365,7 @@ def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_de
 def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
     drained(reader(log, Decided(*ALL)))
     for value, message in (
-        (b'{"type":"activated","version":4}', "must be of version 3 or older; got 4 in activ"),
+        (b'{"type":"activated","version":5}', "must be of version 4 or older; got 5 in activ"),
         (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
     ):
         with sqlite3.connect(log._root / "activations" / "0.db") as database:
