@@ -28,6 +28,7 @@ from operators.partition.dataflow import EventsSource, compose
 from operators.partition.partition_runner import PartitionRunner
 from operators.training.trainer import Trainer
 from state.event_times import parse_time
+from state.events import SECOND_US
 from state.log import EVENTS
 from state.settings import Settings
 
@@ -66,7 +67,15 @@ class App:
         self._partitions = range(self._log.partitions(EVENTS))
         self._redefined = Redefinition(home, self._stream, self._log)
         conflict = self._redefined.conflict if self._redefined.change.functions else None
-        self._opened = Partitions(settings, self._stream, self._log, home, conflict=conflict)
+        beside = settings.log == "kafka" and conflict is None
+        self._opened = Partitions(
+            settings,
+            self._stream,
+            self._log,
+            home,
+            conflict=conflict,
+            commit_every_s=settings.kafka.commit / SECOND_US if beside else None,
+        )
         self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
         self._behind = set(self._partitions)

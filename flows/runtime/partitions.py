@@ -49,6 +49,7 @@ class Partitions:
         conflict: Makes the error to raise where output differs from what is stored. Where it is
             given, all is made again from the first event: the functions of the stream changed, so
             that no checkpoint is of use, and what is written must stay the same.
+        commit_every_s: As for `PartitionRunner.commit_beside`; None: each commit is waited for.
 
     Attributes:
         published: The records of the models.
@@ -71,7 +72,9 @@ class Partitions:
         loading: Loading = LOADING,
         clock: Callable[[], float] = time.monotonic,
         conflict: Callable[[SequenceConflictError], Exception] | None = None,
+        commit_every_s: float | None = None,
     ) -> None:
+        self._commit_every_s = commit_every_s
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
         self.published = published_models(home, settings, log)
@@ -120,6 +123,8 @@ class Partitions:
             pace=pace,
             most_in_flight=settings.reading.in_flight,
         )
+        if self._commit_every_s is not None:
+            runner.commit_beside(self._commit_every_s)
         runner.conflict = self._conflict
         return runner
 

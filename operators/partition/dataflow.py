@@ -19,7 +19,9 @@ from operators.partition.partition_runner import PartitionRunner, Processed
 from operators.shard.messages import Finish, Message
 from operators.training.trainer import Trainer
 
-_IDLE = timedelta(milliseconds=10)
+_SHORTEST_IDLE, _IDLE = timedelta(milliseconds=1), timedelta(milliseconds=10)
+"""How soon a partition looks again after it was given something, and when nothing comes."""
+
 _WATCH = timedelta(milliseconds=100)
 
 OpenPartition = Callable[[int], PartitionRunner]
@@ -38,6 +40,7 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
         self._partition, self._runner, self._stop, self._follow = partition, runner, stop, follow
         self._unread = unread
         self._awake: datetime | None = None
+        self._idle = _SHORTEST_IDLE
         self._finished = False
 
     def next_batch(self) -> list[tuple[int, Message]]:
@@ -45,8 +48,11 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
             raise StopIteration
         message = None if self._stop.is_set() else self._runner.poll()
         self._awake = None
-        if message is None:
-            self._awake = datetime.now(UTC) + _IDLE
+        if message is not None:
+            self._idle = _SHORTEST_IDLE
+        else:
+            self._awake = datetime.now(UTC) + self._idle
+            self._idle = min(2 * self._idle, _IDLE)
             if not self._ended():
                 return []
             self._finished, message = True, Finish()
