@@ -99,13 +99,21 @@ class App:
             fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
         source = EventsSource(
-            self._partitions, self._open, self._stop, follow=self._settings.follow
+            self._partitions,
+            self._open,
+            self._stop,
+            follow=self._settings.follow,
+            claim=self._claim,
         )
         return compose(source, trainer, on_committed=self._committed, at_end=self._ended)
 
     def hide_progress(self) -> None:
         """Take the progress bar away, at any time."""
         self._progress.close()
+
+    def _claim(self, partition: int) -> None:
+        if self._settings.log == "kafka":
+            self._opened.claim(partition)
 
     def _open(self, partition: int) -> PartitionRunner:
         if self._settings.log == "sqlite":
