@@ -54,9 +54,12 @@ def ends(pid):
 def following(tmp_path):
     fill(tmp_path / "home", FOLLOWING, 0.1)
     flow = Group(tmp_path / "home", words=(*FLOW, "-p", "2"))
-    yield flow, workers(flow, tmp_path / "home")
-    flow.signal(signal.SIGKILL)
-    flow.wait(WITHIN_S)
+    try:
+        yield flow, workers(flow, tmp_path / "home")
+    finally:
+        if not flow.ended():
+            flow.signal(signal.SIGKILL)
+        flow.wait(WITHIN_S)
 
 
 @pytest.mark.timeout(600)
