@@ -34,7 +34,7 @@ from state.kafka.cluster import Cluster
 from state.kafka.records import header_of
 from state.log import EVENTS, partition_of
 from state.outputs.records import Prediction
-from state.settings import settings_from
+from state.settings import Kafka, settings_from
 
 REPOSITORY = Path(__file__).parents[1]
 SIZE_BYTES = 300
@@ -52,6 +52,7 @@ every = "3650d"
 [kafka]
 bootstrap = "{bootstrap}"
 prefix = "{prefix}"
+commit = "{commit}"
 """
 _PATIENCE_S = 60.0
 _QUIET_S = 1.0
@@ -215,7 +216,13 @@ def flowing(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def measure(
-    bootstrap: str, rate: float, seconds: float, *, warm_s: float = WARM_S, scorer: bool = False
+    bootstrap: str,
+    rate: float,
+    seconds: float,
+    *,
+    warm_s: float = WARM_S,
+    scorer: bool = False,
+    commit: str = str(Kafka().commit),
 ) -> Latency:
     """Feed a flow, and time its answers.
 
@@ -225,6 +232,7 @@ def measure(
         seconds: Duration of the measurement.
         warm_s: Seconds for which the flow is fed first, after its first answer.
         scorer: Time a scorer beside the flow and not the predictions.
+        commit: The flow's `kafka.commit`.
     """
     prefix = f"{uuid.uuid4().hex[:8]}."
     log = kafka_log(settings_from({"kafka": {"bootstrap": bootstrap, "prefix": prefix}}).kafka)
@@ -237,7 +245,7 @@ def measure(
     with TemporaryDirectory() as folder:
         root = Path(folder)
         settings = root / "headwater.toml"
-        settings.write_text(_SETTINGS.format(bootstrap=bootstrap, prefix=prefix))
+        settings.write_text(_SETTINGS.format(bootstrap=bootstrap, prefix=prefix, commit=commit))
         with flowing(root) as flow:
             feed.run(events[:first], rate)
             _await_first(watcher, flow)
@@ -290,6 +298,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=1_000, help="events per second (1000)")
     parser.add_argument("--seconds", type=float, default=20, help="that are measured (20)")
     parser.add_argument("--scorer", action="store_true", help="time a scorer beside the flow")
+    parser.add_argument(
+        "--commit",
+        action="append",
+        help="the flow's kafka.commit (20ms); several are measured in turn",
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="through all of them (1)")
     parser.add_argument("--bootstrap", default="127.0.0.1:9092", help="of the broker")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(arguments)
@@ -297,14 +311,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--rate and --seconds must be at least 1; got {options.rate:g}, {options.seconds:g}"
         )
-    found = measure(options.bootstrap, options.rate, options.seconds, scorer=options.scorer)
-    if options.json:
-        print(msgspec.json.encode(found).decode())
-    else:
-        print(
-            f"{found.per_s:,.0f} events/s, {found.measured:,} latencies: "
-            f"p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms, max {found.max_ms:.0f} ms"
+    commits = options.commit or [str(Kafka().commit)]
+    for commit in commits * options.rounds:
+        found = measure(
+            options.bootstrap, options.rate, options.seconds, scorer=options.scorer, commit=commit
         )
+        if options.json:
+            print(msgspec.json.encode(found).decode())
+        else:
+            print(
+                f"commit {commit}: {found.per_s:,.0f} events/s, {found.measured:,} latencies: "
+                f"p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms, max {found.max_ms:.0f} ms"
+            )
     return 0
 
 

@@ -30,6 +30,7 @@ _MOST_ROWS = 10**12
 _MOST_TEXT = 1_000
 _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
+_LONGEST_COMMIT = _D("10s")
 _DECIDING = ("online.", "decision.threshold", "clock.", "metrics.every", "training.")
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
@@ -278,6 +279,7 @@ class Kafka(_Part, frozen=True):
         replication: Copies of each record in topics that are made.
         retention: How long records stay, by topic: of those that nothing is made from again.
         format: How values lie in topics; it can change at any time.
+        commit: At least so long from one transaction of a partition's outputs to the next.
         patience: How long a call waits for Kafka once it has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
@@ -288,12 +290,16 @@ class Kafka(_Part, frozen=True):
     replication: Annotated[int, Meta(ge=1, le=1_000)] = 1
     retention: dict[str, Duration] = {}
     format: Literal["json", "msgpack"] = "json"
+    commit: Duration = _D("20ms")
     patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
         """Refuse a password in the file, to lose what is read again, and to wait for days."""
         _check_wait("kafka.patience", self.patience)
+        if self.commit > _LONGEST_COMMIT:
+            msg = f"kafka.commit must be at most {_LONGEST_COMMIT}; got {self.commit}"
+            raise ValueError(msg)
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.prefix):
             rule = "must be of at most 200 letters, digits, dots, underscores and hyphens"
             msg = f"kafka.prefix {rule}; got {shortened(self.prefix)}"

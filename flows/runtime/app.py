@@ -28,6 +28,7 @@ from operators.partition.dataflow import EventsSource, compose
 from operators.partition.partition_runner import PartitionRunner
 from operators.training.trainer import Trainer
 from state.event_times import parse_time
+from state.events import SECOND_US
 from state.log import EVENTS
 from state.settings import Settings
 
@@ -66,7 +67,15 @@ class App:
         self._partitions = range(self._log.partitions(EVENTS))
         self._redefined = Redefinition(home, self._stream, self._log)
         conflict = self._redefined.conflict if self._redefined.change.functions else None
-        self._opened = Partitions(settings, self._stream, self._log, home, conflict=conflict)
+        beside = settings.log == "kafka" and conflict is None
+        self._opened = Partitions(
+            settings,
+            self._stream,
+            self._log,
+            home,
+            conflict=conflict,
+            commit_every_s=settings.kafka.commit / SECOND_US if beside else None,
+        )
         self._claimed: list[int] = []
         self._offsets: dict[int, int] = {}
         self._behind = set(self._partitions)
@@ -90,13 +99,21 @@ class App:
             fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
         source = EventsSource(
-            self._partitions, self._open, self._stop, follow=self._settings.follow
+            self._partitions,
+            self._open,
+            self._stop,
+            follow=self._settings.follow,
+            claim=self._claim,
         )
         return compose(source, trainer, on_committed=self._committed, at_end=self._ended)
 
     def hide_progress(self) -> None:
         """Take the progress bar away, at any time."""
         self._progress.close()
+
+    def _claim(self, partition: int) -> None:
+        if self._settings.log == "kafka":
+            self._opened.claim(partition)
 
     def _open(self, partition: int) -> PartitionRunner:
         if self._settings.log == "sqlite":

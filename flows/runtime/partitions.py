@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from operators.training.model_loader import Loading, ModelLoader
 from operators.training.model_registry import Pinned
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from operators.training.training_cuts import SnapshotWriter, newest_boundary
+from state.in_thread import in_thread
 from state.log import EVENTS, Log, SequenceConflictError, newest_append_time
 from state.settings import Settings, deciding
 from state.stream import Stream
@@ -50,6 +52,7 @@ class Partitions:
         conflict: Makes the error to raise where output differs from what is stored. Where it is
             given, all is made again from the first event: the functions of the stream changed, so
             that no checkpoint is of use, and what is written must stay the same.
+        commit_every_s: As for `PartitionRunner.commit_beside`; None: each commit is waited for.
 
     Attributes:
         published: The records of the models.
@@ -72,7 +75,10 @@ class Partitions:
         loading: Loading = LOADING,
         clock: Callable[[], float] = time.monotonic,
         conflict: Callable[[SequenceConflictError], Exception] | None = None,
+        commit_every_s: float | None = None,
     ) -> None:
+        self._commit_every_s = commit_every_s
+        self._claims: dict[int, Future[None]] = {}
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
         self.published = published_models(home, settings, log)
@@ -89,12 +95,17 @@ class Partitions:
         )
         self.models = ModelLoader(stream, self.published, home.artifacts(), loading)
 
+    def claim(self, partition: int) -> None:
+        """Begin to end the writer before, beside the caller: Kafka takes half a second for each."""
+        self._claims[partition] = in_thread(partial(self._end_writer, partition), "claim")
+
     def open(self, partition: int) -> PartitionRunner:
         """A partition from its newest checkpoint on; from here on no other writes what it does."""
         settings, home, log = self._settings, self._home, self._log
         checkpoints = home.checkpoints()
-        # Ends the writer before, where the log can, before what it may still add to is read.
-        log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
+        claim = self._claims.pop(partition, None)
+        # It may still add to what is read next.
+        claim.result() if claim is not None else self._end_writer(partition)
         check_version(log, checkpoints, partition)
         check_kept(settings, log, checkpoints, partition)
         if self._conflict is None:
@@ -122,8 +133,15 @@ class Partitions:
             pace=pace,
             most_in_flight=settings.reading.in_flight,
         )
+        if self._commit_every_s is not None:
+            runner.commit_beside(self._commit_every_s)
         runner.conflict = self._conflict
         return runner
+
+    def _end_writer(self, partition: int) -> None:
+        """End whoever wrote the partition before, where the log can."""
+        topics = (JOURNAL, *TOPICS, SNAPSHOTS)
+        self._log.append_all(partition, dict.fromkeys(topics, (None, ())))
 
     def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
         """An empty one, with the settings of a journal entry; None: with those of today."""

@@ -22,6 +22,8 @@ from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
 
 T = TypeVar("T")
 _SHOWN = ("online", "offline", "residual", "ensemble")
+_MOST = 200_000
+"""So many of the newest records of a topic are read: the log's growth makes no summary slower."""
 
 
 class _Scored(msgspec.Struct, frozen=True, gc=False):
@@ -38,13 +40,26 @@ class _Buried(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: Home) -> None:
-    """Print the tables of models, fits and dead letters, and where the results lie."""
-    _print_quality(console, log)
+def print_summary(
+    console: Console, log: Log, decisions: list[FitRecord], home: Home, most: int = _MOST
+) -> None:
+    """Print the tables of models, fits and dead letters, and where the results lie.
+
+    Args:
+        console: For people.
+        log: Holds the results.
+        decisions: What came of the fits.
+        home: Of the log.
+        most: How many of the newest outcomes and dead letters are read.
+    """
+    _print_quality(console, log, most)
     if decisions:
         print_fits(console, decisions)
-    reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _Buried))
+    reasons = Counter(letter.reason for letter in _newest(log, DEAD_LETTERS, _Buried, most))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
+    letters = _held(log, DEAD_LETTERS)
+    if letters > reasons.total():
+        counted = f"{letters:,}, of the newest {reasons.total():,}: {counted}"
     console.print(f"Dead letters: {counted}", highlight=False)
     counts = counts_of(log)
     if counts is not None and counts.unlabelled:
@@ -61,17 +76,18 @@ def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: 
     )
 
 
-def _print_quality(console: Console, log: Log) -> None:
-    scores = _scores(log)
+def _print_quality(console: Console, log: Log, most: int) -> None:
+    scores = _scores(log, most)
     rows = len(scores["label"])
     if not rows:
         console.print("No request has got its label yet.", highlight=False)
         return
     by_all = ~np.isnan(scores["offline"])
     compared = int(by_all.sum())
-    title = f"{compared or rows:,} labelled requests"
+    newest = "the newest " if _held(log, OUTCOMES) > rows else ""
+    title = f"{newest}{rows:,} labelled requests"
     if 0 < compared < rows:
-        title += f" that all models scored, of {rows:,}"
+        title = f"{compared:,} labelled requests that all models scored, of {newest}{rows:,}"
         scores = {name: values[by_all] for name, values in scores.items()}
     table = _table("model", right=("AUC", "log-loss", "Brier", "F1"))
     for name in _SHOWN if compared else ("online",):
@@ -83,11 +99,11 @@ def _print_quality(console: Console, log: Log) -> None:
     console.print(table)
 
 
-def _scores(log: Log) -> dict[str, Floats]:
-    """What the summary needs of all outcomes, 40 bytes for each; NaN where there is none."""
+def _scores(log: Log, most: int) -> dict[str, Floats]:
+    """What the summary needs of outcomes, 40 bytes for each; NaN where there is none."""
     columns = {name: array("d") for name in _Scored.__struct_fields__}
     put = [column.append for column in columns.values()]
-    for one in _all(log, OUTCOMES, _Scored):
+    for one in _newest(log, OUTCOMES, _Scored, most):
         for append, value in zip(put, msgspec.structs.astuple(one), strict=True):
             append(math.nan if value is None else value)
     return {name: np.asarray(column) for name, column in columns.items()}
@@ -141,11 +157,20 @@ def _table(*left: str, right: Sequence[str]) -> Table:
     return table
 
 
-def _all(log: Log, topic: str, kind: type[T]) -> Iterator[T]:
+def _held(log: Log, topic: str) -> int:
+    """How many records the topic holds."""
+    return sum(log.end(topic, p) - log.start(topic, p) for p in range(log.partitions(topic)))
+
+
+def _newest(log: Log, topic: str, kind: type[T], most: int) -> Iterator[T]:
+    """The newest records of each partition, so many in all at most."""
     decode = msgspec.json.Decoder(kind).decode
-    for partition in range(log.partitions(topic)):
-        offset = log.start(topic, partition)
-        while records := log.read(topic, partition, offset, max_records=10_000):
+    partitions = log.partitions(topic)
+    for partition in range(partitions):
+        end = log.end(topic, partition)
+        offset = max(log.start(topic, partition), end - most // partitions)
+        while offset < end:
+            records = log.read(topic, partition, offset, max_records=min(end - offset, 10_000))
             try:
                 read = [decode(record.value) for record in records]
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

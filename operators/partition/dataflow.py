@@ -7,6 +7,7 @@ the word that a cut was committed.
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import bytewax.operators as op
@@ -19,7 +20,9 @@ from operators.partition.partition_runner import PartitionRunner, Processed
 from operators.shard.messages import Finish, Message
 from operators.training.trainer import Trainer
 
-_IDLE = timedelta(milliseconds=10)
+_SHORTEST_IDLE, _IDLE = timedelta(milliseconds=1), timedelta(milliseconds=10)
+"""How soon a partition looks again after it was given something, and when nothing comes."""
+
 _WATCH = timedelta(milliseconds=100)
 
 OpenPartition = Callable[[int], PartitionRunner]
@@ -29,33 +32,43 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def __init__(
         self,
         partition: int,
-        runner: PartitionRunner,
+        open_runner: Callable[[], PartitionRunner],
         stop: threading.Event,
         unread: set[int],
         *,
         follow: bool,
     ) -> None:
-        self._partition, self._runner, self._stop, self._follow = partition, runner, stop, follow
+        self._partition, self._open, self._stop, self._follow = partition, open_runner, stop, follow
         self._unread = unread
+        self._runner: PartitionRunner | None = None
         self._awake: datetime | None = None
+        self._idle = _SHORTEST_IDLE
         self._finished = False
 
     def next_batch(self) -> list[tuple[int, Message]]:
-        if self._finished:
+        if self._finished or (self._runner is None and self._stop.is_set()):
             raise StopIteration
+        if (
+            self._runner is None
+        ):  # by now all of the worker are claimed; none is read before all are open
+            self._runner = self._open()
+            return []
         message = None if self._stop.is_set() else self._runner.poll()
         self._awake = None
-        if message is None:
-            self._awake = datetime.now(UTC) + _IDLE
-            if not self._ended():
+        if message is not None:
+            self._idle = _SHORTEST_IDLE
+        else:
+            self._awake = datetime.now(UTC) + self._idle
+            self._idle = min(2 * self._idle, _IDLE)
+            if not self._ended(self._runner):
                 return []
             self._finished, message = True, Finish()
         return [(self._partition, message)]
 
-    def _ended(self) -> bool:
+    def _ended(self, runner: PartitionRunner) -> bool:
         if self._stop.is_set() or self._follow:
             return self._stop.is_set()
-        if self._runner.at_end():
+        if runner.at_end():
             self._unread.discard(self._partition)
         # Until then another may hold at a boundary that this one has to cross too.
         return not self._unread
@@ -76,6 +89,7 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         stop: Set, it ends every partition where it is.
         follow: Wait at the end of the log for more; else stop there, all that are read in this
             process at once, when each has been at its end.
+        claim: Told of each partition before any of this worker is recovered.
     """
 
     def __init__(
@@ -85,9 +99,10 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         stop: threading.Event,
         *,
         follow: bool,
+        claim: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._partitions = list(partitions)
-        self._open = open_partition
+        self._open, self._claim = open_partition, claim
         self._stop, self._follow = stop, follow
         self._unread: set[int] = set()
         self.runners: dict[int, PartitionRunner] = {}
@@ -97,12 +112,17 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         return [f"{partition:04d}" for partition in self._partitions]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
-        """Recover one partition."""
+        """One partition, to be recovered when it is first read."""
         del step_id, resume_state
         partition = int(for_part)
         self._unread.add(partition)
+        self._claim(partition)
+        opening = partial(self._opened, partition)
+        return _Partition(partition, opening, self._stop, self._unread, follow=self._follow)
+
+    def _opened(self, partition: int) -> PartitionRunner:
         runner = self.runners[partition] = self._open(partition)
-        return _Partition(partition, runner, self._stop, self._unread, follow=self._follow)
+        return runner
 
 
 class _Trainings(StatefulSourcePartition[Any, None]):

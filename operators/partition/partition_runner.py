@@ -1,9 +1,10 @@
 """The processing loop of one partition: its messages through its shard, and back to the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from models.scoring.bound_model import Offline
+from operators.partition.committer import Committer
 from operators.partition.decider import Decider
 from operators.partition.ordered_input import OrderedInput, with_model
 from operators.partition.recovery import checkpoint_of
@@ -11,7 +12,7 @@ from operators.shard.messages import Boundary, Emitted, Finish, Message, Records
 from operators.shard.shard import Shard
 from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import Checkpoint, CheckpointStore
-from state.log import Log, SequenceConflictError
+from state.log import Entry, Log, Parts, SequenceConflictError
 
 
 class Processed(NamedTuple):
@@ -21,11 +22,13 @@ class Processed(NamedTuple):
         emitted: To be appended.
         checkpoint: To be saved after that; None: none is due.
         size: Bytes of the input it came from.
+        is_awaited: Whether nothing goes on before it is durable.
     """
 
     emitted: Emitted
     checkpoint: Checkpoint | None
     size: int
+    is_awaited: bool
 
 
 class Pace(Protocol):
@@ -43,8 +46,8 @@ class Pace(Protocol):
 class PartitionRunner:
     """Moves messages from the log through a shard and back to the log.
 
-    What is between `poll` and `commit` is bounded in bytes: `poll` gives nothing more until
-    `commit` has caught up.
+    What is between `poll` and the log is bounded in bytes: `poll` gives nothing more until the
+    commits have caught up.
 
     Args:
         shard: Restored.
@@ -84,8 +87,18 @@ class PartitionRunner:
         self._checkpoint_due, self._pace = checkpoint_due, pace
         self._most_in_flight = most_in_flight
         self.conflict: Callable[[SequenceConflictError], Exception] | None = None
-        self._in_flight = 0
+        self._committer: Committer[Processed] | None = None
+        # Each is counted up by one thread: what is between them is in flight.
+        self._taken = self._done = 0
         self._saved = shard.position.offset
+
+    def commit_beside(self, every_s: float) -> None:
+        """From here on commit beside the processing.
+
+        Args:
+            every_s: From the beginning of one commit to that of the next, at least.
+        """
+        self._committer = Committer(self._write, every_s)
 
     @property
     def holding(self) -> int:
@@ -94,11 +107,13 @@ class PartitionRunner:
 
     def poll(self) -> Message | None:
         """The next message; None while there is nothing to read or too much is in flight."""
+        if self._committer is not None:
+            self._committer.check()
         if self._in_flight >= self._most_in_flight:
             return None
         message = self._next()
         if message is not None:
-            self._in_flight += _size(message)
+            self._taken += _size(message)
         elif self._is_unsaved() and self._is_due_at_rest():
             return Records([])
         return message
@@ -118,24 +133,41 @@ class PartitionRunner:
             journal = self._source.journal.digest(self.shard.position.activations)
             checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary, journal=journal)
             self._saved = checkpoint.offset
-        return Processed(emitted, checkpoint, _size(message))
+        is_awaited = at_boundary or isinstance(message, Finish)
+        return Processed(emitted, checkpoint, _size(message), is_awaited)
 
     def commit(self, processed: Processed) -> None:
-        """Write the output, then the snapshot and the checkpoint that follow from it."""
-        emitted, checkpoint, size = processed
+        """Write the output, then the snapshot and the checkpoint that follow from it.
+
+        All is durable when this returns, unless commits are made beside the processing: then it is
+        after a boundary, and at the end, and an error is raised by a later call.
+        """
+        if self._committer is None:
+            self._write([processed])
+            return
+        self._committer.put(processed)
+        if processed.is_awaited:
+            self._committer.drain()
+
+    def _write(self, several: Sequence[Processed]) -> None:
         try:
-            self._log.append_all(emitted.partition, emitted.entries)
+            self._log.append_all(self.shard.partition, _merged([one.emitted for one in several]))
         except SequenceConflictError as error:
             if self.conflict is None:
                 raise
             raise self.conflict(error) from error
-        if emitted.cut is not None:
-            self._snapshots.write(emitted.partition, emitted.cut)
-        if checkpoint is not None:
-            self._checkpoints.save(checkpoint)
-            if self._pace is not None:
-                self._pace.done()
-        self._in_flight -= size
+        for emitted, checkpoint, size, _ in several:
+            if emitted.cut is not None:
+                self._snapshots.write(emitted.partition, emitted.cut)
+            if checkpoint is not None:
+                self._checkpoints.save(checkpoint)
+                if self._pace is not None:
+                    self._pace.done()
+            self._done += size
+
+    @property
+    def _in_flight(self) -> int:
+        return self._taken - self._done
 
     def _next(self) -> Message | None:
         source, decider = self._source, self._decider
@@ -162,3 +194,14 @@ def _size(message: Message) -> int:
     if not isinstance(message, Records):
         return 0
     return sum(len(record.value) for record in message.records)
+
+
+def _merged(several: Sequence[Emitted]) -> Parts:
+    """Output that follows on one another, as one append of each topic."""
+    if len(several) == 1:
+        return several[0].entries
+    parts: dict[str, tuple[int, list[Entry]]] = {}
+    for emitted in several:
+        for topic, (sequence, entries) in emitted.entries.items():
+            parts.setdefault(topic, (sequence, []))[1].extend(entries)
+    return parts

@@ -10,6 +10,7 @@ import msgspec
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import Committed, TrainingCuts
+from state.in_thread import in_thread
 from state.log import Entry, Log
 from state.outputs.records import Alert
 from state.topics import ALERTS, MODELS
@@ -36,17 +37,8 @@ Begin = Callable[[Fit, int, list[Committed], list[FitRecord]], Future[FitRecord]
 def begun_in_thread(
     fit: Fit, boundary: int, cuts: list[Committed], earlier: list[FitRecord]
 ) -> Future[FitRecord]:
-    """A fit in a thread that the end of the program, unlike an executor's, does not wait for."""
-    running: Future[FitRecord] = Future()
-
-    def run() -> None:
-        try:
-            running.set_result(fit(boundary, cuts, earlier))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            running.set_exception(error)
-
-    threading.Thread(target=run, name="fit", daemon=True).start()
-    return running
+    """A fit beside its caller."""
+    return in_thread(lambda: fit(boundary, cuts, earlier), "fit")
 
 
 class Trainer:

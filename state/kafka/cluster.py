@@ -23,6 +23,7 @@ _NOTICE_S = 3.0
 _REPEAT_S = 5.0
 _SPARE_S = 60.0
 
+_FETCH_BYTES = 2**20
 _READS = {
     "group.id": "headwater",  # librdkafka wants one; nothing is ever committed to it
     "enable.auto.commit": False,
@@ -31,7 +32,7 @@ _READS = {
     "isolation.level": "read_committed",
     "auto.offset.reset": "error",
     "allow.auto.create.topics": False,
-    "fetch.message.max.bytes": 2**20,
+    "fetch.message.max.bytes": _FETCH_BYTES,
     "fetch.queue.backoff.ms": 2,  # else a full queue stops the fetches for a second
     "queued.max.messages.kbytes": 16 * 2**10,
 }
@@ -109,6 +110,26 @@ class Cluster:
         self._options = dict(options)
         self.reached = False
         self._last: KafkaError | None = None
+
+    @property
+    def fetch_bytes(self) -> int:
+        """The most that one fetch brings of a partition, if its first message is no larger."""
+        return int(self._options.get("fetch.message.max.bytes", _FETCH_BYTES))
+
+    def look_up(self, consumer: Consumer, name: str, serve: Callable[[float], object]) -> None:
+        """Make a consumer know a topic: by itself librdkafka looks a second after its first use.
+
+        Args:
+            consumer: Which.
+            name: Kafka's of the topic.
+            serve: As for `ask`; it must lose no message.
+
+        Raises:
+            LogError: Kafka does not answer.
+        """
+        what = f"look for topic {name!r}"
+        with self.doing(what):
+            self.ask(what, lambda s: consumer.list_topics(name, s), serve)
 
     def consumer(self, own: Options) -> Consumer:
         """A reader of committed records that takes truncation for an error."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from state.kafka.cluster import Cluster
+from state.kafka.intake import Intakes
 from state.kafka.partition import KafkaPartition
 from state.kafka.reader import PointReader
 from state.kafka.retention import Retention
@@ -69,11 +70,13 @@ class KafkaLog:
         self._me, self._role_of = writer, role_of
         self._asking = cluster.consumer({})
         self._probe = PointReader(cluster)
+        self._intakes = Intakes(cluster)
         self._topics = Topics(cluster, self._asking, replication)
         self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
         self._partitions: dict[tuple[str, int], KafkaPartition] = {}
         self._writers: dict[tuple[str, int], Writer] = {}
+        self._making: dict[tuple[str, int], threading.Lock] = {}
         self._keep_s = keep_s
         self._retentions: dict[tuple[str, int], Retention] = {}
 
@@ -177,6 +180,7 @@ class KafkaLog:
             self._writers.popitem()[1].close()
         while self._partitions:
             self._partitions.popitem()[1].close()
+        self._intakes.close()
         self._probe.close()
         self._asking.close()
 
@@ -194,6 +198,7 @@ class KafkaLog:
                         self._cluster,
                         self._asking,
                         self._probe,
+                        self._intakes.open,
                         name=self._prefix + topic,
                         topic=topic,
                         partition=partition,
@@ -203,6 +208,8 @@ class KafkaLog:
 
     def _writer(self, role: str, partition: int) -> Writer:
         with self._lock:
+            making = self._making.setdefault((role, partition), threading.Lock())
+        with making:  # Kafka takes its time for each, and many can be made beside each other
             if (role, partition) not in self._writers:
                 name = f"{self._prefix}headwater-{role}-{partition}"
                 self._writers[role, partition] = Writer(

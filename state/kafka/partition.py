@@ -8,7 +8,9 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from state.kafka.cluster import Cluster, Waiting
-from state.kafka.reader import Cursor, PointReader
+from state.kafka.cursor import Cursor
+from state.kafka.intake import Lane
+from state.kafka.reader import PointReader
 from state.kafka.records import Found
 from state.log import LogError, Record, check_offset
 
@@ -34,6 +36,7 @@ class KafkaPartition:
         cluster: Where.
         asking: A consumer that never reads.
         probe: Shared with other partitions.
+        lane: Begins to read a topic's partition from an offset of Kafka's.
         name: Kafka's of the topic.
         topic: Ours.
         partition: Which.
@@ -44,12 +47,13 @@ class KafkaPartition:
         cluster: Cluster,
         asking: Consumer,
         probe: PointReader,
+        lane: Callable[[str, int, int], Lane],
         *,
         name: str,
         topic: str,
         partition: int,
     ) -> None:
-        self._cluster, self._asking, self._probe = cluster, asking, probe
+        self._cluster, self._asking, self._probe, self._lane = cluster, asking, probe, lane
         self._name, self._topic, self._partition = name, topic, partition
         self._place = TopicPartition(name, partition)
         self._lock = threading.Lock()
@@ -59,6 +63,7 @@ class KafkaPartition:
         self._first: tuple[int, Found | None] = (-1, None)
         self._last: tuple[int, Found | None] = (-1, None)
         self._known_end = 0
+        self._ended_at = -1
 
     def start(self) -> int:
         """See `Log.start`."""
@@ -89,6 +94,8 @@ class KafkaPartition:
         cursor = self._idle_at(offset)
         if cursor is None and max_records == 1:
             return self._read_one(offset)
+        if cursor is None and self._ends_at(offset):
+            return []
         is_new = cursor is None
         cursor = cursor or self._begun_at(offset)
         try:
@@ -207,10 +214,15 @@ class KafkaPartition:
                     return cursor
         return None
 
-    def _begun_at(self, offset: int) -> Cursor:
+    def _ends_at(self, offset: int) -> bool:
+        """Whether there is nothing to read; whoever asks again is one who waits for more."""
         self.refresh()
-        physical = self._physical(offset)
-        return Cursor(self._cluster, self._name, self._partition, physical, offset)
+        before, self._ended_at = self._ended_at, self.end()
+        return before != offset == self._ended_at
+
+    def _begun_at(self, offset: int) -> Cursor:
+        lane = self._lane(self._name, self._partition, self._physical(offset))
+        return Cursor(self._cluster, f"{self._name}/{self._partition}", lane, offset)
 
     def _put_back(self, cursor: Cursor) -> None:
         with self._lock:
@@ -225,7 +237,8 @@ class KafkaPartition:
         there = max(self._known_end, self._seen_end())
         if not records:
             if self._all_came(cursor):
-                return []
+                # Another thread may have brought some since.
+                return cursor.take(max_records, max_bytes, first=True)
             there = max(there, cursor.next + 1)
         waiting = None
         while len(records) < max_records and cursor.next < there and not cursor.holds_more():
@@ -246,7 +259,7 @@ class KafkaPartition:
         if cursor.next >= self._known_end:
             high = self._watermarks().high
             if cursor.reached >= high:
-                last = cursor.last
+                last = None if cursor.holds_more() else cursor.last
                 if last is not None and last.physical < high:
                     self._last = high, last
                 return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from state.kafka.cluster import Cluster
+from state.kafka.intake import Intakes
 from state.kafka.partition import KafkaPartition
 from state.kafka.reader import PointReader
 from state.kafka.topics import Topics, config_of
@@ -41,6 +42,7 @@ class Comparison:
     def __init__(self, cluster: Cluster, replication: int) -> None:
         self._cluster, self._replication = cluster, replication
         self._asking, self._probe = cluster.consumer({}), PointReader(cluster)
+        self._intakes = Intakes(cluster)
         self._topics = Topics(cluster, self._asking, replication)
 
     def differences(self, wanted: Mapping[str, int]) -> Iterator[Difference]:
@@ -90,6 +92,7 @@ class Comparison:
                 self._cluster,
                 self._asking,
                 self._probe,
+                self._intakes.open,
                 name=name,
                 topic=name,
                 partition=partition,

@@ -85,6 +85,7 @@ class FiniteRun:
         opened = Partitions(settings(every), stream, log, home, decides=decides, clock=clock)
         self.source = EventsSource([0, 1], opened.open, threading.Event(), follow=False)
         self._going = {p: self.source.build_part("events", f"{p:04d}", None) for p in (0, 1)}
+        assert [part.next_batch() for part in self._going.values()] == [[], []]  # opens them
         self.fit = Skipping()
         self._trainer = Trainer(log, ModelRegistry(log), self.fit, threading.Event(), at_once)
 

@@ -155,3 +155,15 @@ def test_before_the_first_offline_model_the_online_one_is_shown_alone(log, home)
 
 def test_without_labels_it_says_so(log, home):
     assert quality(log, home)[0] == "No request has got its label yet."
+
+
+def test_only_the_newest_are_read_and_it_says_so(log, home):
+    log.append("outcomes", 0, [outcome(1, 0.9, 0.9)] * 3 + [outcome(0, 0.25, 0.25)])
+    log.append("outcomes", 1, [outcome(1, 0.5, 0.5)])
+    letters = [Entry(1, b"", json.dumps({"reason": why}).encode()) for why in ("late", "late", "x")]
+    log.append("dead_letters", 0, letters)
+    lines = printed(80, print_summary, log, [], home, 3)
+    assert lines[0] == "the newest 2 labelled requests"
+    assert lines[2].split() == ["online", "1.0000", "0.4904", "0.1562", "1.0000"]
+    assert "Dead letters: 3, of the newest 1: 1 x" in lines
+    assert printed(80, print_summary, log, [], home)[0] == "5 labelled requests"

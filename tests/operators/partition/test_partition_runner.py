@@ -16,7 +16,7 @@ from operators.shard.shard import TOPICS
 from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import SnapshotWriter, newest_boundary
 from state.checkpoints.store import CheckpointStore
-from state.log import Entry, newest_append_time
+from state.log import Entry, SequenceConflictError, newest_append_time
 from state.log.sqlite import SqliteLog
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import HOUR_US, START_US, records, stream
@@ -117,6 +117,34 @@ def test_what_is_written_is_what_the_shard_emits(root, log, whole):
     assert len(files) > 3
     for topic in TOPICS:
         assert written[topic] == [entry[1:] for entry in alone.written[topic]]
+
+
+@pytest.mark.parametrize("every_s", [0.0, 0.002, 3_600.0])
+def test_commits_beside_the_processing_write_the_same_bytes(root, log, whole, every_s):
+    partition = live(root, log, every=3)
+    partition.commit_beside(every_s)
+    run(partition)
+    partition.commit(partition.process(Finish()))
+    assert everything(root, log) == whole
+    assert live(root, log).at_end()
+    assert next(CheckpointStore(root / "checkpoints").newest_first(0)).offset == len(RECORDS)
+
+
+def test_commits_beside_the_processing_bound_what_is_in_flight(root, log):
+    partition = live(root, log, most_in_flight=1)
+    partition.commit_beside(3_600.0)
+    for _ in range(3):  # the first commit may begin at once, the second waits for its time
+        run(partition)
+    assert 0 < partition.shard.position.offset <= 2 * 20
+    assert not partition.at_end()
+
+
+def test_an_error_of_a_commit_beside_the_processing_stops_the_partition(root, log):
+    wanted = live(root, log)
+    log.append("predictions", 0, [Entry(1, b"", b"of another run")])
+    wanted.commit_beside(0.0)
+    with pytest.raises(SequenceConflictError, match="key must equal the stored"):
+        run(wanted)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 4, 9, 17, 26])

@@ -1,0 +1,191 @@
+"""What a log reads forward: one consumer for many partitions, each with what has come of it."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from state.kafka.cluster import Cluster
+from state.kafka.reader import refuse
+
+_AHEAD = 4
+_TOGETHER = 1_000
+_BLOCK_S = 0.1
+
+
+class Lane:
+    """What has come of one partition and was not taken; used by one thread at a time.
+
+    Args:
+        intake: Brings it.
+        place: With the offset of Kafka's at which it begins.
+    """
+
+    def __init__(self, intake: "Intake", place: TopicPartition) -> None:
+        self._intake, self._place = intake, place
+        self._messages: deque[Message] = deque()
+        # Each is counted up by one thread: the one that brings, and the one that takes.
+        self._brought_bytes = self._taken_bytes = 0
+        self._is_paused = False
+
+    def take(self, most: int) -> Iterable[Message]:
+        """Messages that have come already, errors among them, one by one."""
+        while len(self._messages) < most and self._intake.pump():
+            pass
+        for _ in range(min(most, len(self._messages))):
+            message = self._messages.popleft()
+            self._taken_bytes += len(message)
+            yield message
+        if self._is_paused and 2 * self._held_bytes < self._intake.most_bytes:
+            self._resume()
+
+    def holds_more(self) -> bool:
+        """Whether a message has come that was not taken."""
+        return bool(self._messages)
+
+    @property
+    def reached(self) -> int:
+        """The offset of Kafka's before which all has come; markers count, and what was aborted.
+
+        librdkafka knows it without asking anybody.
+        """
+        (place,) = self._intake.consumer.position([self._place])
+        return max(self._place.offset, place.offset)
+
+    def wait(self, seconds: float = _BLOCK_S) -> bool:
+        """Give what is on its way a little time; whether anything came."""
+        before = self.reached
+        self._intake.await_for(self, seconds)
+        return self.holds_more() or self.reached > before
+
+    def put(self, message: Message) -> None:
+        """Hold a message; beyond a bound, have no more fetched."""
+        self._messages.append(message)
+        self._brought_bytes += len(message)
+        if self._held_bytes > self._intake.most_bytes and not self._is_paused:
+            self._is_paused = True
+            self._intake.consumer.pause([self._place])
+
+    def close(self) -> None:
+        """Have no more brought."""
+        if self._is_paused:  # librdkafka would keep that for the next lane of the partition
+            self._resume()
+        self._intake.drop(self._place)
+
+    @property
+    def _held_bytes(self) -> int:
+        return self._brought_bytes - self._taken_bytes
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._intake.consumer.resume([self._place])
+
+
+class Intake:
+    """One consumer; a partition is in one lane at a time.
+
+    Args:
+        cluster: Where.
+
+    Attributes:
+        consumer: The same.
+        most_bytes: So much a lane holds at most, but for what has come when it is full.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        # A fetch that is under way holds up what is assigned next for as long as it may wait.
+        options = {"fetch.wait.max.ms": 10, "enable.partition.eof": False}
+        self.consumer: Consumer = cluster.consumer(options)
+        self.most_bytes = _AHEAD * cluster.fetch_bytes
+        self._lock = threading.Lock()
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._known: set[str] = set()
+
+    def open(self, name: str, partition: int, physical: int) -> Lane | None:
+        """A lane from an offset of Kafka's on; None: the partition has one already."""
+        with self._lock:
+            if (name, partition) in self._lanes:
+                return None
+            if name not in self._known:
+                self._cluster.look_up(self.consumer, name, lambda s: self._bring(1, s))
+                self._known.add(name)
+            place = TopicPartition(name, partition, physical)
+            lane = self._lanes[name, partition] = Lane(self, place)
+            self.consumer.incremental_assign([place])
+            return lane
+
+    def pump(self) -> bool:
+        """Put what has come into its lanes; whether anything had.
+
+        There is no need to where another thread does so.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._bring(_TOGETHER, 0)
+        finally:
+            self._lock.release()
+
+    def await_for(self, lane: Lane, seconds: float) -> None:
+        """Put what comes first into its lane, unless another thread has brought something here."""
+        with self._lock:
+            if not lane.holds_more():
+                self._bring(1, seconds)  # of more it would wait for all
+
+    def _bring(self, most: int, seconds: float) -> bool:
+        messages = self.consumer.consume(most, seconds)
+        for message in messages:
+            lane = self._lanes.get((message.topic() or "", message.partition() or 0))
+            error = message.error()
+            if lane is not None:
+                lane.put(message)
+            elif error is not None:
+                refuse(self._cluster, "topics", error)
+        return bool(messages)
+
+    def drop(self, place: TopicPartition) -> None:
+        """End a lane."""
+        with self._lock:
+            self._lanes.pop((place.topic, place.partition))
+            self.consumer.incremental_unassign([place])
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.consumer.close()
+
+
+class Intakes:
+    """As many as it takes for a partition to be read at several places at once.
+
+    Args:
+        cluster: Where.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._all: list[Intake] = []
+
+    def open(self, name: str, partition: int, physical: int) -> Lane:
+        """A lane from an offset of Kafka's on.
+
+        Raises:
+            LogError: Kafka does not answer.
+        """
+        with self._lock:
+            for intake in self._all:
+                lane = intake.open(name, partition, physical)
+                if lane is not None:
+                    return lane
+            intake = Intake(self._cluster)
+            self._all.append(intake)
+            lane = intake.open(name, partition, physical)
+            assert lane is not None
+            return lane
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._all:
+            self._all.pop().close()
