@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from bench.adapt_streams import Rule, column_names, draw, events
 from models.linear import bank_kernels as kernels
+from models.linear.autostep_kernels import KEPT
+from models.linear.bank import OWN
 from models.linear.places import IDENTITY, LEVEL, sigmoid
 from models.linear.scaling import FIRST
 
@@ -159,9 +161,9 @@ def single_steps(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Floats
     order = np.argsort(np.concatenate([asked, told]), kind="stable")
     said = _simulate(
         order, vectors, kinds, rows["label"].to_numpy().astype(float), np.log(p / (1 - p)),
-        np.array(FADING + LASTING), len(FADING),
+        np.array((*FADING, *LASTING, OWN)), len(FADING),
     )  # fmt: skip
-    names = [*(f"AdaGrad {r:g}" for r in FADING), *(f"lasting {r:g}" for r in LASTING)]
+    names = [*(f"AdaGrad {r:g}" for r in FADING), *(f"lasting {r:g}" for r in LASTING), "its own"]
     alone = {f"online {name}": said[:n, i] for i, name in enumerate(names)}
     return alone | {f"residual {name}": said[n:, i] for i, name in enumerate(names)}
 
@@ -177,9 +179,9 @@ def _simulate(
     scale, first = np.zeros((width, 3)), np.zeros((width, FIRST))
     n_places = width + 1 + _HASHED
     weights = np.zeros((n_places + 1, kernels.SLOTS * members))
-    squares = np.zeros((n_places + 1, kernels.SLOTS * n_fading))
+    memory = np.zeros((n_places + 1, kernels.SLOTS * (n_fading + KEPT)))
     rows, places = np.zeros(n_places, np.int32), np.zeros(n_places + 1, np.int64)
-    held = (weights, squares, rows, places, np.zeros(1, np.int64), rates)
+    held = (weights, memory, rows, places, np.zeros(1, np.int64), rates)
     place, value = np.empty(width + 1, np.int64), np.empty(width + 1)
     sums = np.empty(kernels.SLOTS * members)
     said = np.full((2 * n, members), np.nan)

@@ -18,7 +18,7 @@ BANK = np.dtype(
         ("scale", "i8"),
         ("first", "i8"),
         ("weights", "i8"),
-        ("squares", "i8"),
+        ("memory", "i8"),
         ("rows", "i8"),
         ("places", "i8"),
         ("taken", "i8"),
@@ -37,6 +37,8 @@ ENSEMBLE = np.dtype(
         ("online_trust", "i8"),
         ("residual", "i8"),
         ("residual_trust", "i8"),
+        ("older", "i8"),
+        ("older_trust", "i8"),
         ("stacks", "i8"),
         ("group_stacks", "i8"),
     ]

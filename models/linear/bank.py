@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.linear import bank_kernels as kernels
+from models.linear.autostep_kernels import GAIN, KEPT, TRACE
 from models.linear.places import HASHED_PLACES, KINDS, Kind
 from models.linear.scaling import FARTHEST, FIRST, SEEN, SPREAD
 from models.logits import MOST_WEIGHT
@@ -22,13 +23,16 @@ Row = NDArray[np.float64]
 
 ADAGRAD = (0.01, 0.08)
 """First steps of the learners whose steps fade."""
-NORMALISED = (0.03, 0.1, 0.3, 1.0)
+NORMALISED = (0.1, 0.3, 1.0)
 """Of those whose steps never fade: the share of its error that a learner corrects at once."""
-MEMBERS = len(ADAGRAD) + len(NORMALISED)
+OWN = 0.1
+"""Of the one whose steps find their own length: the share that it corrects at first."""
+MEMBERS = len(ADAGRAD) + len(NORMALISED) + 1
 ONLINE, NEWEST, OLDER = range(kernels.SLOTS)
 """Slots: the learners alone, and on the logit of the newest and of the older offline model."""
 
-
+_SQUARES = len(ADAGRAD)
+_MEMORY = _SQUARES + KEPT
 _FIRST_ROOM = 1024
 
 
@@ -52,7 +56,7 @@ class Bank:
         n = len(kinds)
         self._kinds = np.array([KINDS[kind] for kind in kinds], np.int64)
         self._crosses = np.array(crosses, np.int64).reshape(-1, 2)
-        self._rates = np.array(ADAGRAD + NORMALISED)
+        self._rates = np.array((*ADAGRAD, *NORMALISED, OWN))
         self._most = n + 1 + len(self._crosses)
         self._scale, self._first = np.zeros((n, 3)), np.zeros((n, FIRST))
         self._rows = np.zeros(n + 1 + HASHED_PLACES, np.int32)
@@ -64,14 +68,14 @@ class Bank:
     def _make(self, room: int) -> None:
         """Rows for so many places, and for all that were never learned."""
         self._weights = np.zeros((room + 1, kernels.SLOTS * MEMBERS))
-        self._squares = np.zeros((room + 1, kernels.SLOTS * len(ADAGRAD)))
+        self._memory = np.zeros((room + 1, kernels.SLOTS * _MEMORY))
         self._places = np.zeros(room + 1, np.int64)
         self._held = (
-            self._weights, self._squares, self._rows, self._places, self._taken, self._rates,
+            self._weights, self._memory, self._rows, self._places, self._taken, self._rates,
         )  # fmt: skip
         arrays: dict[str, NDArray[Any]] = {
             "kinds": self._kinds, "crosses": self._crosses, "scale": self._scale,
-            "first": self._first, "weights": self._weights, "squares": self._squares,
+            "first": self._first, "weights": self._weights, "memory": self._memory,
             "rows": self._rows, "places": self._places, "taken": self._taken, "rates": self._rates,
         }  # fmt: skip
         sizes = {
@@ -86,9 +90,9 @@ class Bank:
         taken = int(self._taken[0])
         if taken + self._most < len(self._weights):
             return
-        had = self._weights, self._squares, self._places
+        had = self._weights, self._memory, self._places
         self._make(2 * (len(self._weights) - 1))
-        for own, before in zip((self._weights, self._squares, self._places), had, strict=True):
+        for own, before in zip((self._weights, self._memory, self._places), had, strict=True):
             own[: len(before)] = before
 
     def table(self) -> Table:
@@ -125,21 +129,27 @@ class Bank:
         Of a model that is new, the learners whose steps never fade forget how they corrected the
         one before; those whose steps fade keep it, for what is wrong for long is so with the next
         model too. (Quotes .4875, where all keep it .4887; flights .4303, where none does .4309.)
+        How long its steps are at each place is kept by the one that finds that out itself; from the
+        learner alone, where no model has been corrected there.
 
         Args:
             newest: The slot that has corrected it so far; None: it is a new model.
             older: The slot that has corrected what becomes the older model; None: there is none.
         """
-        for array in (self._weights, self._squares):
-            slots = array.reshape(len(array), kernels.SLOTS, -1)
-            had = slots[:, [NEWEST, OLDER]].copy()
-            slots[:, [NEWEST, OLDER]] = 0.0
-            if newest is None:
-                slots[:, NEWEST, : len(ADAGRAD)] = had[:, 0, : len(ADAGRAD)]
-            else:
-                slots[:, NEWEST] = had[:, newest - NEWEST]
-            if older is not None:
-                slots[:, OLDER] = had[:, older - NEWEST]
+        weights, memory = (
+            array.reshape(len(array), kernels.SLOTS, -1) for array in (self._weights, self._memory)
+        )
+        before = [
+            array[:, NEWEST if newest is None else newest].copy() for array in (weights, memory)
+        ]
+        if newest is None:
+            before[0][:, _SQUARES:] = 0.0
+            own = before[1][:, _SQUARES:]
+            own[:] = np.where(own[:, [GAIN]] == 0.0, memory[:, ONLINE, _SQUARES:], own)
+            own[:, TRACE] = 0.0
+        for array, begun in zip((weights, memory), before, strict=True):
+            array[:, OLDER] = 0.0 if older is None else array[:, older].copy()
+            array[:, NEWEST] = begun
 
     def warm(self, rows: Row, labels: NDArray[np.int64], logits: Row) -> None:
         """Correct the newest offline model by what its fit has not seen, before it is asked.
@@ -164,7 +174,7 @@ class Bank:
         taken = int(self._taken[0])
         order = np.argsort(self._places[1 : taken + 1]) + 1
         arrays = (self._scale, self._first, self._places[order], self._weights[order])
-        content = [array.tobytes() for array in (*arrays, self._squares[order])]
+        content = [array.tobytes() for array in (*arrays, self._memory[order])]
         return msgspec.msgpack.encode(content)
 
     def restore(self, state: bytes) -> None:
@@ -174,7 +184,7 @@ class Bank:
             ValueError: A length, a place or a number is not one of such a bank.
             msgspec.DecodeError: It is of another form.
         """
-        scale, first, used, weights, squares = msgspec.msgpack.decode(
+        scale, first, used, weights, memory = msgspec.msgpack.decode(
             state, type=tuple[bytes, bytes, bytes, bytes, bytes]
         )
         n = len(self._kinds)
@@ -187,14 +197,15 @@ class Bank:
             _array(scale, np.float64, (n, 3), "scale"),
             _array(first, np.float64, (n, FIRST), "first values"),
             _array(weights, np.float64, (len(places), self._weights.shape[1]), "weights"),
-            _array(squares, np.float64, (len(places), self._squares.shape[1]), "squares"),
+            _array(memory, np.float64, (len(places), self._memory.shape[1]), "memory"),
         ]
         _check_scale(read[0], read[1])
         if not all((np.abs(array) <= MOST_WEIGHT).all() for array in read[2:]):
             msg = "weights must be numbers of some size; got others"
             raise ValueError(msg)
-        if (read[3] < 0.0).any():
-            msg = "sums of squares must not be below 0; got one that is"
+        kept = read[3].reshape(len(places), kernels.SLOTS, _MEMORY)
+        if (np.delete(kept, _SQUARES + TRACE, axis=2) < 0.0).any():
+            msg = "sums of squares, gains and spans must not be below 0; got one that is"
             raise ValueError(msg)
         self._scale[:], self._first[:] = read[:2]
         room = _FIRST_ROOM
@@ -203,7 +214,7 @@ class Bank:
         self._rows[self._places] = 0
         self._make(room)
         taken = slice(1, len(places) + 1)
-        self._places[taken], self._weights[taken], self._squares[taken] = places, *read[2:]
+        self._places[taken], self._weights[taken], self._memory[taken] = places, *read[2:]
         self._rows[places] = np.arange(1, len(places) + 1)
         self._taken[0] = len(places)
 

@@ -7,8 +7,9 @@ missing is left out.
 
 A place gets a row of weights when it is first learned: `weights[rows[place], slot * members +
 member]`, all learners' side by side. Row 0 stands for all places that were never learned. Slot 0
-learns the label, slots 1 and 2 learn it on the logit of an offline model. In each slot the members
-that take AdaGrad steps come first.
+learns the label, slots 1 and 2 learn it on the logit of an offline model. In each slot come first
+the members that take AdaGrad steps, then those that take normalised ones, last the one whose steps
+find their own length.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from models.linear.autostep_kernels import KEPT, step
 from models.linear.places import LEVEL, hashed, sigmoid, transformed
 from models.linear.scaling import observe, standardised
 
@@ -83,21 +85,23 @@ def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
 
     AdaGrad (Duchi et al., 2011) divides the step at each place by the root of its squared gradients
     so far, so it fades. A normalised step (Nagumo and Noda, 1967) is divided by the squared length
-    of the design and never fades.
+    of the design and never fades. For the last member see `autostep_kernels`.
 
     Args:
-        held: `weights`, float64[room, slots * members]; `squares`, float64[room, slots *
-            n_adagrad], sums of squared gradients; `rows`, int32[places]; `places`, int64[room],
-            the place of each row; `taken`, int64[1], how many rows have one, with room for as many
-            more as there are entries; and the members' rates, float64[members].
+        held: `weights`, float64[room, slots * members]; `memory`, float64[room, slots * (n_adagrad
+            + KEPT)], of each slot the sums of squared gradients, then what the last member keeps;
+            `rows`, int32[places]; `places`, int64[room], the place of each row; `taken`, int64[1],
+            how many rows have one, with room for as many more as there are entries; and the
+            members' rates, float64[members].
         entries: The design: `place` and `value` as `design` left them, how many there are, and the
             sum of their squares.
         label: 0 or 1.
         offsets: float64[slots]: the logit on which each slot learns, NaN where it rests.
     """
-    weights, squares, rows, places, taken, rates = held
+    weights, memory, rows, places, taken, rates = held
     place, value, m, norm = entries
-    members, n_adagrad = len(rates), squares.shape[1] // SLOTS
+    members, kept = len(rates), memory.shape[1] // SLOTS
+    n_adagrad, own = kept - KEPT, members - 1
     last = 0
     for slot in range(SLOTS):
         if not np.isnan(offsets[slot]):
@@ -112,19 +116,22 @@ def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
     for slot in range(last):
         if np.isnan(offsets[slot]):
             continue
-        begin, squared = slot * members, slot * n_adagrad
-        for c in range(members):
+        begin, squared = slot * members, slot * kept
+        p = sigmoid(sums[begin + own] + offsets[slot])
+        for c in range(own):
             error = sigmoid(sums[begin + c] + offsets[slot]) - label
             sums[begin + c] = error if c < n_adagrad else rates[c] * error / norm
         for i in range(m):
             r, v = rows[place[i]], value[i]
             for c in range(n_adagrad):
                 gradient = sums[begin + c] * v
-                total = squares[r, squared + c] + gradient * gradient
-                squares[r, squared + c] = total
+                total = memory[r, squared + c] + gradient * gradient
+                memory[r, squared + c] = total
                 weights[r, begin + c] -= rates[c] * gradient / np.sqrt(total + 1e-8)
-            for c in range(n_adagrad, members):
+            for c in range(n_adagrad, own):
                 weights[r, begin + c] -= sums[begin + c] * v
+        learner = (begin + own, squared + n_adagrad, rates[own])
+        step((weights, memory, rows), entries, learner, p - label, p * (1.0 - p))
 
 
 @_jit

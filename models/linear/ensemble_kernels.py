@@ -1,9 +1,9 @@
 """Compiled arithmetic of the ensemble: from the logits of its parts to one probability, and back.
 
 `held` is what `models.linear.ensemble.Ensemble` holds: shares and trust of the mixture of all
-parts, of the online group's and of the residual group's, then the weights of the stacks over all
-inputs and of those over the groups. Parts beyond PARTS are River classifiers; they belong to the
-online group, and are inputs of the stacks.
+parts, of the online group's, the residual group's and the older residual group's, then the weights
+of the stacks over all inputs and of those over the groups. Parts beyond PARTS are River
+classifiers; they belong to the online group, and are inputs of the stacks.
 """
 
 import math
@@ -34,13 +34,15 @@ from models.logits import LEAST
 
 INPUTS = NEWEST_OFFLINE + 1
 """The first so many parts are inputs of the stacks."""
-GROUP_INPUTS = 3
+GROUP_INPUTS = 5
+"""The three groups' and the two offline models' logits: online, residual, newest, older residual
+and older offline."""
 GONE = 0
 """Of a model that answered a request and stands no more where NEWEST and OLDER of the bank are."""
 
 _BOTH = OLDER_OFFLINE - NEWEST_OFFLINE
 _NEWEST, _NEWEST_END = NEWEST.start, NEWEST.stop
-_OLDER = OLDER.start
+_OLDER, _OLDER_END = OLDER.start, OLDER.stop
 _ONLINE_END = ONLINE.stop
 _GROUPED = GROUPED.start
 _STACKED, _STACKED_END = STACKED.start, STACKED.stop
@@ -64,13 +66,16 @@ def answer(parts: Any, held: Any) -> Any:
         The probabilities of the ensemble, of the online and of the residual group; NaN for a group
         that is absent, and for the ensemble where a learner is damaged.
     """
-    shares, trust, online, online_trust, residual, residual_trust, stacks, group_stacks = held
+    shares, trust, online, online_trust, residual, residual_trust = held[:6]
+    older, older_trust, stacks, group_stacks = held[6:]
     given = np.empty(len(parts))
     probabilities(parts[:_GROUPED], given[:_GROUPED])
     probabilities(parts[PARTS:], given[PARTS:])
     p_online = mix(_online_of(given), online, online_trust)
     p_residual = mix(given[_NEWEST:_NEWEST_END], residual, residual_trust)
+    p_older = mix(given[_OLDER:_OLDER_END], older, older_trust)
     parts[_GROUPED], parts[_GROUPED + 1] = logit(p_online), logit(p_residual)
+    parts[_GROUPED + 2] = logit(p_older)
     stack(_inputs_of(parts), stacks, parts[_STACKED:_STACKED_END])
     stack(_groups_of(parts), group_stacks, parts[_GROUPS_STACKED:_GROUPS_STACKED_END])
     probabilities(parts[_GROUPED:PARTS], given[_GROUPED:PARTS])
@@ -89,11 +94,13 @@ def learn(parts: Any, label: float, held: Any, newest_at: int, older_at: int) ->
         newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
         older_at: Likewise of the one that was the older.
     """
-    shares, trust, online, online_trust, residual, residual_trust, stacks, group_stacks = held
+    shares, trust, online, online_trust, residual, residual_trust = held[:6]
+    older, older_trust, stacks, group_stacks = held[6:]
     given = np.empty(len(parts))
     probabilities(parts, given)
     update(_online_of(given), label, online, online_trust, _RATES, DRIFT, ETA)
     update(given[_NEWEST:_NEWEST_END], label, residual, residual_trust, _RATES, DRIFT, ETA)
+    update(given[_OLDER:_OLDER_END], label, older, older_trust, _RATES, DRIFT, ETA)
     stacked = given[_STACKED:_STACKED_END]
     teach_stack(_inputs_of(parts), stacked, label, stacks, _STEPS)
     stacked = given[_GROUPS_STACKED:_GROUPS_STACKED_END]
@@ -148,7 +155,10 @@ def _inputs_of(parts: Any) -> Any:
 
 @_jit
 def _groups_of(parts: Any) -> Any:
+    """The groups and the offline models; without an older one, the newest stands for it."""
     found = np.empty(GROUP_INPUTS)
-    found[0], found[1] = parts[_GROUPED], parts[_GROUPED + 1]
-    found[2] = parts[NEWEST_OFFLINE]
+    found[0], found[1], found[2] = parts[_GROUPED], parts[_GROUPED + 1], parts[NEWEST_OFFLINE]
+    has_older = not np.isnan(parts[OLDER_OFFLINE])
+    found[3] = parts[_GROUPED + 2] if has_older else found[1]
+    found[4] = parts[OLDER_OFFLINE] if has_older else found[2]
     return found

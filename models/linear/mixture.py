@@ -7,10 +7,10 @@ comes early and 0 by silence, whatever is asked in the order of arrival favours 
 For every sequence of labels, over n requests and K parts, the mixture's log-loss is at most that of
 any part over the requests where it was present, plus
 
-    (ln 4 + ln K + n (-ln(1 - 1e-5) - ln(1 - 1e-6))) / ETA                (`regret_bound`)
+    (ln 4 + ln K + n (-ln(1 - 1e-6) - ln(1 - 1e-6))) / ETA                (`regret_bound`)
 
 and, for a sequence of parts with k switches, plus `ln(K/r) / ETA` for each switch at the best of
-the switching rates r = 1e-5, 1e-4, 1e-3, 1e-2 (Herbster and Warmuth, Tracking the Best Expert,
+the switching rates r = 1e-6, 1e-5, 1e-4, 1e-3 (Herbster and Warmuth, Tracking the Best Expert,
 1998, for log-loss, which may be weighed with any ETA up to 1). That is for labels that come before
 the next request. They come late, and hundreds of requests are weighed by shares that know nothing
 of each other's labels: with ETA = 1 the shares overshoot. Over thirty drifting streams with labels
@@ -28,7 +28,7 @@ from models.linear.bank import MEMBERS
 
 Row = NDArray[np.float64]
 
-SWITCHING = (1e-5, 1e-4, 1e-3, 1e-2)
+SWITCHING = (1e-6, 1e-5, 1e-4, 1e-3)
 DRIFT = 1e-6
 ETA = 0.3
 """How much of a label's evidence moves the shares."""
@@ -40,7 +40,8 @@ NEWEST = slice(MEMBERS, 2 * MEMBERS)
 NEWEST_OFFLINE = 2 * MEMBERS
 OLDER = slice(2 * MEMBERS + 1, 3 * MEMBERS + 1)
 OLDER_OFFLINE = 3 * MEMBERS + 1
-GROUPED = slice(OLDER_OFFLINE + 1, OLDER_OFFLINE + 3)
+GROUPED = slice(OLDER_OFFLINE + 1, OLDER_OFFLINE + 4)
+"""The learners alone, those on the newest offline model, and those on the older one."""
 STACKED = slice(GROUPED.stop, GROUPED.stop + len(STACKS))
 GROUPS_STACKED = slice(STACKED.stop, STACKED.stop + len(STACKS))
 PARTS = GROUPS_STACKED.stop

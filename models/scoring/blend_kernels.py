@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 
 from models import logits
 from models import pointer_tables as addresses
+from models.linear import (
+    autostep_kernels,
+    bank_kernels,
+    ensemble_kernels,
+    mixture_kernels,
+    places,
+    scaling,
+)
 from models.linear import bank as learners
-from models.linear import bank_kernels, ensemble_kernels, mixture_kernels, places, scaling
 from models.linear import mixture as parts_of
+from models.linear.autostep_kernels import KEPT
 from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, OLDER
 from models.linear.bank_kernels import SLOTS, design, learn, rescale, respond
 from models.linear.ensemble_kernels import GROUP_INPUTS, INPUTS
@@ -60,7 +68,7 @@ def _bank(model: Any) -> Any:
     width, room = model.width, model.room
     held = (
         carray(_pointer(model.weights), (room, SLOTS * MEMBERS), np.float64),
-        carray(_pointer(model.squares), (room, SLOTS * _FADING), np.float64),
+        carray(_pointer(model.memory), (room, SLOTS * (_FADING + KEPT)), np.float64),
         carray(_pointer(model.rows), width + 1 + model.hashed, np.int32),
         carray(_pointer(model.places), room, np.int64),
         carray(_pointer(model.taken), 1, np.int64),
@@ -83,6 +91,8 @@ def _ensemble(model: Any) -> Any:
         carray(_pointer(model.online_trust), _RATES, np.float64),
         carray(_pointer(model.residual), (_RATES, MEMBERS), np.float64),
         carray(_pointer(model.residual_trust), _RATES, np.float64),
+        carray(_pointer(model.older), (_RATES, MEMBERS), np.float64),
+        carray(_pointer(model.older_trust), _RATES, np.float64),
         carray(_pointer(model.stacks), (INPUTS + rivers + 1, _STACKS), np.float64),
         carray(_pointer(model.group_stacks), (GROUP_INPUTS + 1, _STACKS), np.float64),
     )
@@ -241,6 +251,7 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
 
 _CALLED = (
     addresses,
+    autostep_kernels,
     bank_kernels,
     learners,
     ensemble_kernels,

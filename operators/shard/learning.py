@@ -187,6 +187,8 @@ class Learning:
             return
         stays = was.model is not None and not alone
         back = model == was.older
+        if was.model is None:
+            self._ensemble.begin_offline()
         begin, older = OLDER if back else None, NEWEST if stays else None
         self._ensemble.activate(begin, older)
         self._bank.activate(begin, older)
@@ -225,9 +227,10 @@ class Learning:
         present = np.ones(self._ensemble.parts, bool)
         if self.in_use.model is None:
             present[NEWEST_PARTS.start : NEWEST_OFFLINE + 1] = False
-            present[GROUPED.stop - 1] = False
+            present[GROUPED.start + 1] = False
         if self.in_use.older is None:
             present[OLDER_PARTS.start : OLDER_OFFLINE + 1] = False
+            present[GROUPED.stop - 1] = False
         return present
 
     def parts(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ from state.stream import Stream
 from state.stream_functions import raise_blamed
 from state.vector.feature_state import FeatureState
 
-VERSION = 5
+VERSION = 6
 """Of the bytes of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")

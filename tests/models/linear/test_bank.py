@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from river.linear_model import LogisticRegression
 from river.optim import AdaGrad
 
-from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, NORMALISED, OLDER, ONLINE, Bank
+from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, NORMALISED, OLDER, ONLINE, OWN, Bank
+from models.linear.bank_kernels import SLOTS
 
 KINDS = ["identity", "log1p", "level", "logit", "level"]
 CROSSES = [(2, 4)]
@@ -67,6 +68,82 @@ def test_the_others_correct_their_share_of_the_error_at_once(member):
         for name in x:
             w[name] = w.get(name, 0.0) - NORMALISED[member] * error / 3
         bank.learn(row, label, (None, None))
+
+
+def own_logits(vectors, labels):
+    """Autostep as its paper has it, with our bounds, over levels: one logit before each label."""
+    weights, gains, traces, spans, logits = {}, {}, {}, {}, []
+    for row, label in zip(vectors, labels, strict=True):
+        names = ["1", f"a{row[0]}", f"b{row[1]}"]
+        logits.append(sum(weights.get(name, 0.0) for name in names))
+        p = 1 / (1 + math.exp(-logits[-1]))
+        for name in names:
+            gain, helps = gains.get(name, OWN / 3), (label - p) * traces.get(name, 0.0)
+            span = spans.get(name, 0.0)
+            spans[name] = max(abs(helps), span + 1e-4 * gain * (abs(helps) - span))
+            grown = gain * (1 + 0.05 * helps / spans[name]) if spans[name] else gain
+            gains[name] = min(max(grown, 1e-9), 2 / 3)
+        total = max(1.0, sum(gains[name] for name in names))
+        for name in names:
+            gains[name] /= total
+            moved = gains[name] * (label - p)
+            weights[name] = weights.get(name, 0.0) + moved
+            stays = max(0.0, 1 - gains[name] * p * (1 - p))
+            traces[name] = traces.get(name, 0.0) * stays + moved
+    return logits
+
+
+def test_the_last_learner_finds_the_length_of_its_steps_as_the_paper_has_it():
+    bank, (vectors, labels) = Bank(["level", "level"]), levels_only(400)
+    for row, label, expected in zip(vectors, labels, own_logits(vectors, labels), strict=True):
+        assert bank.predict(row, (None, None))[ONLINE, -1] == pytest.approx(expected, abs=1e-9)
+        bank.learn(row, label, (None, None))
+
+
+def test_where_few_columns_drift_it_is_better_than_any_one_length_for_all():
+    rng, bank, losses = np.random.default_rng(2), Bank(["identity"] * 20), np.zeros(MEMBERS)
+    weights = np.zeros(2)
+    for i in range(6_000):
+        weights = 0.998 * weights + rng.normal(0, 0.06, 2)
+        row = rng.normal(size=20)
+        label = int(rng.random() < 1 / (1 + math.exp(-row[:2] @ weights)))
+        if i > 2_000:
+            p = 1 / (1 + np.exp(-bank.predict(row, (None, None))[ONLINE]))
+            losses -= np.log(p if label else 1 - p) / 4_000
+        bank.learn(row, label, (None, None))
+    assert losses[-1] < losses[:-1].min() - 0.005
+
+
+def test_the_length_of_its_steps_outlives_the_model_and_their_trace_does_not():
+    def kept(bank):
+        memory = np.frombuffer(msgspec.msgpack.decode(bank.snapshot())[ARRAYS.index("memory")])
+        return memory.reshape(-1, SLOTS, len(ADAGRAD) + 3)[:, :, len(ADAGRAD) :]
+
+    bank = taught()
+    bank.activate(older=None)
+    first = kept(bank)
+    assert (first[:, NEWEST, [0, 2]] == first[:, ONLINE, [0, 2]]).all()
+    assert (first[:, NEWEST, 0] > 0).all()
+    assert (first[:, NEWEST, 1] == 0).all()
+    for row, label in zip(*rows(300, seed=8), strict=True):
+        bank.learn(row, label, (0.7, None))
+    before = kept(bank)
+    bank.activate()
+    after = kept(bank)
+    assert (after[:, NEWEST, [0, 2]] == before[:, NEWEST, [0, 2]]).all()
+    assert (after[:, OLDER] == before[:, NEWEST]).all()
+    assert (before[:, NEWEST] != before[:, ONLINE]).any()
+
+
+def test_its_steps_together_never_overshoot_the_label():
+    bank, rng = Bank(["level", "level"]), np.random.default_rng(4)
+    for i in range(2_000):
+        row = np.array([rng.integers(3), rng.integers(500) if i % 7 else 0], float)
+        before = bank.predict(row, (None, None))[ONLINE, -1]
+        error = (i // 50) % 2 - 1 / (1 + math.exp(-before))
+        bank.learn(row, (i // 50) % 2, (None, None))
+        moved = bank.predict(row, (None, None))[ONLINE, -1] - before
+        assert 0 <= moved * np.sign(error) <= abs(error) + 1e-12
 
 
 def test_prediction_changes_nothing():
@@ -182,18 +259,21 @@ def test_one_step_on_the_offline_logit_is_what_the_formulas_say():
         error = 1 / (1 + math.exp(-offset)) - 1
         fading = [rate * abs(error) / math.sqrt(error**2 + 1e-8) for rate in ADAGRAD]
         lasting = [rate * -error / 2 for rate in NORMALISED]
-        moved = np.array([2 * step for step in (*fading, *lasting)])
+        moved = np.array([2 * step for step in (*fading, *lasting, OWN * -error / 2)])
         assert after[slot] == pytest.approx(offset + moved, abs=1e-12)
 
 
-ARRAYS = ("scale", "first", "places", "weights", "squares")
+ARRAYS = ("scale", "first", "places", "weights", "memory")
 ODD = {
     "a place beyond the weights": ("places", np.int64, lambda a: a.__setitem__(-1, 2**40)),
     "a place below 0": ("places", np.int64, lambda a: a.__setitem__(0, -1)),
     "places that do not rise": ("places", np.int64, lambda a: a.__setitem__(1, a[0])),
     "a weight that is no number": ("weights", float, lambda a: a.__setitem__(3, math.nan)),
     "an infinite weight": ("weights", float, lambda a: a.__setitem__(3, math.inf)),
-    "a sum of squares below 0": ("squares", float, lambda a: a.__setitem__(3, -1.0)),
+    "a sum of squares below 0": ("memory", float, lambda a: a.__setitem__(0, -1.0)),
+    "a gain below 0": ("memory", float, lambda a: a.__setitem__(2, -1.0)),
+    "a trace that is no number": ("memory", float, lambda a: a.__setitem__(3, math.nan)),
+    "a span below 0": ("memory", float, lambda a: a.__setitem__(4, -1.0)),
     "a spread of 0": ("scale", float, lambda a: a.__setitem__(1, 0.0)),
     "a spread below 0": ("scale", float, lambda a: a.__setitem__(1, -1.0)),
     "a count that is none": ("scale", float, lambda a: a.__setitem__(2, 15.5)),

@@ -186,5 +186,5 @@ def test_a_model_is_bound_to_levels_that_appear_after_it(offline):
 def test_another_version_of_the_bytes_is_refused():
     state = msgspec.msgpack.decode(rides_shard().snapshot())
     state[0] += 1
-    with pytest.raises(ValueError, match="shard state must be of version 5; got 6"):
+    with pytest.raises(ValueError, match="shard state must be of version 6; got 7"):
         rides_shard().restore(msgspec.msgpack.encode(state), None)
