@@ -28,8 +28,10 @@ with loading():
     from flows.commands.serve import SERVE
     from flows.commands.status import STATUS
     from flows.commands.stream import STREAM
+    from flows.commands.top import TOP
     from flows.commands.topics import TOPICS
     from flows.commands.trim import TRIM
+    from flows.commands.watch import WATCH
     from flows.errors.user_errors import USER_ERRORS, root_of
     from flows.terminal.console import plain_streams
 
@@ -45,6 +47,8 @@ _VERBS = (
     ROLLBACK,
     SERVE,
     STATUS,
+    WATCH,
+    TOP,
     TRIM,
     TOPICS,
     DEAD_LETTERS,

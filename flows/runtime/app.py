@@ -15,6 +15,7 @@ from rich.console import Console
 from flows.definition.redefinition import Redefinition
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_partition
+from flows.home.heartbeat import Heartbeat
 from flows.home.home import Home
 from flows.home.journaled_settings import check_journals
 from flows.home.wall_clock import check_append_times
@@ -68,6 +69,7 @@ class App:
         conflict = self._redefined.conflict if self._redefined.change.functions else None
         self._opened = Partitions(settings, self._stream, self._log, home, conflict=conflict)
         self._claimed: list[int] = []
+        self._heartbeat: Heartbeat | None = None
         self._offsets: dict[int, int] = {}
         self._behind = set(self._partitions)
         self._ends: dict[int, tuple[int, float]] = {}
@@ -89,6 +91,7 @@ class App:
             say = self._progress.say
             fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
+        self._heartbeat = Heartbeat(self._home.root, "flow", self._stop)
         source = EventsSource(
             self._partitions, self._open, self._stop, follow=self._settings.follow
         )
@@ -158,6 +161,8 @@ class App:
 
     def _ended(self) -> None:
         self._progress.close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         while self._claimed:
             os.close(self._claimed.pop())
         if self._stop.is_set():

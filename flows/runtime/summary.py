@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.home.home import Home
-from flows.reports.counts import counts_of
+from flows.reports.counts import counts_of, newest_metrics
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, scorecard
@@ -45,7 +45,7 @@ def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: 
     reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _Buried))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     console.print(f"Dead letters: {counted}", highlight=False)
-    counts = counts_of(log)
+    counts = counts_of(newest_metrics(log))
     if counts is not None and counts.unlabelled:
         console.print(f"Requests without a label: {counts.unlabelled:,}", highlight=False)
     if counts is not None and counts.early:
