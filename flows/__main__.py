@@ -16,6 +16,7 @@ with loading():
 
     from flows.commands.branches import BRANCHES
     from flows.commands.clocks import CLOCKS
+    from flows.commands.dashboards import DASHBOARDS
     from flows.commands.dead_letters import DEAD_LETTERS
     from flows.commands.doctor import DOCTOR
     from flows.commands.export import EXPORT
@@ -49,6 +50,7 @@ _VERBS = (
     STATUS,
     WATCH,
     TOP,
+    DASHBOARDS,
     TRIM,
     TOPICS,
     DEAD_LETTERS,
