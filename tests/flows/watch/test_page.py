@@ -112,3 +112,17 @@ _LEAST_CONTRAST = """
   return least;
 })()
 """
+
+
+def test_names_and_messages_of_events_are_text_and_never_markup(browser, watching):
+    opened(browser, watching)
+    evil = "<img src=x onerror='window.caught = 1'><script>window.caught = 1</script>"
+    browser.run(
+        "source.close(); fetch('/view').then(r => r.json()).then(view => { show({...view, "
+        f"stream: {evil!r}, champion: {evil!r}, sources: {{{evil!r}: -2}}, dead_letters: "
+        f"{{{evil!r}: 1}}, alerts: [{{time: 0, kind: {evil!r}, message: {evil!r}}}], "
+        f"problems: [{{name: {evil!r}, severity: 'page', text: {evil!r}}}]}}) }})"
+    )
+    assert browser.run("document.body.innerText").count("<img src=x") >= 7
+    assert browser.run("document.querySelectorAll('img').length") == 0
+    assert browser.run("window.caught ?? 0") == 0
