@@ -1,4 +1,4 @@
-"""Heartbeats: the processes of a flow note in `running/` of the home what they use."""
+"""Heartbeats: each process of a flow notes its resources in `running/` of the home."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _JAVA = "java"
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What one process takes of its machine.
+    """Resources that one process uses.
 
     Attributes:
         role: `flow`, `trainer`, or `h2o` for a child of these.

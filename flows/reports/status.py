@@ -72,7 +72,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class StatusReader:
-    """Tells again and again where a flow stands; nothing of the log is decoded twice.
+    """Reads the status of a flow again and again; no decision of the log is decoded twice.
 
     Args:
         log: Its log.
@@ -90,7 +90,7 @@ class StatusReader:
         self.registry = ModelRegistry(log)
 
     def status(self, now: float) -> Status:
-        """Where it stands; nothing is written.
+        """Read the status; nothing is written.
 
         Args:
             now: Unix time.
@@ -136,7 +136,7 @@ class StatusReader:
 
 
 def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: float) -> Status:
-    """Where a flow stands; see `StatusReader`."""
+    """Read the status of a flow once; see `StatusReader`."""
     return StatusReader(log, store, topics).status(now)
 
 

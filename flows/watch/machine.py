@@ -65,7 +65,7 @@ def size_of(folder: Path) -> int:
 
 
 class _Cloud(msgspec.Struct):
-    """What H2O says of its cluster, as far as it is needed."""
+    """The field of H2O's answer that is needed."""
 
     cloud_healthy: bool
 
@@ -83,7 +83,7 @@ class H2OProbe:
         self._healthy: bool | None = None
 
     def is_healthy(self, now: float) -> bool | None:
-        """Whether it answers and says so; None where there is none.
+        """True if the cluster answers that it is healthy; None: there is no cluster to ask.
 
         Args:
             now: Unix time.

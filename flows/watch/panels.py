@@ -23,7 +23,7 @@ class Panel(NamedTuple):
     Attributes:
         title: A question.
         unit: Of its values, as Grafana names it.
-        queries: What is drawn.
+        queries: Lines or numbers of the panel.
         red_from: Values from here on are red; None: there is no such limit.
         red_below: Values below are red; None: there is no such limit.
         big: One number to be read from three metres, instead of lines.

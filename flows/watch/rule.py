@@ -12,7 +12,7 @@ class Rule(NamedTuple):
     Attributes:
         name: Of the alert; the heading of its runbook paragraph.
         expr: PromQL over metrics of the table.
-        lasts: How long the expression must hold, as Prometheus writes it.
+        lasts: Time for which the expression must hold, as Prometheus writes it.
         severity: `page` wakes somebody, `ticket` can wait for the morning.
         summary: A sentence.
         seen: The same in one sample, as a sentence with its figures; empty: not seen.

@@ -26,7 +26,7 @@ class AlertLine(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """What the partitions' metrics of one tick of event time say together.
+    """The partitions' metrics of one tick of event time, pooled.
 
     Attributes:
         time: The tick (µs).
@@ -38,7 +38,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """How good the models are, by the newest metrics of all partitions.
+    """Quality of the models, by the newest metrics of all partitions.
 
     Attributes:
         total: Losses by model since the first record.
@@ -60,7 +60,7 @@ class Sources(msgspec.Struct, frozen=True):
     """The clocks of the sources, by the newest metrics.
 
     Attributes:
-        count: How many sources there are.
+        count: Number of sources.
         least_lag_s: Append time less event time at its least, of the worst few; negative: the
             clock is ahead.
     """
@@ -73,8 +73,8 @@ class Fits(msgspec.Struct, frozen=True):
     """The decisions about models.
 
     Attributes:
-        decisions: How many, by status.
-        failed_in_a_row: How many of the newest failed.
+        decisions: Number of decisions, by status.
+        failed_in_a_row: Number of the newest fits that failed, one after the other.
         champion: The model promoted last; empty: none.
         champion_boundary: When that was (µs); 0: never.
         pending: Boundaries that wait for their fit.
@@ -96,7 +96,7 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 class KafkaHealth(msgspec.Struct, frozen=True):
-    """What Kafka says of itself; see `state.kafka.health`."""
+    """Kafka's own figures; see `state.kafka.health`."""
 
     brokers: int
     partitions: int
@@ -105,7 +105,7 @@ class KafkaHealth(msgspec.Struct, frozen=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """What was counted of topics that grow by events, and the newest alerts.
+    """Counts of alerts and dead letters, and the newest alerts.
 
     Attributes:
         alerts: By kind.
@@ -121,7 +121,7 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class LogSample(msgspec.Struct, frozen=True):
-    """What the log held at a look.
+    """Content of the log at a look.
 
     Attributes:
         at: When, Unix time.
@@ -132,7 +132,7 @@ class LogSample(msgspec.Struct, frozen=True):
         events: Alerts and dead letters.
         labels_behind_s: Append time from the newest outcome to the newest prediction, at least 0.
         newest_event_time: The newest request's (µs); 0: none.
-        kafka: Where the log is in Kafka.
+        kafka: Kafka's own figures; None: the log is not in Kafka.
     """
 
     at: float
@@ -156,9 +156,9 @@ class Sample(msgspec.Struct, frozen=True):
         backend: `sqlite` or `kafka`.
         label_delay_s: The longest time from a request to its label.
         clock_notice_s: A clock that is ahead by more is reported.
-        log: What the log held when it was last read; None: it never was.
+        log: Content of the log when it was last read; None: it never was.
         trouble: Why it could not be read now; empty: it was.
-        seconds: How long the look took.
+        seconds: Duration of the look.
         beats: Processes that live.
         disk: Of the home.
         h2o: Whether the cluster of `h2o.url` is healthy; None: there is none.
@@ -183,5 +183,5 @@ class Sample(msgspec.Struct, frozen=True):
     lag_change: int
 
     def count(self, role: str) -> int:
-        """How many processes of a role live."""
+        """Number of live processes of a role."""
         return sum(one.role == role for beat in self.beats for one in beat.processes)

@@ -102,7 +102,7 @@ def app_of(service: WatchService, token: str | None) -> Edge:
     """All endpoints.
 
     Args:
-        service: What answers.
+        service: Answers the requests.
         token: Clients must send it; None: anyone may ask.
     """
     routes = [

@@ -18,7 +18,7 @@ class Tail(Generic[T]):
 
     Args:
         topic: Which.
-        kind: What its records are, as far as it is needed.
+        kind: Type of its records, with the fields that are needed.
         take: Takes each, with its partition.
     """
 

@@ -25,14 +25,14 @@ class _Letter(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Measured(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of `metrics`."""
+    """The fields of `metrics` that are needed."""
 
     time: int
     lately: dict[str, Losses]
 
 
 class Tallies:
-    """What a log's `alerts`, `dead_letters` and `metrics` add up to."""
+    """Sums over a log's `alerts`, `dead_letters` and `metrics`."""
 
     def __init__(self) -> None:
         self._alerts: Counter[str] = Counter(dict.fromkeys(ALERT_KINDS, 0))

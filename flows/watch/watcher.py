@@ -27,7 +27,7 @@ _RATES_OVER_S = 60.0
 _WORST_SOURCES = 50
 _PATIENCE = Duration.parse("5s")
 _TROUBLE = (*USER_ERRORS, ValueError)
-"""What keeps a look from the log; whoever watches goes on and looks again."""
+"""Errors that keep a look from the log; the next look tries again."""
 
 
 class Watcher:

@@ -6,10 +6,10 @@ from state.kafka.cluster import Cluster
 
 
 class Health(NamedTuple):
-    """What the metadata says.
+    """Figures from the metadata.
 
     Attributes:
-        brokers: How many the cluster has now.
+        brokers: Number of brokers that the cluster has now.
         partitions: Of the topics whose name begins with the prefix.
         under_replicated: Those of them with fewer copies in sync than they should have.
         leaderless: Those that nobody leads.

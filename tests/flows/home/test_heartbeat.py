@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from flows.home.heartbeat import FRESH_S, Heartbeat, beats_in
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -82,9 +83,8 @@ def test_h2o_below_the_process_is_told_too(tmp_path, is_java):
     program = tmp_path / ("java" if is_java else "other")
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as child:
-        until = psutil.Process(child.pid)
-        while until.name() not in {"java", "other"}:  # it is still the fork of this process
-            pass
+        named = psutil.Process(child.pid).name
+        until(lambda: named() in {"java", "other"})  # first it is the fork of this process
         beat = Heartbeat(tmp_path, "trainer", threading.Event())
         told = written(tmp_path)[1]["processes"]
         beat.close()

@@ -1,4 +1,4 @@
-"""What Prometheus is told: names, types and values of the one table."""
+"""The metrics for Prometheus: names, types and values of the one table."""
 
 import re
 import time

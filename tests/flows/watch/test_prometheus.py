@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.parse
 import urllib.request
 
@@ -19,6 +18,7 @@ from flows.watch.rules_file import rules_file
 from tests.flow_processes import Group, _free_ports, fill
 from tests.flows.watch.test_watch import Watching
 from tests.serving import SETTINGS
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("prometheus") and shutil.which("prometheus-alertmanager")),
@@ -114,8 +114,8 @@ def prometheus(home, flow, hook, tmp_path_factory):
             ),
         ]  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        _until(lambda: _listens(port) and _listens(manager))
-        _until(lambda: values(url, "count_over_time(headwater_up[1m]) > 5"))
+        until(lambda: _listens(port) and _listens(manager))
+        until(lambda: values(url, "count_over_time(headwater_up[1m]) > 5"))
         yield url
         for process in started:
             process.terminate()
@@ -131,7 +131,7 @@ def _target(port):
 
 
 def values(url, expr):
-    """What an expression returns now."""
+    """The result of an expression now."""
     query = urllib.parse.urlencode({"query": expr})
     with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=20) as answer:
         return json.load(answer)["data"]["result"]
@@ -140,13 +140,6 @@ def values(url, expr):
 def _listens(port):
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _until(condition, seconds=90):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        threading.Event().wait(0.2)
 
 
 def is_here(expr):
@@ -169,5 +162,5 @@ def test_every_expression_of_a_rule_is_answered_and_none_fires_while_all_is_well
 def test_a_flow_that_is_killed_fires_its_alert_and_no_other(prometheus, flow, hook):
     flow.signal(9)
     flow.wait(60)
-    _until(lambda: hook.alerts)
+    until(lambda: hook.alerts)
     assert {*hook.alerts} == {"HeadwaterFlowDown"}

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from flows.home.file_lock import lock_partition
 from tests.documents import ROOT
 from tests.flow_processes import Group, fill
 from tests.serving import SETTINGS, TOKEN
+from tests.waiting import until
 
 
 class Watching:
@@ -54,11 +54,16 @@ class Watching:
         connection.close()
         return response, body
 
-    def until(self, line, seconds=60):
+    def until(self, line, seconds=120):
         """Wait until a scrape has this line."""
-        end = time.monotonic() + seconds
-        while line not in (body := self.get("/metrics")[1].decode()).splitlines():
-            assert time.monotonic() < end, body
+        body = ""
+
+        def is_there():
+            nonlocal body
+            body = self.get("/metrics")[1].decode()
+            return line in body.splitlines()
+
+        until(is_there, seconds, told=lambda: body)
         return body
 
 
