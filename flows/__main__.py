@@ -16,6 +16,7 @@ with loading():
 
     from flows.commands.branches import BRANCHES
     from flows.commands.clocks import CLOCKS
+    from flows.commands.dashboards import DASHBOARDS
     from flows.commands.dead_letters import DEAD_LETTERS
     from flows.commands.doctor import DOCTOR
     from flows.commands.export import EXPORT
@@ -28,8 +29,10 @@ with loading():
     from flows.commands.serve import SERVE
     from flows.commands.status import STATUS
     from flows.commands.stream import STREAM
+    from flows.commands.top import TOP
     from flows.commands.topics import TOPICS
     from flows.commands.trim import TRIM
+    from flows.commands.watch import WATCH
     from flows.errors.user_errors import USER_ERRORS, root_of
     from flows.terminal.console import plain_streams
 
@@ -45,6 +48,9 @@ _VERBS = (
     ROLLBACK,
     SERVE,
     STATUS,
+    WATCH,
+    TOP,
+    DASHBOARDS,
     TRIM,
     TOPICS,
     DEAD_LETTERS,

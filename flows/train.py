@@ -12,6 +12,7 @@ with loading():
     from flows.home.configuration import load_settings
     from flows.home.deployment import Deployment
     from flows.home.file_lock import lock_shared
+    from flows.home.heartbeat import Heartbeat
     from flows.home.home import environment_home
     from flows.runtime.fitter import Fitter
     from flows.terminal.console import TerminalConsole
@@ -33,6 +34,7 @@ def flow() -> Dataflow:
             lock_shared(home.root)  # until the process ends
         say = partial(console.print, highlight=False)
         fitter = Fitter(settings, deployment.stream, log, deployment.home, say)
+        Heartbeat(home.root, "trainer", stop)
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
     registry = deployment.registry
     return compose_training(lambda: Trainer(log, registry, fitter, stop), stop)

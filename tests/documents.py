@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("state", "models", "operators", "flows", "bench", "tests")
-FOLDERS = ("", *LAYERS, "flows/serving", "flows/intake", "flows/mirror")
+FOLDERS = ("", *LAYERS, "flows/serving", "flows/intake", "flows/mirror", "flows/watch")
 """Folders with a README; the first is the top level."""
 DOCUMENTS = [ROOT / folder / "README.md" for folder in FOLDERS] + [ROOT / "SECURITY.md"]
 

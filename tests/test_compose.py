@@ -15,7 +15,7 @@ SERVICES = COMPOSE["services"]
 
 def test_every_published_port_is_on_loopback():
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert {port.split(":")[0] for port in ports} == {"127.0.0.1"}
 
 
@@ -34,12 +34,26 @@ def test_the_settings_inside_can_be_used():
     settings = settings_from(tomllib.loads(COMPOSE["configs"]["headwater"]["content"]))
     assert settings.kafka.bootstrap == "kafka:9092"
     assert settings.training.trainer == "external"
-    for name in ("prometheus", "grafana"):
+    for name in ("prometheus", "grafana", "dashboards"):
         assert yaml.safe_load(COMPOSE["configs"][name]["content"])
 
 
-@pytest.mark.parametrize("service", ["topics", "flow", "serve"])
+@pytest.mark.parametrize("service", ["topics", "flow", "serve", "watch"])
 def test_the_commands_inside_are_headwaters(service):
     words = SERVICES[service]["entrypoint"] + SERVICES[service]["command"]
     assert words[0] == "headwater"
     assert _parser().parse_args(words[1:])
+
+
+def test_the_files_that_are_mounted_are_there():
+    files = [config["file"] for config in COMPOSE["configs"].values() if "file" in config]
+    folders = [
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./flows")
+    ]
+    assert len(files) == len(folders) == 1
+    root = Path(__file__).parents[1]
+    assert (root / files[0]).is_file()
+    assert [*(root / folders[0]).glob("*.json")]

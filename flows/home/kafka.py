@@ -17,6 +17,7 @@ from state.events import SECOND_US
 from state.kafka.broker_clocks import BrokerClocks
 from state.kafka.cluster import Cluster
 from state.kafka.foreign_topics import ForeignTopics
+from state.kafka.health import HealthProbe
 from state.kafka.log import KafkaLog
 from state.kafka.topic_plan import Comparison
 from state.log import EVENTS
@@ -65,6 +66,12 @@ def kafka_comparison(settings: Kafka) -> Comparison:
     """Plan of the topics in that cluster; raises as `kafka_log` does."""
     with _configuring():
         return Comparison(_cluster(settings), settings.replication)
+
+
+def kafka_health(settings: Kafka) -> HealthProbe:
+    """Asks that cluster how it is; errors as for `kafka_log`."""
+    with _configuring():
+        return HealthProbe(_cluster(settings), settings.prefix)
 
 
 def foreign_topics(

@@ -1,6 +1,7 @@
 """Counts of all partitions, from the newest metrics of each."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -28,14 +29,19 @@ class Counts(msgspec.Struct, frozen=True):
     dead_letters: dict[str, int]
 
 
-def counts_of(log: Log) -> Counts | None:
-    """Sum up the newest metrics of all partitions; None: there are none yet."""
+def newest_metrics(log: Log) -> list[Metrics]:
+    """The newest metrics of each partition that has some."""
     newest = []
     for partition in range(log.partitions("metrics")):
         end = log.end("metrics", partition)
         if end > log.start("metrics", partition):
             (record,) = log.read("metrics", partition, end - 1, max_records=1)
             newest.append(decoded("metrics", partition, record, Metrics))
+    return newest
+
+
+def counts_of(newest: Sequence[Metrics]) -> Counts | None:
+    """The sums of what `newest_metrics` found; None before the first metrics."""
     if not newest:
         return None
     letters: Counter[str] = Counter()

@@ -5,21 +5,26 @@ from contextlib import suppress
 
 import msgspec
 
-from flows.reports.counts import Counts, counts_of
+from flows.reports.counts import Counts, counts_of, newest_metrics
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import TrainingCuts
 from state.checkpoints.store import CheckpointStore, Written
 from state.log import EVENTS, Log, UnknownTopicError, decoded
+from state.outputs.records import Metrics
 from state.topics import PREDICTIONS
 
 _SPAN_S = 60.0
 
 
-class _RequestOffset(msgspec.Struct):
-    """The one field of a prediction that is needed here."""
+class _Newest(msgspec.Struct):
+    """The fields of a prediction that are needed here."""
 
     offset: int
+    event_time: int | None = None
+
+
+_NONE = _Newest(-1)
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -33,6 +38,8 @@ class PartitionStatus(msgspec.Struct, frozen=True):
         lag_s: Seconds of append time from the next record to the newest.
         per_s: Records per second by the last minute's checkpoints; None: there are fewer than two.
         model: Id of the offline model in use.
+        event_time: Event time of the newest predicted request (µs); None: there is none.
+        checkpoint: The newest checkpoint in the home; None: there is none.
     """
 
     partition: int
@@ -42,6 +49,8 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     lag_s: float
     per_s: float | None
     model: str | None
+    event_time: int | None
+    checkpoint: Written | None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -52,29 +61,83 @@ class Status(msgspec.Struct, frozen=True):
         ends: Sum of the partitions' end offsets, by topic.
         pending_fits: Boundaries (µs) that all partitions have passed but training has not decided.
         counts: Requests, labels and dead letters by the newest metrics; None: there are none yet.
+        newest: The newest metrics of each partition that has some.
     """
 
     partitions: list[PartitionStatus]
     ends: dict[str, int]
     pending_fits: list[int]
     counts: Counts | None
+    newest: list[Metrics]
+
+
+class StatusReader:
+    """Reads the status of a flow again and again; no decision of the log is decoded twice.
+
+    Args:
+        log: Its log.
+        store: Its checkpoints; those in a store count too.
+        topics: Of the log.
+
+    Attributes:
+        registry: The records of the models.
+    """
+
+    def __init__(self, log: Log, store: CheckpointStore, topics: Sequence[str]) -> None:
+        self._log, self._store, self._topics = log, store, topics
+        self._journals = [Journal(log, p) for p in range(log.partitions(EVENTS))]
+        self._cuts = TrainingCuts(log)
+        self.registry = ModelRegistry(log)
+
+    def status(self, now: float) -> Status:
+        """Read the status; nothing is written.
+
+        Args:
+            now: Unix time.
+        """
+        log = self._log
+        parts = [self._partition(journal, now) for journal in self._journals]
+        ends = {}
+        for topic in self._topics:
+            with suppress(UnknownTopicError):  # an older log need not have the newest topics
+                ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
+        newest = newest_metrics(log)
+        return Status(parts, ends, self._pending_fits(), counts_of(newest), newest)
+
+    def _partition(self, journal: Journal, now: float) -> PartitionStatus:
+        log, partition = self._log, journal.partition
+        written = self._store.written(partition)
+        # The end comes last: the flow goes on meanwhile.
+        last = _predicted(log, partition)
+        position = max(last.offset + 1, self._store.newest_offset(partition))
+        journal.refresh()
+        active = journal.active
+        end = log.end(EVENTS, partition)
+        return PartitionStatus(
+            partition,
+            end,
+            position,
+            max(end - position, 0),
+            _lag_s(log, partition, position, end),
+            rate(written, now),
+            active.model if active else None,
+            last.event_time,
+            written[-1] if written else None,
+        )
+
+    def _pending_fits(self) -> list[int]:
+        pending = []
+        self._cuts.refresh()
+        boundary = self._cuts.due(self.registry.decided())
+        while boundary:
+            pending.append(boundary)
+            boundary = self._cuts.due(boundary)
+        return pending
 
 
 def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: float) -> Status:
-    """Read the status of a flow; nothing is written.
-
-    Args:
-        log: The flow's log.
-        store: The flow's checkpoints, including those in a checkpoint store.
-        topics: Topics whose end offsets are wanted.
-        now: Unix time, seconds.
-    """
-    parts = [_partition(log, store, p, now) for p in range(log.partitions(EVENTS))]
-    ends = {}
-    for topic in topics:
-        with suppress(UnknownTopicError):  # an older log may lack the newest topics
-            ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
-    return Status(parts, ends, _pending_fits(log), counts_of(log))
+    """Read the status of a flow once; see `StatusReader`."""
+    return StatusReader(log, store, topics).status(now)
 
 
 def rate(written: Sequence[Written], now: float) -> float | None:
@@ -90,30 +153,13 @@ def rate(written: Sequence[Written], now: float) -> float | None:
     return (recent[-1].offset - recent[0].offset) / (recent[-1].at - recent[0].at)
 
 
-def _partition(log: Log, store: CheckpointStore, partition: int, now: float) -> PartitionStatus:
-    written = store.written(partition)
-    # Read the end last, as the flow may append meanwhile.
-    position = max(_predicted(log, partition), store.newest_offset(partition))
-    active = Journal(log, partition).active
-    end = log.end(EVENTS, partition)
-    return PartitionStatus(
-        partition,
-        end,
-        position,
-        max(end - position, 0),
-        _lag_s(log, partition, position, end),
-        rate(written, now),
-        active.model if active else None,
-    )
-
-
-def _predicted(log: Log, partition: int) -> int:
-    """The offset after the newest request that was predicted."""
+def _predicted(log: Log, partition: int) -> _Newest:
+    """The newest record that was predicted."""
     end = log.end(PREDICTIONS, partition)
     if end == log.start(PREDICTIONS, partition):
-        return 0
+        return _NONE
     (last,) = log.read(PREDICTIONS, partition, end - 1, max_records=1)
-    return decoded(PREDICTIONS, partition, last, _RequestOffset).offset + 1
+    return decoded(PREDICTIONS, partition, last, _Newest)
 
 
 def _lag_s(log: Log, partition: int, position: int, end: int) -> float:
@@ -125,13 +171,3 @@ def _lag_s(log: Log, partition: int, position: int, end: int) -> float:
         for offset in (position, end - 1)
     )
     return (last - first) / 1e6
-
-
-def _pending_fits(log: Log) -> list[int]:
-    snapshots, pending = TrainingCuts(log), []
-    snapshots.refresh()
-    boundary = snapshots.due(ModelRegistry(log).decided())
-    while boundary:
-        pending.append(boundary)
-        boundary = snapshots.due(boundary)
-    return pending

@@ -15,6 +15,7 @@ from rich.console import Console
 from flows.definition.redefinition import Redefinition
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_partition
+from flows.home.heartbeat import Heartbeat
 from flows.home.home import Home
 from flows.home.journaled_settings import check_journals
 from flows.home.wall_clock import check_append_times
@@ -77,6 +78,7 @@ class App:
             commit_every_s=settings.kafka.commit / SECOND_US if beside else None,
         )
         self._claimed: list[int] = []
+        self._heartbeat: Heartbeat | None = None
         self._offsets: dict[int, int] = {}
         self._behind = set(self._partitions)
         self._ends: dict[int, tuple[int, float]] = {}
@@ -98,6 +100,7 @@ class App:
             say = self._progress.say
             fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
+        self._heartbeat = Heartbeat(self._home.root, "flow", self._stop)
         source = EventsSource(
             self._partitions,
             self._open,
@@ -175,6 +178,8 @@ class App:
 
     def _ended(self) -> None:
         self._progress.close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         while self._claimed:
             os.close(self._claimed.pop())
         if self._stop.is_set():

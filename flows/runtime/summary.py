@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.home.home import Home
-from flows.reports.counts import counts_of
+from flows.reports.counts import counts_of, newest_metrics
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, scorecard
@@ -61,7 +61,7 @@ def print_summary(
     if letters > reasons.total():
         counted = f"{letters:,}, of the newest {reasons.total():,}: {counted}"
     console.print(f"Dead letters: {counted}", highlight=False)
-    counts = counts_of(log)
+    counts = counts_of(newest_metrics(log))
     if counts is not None and counts.unlabelled:
         console.print(f"Requests without a label: {counts.unlabelled:,}", highlight=False)
     if counts is not None and counts.early:

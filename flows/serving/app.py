@@ -43,7 +43,7 @@ def make_app(service: Service, token: str | None) -> Edge:
         Route("/openapi.json", openapi),
         Route("/docs", docs),
     ]
-    app = Starlette(routes=routes, exception_handlers=_HANDLERS)
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
     return Edge(app, service, frozenset(route.path for route in routes), token)
 
@@ -72,7 +72,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     return await _problem(request, ProblemError(500, "the service has failed: see its log"))
 
 
-_HANDLERS: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+HANDLERS: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     ProblemError: _problem,
     HTTPException: _no_such,
     ClientDisconnect: _gone,

@@ -9,12 +9,13 @@ from contextlib import suppress
 from hmac import compare_digest
 from itertools import count
 from secrets import token_hex
+from typing import Protocol
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.serving.problems import ProblemError, headers_of
-from flows.serving.service import Service
+from state.settings import Serve
 
 MOST_HEAD_BYTES = 16_384
 LINGER_S = 1.0
@@ -30,6 +31,34 @@ _encode = msgspec.json.Encoder().encode
 _access = logging.getLogger("headwater.access")
 
 
+class Counting(Protocol):
+    """Counts responses."""
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count one; paths are few."""
+        ...
+
+
+class Served(Protocol):
+    """What the edge and the server need of a service.
+
+    Attributes:
+        draining: Set when it is to end.
+    """
+
+    draining: bool
+
+    @property
+    def settings(self) -> Serve:
+        """The limits."""
+        ...
+
+    @property
+    def metrics(self) -> Counting:
+        """Told of each response."""
+        ...
+
+
 class Edge:
     """ASGI middleware that checks, logs and counts each request.
 
@@ -41,7 +70,7 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, service: Service, paths: frozenset[str], token: str | None
+        self, app: ASGIApp, service: Served, paths: frozenset[str], token: str | None
     ) -> None:
         self._app, self._service, self._paths = app, service, paths
         self._token = None if token is None else token.encode()

@@ -13,9 +13,8 @@ from functools import partial
 import uvicorn
 
 from flows.serving.connections import MOST, Connections
-from flows.serving.middleware import Edge
+from flows.serving.middleware import Edge, Served
 from flows.serving.protocol import Protocol
-from flows.serving.service import Service
 
 _KEEP_ALIVE_S = 75
 """Longer than proxies keep idle connections, so that the proxies close them first."""
@@ -35,7 +34,7 @@ class Server(uvicorn.Server):
         started: Called once the server listens.
     """
 
-    def __init__(self, app: Edge, service: Service, started: Callable[[], object]) -> None:
+    def __init__(self, app: Edge, service: Served, started: Callable[[], object]) -> None:
         self._timeout_s = service.settings.timeout / 1e6
         self._connections = Connections(min(MOST, _free_descriptors() // 2))
         super().__init__(

@@ -84,10 +84,11 @@ class DamagedCheckpointError(ValueError):
 
 
 class Written(NamedTuple):
-    """Offset and time (Unix, seconds) of a checkpoint, read from its file's name and mtime."""
+    """Offset, time (Unix, seconds) and size (bytes) of a checkpoint, read from its file."""
 
     offset: int
     at: float
+    size: int = 0
 
 
 class CheckpointStore:
@@ -207,8 +208,8 @@ class CheckpointStore:
         found = []
         for name in self._here(partition):
             with suppress(FileNotFoundError):  # the flow has just deleted it
-                at = (self.folder(partition) / name).stat().st_mtime
-                found.append(Written(offset_of(name), at))
+                of = (self.folder(partition) / name).stat()
+                found.append(Written(offset_of(name), of.st_mtime, of.st_size))
         return sorted(found, key=lambda one: one.at)
 
     def _newest_first(

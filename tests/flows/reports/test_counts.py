@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flows.__main__ import main
 from flows.home.home import environment_home
-from flows.reports.counts import counts_of
+from flows.reports.counts import counts_of, newest_metrics
 from flows.runtime.summary import print_summary
 from tests.asks import ask, encode, minute, tell
 
@@ -36,7 +36,7 @@ def home(tmp_path, monkeypatch):
 
 def test_metrics_status_and_summary_count_them(home, capsys):
     log = home.log()
-    counts = counts_of(log)
+    counts = counts_of(newest_metrics(log))
     assert (counts.requests, counts.labels, counts.unlabelled, counts.early) == (61, 30, 30, 1)
     assert (counts.pending, counts.dead_letters) == (1, {"unmatched": 5})
     shown = io.StringIO()

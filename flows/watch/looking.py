@@ -1,0 +1,55 @@
+"""The thread that looks at a flow every few seconds, and the newest sample for all that ask."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flows.watch.sample import Sample
+from flows.watch.watcher import Watcher
+
+_ENDS_IN_S = 10.0
+
+
+class Looking:
+    """Holds the newest sample; nobody who asks for it waits for the log.
+
+    Args:
+        watcher: Looks; used by the thread alone.
+        every_s: Seconds between two looks.
+        say: Told in one line when the log cannot be read, and when it can again.
+    """
+
+    def __init__(self, watcher: Watcher, every_s: float, say: Callable[[str], object]) -> None:
+        self._watcher, self._every_s, self._say = watcher, every_s, say
+        self._stop = threading.Event()
+        self._newest: Sample | None = None
+        self._trouble = ""
+
+    def newest(self) -> Sample | None:
+        """The newest sample; None before the first."""
+        return self._newest
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Look until the block ends."""
+        thread = threading.Thread(target=self._look_on, name="watcher", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(_ENDS_IN_S)
+
+    def _look_on(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._newest = self._watcher.look()
+                self._tell(self._newest.trouble)
+                self._stop.wait(self._every_s)
+        finally:
+            self._watcher.close()
+
+    def _tell(self, trouble: str) -> None:
+        if bool(trouble) != bool(self._trouble):
+            self._say(f"The log cannot be read: {trouble}" if trouble else "The log is read again.")
+        self._trouble = trouble

@@ -1,0 +1,18 @@
+"""The table of all metrics."""
+
+from flows.watch.machine_metrics import MACHINE, SERVING
+from flows.watch.metric import Metric
+from flows.watch.model_metrics import MODELS, QUALITY
+from flows.watch.stream_metrics import PARTITIONS, RECORDS, SOURCES, WATCH
+
+TABLE: tuple[Metric, ...] = (
+    *WATCH,
+    *PARTITIONS,
+    *RECORDS,
+    *SOURCES,
+    *QUALITY,
+    *MODELS,
+    *MACHINE,
+    *SERVING,
+)
+"""Names differ."""
