@@ -1,6 +1,7 @@
 """`headwater run`: run the main flow on this machine."""
 
-from argparse import ArgumentParser, Namespace
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
 
 import msgspec
@@ -12,6 +13,7 @@ from flows.errors.user_errors import as_command_errors
 from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.runtime.app import App, tune_collector
+from flows.runtime.processes import run_processes, stop_with_parent
 from flows.terminal.console import TerminalConsole
 from flows.terminal.signals import stop_on_signals
 
@@ -31,8 +33,24 @@ def _arguments(parser: ArgumentParser) -> None:
         "--follow", action="store_true", help="wait for new events at the end of the log"
     )
     parser.add_argument(
-        "-w", "--workers", type=workers, default=1, metavar="N", help="worker threads (default 1)"
+        "-w",
+        "--workers",
+        type=workers,
+        default=1,
+        metavar="N",
+        help="worker threads of each process (default 1)",
     )
+    parser.add_argument(
+        "-p",
+        "--processes",
+        type=workers,
+        default=1,
+        metavar="N",
+        help="processes that share the partitions, one of which trains (default 1)",
+    )
+    # As bytewax's -i and -a; for the processes that -p starts.
+    parser.add_argument("--process", type=int, help=SUPPRESS)
+    parser.add_argument("--addresses", help=SUPPRESS)
 
 
 def _run(arguments: Namespace) -> int:
@@ -41,16 +59,35 @@ def _run(arguments: Namespace) -> int:
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
+    if arguments.processes > 1:
+        return run_processes(arguments.processes, _words(arguments), stop)
+    if arguments.addresses:
+        stop_with_parent(stop)
     with as_command_errors():
         app = App(settings, environment_home(), console, stop, arguments.until)
         flow = app.flow()
     tune_collector()
     try:
         with quiet_bytewax(stop):
-            _run_flow(flow, workers_per_process=arguments.workers)
+            _run_flow(
+                flow,
+                workers_per_process=arguments.workers,
+                process_id=arguments.process,
+                addresses=arguments.addresses and arguments.addresses.split(";"),
+            )
     finally:
         app.hide_progress()
     return 0
+
+
+def _words(arguments: Namespace) -> list[str]:
+    """The command line of each process, but for its place among them."""
+    words = [sys.executable, "-m", "flows", "run", "--workers", str(arguments.workers)]
+    if arguments.follow:
+        words.append("--follow")
+    if arguments.until is not None:
+        words += ["--until", arguments.until.isoformat()]
+    return words
 
 
 RUN = Verb(
@@ -66,7 +103,8 @@ RUN = Verb(
     examples="""\
   headwater run                       the first three months of the flights, or new events
   headwater run --until 2014-01-01    the whole year
-  headwater run --follow              wait for new events, until Ctrl-C""",
+  headwater run --follow              wait for new events, until Ctrl-C
+  headwater run -p 2                  the partitions spread over two processes""",
     arguments=_arguments,
     call=_run,
     stopped="the next run resumes from the last checkpoint",
