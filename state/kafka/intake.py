@@ -25,7 +25,8 @@ class Lane:
     def __init__(self, intake: "Intake", place: TopicPartition) -> None:
         self._intake, self._place = intake, place
         self._messages: deque[Message] = deque()
-        self._size_bytes = 0
+        # Each is counted up by one thread: the one that brings, and the one that takes.
+        self._brought_bytes = self._taken_bytes = 0
         self._is_paused = False
 
     def take(self, most: int) -> Iterable[Message]:
@@ -34,11 +35,10 @@ class Lane:
             pass
         for _ in range(min(most, len(self._messages))):
             message = self._messages.popleft()
-            self._size_bytes -= len(message)
+            self._taken_bytes += len(message)
             yield message
-        if self._is_paused and 2 * self._size_bytes < self._intake.most_bytes:
-            self._is_paused = False
-            self._intake.consumer.resume([self._place])
+        if self._is_paused and 2 * self._held_bytes < self._intake.most_bytes:
+            self._resume()
 
     def holds_more(self) -> bool:
         """Whether a message has come that was not taken."""
@@ -62,14 +62,24 @@ class Lane:
     def put(self, message: Message) -> None:
         """Hold a message; beyond a bound, have no more fetched."""
         self._messages.append(message)
-        self._size_bytes += len(message)
-        if self._size_bytes > self._intake.most_bytes and not self._is_paused:
+        self._brought_bytes += len(message)
+        if self._held_bytes > self._intake.most_bytes and not self._is_paused:
             self._is_paused = True
             self._intake.consumer.pause([self._place])
 
     def close(self) -> None:
         """Have no more brought."""
+        if self._is_paused:  # librdkafka would keep that for the next lane of the partition
+            self._resume()
         self._intake.drop(self._place)
+
+    @property
+    def _held_bytes(self) -> int:
+        return self._brought_bytes - self._taken_bytes
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._intake.consumer.resume([self._place])
 
 
 class Intake:

@@ -49,7 +49,9 @@ SLOW = '"fetch.message.max.bytes" = 4000, "queued.min.messages" = 1'
 SHORT = '"queued.max.messages.kbytes" = 1024'
 """Fetches at most 1 MiB of a partition ahead."""
 IN_FLIGHT = 2**20
-"""Most bytes of a partition between reader and sinks."""
+"""Most bytes of a partition between reader and sinks, where memory is looked at."""
+LITTLE_IN_FLIGHT = 2_500
+"""The same elsewhere: about one batch, so that a run is as far as its outputs say."""
 STALLED_MB, LATER_MB = 8 * 8, 200
 """Allowed growth of memory: data fetched, held and in flight per partition; and the rest."""
 SIZE_BYTES = 100_000
@@ -98,6 +100,7 @@ class Site:
         small: Append the events in small pieces.
         outputs_on: The broker that alone has what the flow writes; 0: Kafka places it.
         first: Append so many of the events; None: all.
+        in_flight: Most bytes of a partition between reader and sinks.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Site:
         small: bool = False,
         outputs_on: int = 0,
         first: int | None = None,
+        in_flight: int = LITTLE_IN_FLIGHT,
     ):
         self.root, self._prefix, self._first = root, f"{uuid.uuid4().hex[:8]}.", first
         self.cluster = Cluster(brokers[0].bootstrap, {}, lambda _: None)
@@ -116,9 +120,10 @@ class Site:
         root.mkdir(parents=True)
         (root / "headwater.toml").write_text(
             f'stream = "quotes"\nlog = "kafka"\n{SETTINGS}'
-            f"[reading]\nbatch = {batch}\nin_flight = {IN_FLIGHT}\n"
+            f"[reading]\nbatch = {batch}\nin_flight = {in_flight}\n"
             f'[kafka]\nbootstrap = "{bootstrap}"\nprefix = "{self._prefix}"\n'
-            f"replication = {len(brokers)}\noptions = {{ {options} }}\n"
+            f'replication = {len(brokers)}\ncommit = "150ms"\n'
+            f"options = {{ {options} }}\n"
         )
         pieces = {"batch.num.messages": 20} if small else {}
         log = KafkaLog(
@@ -426,7 +431,14 @@ def observe(case: Case, folder: Path, wanted: Records, away_s: float, broker: Br
             if case is leader_lost:
                 site = Site(folder / case.__name__, one, two)
             else:
-                site = Site(folder / case.__name__, one, options=SHORT, outputs_on=2, first=200)
+                site = Site(
+                    folder / case.__name__,
+                    one,
+                    options=SHORT,
+                    outputs_on=2,
+                    first=200,
+                    in_flight=IN_FLIGHT,
+                )
             observed = case(site, two, wanted, away_s)
             site.close()
             return observed

@@ -1,6 +1,7 @@
 """One consumer reads many partitions; each is bounded by itself and holds up no other."""
 
 import threading
+import time
 import uuid
 
 import pytest
@@ -85,9 +86,28 @@ def test_what_is_not_read_is_bounded_and_holds_up_no_other(broker, opened):
     intakes.close()
 
 
+def test_a_place_that_was_given_up_when_it_was_full_can_be_read_again(broker, opened):
+    open_with, prefix = opened
+    log = open_with(Cluster(broker.bootstrap, {}))
+    log.create("t", 1)
+    values_of = [b"%04d" % i for i in range(20)]
+    for first in range(0, 20, 5):
+        log.append("t", 0, entries(*values_of[first : first + 5]))
+    intakes = Intakes(Cluster(broker.bootstrap, {"fetch.message.max.bytes": 1}))
+    for _ in range(2):
+        lane = intakes.open(f"{prefix}t", 0, 0)
+        while not lane.holds_more():
+            lane.wait()
+        lane.close()
+    lane = intakes.open(f"{prefix}t", 0, 0)
+    assert [message.value() for message in taken(lane, 20)] == values_of
+    intakes.close()
+
+
 def taken(lane, count):
-    messages = []
+    messages, limit = [], time.monotonic() + WITHIN_S
     while len(messages) < count:
+        assert time.monotonic() < limit, f"only {len(messages)} came"
         messages += lane.take(count - len(messages))
         if len(messages) < count:
             lane.wait()
