@@ -1,4 +1,4 @@
-"""The partitions of a home at work: one way to put them together, for runs and for replays."""
+"""Assemble the partitions of a home, in one way for runs and replays."""
 
 import logging
 import time
@@ -36,27 +36,28 @@ class Partitions:
     """Recovers partitions and opens them.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the run.
         stream: The problem.
-        log: The home's, or a view of it.
-        home: Checkpoints, snapshots and artifacts.
-        settings_of: The settings that an entry of the journal stands for; None: its own, and what
-            it leaves open from `settings`. Where it is given, no partition takes others.
-        decides: Whether partitions decide what their journals do not say, by the topic `models` or
-            the model that is pinned; else they end where their journals do.
-        loading: How models are loaded.
-        clock: Seconds, by which a checkpoint is due; no output depends on it.
-        conflict: Makes the error to raise where output differs from what is stored. Where it is
-            given, all is made again from the first event: the functions of the stream changed, so
-            that no checkpoint is of use, and what is written must stay the same.
+        log: The home's log, or a branch of it.
+        home: Home with checkpoints, snapshots and artifacts.
+        settings_of: Returns the settings of a journal entry; None: the entry's own, completed from
+            `settings`. If given, no partition journals other settings.
+        decides: Make the decisions that journals leave open, by the topic `models` or the pinned
+            model;
+            False: partitions end where their journals do.
+        loading: Parameters of loading models.
+        clock: Returns seconds, by which checkpoints are due; no output depends on it.
+        conflict: Makes the error for output that differs from the stored output. If given, all
+            output is derived again from the first event, without checkpoints, as functions of the
+            stream have changed but the stored output must stay the same.
 
     Attributes:
-        published: The records of the models.
-        models: Loads them.
-        settings_of: As given.
+        published: Registry of the models.
+        models: Loader of the models.
+        settings_of: As above.
 
     Raises:
-        ValueError: The pinned model is not known.
+        ValueError: The pinned model is unknown.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Partitions:
         self.models = ModelLoader(stream, self.published, home.artifacts(), loading)
 
     def open(self, partition: int) -> PartitionRunner:
-        """A partition from its newest checkpoint on; from here on no other writes what it does."""
+        """Open a partition at its newest checkpoint; other writers of it are fenced off."""
         settings, home, log = self._settings, self._home, self._log
         checkpoints = home.checkpoints()
-        # Ends the writer before, where the log can, before what it may still add to is read.
+        # Fences off an earlier writer, if the log can, before reading what it may still append to.
         log.append_all(partition, dict.fromkeys((JOURNAL, *TOPICS, SNAPSHOTS), (None, ())))
         check_version(log, checkpoints, partition)
         check_kept(settings, log, checkpoints, partition)
@@ -124,7 +125,7 @@ class Partitions:
         return runner
 
     def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
-        """An empty one, with the settings of a journal entry; None: with those of today."""
+        """An empty shard with the settings of a journal entry; None: current settings."""
         settings = self._settings if values is None else self.settings_of(values)
         return Shard(self._stream, settings, partition)
 
@@ -150,7 +151,7 @@ class Partitions:
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
-        """Today's settings, once all that an earlier run has written is made up."""
+        """Current settings, after the earlier run's output has been re-emitted."""
         values = deciding(self._settings)
         written = {topic: self._log.end(topic, shard.partition) for topic in (*TOPICS, SNAPSHOTS)}
 
@@ -168,7 +169,7 @@ def _nothing() -> None:
 def _remembered(
     ask: Callable[[], int], seconds: float, clock: Callable[[], float]
 ) -> Callable[[], int]:
-    """What `ask` says, asked anew when it is older: a partition at its end asks all the time."""
+    """Cache `ask` for some seconds: a partition at its end asks all the time."""
     until, answer = float("-inf"), 0
 
     def asked() -> int:
@@ -184,7 +185,7 @@ def _remembered(
 def _settled(
     ask: Callable[[], int], seconds: float, clock: Callable[[], float]
 ) -> Callable[[], int]:
-    """What `ask` said so long ago at least; at first what it says then."""
+    """The result of `ask` from at least `seconds` ago; at first the current one."""
     settled: int | None = None
     since, newer = 0.0, 0
 

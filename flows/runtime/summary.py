@@ -1,4 +1,4 @@
-"""What a person sees when a flow has ended: how good the models were, and what became of what."""
+"""The summary at the end of a flow: quality of the models, fits, dead letters."""
 
 import math
 from array import array
@@ -24,7 +24,7 @@ _SHOWN = ("online", "offline", "residual", "ensemble")
 
 
 class _Scored(msgspec.Struct, frozen=True, gc=False):
-    """What the summary needs of an outcome."""
+    """The fields of an outcome that the summary needs."""
 
     probability: float
     online: float
@@ -38,7 +38,7 @@ class _Buried(msgspec.Struct, frozen=True, gc=False):
 
 
 def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: Home) -> None:
-    """Print the tables of models, fits and dead letters, and where the results lie."""
+    """Print tables of models, fits and dead letters, and the place of the results."""
     _print_quality(console, log)
     if decisions:
         print_fits(console, decisions)
@@ -83,7 +83,7 @@ def _print_quality(console: Console, log: Log) -> None:
 
 
 def _scores(log: Log) -> dict[str, Floats]:
-    """What the summary needs of all outcomes, 40 bytes for each; NaN where there is none."""
+    """Labels and probabilities of all outcomes, 40 bytes for each; NaN for a missing one."""
     columns = {name: array("d") for name in _Scored.__struct_fields__}
     put = [column.append for column in columns.values()]
     for one in _all(log, OUTCOMES, _Scored):
@@ -93,7 +93,7 @@ def _scores(log: Log) -> dict[str, Floats]:
 
 
 def print_fits(console: Console, decisions: list[FitRecord]) -> None:
-    """Print one line for each boundary, and below them why there was no model."""
+    """Print one line for each boundary, and below them the reasons for missing models."""
     promoted = sum(decision.status == "promoted" for decision in decisions)
     table = _table("boundary", "decision", "model", right=("rows", "log-loss", "champion's"))
     reasons = _table("boundary", "reason", right=())
@@ -118,7 +118,7 @@ def print_fits(console: Console, decisions: list[FitRecord]) -> None:
 
 
 def _table(*left: str, right: Sequence[str]) -> Table:
-    """A table that folds its cells where the terminal is too narrow, and loses none."""
+    """A table that folds its cells in a narrow terminal, without losing text."""
     table = Table(box=None)
     for heading in (*left, *right):
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")

@@ -1,8 +1,8 @@
-"""The tracking mixture: one probability from all that answer, with weights that follow the best.
+"""The tracking mixture: one probability from all parts, with weights that follow the best part.
 
-Parts are the learners of the bank, the offline models, and logistic stacks of them at several
-rates. Weights move in the order of the requests, never in that of the labels: where the label 1
-comes early and 0 by silence, whatever is asked in the order of arrival favours who says 1.
+Parts are the learners of the bank, the offline models, and logistic stacks of them with several
+rates. Weights are updated in request order, not in label order: if label 1 comes early and 0 by
+silence, label order favours parts that predict 1.
 
 For every sequence of labels, over n requests and K parts, the mixture's log-loss is at most that of
 any part over the requests where it was present, plus
@@ -11,11 +11,11 @@ any part over the requests where it was present, plus
 
 and, for a sequence of parts with k switches, plus `ln(K/r) / ETA` for each switch at the best of
 the switching rates r = 1e-5, 1e-4, 1e-3, 1e-2 (Herbster and Warmuth, Tracking the Best Expert,
-1998, for log-loss, which may be weighed with any ETA up to 1). That is for labels that come before
-the next request. They come late, and hundreds of requests are weighed by shares that know nothing
-of each other's labels: with ETA = 1 the shares overshoot. Over thirty drifting streams with labels
-after one to ten minutes 0.3 was better than 1 and 0.1, and on the flights by .0015.
-A part's probability counts as no nearer to 0 or 1 than 1e-6.
+1998, for log-loss, which permits any ETA up to 1). This holds if a label comes before the next
+request. In fact labels come late, and hundreds of requests are weighed by shares that do not know
+each other's labels: with ETA = 1 the shares overshoot. Over thirty drifting streams with labels
+after one to ten minutes, 0.3 was better than 1 and 0.1, and on the flights by .0015.
+A part's probability is limited to 1e-6 from 0 and 1.
 """
 
 import math
@@ -31,9 +31,9 @@ Row = NDArray[np.float64]
 SWITCHING = (1e-5, 1e-4, 1e-3, 1e-2)
 DRIFT = 1e-6
 ETA = 0.3
-"""How much of a label's evidence moves the shares."""
+"""Weight of a label's evidence in the update of the shares."""
 STACKS = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
-"""Steps of the stacks."""
+"""Learning rates of the stacks."""
 
 ONLINE = slice(0, MEMBERS)
 NEWEST = slice(MEMBERS, 2 * MEMBERS)
@@ -44,11 +44,11 @@ GROUPED = slice(OLDER_OFFLINE + 1, OLDER_OFFLINE + 3)
 STACKED = slice(GROUPED.stop, GROUPED.stop + len(STACKS))
 GROUPS_STACKED = slice(STACKED.stop, STACKED.stop + len(STACKS))
 PARTS = GROUPS_STACKED.stop
-"""Where each part's logit stands in a float64[PARTS], and how many there are."""
+"""Index of each part's logit in a float64[PARTS], and their number."""
 
 
 def regret_bound(n: int, parts: int) -> float:
-    """How much more log-loss (nats) than the best part a mixture can have after n requests.
+    """Bound on the log-loss (nats) of a mixture above the best part's, after n requests.
 
     Example:
         >>> round(regret_bound(1_000_000, 26), 1)
@@ -59,10 +59,10 @@ def regret_bound(n: int, parts: int) -> float:
 
 
 class Mixture:
-    """A mixture of so many parts.
+    """A mixture of several parts.
 
     Args:
-        parts: How many.
+        parts: Number of parts.
 
     Attributes:
         shares: float64[rates, parts], a distribution over the parts for each switching rate.
@@ -85,11 +85,11 @@ class Mixture:
         self.trust = np.full(len(SWITCHING), 1 / len(SWITCHING))
 
     def mix(self, parts: Row) -> float:
-        """The probability, from the parts' (NaN: absent); NaN if none is present."""
+        """The probability, from the parts' probabilities (NaN: absent); NaN if none is present."""
         return float(kernels.mix(parts, self.shares, self.trust))
 
     def learn(self, parts: Row, label: int) -> None:
-        """Move the weights by what each part gave the label."""
+        """Update the weights by the parts' probabilities of the label."""
         kernels.update(parts, float(label), self.shares, self.trust, self._RATES, DRIFT, ETA)
 
     @property

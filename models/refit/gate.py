@@ -1,4 +1,4 @@
-"""The gate: a challenger takes the champion's place only by a lower loss on the same rows."""
+"""The gate: a challenger replaces the champion only with a lower loss on the same rows."""
 
 import math
 
@@ -8,7 +8,7 @@ from models.scorecard import Floats, log_losses
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate decided, and why."""
+    """The gate's decision and its reason."""
 
     promoted: bool
     reason: str
@@ -19,9 +19,9 @@ def gate(labels: Floats, challenger: Floats, champion: Floats | None, margin: fl
 
     Args:
         labels: 0 or 1.
-        challenger: Its P(label is 1), one per label, by a model that saw none of them.
-        champion: Likewise; None if there is no champion.
-        margin: How much lower the challenger's mean log-loss must be; below 0 it may be higher.
+        challenger: The challenger's P(label is 1), one per label; it saw none of them.
+        champion: The champion's P(label is 1); None if there is no champion.
+        margin: Required decrease of the mean log-loss; below 0, allowed increase.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""One refit from files to a verdict: search, certificate, scorecard, gate."""
+"""One refit, from files to a decision: search, certificate, scorecard, gate."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,22 +25,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One fit at one boundary. Times and durations in µs.
 
     Attributes:
-        files: Parquet, with `event_time` and `label_time` (`timestamp[ms]`, UTC), `label` (0/1)
-            and the features: numbers or strings. Other columns are ignored.
-        features: Their names.
-        categoricals: Which of them are strings.
-        boundary: Nothing from then on is seen.
-        window: How far back to look.
-        validation: Length of the newest slice, by which candidates are judged.
-        embargo: Kept free between training and validation: as long as a label may take.
+        files: Parquet files with `event_time` and `label_time` (`timestamp[ms]`, UTC), `label`
+            (0/1) and the features: numbers or strings. Other columns are ignored.
+        features: Names of the features.
+        categoricals: Names of those that are strings.
+        boundary: Boundary; no row from then on is used.
+        window: Length of the time before the boundary that is used.
+        validation: Length of the newest slice, on which candidates are judged.
+        embargo: Gap between training and validation: the longest delay of a label.
         algorithm: One of `models.h2o.search.ALGORITHMS`.
         previous: Parameters of the last winner, tried first.
-        draws: How many other parameters to try.
-        seed: Of everything random.
-        min_rows: With fewer in the window there is no fit.
-        margin: How much lower than the champion's the log-loss must be.
-        refit: Publish the winner fitted once more on the whole window; AutoML's winner, which has
-            no parameters to fit by, never is.
+        draws: Number of other parameters to try.
+        seed: Seed of all random choices.
+        min_rows: Least rows in the window; with fewer there is no fit.
+        margin: Required decrease of the log-loss against the champion's.
+        refit: Publish the winner fitted again on the whole window; AutoML's winner never is, as it
+            has no parameters to fit by.
     """
 
     files: Sequence[Path]
@@ -60,7 +60,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Champion(NamedTuple):
-    """The active model: its id, what computes it, and the end of the rows it was fitted on."""
+    """The active model: its id, its reader, and the end of the rows it was fitted on."""
 
     model: str
     mojo: Mojo
@@ -68,7 +68,7 @@ class Champion(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The record of a fit, its MOJO, and rows to verify the MOJO by wherever it is loaded."""
+    """The record of a fit, its MOJO, and rows to verify the MOJO by when it is loaded."""
 
     record: FitRecord
     artifact: bytes
@@ -76,23 +76,23 @@ class Trained(NamedTuple):
 
 
 def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
-    """Fit, certify, measure and judge one model; nothing of it stays in H2O.
+    """Fit, certify, measure and judge one model; all its objects in H2O are deleted.
 
-    The same files give the same model. A model that this program scores otherwise than H2O does,
-    or that is no better than the champion, is rejected.
+    The same files give the same model. A model is rejected if our predictions differ from H2O's, or
+    if it is not better than the champion.
 
     Args:
         server: A running H2O that can read the files.
-        task: What to fit; `lacking` must have found nothing.
-        champion: What to beat; None before the first model.
+        task: The fit; `lacking` must have returned an empty text.
+        champion: Model to beat; None before the first model.
 
     Returns:
         The record of a promoted or rejected model, and the model.
 
     Raises:
-        H2OLost: H2O went away.
-        H2OFailed: H2O refused or failed.
-        ValueError: The algorithm is not served here.
+        H2OLost: H2O is gone.
+        H2OFailed: H2O refused a request or a job failed.
+        ValueError: The algorithm is not supported.
     """
     cuts = spans(task.boundary, task.window, task.validation, task.embargo)
     tries = candidates(
@@ -124,7 +124,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
 
 
 def lacking(task: Task) -> str:
-    """Why there can be no fit, told without H2O; empty if there can."""
+    """The reason why there can be no fit, found without H2O; empty if there can."""
     if not task.files:
         return f"rows must be at least {task.min_rows}; got 0 in the window"
     cuts = spans(task.boundary, task.window, task.validation, task.embargo)
@@ -183,7 +183,7 @@ def _certify(
     plain = validation.select(task.features)
     hard = altered(plain, task.categoricals, task.seed)
     upload(server, name, pl.concat([plain, hard]), task.features, task.categoricals)
-    # What H2O holds, not what was sent: it misses some numbers by a few units in the last place.
+    # Rows as H2O holds them: it alters some numbers by a few units in the last place.
     rows = held(server, name, task.features, task.categoricals)
     theirs = predict(server, model, name)
     return certify(mojo, rows, theirs, len(hard)), kept_rows(rows, theirs)
@@ -199,11 +199,11 @@ def _judge(
 ) -> FitRecord:
     theirs: Floats | None = None
     if champion:
-        # On rows that the champion was fitted on it would look better than it is.
+        # On rows that the champion was fitted on, it would look better than it is.
         new = (validation["event_time"].dt.timestamp("us") >= champion.end).to_numpy()
         validation, labels, ours = validation.filter(new), labels[new], ours[new]
         theirs = champion.mojo.score_many(champion.mojo.encode(validation.to_dict()))
-        theirs = np.where(np.isfinite(theirs), theirs, 0.5)  # no answer is an even chance
+        theirs = np.where(np.isfinite(theirs), theirs, 0.5)  # no prediction counts as 0.5
     verdict = gate(labels, ours, theirs, task.margin)
     if not certificate.ok:
         reason = f"scored here {certificate.max_difference:g} away from H2O"

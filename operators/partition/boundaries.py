@@ -1,4 +1,4 @@
-"""When refits are due: equally spaced event times."""
+"""Times at which refits are due: equally spaced."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Boundaries:
     """The times `first + k * every`, in µs.
 
-    A boundary is crossed where the log's append time reaches it: append time never runs backwards
-    and no source's clock can move it.
+    A boundary is crossed when the log's append time reaches it: append time never decreases, and no
+    source's clock can move it.
 
     Example:
         >>> weekly = Boundaries(first=100, every=7)

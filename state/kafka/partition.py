@@ -1,4 +1,4 @@
-"""One partition of a topic in Kafka, read by sequences."""
+"""One partition of a topic in Kafka, read by sequence."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ _RECHECK_S = 0.002
 
 
 class _Marks(NamedTuple):
-    """What Kafka says of a partition: its first offset, and the one after all committed."""
+    """Kafka's watermarks of a partition: first offset, and offset after all committed records."""
 
     low: int
     high: int
@@ -28,15 +28,15 @@ class _Marks(NamedTuple):
 class KafkaPartition:
     """Reads one partition, from any thread.
 
-    What other processes append is seen within `_FRESH_S`, what `appended` was told at once.
+    Appends of other processes are seen within `_FRESH_S`, those reported by `appended` at once.
 
     Args:
-        cluster: Where.
-        asking: A consumer that never reads.
-        probe: Shared with other partitions.
-        name: Kafka's of the topic.
-        topic: Ours.
-        partition: Which.
+        cluster: Cluster of the log.
+        asking: A consumer for metadata, which never reads.
+        probe: Random-access reader, shared with other partitions.
+        name: Name of the topic in Kafka.
+        topic: Name of the topic in Headwater.
+        partition: The partition.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class KafkaPartition:
             waiting.go_on()
 
     def last(self) -> Found | None:
-        """The last committed record; None if there never was one."""
+        """The last committed record; None if there was never one."""
         low, high = self._watermarks()
         if self._last[0] != high:
             self._last = high, self._find_last(low, high)
@@ -106,8 +106,8 @@ class KafkaPartition:
         """See `Trimmable.trim`.
 
         Args:
-            before: The first offset to keep.
-            delete: Makes Kafka delete what lies before a place.
+            before: First offset to keep.
+            delete: Deletes the records before a position in Kafka.
         """
         start, end = self.start(), self.end()
         check_offset(self._topic, self._partition, max(before, start), start, end)
@@ -119,11 +119,11 @@ class KafkaPartition:
         return self.start()
 
     def trim_old(self, span_s: float, limit: int, delete: Callable[[TopicPartition], None]) -> None:
-        """Trim what was appended longer ago, by Kafka's clock.
+        """Delete records older than a span, by Kafka's clock.
 
         Args:
-            span_s: How long ago.
-            limit: The first offset to keep in any case.
+            span_s: Age in seconds.
+            limit: First offset to keep in any case.
             delete: As for `trim`.
         """
         since_ms = round((time.time() - span_s) * 1000)
@@ -139,16 +139,16 @@ class KafkaPartition:
         self.trim(limit, delete)
 
     def appended(self, end: int) -> None:
-        """Take note that this process appended up to a sequence."""
+        """Note that this process has appended up to a sequence."""
         self._known_end = max(self._known_end, end)
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask Kafka anew the next time."""
+        """Ask Kafka again at the next call."""
         self._asked_at = float("-inf")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -175,7 +175,7 @@ class KafkaPartition:
         return self._first[1]
 
     def _find_last(self, low: int, high: int) -> Found | None:
-        """Look back for it, further and further: markers and aborted records lie after it."""
+        """Search backwards in growing steps, as markers and aborted records may come after it."""
         back = 2
         while high > low:
             first = max(low, high - back)
@@ -220,7 +220,7 @@ class KafkaPartition:
             surplus.close()
 
     def _take(self, cursor: Cursor, max_records: int, max_bytes: int) -> list[Record]:
-        """What has come, and what was there at the last look; nothing else is waited for."""
+        """Return records that have come, without waiting for more than the last known end."""
         records = cursor.take(max_records, max_bytes, first=True)
         there = max(self._known_end, self._seen_end())
         if not records:
@@ -273,7 +273,7 @@ class KafkaPartition:
         """Kafka's offset of a record, or up to `_NEAR` before it.
 
         Raises:
-            OffsetError: There is no such record.
+            OffsetError: The record does not exist.
         """
         end, start = self.end(), self.start()
         check_offset(self._topic, self._partition, offset, start, end)
@@ -281,7 +281,7 @@ class KafkaPartition:
         first = self._first_left()
         if offset == end or first is None or last is None:
             return high
-        # Kafka's offsets run ahead of the sequences, further and further.
+        # Kafka's offsets are ahead of the sequences, by a growing distance.
         low = first.physical + offset - first.record.offset
         high = last.physical - (last.record.offset - offset)
         while high - low > _NEAR:

@@ -1,4 +1,4 @@
-"""Reading from Kafka: one record by its physical offset, or many in order of their sequences."""
+"""Read from Kafka: single records by physical offset, or many in order of their sequences."""
 
 import threading
 from collections import deque
@@ -17,30 +17,30 @@ _BLOCK_S = 0.1
 
 
 class PointReader:
-    """Reads a few records anywhere; used by one thread at a time.
+    """Reads a few records at any position; for one thread at a time.
 
     Args:
-        cluster: Where.
+        cluster: Cluster of the log.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lock = threading.Lock()
-        # A fetch that is under way holds up the next one for as long as it may wait.
+        # A pending fetch would delay the next one for as long as it may wait.
         self._consumer = cluster.consumer({"fetch.wait.max.ms": 1, "queued.min.messages": 1})
         self._known: set[str] = set()
 
     def records(
         self, name: str, partition: int, physical: int, most: int, *, until: int | None = None
     ) -> list[Found]:
-        """At most so many committed records from a physical offset on.
+        """Read committed records from a physical offset on.
 
         Args:
-            name: Kafka's of the topic.
-            partition: Which.
-            physical: From the low to the high watermark.
-            most: So many; fewer at the end.
-            until: No more are waited for once all before this physical offset have come.
+            name: Name of the topic in Kafka.
+            partition: The partition.
+            physical: Offset between the low and the high watermark.
+            most: Most records; fewer at the end.
+            until: Physical offset; wait for no more records once all before it have come.
         """
         place = f"{name}/{partition}"
         records: list[Found] = []
@@ -66,7 +66,7 @@ class PointReader:
         return records
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
 
     @contextmanager
@@ -79,7 +79,7 @@ class PointReader:
             self._consumer.unassign()
 
     def _look_up(self, name: str) -> None:
-        """Learn who leads a topic: by itself librdkafka does so a second after its first use."""
+        """Look up a topic's leader, which librdkafka does only a second after the first use."""
         if name not in self._known:
             consumer, what = self._consumer, f"look for topic {name!r}"
             with self._cluster.doing(what):
@@ -88,17 +88,17 @@ class PointReader:
 
 
 class Cursor:
-    """Reads one partition forward; used by one thread at a time.
+    """Reads one partition forward; for one thread at a time.
 
     Args:
-        cluster: Where.
-        name: Kafka's of the topic.
-        partition: Which.
-        physical: At or before the first record wanted.
-        sequence: Of the first record wanted.
+        cluster: Cluster of the log.
+        name: Name of the topic in Kafka.
+        partition: The partition.
+        physical: Physical offset at or before the first wanted record.
+        sequence: Sequence of the first wanted record.
 
     Attributes:
-        next: The sequence of the record that the next `take` begins with.
+        next: Sequence of the first record of the next `take`.
     """
 
     def __init__(
@@ -115,12 +115,12 @@ class Cursor:
         self._consumer.assign([self._assigned])
 
     def take(self, max_records: int, max_bytes: int, *, first: bool) -> list[Record]:
-        """Records that have come already: as many as are asked for, or fewer.
+        """Take records that have come already, up to the limits.
 
         Args:
-            max_records: At most so many.
-            max_bytes: At most so many bytes of values.
-            first: The first record is given whatever its size.
+            max_records: Most records.
+            max_bytes: Most bytes of values.
+            first: Return the first record whatever its size.
         """
         if len(self._held) < max_records:
             self._accept(self._consumer.consume(max_records - len(self._held), 0))
@@ -140,17 +140,17 @@ class Cursor:
 
     @property
     def reached(self) -> int:
-        """The physical offset before which all has come."""
+        """The physical offset before which all records have come."""
         return _position(self._consumer, self._assigned)
 
     def wait(self, seconds: float = _BLOCK_S) -> bool:
-        """Give what is on its way a little time; whether anything came."""
+        """Wait a little for records; return whether any came."""
         before = self.reached
         self._accept(self._consumer.consume(1, seconds))
         return self.reached > before
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
 
     def _accept(self, messages: list[Message]) -> None:
@@ -161,7 +161,7 @@ class Cursor:
                 continue
             record = record_of(message)
             if record.offset < self._came:
-                continue  # before the first wanted, or MirrorMaker's second copy
+                continue  # before the first wanted record, or a second copy by MirrorMaker
             if record.offset > self._came:
                 msg = (
                     f"sequences must have no gap; got {record.offset} after {self._came - 1} "
@@ -174,30 +174,30 @@ class Cursor:
 
     @property
     def last(self) -> Found | None:
-        """The last record that came, if one did."""
+        """The last record that came, if any."""
         return None if self._newest is None else found(self._newest)
 
 
 def _position(consumer: Consumer, assigned: TopicPartition) -> int:
-    """The physical offset before which all has come; Kafka's markers count, and what was aborted.
+    """The physical offset before which all has come, including markers and aborted records.
 
-    librdkafka knows it without asking anybody.
+    librdkafka knows it without a request.
     """
     (place,) = consumer.position([assigned])
     return max(assigned.offset, place.offset)
 
 
 def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
-    """Raise what a reader was told instead of a record, unless it will pass.
+    """Raise the error that a reader got instead of a record, unless it is temporary.
 
     Raises:
-        OffsetError: What is read next is gone.
-        LogError: It must not be read.
+        OffsetError: The next record was deleted.
+        LogError: Reading is not permitted, or fails.
     """
     if error.code() in _CUT:
         msg = f"log must still hold what is read next; got '{error.str()}' in {place}: was it cut?"
         raise OffsetError(msg)
-    # librdkafka asks for the coordinator of a group that nothing here belongs to.
+    # librdkafka asks for the coordinator of a group that is not used here.
     if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
         what = f"read {place}"
         raise cluster.failure(what, error)

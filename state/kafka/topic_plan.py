@@ -1,7 +1,7 @@
-"""Kafka's topics compared with what a log needs, and brought to it.
+"""Compare Kafka's topics with those that a log needs, and change them.
 
-What is not certain to be a log's is left alone: in a cluster that others share a topic of the same
-name may be theirs.
+A topic that may not belong to the log is left alone: in a shared cluster, a topic of that name may
+be another program's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ from state.log import LogError, UnknownTopicError
 
 
 class Difference(NamedTuple):
-    """What is not as it should be.
+    """A difference from the needed topics.
 
     Attributes:
-        topic: Kafka's name of it.
-        line: For people: + to be made, ~ to be changed, ! neither.
-        partitions: Of a topic that is to be made, else 0.
-        config: Settings to be changed, by name.
+        topic: Name in Kafka.
+        line: Text for people: + to create, ~ to change, ! neither.
+        partitions: Partition count of a topic to create, else 0.
+        config: Settings to change, by name.
     """
 
     topic: str
@@ -31,11 +31,11 @@ class Difference(NamedTuple):
 
 
 class Comparison:
-    """Compares the topics of one cluster, and mends what can be.
+    """Compares the topics of one cluster with the needed ones, and changes them.
 
     Args:
-        cluster: Which.
-        replication: Copies of each record that there should be.
+        cluster: The cluster.
+        replication: Wanted copies of each record.
     """
 
     def __init__(self, cluster: Cluster, replication: int) -> None:
@@ -44,10 +44,10 @@ class Comparison:
         self._topics = Topics(cluster, self._asking, replication)
 
     def differences(self, wanted: Mapping[str, int]) -> Iterator[Difference]:
-        """What is not as it should be.
+        """The differences from the needed topics.
 
         Args:
-            wanted: How many partitions each topic should have.
+            wanted: Partition count of each topic.
         """
         for name, partitions in wanted.items():
             try:
@@ -57,7 +57,7 @@ class Comparison:
                 yield Difference(name, line, partitions)
 
     def mend(self, difference: Difference) -> bool:
-        """Make or change what can be; whether it could."""
+        """Create or change a topic if possible; return whether it was."""
         if difference.partitions:
             self._topics.create(difference.topic, difference.partitions)
         elif difference.config:
@@ -84,7 +84,7 @@ class Comparison:
             yield Difference(name, f"! {name}: has {told}, must have {self._replication}")
 
     def _foreign(self, name: str, partitions: int) -> str:
-        """Why a topic may not be ours; empty: both ends of each partition are as we write them."""
+        """The reason why a topic may not be ours; empty: its first and last records are ours."""
         for partition in range(partitions):
             there = KafkaPartition(
                 self._cluster,

@@ -1,4 +1,4 @@
-"""`Calendar`: where a time of the request stands in the local day, week and year."""
+"""`Calendar`: position of a time of the request in the local day, week and year."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from state.kinds.local_calendar import CATEGORIES, CalendarPart, calendar_readin
 
 @dataclass(frozen=True)
 class Calendar(Kind):
-    """Where a time of the request stands in the local day, week and year.
+    """Position of a time of the request in the local day, week and year.
 
     `weekday` (mon … sun) and `hour` (h00 … h23) are categories, the other parts numbers.
 
     Args:
         of: Field with the time (µs UTC).
         tz: IANA time zone of the local clock.
-        parts: The columns.
+        parts: Parts to use, one column each.
     """
 
     of: str
@@ -38,7 +38,7 @@ class Calendar(Kind):
         yield Use(request, self.of, TIME)
 
     def wrong(self, scope: Scope) -> str:
-        """The time zone must be one that this machine knows."""
+        """Refuse a time zone that this machine does not know."""
         try:
             ZoneInfo(self.tz)
         except (ZoneInfoNotFoundError, ValueError, OSError):

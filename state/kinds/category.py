@@ -31,7 +31,7 @@ class Category(Kind):
 
 
 def _level_of(request: type[Event], name: str) -> Callable[[Any], str | None]:
-    """The level of a category in a request: its text, or the digits of its whole number."""
+    """A function that returns the level: a text, or the digits of a whole number."""
     get: Callable[[Any], Any] = attrgetter(name)
     if all(map(TEXT.takes, declared(request)[name])):
         return get

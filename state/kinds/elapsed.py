@@ -14,10 +14,10 @@ class Elapsed(Kind):
     """Minutes from one time of the request to another, such as the time left to a known event.
 
     Args:
-        name: The column.
+        name: Name of the column.
         since: Field with the earlier time (µs UTC).
         until: Field with the later time (µs UTC).
-        transform: How the linear models see it.
+        transform: Transform for the linear models.
     """
 
     name: str

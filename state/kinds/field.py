@@ -1,4 +1,4 @@
-"""`Field`: a number of the request, as it is."""
+"""`Field`: a number of the request, unchanged."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
 
 @dataclass(frozen=True)
 class Field(Kind):
-    """A number of the request, as it is.
+    """A number of the request, unchanged.
 
     Args:
-        name: The request's field.
-        transform: How the linear models see it.
+        name: Field of the request.
+        transform: Transform for the linear models.
     """
 
     name: str
