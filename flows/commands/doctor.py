@@ -41,7 +41,7 @@ from flows.repair.repair import repair
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from models.h2o.server import H2OError, H2OServer, check_h2o_version
-from models.refit.refit import Task, train
+from models.refit.refit import FitTask, train
 from operators.partition.journal import LaterVersionError
 from operators.partition.log_check import check_log, verify
 from operators.partition.recovery import usable
@@ -399,7 +399,7 @@ def _h2o_fit(home: Home) -> str:
             return f"fitted a trial model on {rows} rows in {seconds:.1f} s at {server.url}"
 
 
-def _trial(file: Path) -> Task:
+def _trial(file: Path) -> FitTask:
     """Make a small fit: every third label is 1, three times as often for large `x`."""
     minutes = range(1, 601)
     times = pl.Series([minute * 60_000 for minute in minutes]).cast(pl.Datetime("ms"))
@@ -408,7 +408,7 @@ def _trial(file: Path) -> Task:
     columns = {"event_time": times, "label_time": times, "label": label, "x": x}
     pl.DataFrame(columns).write_parquet(file, compression="zstd")
     end = (minutes.stop + 1) * MINUTE_US
-    return Task(
+    return FitTask(
         files=[file], features=["x"], categoricals=[], boundary=end, window=end,
         validation=2 * HOUR_US, embargo=0, draws=0, min_rows=1,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`headwater scorecard`: how good the answers are, and which can be trusted."""
+"""`headwater scorecard`: quality of the answers, and the thresholds that can be trusted."""
 
 import sys
 from argparse import ArgumentParser, Namespace

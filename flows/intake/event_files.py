@@ -66,7 +66,7 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
 def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
     number = 0
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         while text := reader.readline(_MAX_LINE_BYTES):
             number += 1
             value, append_time = unwrap(text.removesuffix(b"\n").removesuffix(b"\r"))
@@ -85,7 +85,7 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
 
 def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         for number, value in enumerate(elements(reader, MAX_VALUE_BYTES), 1):
             if len(value) > MAX_VALUE_BYTES:
                 message = f"event must be at most {MAX_VALUE_BYTES} bytes"
@@ -95,7 +95,7 @@ def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
             yield Line(value, None, file.tell())
 
 
-class Bound:
+class SizeLimit:
     """Counts the content of a file, and enforces the limit for its size."""
 
     def __init__(self, path: Path) -> None:

@@ -48,7 +48,7 @@ _FEWER = 30
 _encode = msgspec.json.Encoder().encode
 
 
-class Table(msgspec.Struct):
+class TableInfo(msgspec.Struct):
     """A description of a table.
 
     Attributes:
@@ -129,7 +129,7 @@ def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> No
         schema = file.schema_arrow
         _check_names(list(schema))
         stamped = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-        table = _encode(Table(file.metadata.num_rows, schema.names, stamped))
+        table = _encode(TableInfo(file.metadata.num_rows, schema.names, stamped))
         out.write(_LENGTH.pack(len(table)) + table)
         texts = () if binary is None else _of_bytes(schema) - binary
         for group in range(file.num_row_groups):

@@ -31,7 +31,7 @@ class Decoded(NamedTuple):
         rows: Rows as JSON objects, each with the share of all rows read so far.
     """
 
-    table: parquet_decoder.Table
+    table: parquet_decoder.TableInfo
     rows: Iterator[tuple[bytes, float]]
 
 
@@ -81,7 +81,7 @@ def decoded(
             table = next(frames, None)
             if table is None:
                 raise _failure(child, memory)
-            described = msgspec.json.decode(table, type=parquet_decoder.Table)
+            described = msgspec.json.decode(table, type=parquet_decoder.TableInfo)
             yield Decoded(described, _rows(frames, described.rows, child, memory))
         finally:
             child.kill()

@@ -19,7 +19,7 @@ _READ_RECORDS = 1_000
 _BATCH_BYTES = 8 * 2**20
 
 
-class Again(NamedTuple):
+class RetryResult(NamedTuple):
     """Numbers of retried dead letters.
 
     Attributes:
@@ -33,7 +33,7 @@ class Again(NamedTuple):
     gone: int
 
 
-class Letter(NamedTuple):
+class StoredDeadLetter(NamedTuple):
     """A stored dead letter.
 
     Attributes:
@@ -52,7 +52,7 @@ class Letter(NamedTuple):
     is_open: bool
 
 
-def letters_of(log: Log) -> Iterator[Letter]:
+def letters_of(log: Log) -> Iterator[StoredDeadLetter]:
     """All dead letters in the log, by partition."""
     try:
         positions = positions_of(log)
@@ -66,13 +66,15 @@ def letters_of(log: Log) -> Iterator[Letter]:
                 content = letter_of(partition, record)
                 next_open = positions.get(again_of(partition, content), 0)
                 is_open = record.offset >= next_open or _is_stump(content)
-                yield Letter(partition, record.offset, record.append_time, content, is_open)
+                yield StoredDeadLetter(
+                    partition, record.offset, record.append_time, content, is_open
+                )
                 offset = record.offset + 1
 
 
 def append_again(
     log: Log, stream: Stream, mapper: Mapper, intake: IngestWriter, reasons: Collection[str]
-) -> Again:
+) -> RetryResult:
     """Retry the open dead letters of some reasons.
 
     A foreign record is mapped again; if it is refused again, it is a new dead letter. A record of
@@ -94,7 +96,7 @@ def append_again(
     peek, times = stream.peek(), stream.times("us", is_sure=True)
     append_time = newest_append_time(log, EVENTS)
 
-    def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter | None:
+    def became(letter: StoredDeadLetter) -> tuple[bytes, bytes] | DeadLetter | None:
         content = letter.content
         if _is_stump(content):
             return None
@@ -129,7 +131,7 @@ def append_again(
         events += new_events
         letters += new_letters
     intake.settle()
-    return Again(events, letters, gone)
+    return RetryResult(events, letters, gone)
 
 
 def _is_stump(letter: DeadLetter) -> bool:

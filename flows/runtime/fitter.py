@@ -15,9 +15,9 @@ from models.h2o.search import check_algorithm
 from models.h2o.server import H2OError, H2OServer, check_h2o_version, work_dir_for
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord
-from models.refit.refit import Champion, Task, failed, lacking, skipped, train
+from models.refit.refit import Champion, FitTask, failed, lacking, skipped, train
 from operators.training.model_registry import file_of
-from operators.training.training_cuts import Committed, SnapshotError, SnapshotWriter
+from operators.training.training_cuts import SnapshotError, SnapshotWriter, TrainingCut
 from state.durations import Duration
 from state.log import Log
 from state.settings import Settings
@@ -58,7 +58,9 @@ class Fitter:
         self._server: H2OServer | None = None
         self._abandoned = threading.Event()
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
+    def __call__(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
         """Fit, store the model's files, and return the decision."""
         while True:
             try:
@@ -78,7 +80,9 @@ class Fitter:
             self._say(_line(record))
         return record
 
-    def _decided(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
+    def _decided(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
         task = self._task(boundary, earlier)
         since = boundary - task.window
         try:
@@ -95,7 +99,7 @@ class Fitter:
         if folder.exists() and shutil.disk_usage(folder).free < _ROOM_BYTES:
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
-    def _fit(self, task: Task, earlier: list[FitRecord]) -> FitRecord:
+    def _fit(self, task: FitTask, earlier: list[FitRecord]) -> FitRecord:
         reason = lacking(task)
         if reason:
             return skipped(task, reason)
@@ -130,12 +134,12 @@ class Fitter:
             self._server.__exit__(None, None, None)
             self._server = None
 
-    def _task(self, boundary: int, earlier: list[FitRecord]) -> Task:
+    def _task(self, boundary: int, earlier: list[FitRecord]) -> FitTask:
         """The task of a fit, without the files."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
         winners = [record.parameters for record in earlier if record.parameters]
-        return Task(
+        return FitTask(
             files=(),
             features=[column.name for column in columns],
             categoricals=[column.name for column in columns if column.categorical],

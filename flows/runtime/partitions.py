@@ -12,7 +12,7 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.decider import Champions, Decider, Newest
+from operators.partition.decider import Champions, Decider, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter
 from operators.partition.ordered_input import OrderedInput, input_of
@@ -81,7 +81,7 @@ class Partitions:
         self.settings_of = settings_of or partial(usable, settings)
         self._clock, self._conflict = clock, conflict
         append_time = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
-        self._newest = Newest(
+        self._newest = NewestTimes(
             append_time,
             _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
             _settled(append_time, _SETTLES_IN_S, clock),

@@ -33,7 +33,7 @@ class _Scored(msgspec.Struct, frozen=True, gc=False):
     label: int
 
 
-class _Buried(msgspec.Struct, frozen=True, gc=False):
+class _DeadLetter(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
@@ -42,7 +42,7 @@ def print_summary(console: Console, log: Log, decisions: list[FitRecord], home: 
     _print_quality(console, log)
     if decisions:
         print_fits(console, decisions)
-    reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _Buried))
+    reasons = Counter(letter.reason for letter in _all(log, DEAD_LETTERS, _DeadLetter))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     console.print(f"Dead letters: {counted}", highlight=False)
     counts = counts_of(log)

@@ -15,7 +15,7 @@ from models.linear import bank_kernels as kernels
 from models.linear.places import HASHED_PLACES, KINDS, Kind
 from models.linear.scaling import FARTHEST, FIRST, SEEN, SPREAD
 from models.logits import MOST_WEIGHT
-from models.pointer_tables import BANK, Table
+from models.pointer_tables import BANK, PointerTable
 
 Row = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Bank:
         self._rows = np.zeros(n + 1 + HASHED_PLACES, np.int32)
         self._taken = np.zeros(1, np.int64)
         self._spec = self._kinds, self._crosses, self._scale, HASHED_PLACES
-        self._table = Table(BANK, {}, ())
+        self._table = PointerTable(BANK, {}, ())
         self._make(_FIRST_ROOM)
 
     def _make(self, room: int) -> None:
@@ -90,7 +90,7 @@ class Bank:
         for own, before in zip((self._weights, self._squares, self._places), had, strict=True):
             own[: len(before)] = before
 
-    def table(self) -> Table:
+    def table(self) -> PointerTable:
         """The bank for compiled code, always current."""
         return self._table
 

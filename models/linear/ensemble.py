@@ -23,7 +23,7 @@ from models.linear.mixture import (
     Mixture,
 )
 from models.logits import MOST_WEIGHT
-from models.pointer_tables import ENSEMBLE, Table
+from models.pointer_tables import ENSEMBLE, PointerTable
 
 Row = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _LEFT = 0.01
 """Share below which a model is dropped."""
 
 
-class Answer(NamedTuple):
+class EnsembleAnswer(NamedTuple):
     """Probabilities of label 1; `residual` is NaN while there is no offline model."""
 
     probability: float
@@ -73,13 +73,13 @@ class Ensemble:
         shares = (array for one in mixtures for array in (one.shares, one.trust))
         return (*shares, self._stacks, self._group_stacks)
 
-    def table(self) -> Table:
+    def table(self) -> PointerTable:
         """The ensemble for compiled code, always current and at the same address."""
         addresses = (array.ctypes.data for array in self._held)
         fields = dict(zip(ENSEMBLE.names or (), (self._rivers, *addresses), strict=True))
-        return Table(ENSEMBLE, fields, self._held)
+        return PointerTable(ENSEMBLE, fields, self._held)
 
-    def answer(self, parts: Row) -> Answer:
+    def answer(self, parts: Row) -> EnsembleAnswer:
         """Probabilities from the parts' logits.
 
         Args:
@@ -87,7 +87,7 @@ class Ensemble:
                 from PARTS on of the River classifiers; the logits of groups and stacks are filled
                 in.
         """
-        return Answer(*kernels.answer(parts, self._held))
+        return EnsembleAnswer(*kernels.answer(parts, self._held))
 
     def learn(
         self,

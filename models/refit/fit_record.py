@@ -36,7 +36,7 @@ class TrainingWindow(msgspec.Struct, frozen=True, kw_only=True):
     files: list[TrainingFile]
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
+class TriedCandidate(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate of the search and its mean log-loss on the validation rows."""
 
     parameters: Parameters
@@ -74,7 +74,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window: TrainingWindow | None = None
     model: str = ""
     parameters: Parameters = {}
-    tried: list[Tried] = []
+    tried: list[TriedCandidate] = []
     metrics: Scorecard | None = None
     champion: str = ""
     champion_metrics: Scorecard | None = None

@@ -16,12 +16,19 @@ from models.h2o.server import H2OServer
 from models.h2o.time_split import TimeSplit, spans
 from models.mojo.model import Mojo, read_mojo
 from models.refit.certificate import Certificate, altered, certify, kept_rows
-from models.refit.fit_record import FitRecord, Status, TrainingFile, TrainingWindow, Tried, model_id
+from models.refit.fit_record import (
+    FitRecord,
+    Status,
+    TrainingFile,
+    TrainingWindow,
+    TriedCandidate,
+    model_id,
+)
 from models.refit.gate import Verdict, gate
 from models.scorecard import Floats, scorecard
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class FitTask(msgspec.Struct, frozen=True, kw_only=True):
     """One fit at one boundary. Times and durations in µs.
 
     Attributes:
@@ -75,7 +82,7 @@ class Trained(NamedTuple):
     rows: bytes
 
 
-def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
+def train(server: H2OServer, task: FitTask, champion: Champion | None) -> Trained:
     """Fit, certify, measure and judge one model; all its objects in H2O are deleted.
 
     The same files give the same model. A model is rejected if our predictions differ from H2O's, or
@@ -113,7 +120,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
         model=model_id(task.algorithm, mojo.digest),
         parameters=winner.parameters,
         tried=[
-            Tried(parameters=one.parameters, trees=one.trees, log_loss=one.log_loss)
+            TriedCandidate(parameters=one.parameters, trees=one.trees, log_loss=one.log_loss)
             for one in fitted
         ],
         sha256=hashlib.sha256(artifact).hexdigest(),
@@ -123,7 +130,7 @@ def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
     return Trained(record, artifact, kept)
 
 
-def lacking(task: Task) -> str:
+def lacking(task: FitTask) -> str:
     """The reason why there can be no fit, found without H2O; empty if there can."""
     if not task.files:
         return f"rows must be at least {task.min_rows}; got 0 in the window"
@@ -146,7 +153,7 @@ def lacking(task: Task) -> str:
     return ""
 
 
-def _validation(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> pl.DataFrame:
+def _validation(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> pl.DataFrame:
     types = dict.fromkeys(task.features, pl.Float64) | dict.fromkeys(task.categoricals, pl.String)
     features = [pl.col(name).cast(types[name]) for name in task.features]
     return rows.filter(cuts.validation.in_polars()).select(*TIMES, LABEL, *features).collect()
@@ -154,7 +161,7 @@ def _validation(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> pl.DataFrame
 
 def _search(
     server: H2OServer,
-    task: Task,
+    task: FitTask,
     cuts: TimeSplit,
     prefix: str,
     validation: pl.DataFrame,
@@ -173,12 +180,12 @@ def _search(
     return winner, fitted, refit(server, task.algorithm, winner, whole, task.seed)
 
 
-def _refits(task: Task) -> bool:
+def _refits(task: FitTask) -> bool:
     return task.refit and task.algorithm != "automl"
 
 
 def _certify(
-    server: H2OServer, task: Task, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
+    server: H2OServer, task: FitTask, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
 ) -> tuple[Certificate, bytes]:
     plain = validation.select(task.features)
     hard = altered(plain, task.categoricals, task.seed)
@@ -190,7 +197,7 @@ def _certify(
 
 
 def _judge(
-    task: Task,
+    task: FitTask,
     champion: Champion | None,
     validation: pl.DataFrame,
     labels: Floats,
@@ -219,7 +226,7 @@ def _judge(
 
 
 def _window(
-    rows: pl.LazyFrame, task: Task, cuts: TimeSplit, validation_rows: int
+    rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit, validation_rows: int
 ) -> TrainingWindow:
     seen = cuts.whole if _refits(task) else cuts.training
     count, oldest = (
@@ -240,15 +247,15 @@ def _window(
     )
 
 
-def _record(task: Task, status: Status, reason: str) -> FitRecord:
+def _record(task: FitTask, status: Status, reason: str) -> FitRecord:
     return FitRecord(boundary=task.boundary, status=status, reason=reason, algorithm=task.algorithm)
 
 
-def skipped(task: Task, reason: str) -> FitRecord:
+def skipped(task: FitTask, reason: str) -> FitRecord:
     """The record of a boundary without a fit; the champion stays."""
     return _record(task, "skipped", reason)
 
 
-def failed(task: Task, error: Exception) -> FitRecord:
+def failed(task: FitTask, error: Exception) -> FitRecord:
     """The record of a fit that ended in an error; the champion stays."""
     return _record(task, "failed", f"{type(error).__name__}: {error}")

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mojo.model import Mojo
-from models.pointer_tables import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, Table
+from models.pointer_tables import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, PointerTable
 
-NO_TABLE = Table(OFFLINE, {"kind": NO_MODEL}, ())
+NO_TABLE = PointerTable(OFFLINE, {"kind": NO_MODEL}, ())
 """The table that stands for no offline model in compiled code."""
 
 _KINDS = {"gbm": TREES, "drf": TREES, "glm": GLM}
@@ -94,9 +94,9 @@ class Offline:
         if self.is_compiled and known != self.table.row["n_codes"][0]:
             self.table = self._table()
 
-    def _table(self) -> Table:
+    def _table(self) -> PointerTable:
         if not self.is_compiled:  # its levels are found by name
-            return Table(OFFLINE, {"kind": GIVEN}, ())
+            return PointerTable(OFFLINE, {"kind": GIVEN}, ())
         ranges = np.full((len(self._places), 2), -1, np.int64)
         codes: list[float] = []
         for level in self._levels:
@@ -121,7 +121,7 @@ class Offline:
             else ("init", "divisor", "link", "weight_0", "weight_1")
         )
         fields |= zip(names, self._mojo.kernel_args[3:], strict=True)
-        return Table(OFFLINE, fields, arrays)
+        return PointerTable(OFFLINE, fields, arrays)
 
 
 class _LevelMap:

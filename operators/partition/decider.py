@@ -33,7 +33,7 @@ class Champions(Protocol):
         """Number of rollbacks; each is obeyed at once, however far the next boundary is."""
 
 
-class Newest(NamedTuple):
+class NewestTimes(NamedTuple):
     """The newest times of all partitions.
 
     Attributes:
@@ -79,7 +79,7 @@ class Decider:
         champions: Champions,
         load: Callable[[str], object],
         wanted: Callable[[], dict[str, Any] | None],
-        newest: Newest,
+        newest: NewestTimes,
         wait: bool,
         tell: Callable[[str], object],
     ) -> None:

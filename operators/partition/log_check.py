@@ -31,13 +31,13 @@ class LogAlteredError(LogError):
     """Records differ from those that were read."""
 
 
-class _Placed(msgspec.Struct):
+class _OutputOffset(msgspec.Struct):
     """The one field of an output that is needed here."""
 
     offset: int
 
 
-class _Mark(NamedTuple):
+class _HashMark(NamedTuple):
     """The hash of the records from `first` up to an offset."""
 
     first: int
@@ -94,17 +94,17 @@ def verify(log: Log, store: CheckpointStore, partition: int) -> range:
     """
     known = [hashed for one in _own(store, partition) if (hashed := _hashed(one)) is not None]
     start = log.start(EVENTS, partition)
-    mark: _Mark | None = None
+    mark: _HashMark | None = None
     first = end = 0
     for hashed in reversed(known):
         if hashed.end < start:
             continue
         if mark is None or mark.first != hashed.first:
             begin = hashed.first if hashed.first >= start else hashed.end
-            mark = _Mark(hashed.first, begin, START if begin == hashed.first else hashed.hash)
+            mark = _HashMark(hashed.first, begin, START if begin == hashed.first else hashed.hash)
             first = min(first, begin) if end else begin
         _check_span(log, partition, mark, hashed)
-        mark = _Mark(hashed.first, hashed.end, hashed.hash)
+        mark = _HashMark(hashed.first, hashed.end, hashed.hash)
         end = hashed.end
     return range(first, end)
 
@@ -128,7 +128,7 @@ def _followed(log: Log, topic: str, partition: int) -> int:
         return 0
     (newest,) = log.read(topic, partition, end - 1, max_records=1)
     try:
-        return msgspec.json.decode(newest.value, type=_Placed).offset + 1
+        return msgspec.json.decode(newest.value, type=_OutputOffset).offset + 1
     except (msgspec.DecodeError, UnicodeDecodeError):
         return 0  # it was altered, so the replayed output will differ from it
 
@@ -169,22 +169,22 @@ def _check_near(
             raise
 
 
-def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) -> _Mark:
+def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) -> _HashMark:
     """The first offset, from `low` on, whose hash is known."""
     if newest.first >= low:
-        return _Mark(newest.first, newest.first, START)
+        return _HashMark(newest.first, newest.first, START)
     between = [one.offset for one in store.written(partition) if low <= one.offset < newest.near]
     if between:
         for head in store.heads(partition, before=min(between)):
             found = None if head.foreign else _hashed(head)
             if found is not None and found.first == newest.first:
                 if found.end >= low:
-                    return _Mark(found.first, found.end, found.hash)
+                    return _HashMark(found.first, found.end, found.hash)
                 break
-    return _Mark(newest.first, newest.near, newest.near_hash)
+    return _HashMark(newest.first, newest.near, newest.near_hash)
 
 
-def _check_span(log: Log, partition: int, mark: _Mark, until: Hashed) -> None:
+def _check_span(log: Log, partition: int, mark: _HashMark, until: Hashed) -> None:
     offset, found, place = mark.offset, mark.hash, place_of(log, EVENTS, partition)
     while offset < until.end:
         most = min(until.end - offset, _TOGETHER)

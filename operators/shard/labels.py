@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from state.admission.early_labels import EarlyLabel, EarlyLabels
-from state.admission.pending_requests import Pending, Waiting
+from state.admission.pending_requests import Pending, PendingRequest
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
 from state.events import Event
@@ -19,7 +19,7 @@ _LEAST_BY_KEY = 200
 """Number of label events before an alert: with a key, most of them need not meet a request."""
 
 
-class _Watched(msgspec.Struct, forbid_unknown_fields=True):
+class _LabelCounts(msgspec.Struct, forbid_unknown_fields=True):
     """Recent counts of labels, for the alert.
 
     Attributes:
@@ -62,8 +62,8 @@ class Labels:
         pending: Pending,
         seen: RecentIds,
         *,
-        resolve: Callable[[Waiting, int, int, int], None],
-        forget: Callable[[Waiting], None],
+        resolve: Callable[[PendingRequest, int, int, int], None],
+        forget: Callable[[PendingRequest], None],
         lose: Callable[[EarlyLabel, str, int], None],
         alert: Callable[[str, int], None],
     ) -> None:
@@ -77,7 +77,7 @@ class Labels:
         self._key_of_event, self._key_of_request = _keys(stream)
         self._early = EarlyLabels(self._wait, self._key_of_event, _reader(stream))
         self._by_key: dict[Hashable, dict[str, int]] = {}
-        self._watched = _Watched()
+        self._watched = _LabelCounts()
         self._needs_request = self._label.needs_request
         self._least = _LEAST_BY_KEY if self._is_by_key else _LEAST
 
@@ -172,7 +172,7 @@ class Labels:
             ValueError: A waiting event is not a label event.
             msgspec.DecodeError: The bytes have another form.
         """
-        early, self._watched = msgspec.msgpack.decode(state, type=tuple[bytes, _Watched])
+        early, self._watched = msgspec.msgpack.decode(state, type=tuple[bytes, _LabelCounts])
         self._early.restore(early)
 
     def check(self, end: int) -> None:

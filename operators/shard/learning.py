@@ -23,7 +23,7 @@ from models.linear.river_model import RiverModels
 from models.logits import logit
 from models.scoring.blend import NOTHING, CompiledModels, Serving, logit_of
 from models.scoring.bound_model import Offline
-from state.admission.pending_requests import Waiting
+from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
 from state.admission.request_order import NO_TURN, RequestOrder
 from state.restored import Count, check
@@ -36,7 +36,7 @@ _LOOK_EVERY = 256
 """Number of weighed requests between checks whether the older model has lost its share."""
 
 
-class InUse(msgspec.Struct):
+class ActiveModels(msgspec.Struct):
     """The offline models that answer, numbered from 1 in the order of activation.
 
     Attributes:
@@ -79,7 +79,7 @@ class Learning:
     def __init__(self, stream: Stream, settings: Settings) -> None:
         columns = stream.columns
         places = {column.name: i for i, column in enumerate(columns)}
-        self.in_use, self.serving = InUse(), NOTHING
+        self.in_use, self.serving = ActiveModels(), NOTHING
         self._bank = Bank(
             ["level" if column.categorical else column.transform for column in columns],
             [(places[a], places[b]) for a, b in stream.crosses],
@@ -107,7 +107,7 @@ class Learning:
         """Register an answered request; return its turn in the order of weighing."""
         return self._order.add(answered.parts, self.in_use.number, self.in_use.older_number)
 
-    def learn(self, waiting: Waiting, row: Row, label: int) -> None:
+    def learn(self, waiting: PendingRequest, row: Row, label: int) -> None:
         """Learn from a request's label.
 
         Args:
@@ -123,12 +123,12 @@ class Learning:
         self._order.label(waiting.turn, label)
         self._weigh()
 
-    def forget(self, waiting: Waiting) -> None:
+    def forget(self, waiting: PendingRequest) -> None:
         """Drop a request that gets no label, so that later ones need not wait for it."""
         self._order.drop(waiting.turn)
         self._weigh()
 
-    def _offline_logits(self, waiting: Waiting, row: Row) -> tuple[float, float]:
+    def _offline_logits(self, waiting: PendingRequest, row: Row) -> tuple[float, float]:
         """Logits of the current offline models; a model may be newer than the request."""
         turn, order, in_use = waiting.turn, self._order, self.in_use
         if turn == NO_TURN:
@@ -183,7 +183,7 @@ class Learning:
         if model is None:
             self._ensemble.activate(older=None)
             self._bank.activate(older=None)
-            self.in_use, self.serving = InUse(last_number=was.last_number), NOTHING
+            self.in_use, self.serving = ActiveModels(last_number=was.last_number), NOTHING
             return
         stays = was.model is not None and not alone
         back = model == was.older
@@ -191,7 +191,7 @@ class Learning:
         self._ensemble.activate(begin, older)
         self._bank.activate(begin, older)
         number = was.older_number if back else was.last_number + 1
-        self.in_use = InUse(
+        self.in_use = ActiveModels(
             model, was.model if stays else None, number, was.number if stays else 0,
             max(number, was.last_number),
         )  # fmt: skip
@@ -253,7 +253,7 @@ class Learning:
         self._order.check(turns, self.in_use.last_number)
         self._recent.check(levels)
 
-    def bind(self, in_use: InUse, load: Callable[[str], Offline | None]) -> None:
+    def bind(self, in_use: ActiveModels, load: Callable[[str], Offline | None]) -> None:
         """Set the offline models that answer.
 
         Args:

@@ -16,7 +16,7 @@ from models.losses import RunningLosses
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.shard.labels import Labels
-from operators.shard.learning import InUse, Learning
+from operators.shard.learning import ActiveModels, Learning
 from operators.shard.messages import (
     Activation,
     Boundary,
@@ -31,7 +31,7 @@ from operators.shard.predictor import ASKED, Predictor, Row
 from state.admission.clock_guard import ClockGuard
 from state.admission.early_labels import EarlyLabel
 from state.admission.no_event import no_event
-from state.admission.pending_requests import Pending, Waiting
+from state.admission.pending_requests import Pending, PendingRequest
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event, TimeUs
@@ -335,7 +335,7 @@ class Shard:
             )
             check(version == VERSION, f"shard state must be of version {VERSION}", version)
             _, self.position, self._counts, in_use, sums, parts = msgspec.msgpack.decode(
-                state, type=tuple[int, Position, _Counts, InUse, _Sums, _Parts]
+                state, type=tuple[int, Position, _Counts, ActiveModels, _Sums, _Parts]
             )
             self._check_counts()
         for losses, of in zip((self._total, self._lately), sums, strict=True):
@@ -484,7 +484,9 @@ class Shard:
             self.position.offset,
         )
 
-    def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
+    def _resolve(
+        self, waiting: PendingRequest, label: int, label_time: int, append_time: int
+    ) -> None:
         made = waiting.prediction
         row = self._pending.rows[waiting.place]
         self._learning.learn(waiting, row, label)
@@ -493,7 +495,7 @@ class Shard:
         if not self.is_silent:
             self._write_outcome(made, row, label, label_time, append_time)
 
-    def _forget(self, waiting: Waiting) -> None:
+    def _forget(self, waiting: PendingRequest) -> None:
         """Drop a request without a label, as silence is not one."""
         self._learning.forget(waiting)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry
-from operators.training.training_cuts import Committed, TrainingCuts
+from operators.training.training_cuts import TrainingCut, TrainingCuts
 from state.log import Entry, Log
 from state.outputs.records import Alert
 from state.topics import ALERTS, MODELS
@@ -20,7 +20,9 @@ _WATCH_S = 0.1
 class Fit(Protocol):
     """Makes a decision at a boundary."""
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
+    def __call__(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
         """Decide a boundary; a failed fit is a decision too."""
 
     def abandon(self) -> None:
@@ -30,11 +32,11 @@ class Fit(Protocol):
         """Release what is kept between fits."""
 
 
-Begin = Callable[[Fit, int, list[Committed], list[FitRecord]], Future[FitRecord]]
+Begin = Callable[[Fit, int, list[TrainingCut], list[FitRecord]], Future[FitRecord]]
 
 
 def begun_in_thread(
-    fit: Fit, boundary: int, cuts: list[Committed], earlier: list[FitRecord]
+    fit: Fit, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
 ) -> Future[FitRecord]:
     """Run a fit in a daemon thread, for which the end of the program does not wait."""
     running: Future[FitRecord] = Future()

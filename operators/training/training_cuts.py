@@ -23,7 +23,7 @@ TOPIC = SNAPSHOTS
 _GROUP_ROWS = 100_000
 
 
-class Committed(msgspec.Struct, frozen=True):
+class TrainingCut(msgspec.Struct, frozen=True):
     """A training cut whose file is complete.
 
     Attributes:
@@ -75,7 +75,7 @@ class SnapshotWriter:
         path = _path_of(partition, cut.boundary)
         sha256, since, until = self._write(self._root / path, partition, cut.first, cut.end)
         sweep((self._root / path).parent)
-        committed = Committed(
+        committed = TrainingCut(
             cut.boundary,
             path,
             sha256,
@@ -86,7 +86,7 @@ class SnapshotWriter:
         entry = Entry(cut.boundary, b"", msgspec.json.encode(committed))
         self._log.append(TOPIC, partition, [entry], sequence=cut.number)
 
-    def mend(self, cut: Committed) -> Path:
+    def mend(self, cut: TrainingCut) -> Path:
         """The file of a committed cut; written again from `outcomes` if it is not as committed.
 
         Raises:
@@ -98,7 +98,7 @@ class SnapshotWriter:
         before = takewhile(lambda one: one != cut, cuts_of(self._log, _partition(cut)))
         return self._made_again(cut, sum(one.rows for one in before))
 
-    def _made_again(self, cut: Committed, first: int) -> Path:
+    def _made_again(self, cut: TrainingCut, first: int) -> Path:
         path = self._root / cut.path
         try:
             sha256 = self._write(path, _partition(cut), first, first + cut.rows).sha256
@@ -147,7 +147,7 @@ def _path_of(partition: int, boundary: int) -> str:
     return f"{partition}/{boundary}.parquet"
 
 
-def _partition(cut: Committed) -> int:
+def _partition(cut: TrainingCut) -> int:
     return int(cut.path.partition("/")[0])
 
 
@@ -156,7 +156,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
+def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[TrainingCut]:
     """The committed cuts of a partition, in order, from number `first` on.
 
     Raises:
@@ -164,7 +164,7 @@ def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
     """
     while records := log.read(TOPIC, partition, first):
         for record in records:
-            cut = decoded(TOPIC, partition, record, Committed)
+            cut = decoded(TOPIC, partition, record, TrainingCut)
             path = _path_of(partition, cut.boundary)
             if cut.path != path:
                 place = f"{TOPIC}/{partition} at offset {record.offset}"
@@ -192,7 +192,7 @@ class TrainingCuts:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._cuts: list[list[Committed]] = [[] for _ in range(log.partitions(TOPIC))]
+        self._cuts: list[list[TrainingCut]] = [[] for _ in range(log.partitions(TOPIC))]
 
     def refresh(self) -> None:
         """Read new cuts."""
@@ -208,7 +208,7 @@ class TrainingCuts:
         passed = min(cuts[-1].boundary if cuts else 0 for cuts in self._cuts)
         return next((boundary for boundary in pending if boundary <= passed), 0)
 
-    def of(self, boundary: int) -> list[Committed]:
+    def of(self, boundary: int) -> list[TrainingCut]:
         """The cuts of a boundary: those of each partition up to its first at or after the boundary.
 
         They are ordered by boundary, then partition.

@@ -8,7 +8,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Top
 
 from state.durations import Duration
 from state.events import SECOND_US
-from state.kafka.cluster import Cluster, Waiting
+from state.kafka.cluster import Cluster, Patience
 from state.kafka.reader import refuse
 from state.kafka.topics import Topics
 
@@ -82,7 +82,7 @@ def newest_of(cluster: Cluster, topics: Iterable[str]) -> list[Stamped]:
     asking, consumer = cluster.consumer({}), cluster.consumer({})
     looked = Topics(cluster, asking, 1)
     led = {(t, p): place.leader for t in topics for p, place in enumerate(looked.places(t))}
-    waiting = Waiting(cluster, "look for the newest records")
+    waiting = Patience(cluster, "look for the newest records")
     left = set(led)
     with cluster.doing(waiting.what):
         for name in led:

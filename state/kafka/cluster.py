@@ -136,7 +136,7 @@ class Cluster:
             LogError: Kafka stays out of reach, or the password is wrong.
             KafkaException: Kafka answers with a permanent error.
         """
-        waiting = Waiting(self, what)
+        waiting = Patience(self, what)
         while True:
             try:
                 answer = call(_TRY_S)
@@ -210,7 +210,7 @@ class Cluster:
             self._last = error
 
 
-class Waiting:
+class Patience:
     """Waiting for one answer with a time limit; prints what it waits for.
 
     Args:

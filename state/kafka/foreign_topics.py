@@ -18,7 +18,7 @@ from confluent_kafka import (
 from state.ingest.append_time import LOOKAHEAD, NEVER, append_time, append_times
 from state.ingest.mapping import Foreign
 from state.kafka.broker_clocks import BrokerClocks
-from state.kafka.cluster import Cluster, Waiting, passes
+from state.kafka.cluster import Cluster, Patience, passes
 from state.kafka.records import headers_of
 from state.kafka.topics import Topics
 from state.log import OffsetError
@@ -33,7 +33,7 @@ _BUFFER_BYTES = 64 * 2**20
 _Name = tuple[str, int]
 
 
-class Arrived(NamedTuple):
+class ArrivedRecord(NamedTuple):
     """A foreign record and its estimated append time (µs UTC)."""
 
     record: Foreign
@@ -106,7 +106,7 @@ class ForeignTopics:
         self._partitions: dict[_Name, _Partition] = {}
         self._ready: list[tuple[int, _Name]] = []
         self._unready: set[_Name] = set()
-        self._waiting: Waiting | None = None
+        self._waiting: Patience | None = None
         self._led: dict[_Name, str] = {}
         self._emptied_at: int | None = None
         self.look()
@@ -132,14 +132,14 @@ class ForeignTopics:
         if new:
             self._consumer.incremental_assign([self._partitions[name].place for name in new])
 
-    def read(self) -> list[Arrived]:
+    def read(self) -> list[ArrivedRecord]:
         """The next records in order; empty if none have come.
 
         Raises:
             LogError: A partition does not answer, and holds up the others.
         """
         self._fetch(0.0 if self._can_give() else _WAIT_S)
-        arrived: list[Arrived] = []
+        arrived: list[ArrivedRecord] = []
         room, now = _MOST_BYTES, self._now()
         while self._can_give() and len(arrived) < _MOST and room > 0:
             time, name = heapq.heappop(self._ready)
@@ -149,7 +149,7 @@ class ForeignTopics:
             partition.size -= size
             partition.time = time
             room -= size
-            arrived.append(Arrived(record, time))
+            arrived.append(ArrivedRecord(record, time))
             self._judge(partition, now)
         self._resume()
         return arrived
@@ -248,7 +248,7 @@ class ForeignTopics:
         (topic, partition), *others = blocking
         more = f" and {len(others)} more" if others else ""
         what = f"read {topic}/{partition}{more}, before which nothing of others may go"
-        self._waiting = self._waiting or Waiting(self._cluster, what)
+        self._waiting = self._waiting or Patience(self._cluster, what)
         self._waiting.what = what
         self._waiting.go_on()
 

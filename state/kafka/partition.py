@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from state.kafka.cluster import Cluster, Waiting
+from state.kafka.cluster import Cluster, Patience
 from state.kafka.reader import Cursor, PointReader
-from state.kafka.records import Found
+from state.kafka.records import FoundRecord
 from state.log import LogError, Record, check_offset
 
 _FRESH_S = 0.02
@@ -18,7 +18,7 @@ _MOST_IDLE = 3
 _RECHECK_S = 0.002
 
 
-class _Marks(NamedTuple):
+class _Watermarks(NamedTuple):
     """Kafka's watermarks of a partition: first offset, and offset after all committed records."""
 
     low: int
@@ -55,9 +55,9 @@ class KafkaPartition:
         self._lock = threading.Lock()
         self._idle: list[Cursor] = []
         self._asked_at = float("-inf")
-        self._marks = _Marks(0, 0)
-        self._first: tuple[int, Found | None] = (-1, None)
-        self._last: tuple[int, Found | None] = (-1, None)
+        self._marks = _Watermarks(0, 0)
+        self._first: tuple[int, FoundRecord | None] = (-1, None)
+        self._last: tuple[int, FoundRecord | None] = (-1, None)
         self._known_end = 0
 
     def start(self) -> int:
@@ -67,7 +67,7 @@ class KafkaPartition:
 
     def end(self) -> int:
         """See `Log.end`."""
-        waiting = Waiting(self._cluster, f"see what was written to {self._name}")
+        waiting = Patience(self._cluster, f"see what was written to {self._name}")
         while True:
             self.last()
             if self._seen_end() >= self._known_end:
@@ -77,7 +77,7 @@ class KafkaPartition:
             self.refresh()
             waiting.go_on()
 
-    def last(self) -> Found | None:
+    def last(self) -> FoundRecord | None:
         """The last committed record; None if there was never one."""
         low, high = self._watermarks()
         if self._last[0] != high:
@@ -152,13 +152,13 @@ class KafkaPartition:
         while self._idle:
             self._idle.pop().close()
 
-    def _watermarks(self) -> _Marks:
+    def _watermarks(self) -> _Watermarks:
         now = time.monotonic()
         if now - self._asked_at > _FRESH_S:
             what = f"look for the end of {self._name}"
             with self._cluster.doing(what):
                 low, high = self._cluster.ask(what, self._ask, self._asking.poll)
-            self._marks, self._asked_at = _Marks(low, high), now
+            self._marks, self._asked_at = _Watermarks(low, high), now
         return self._marks
 
     def _ask(self, seconds: float) -> tuple[int, int]:
@@ -166,7 +166,7 @@ class KafkaPartition:
         assert marks is not None
         return marks
 
-    def _first_left(self) -> Found | None:
+    def _first_left(self) -> FoundRecord | None:
         low, high = self._watermarks()
         if self._first[0] != low or self._first[1] is None:
             there = self._probe.records(self._name, self._partition, low, 1) if high > low else []
@@ -174,7 +174,7 @@ class KafkaPartition:
             self._check_known(low, there)
         return self._first[1]
 
-    def _find_last(self, low: int, high: int) -> Found | None:
+    def _find_last(self, low: int, high: int) -> FoundRecord | None:
         """Search backwards in growing steps, as markers and aborted records may come after it."""
         back = 2
         while high > low:
@@ -191,7 +191,7 @@ class KafkaPartition:
         self._check_known(low, [])
         return None
 
-    def _check_known(self, low: int, left: list[Found]) -> None:
+    def _check_known(self, low: int, left: list[FoundRecord]) -> None:
         if low and not left:
             msg = (
                 f"a record must be left for the sequences to go on from; "
@@ -229,7 +229,7 @@ class KafkaPartition:
             there = max(there, cursor.next + 1)
         waiting = None
         while len(records) < max_records and cursor.next < there and not cursor.holds_more():
-            waiting = waiting or Waiting(self._cluster, f"read {self._name}/{self._partition}")
+            waiting = waiting or Patience(self._cluster, f"read {self._name}/{self._partition}")
             if cursor.wait():
                 waiting = None
             else:
@@ -260,7 +260,7 @@ class KafkaPartition:
             return [last.record]
         return [self._found(offset).record]
 
-    def _found(self, offset: int) -> Found:
+    def _found(self, offset: int) -> FoundRecord:
         physical = self._physical(offset)
         near = self._probe.records(self._name, self._partition, physical, _NEAR + 1)
         there = [found for found in near if found.record.offset == offset]

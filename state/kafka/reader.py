@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from state.kafka.cluster import Cluster, Waiting, passes
-from state.kafka.records import Found, found, record_of
+from state.kafka.cluster import Cluster, Patience, passes
+from state.kafka.records import FoundRecord, found, record_of
 from state.log import LogError, OffsetError, Record
 
 _EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own names
@@ -32,7 +32,7 @@ class PointReader:
 
     def records(
         self, name: str, partition: int, physical: int, most: int, *, until: int | None = None
-    ) -> list[Found]:
+    ) -> list[FoundRecord]:
         """Read committed records from a physical offset on.
 
         Args:
@@ -43,10 +43,10 @@ class PointReader:
             until: Physical offset; wait for no more records once all before it have come.
         """
         place = f"{name}/{partition}"
-        records: list[Found] = []
+        records: list[FoundRecord] = []
         assigned = TopicPartition(name, partition, physical)
         with self._lock, self._assigned(assigned):
-            waiting = Waiting(self._cluster, f"read {place}")
+            waiting = Patience(self._cluster, f"read {place}")
             while len(records) < most:
                 messages = self._consumer.consume(most - len(records), 0)
                 if not messages:
@@ -61,7 +61,7 @@ class PointReader:
                         return records
                     else:
                         refuse(self._cluster, place, error)
-                    waiting = Waiting(self._cluster, f"read {place}")
+                    waiting = Patience(self._cluster, f"read {place}")
                 waiting.go_on()
         return records
 
@@ -173,7 +173,7 @@ class Cursor:
             self._newest = message
 
     @property
-    def last(self) -> Found | None:
+    def last(self) -> FoundRecord | None:
         """The last record that came, if any."""
         return None if self._newest is None else found(self._newest)
 

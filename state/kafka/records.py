@@ -32,7 +32,7 @@ _to_json, _from_json = msgspec.json.Encoder().encode, msgspec.json.Decoder().dec
 _to_msgpack, _from_msgpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """A record with its place and writer.
 
     Attributes:
@@ -94,12 +94,12 @@ def record_of(message: Message) -> Record:
     return Record(sequence, append_time, message.key() or b"", value)
 
 
-def found(message: Message) -> Found:
+def found(message: Message) -> FoundRecord:
     """Decode a message to a record with place and writer; raises as `record_of` does."""
     physical = message.offset()
     assert physical is not None
     writer = _headers(message)[0][_NUMBERS.size :].decode("utf-8", "replace")
-    return Found(physical, record_of(message), writer)
+    return FoundRecord(physical, record_of(message), writer)
 
 
 def _unpacked(form: str | bytes, value: bytes, message: Message) -> bytes:

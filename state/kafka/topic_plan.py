@@ -14,7 +14,7 @@ from state.kafka.topics import Topics, config_of
 from state.log import LogError, UnknownTopicError
 
 
-class Difference(NamedTuple):
+class TopicDifference(NamedTuple):
     """A difference from the needed topics.
 
     Attributes:
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     config: Mapping[str, str] = {}
 
 
-class Comparison:
+class TopicPlan:
     """Compares the topics of one cluster with the needed ones, and changes them.
 
     Args:
@@ -43,7 +43,7 @@ class Comparison:
         self._asking, self._probe = cluster.consumer({}), PointReader(cluster)
         self._topics = Topics(cluster, self._asking, replication)
 
-    def differences(self, wanted: Mapping[str, int]) -> Iterator[Difference]:
+    def differences(self, wanted: Mapping[str, int]) -> Iterator[TopicDifference]:
         """The differences from the needed topics.
 
         Args:
@@ -54,9 +54,9 @@ class Comparison:
                 yield from self._of(name, partitions)
             except UnknownTopicError:
                 line = f"+ {name}: {partitions} partition{'s' * (partitions > 1)}"
-                yield Difference(name, line, partitions)
+                yield TopicDifference(name, line, partitions)
 
-    def mend(self, difference: Difference) -> bool:
+    def mend(self, difference: TopicDifference) -> bool:
         """Create or change a topic if possible; return whether it was."""
         if difference.partitions:
             self._topics.create(difference.topic, difference.partitions)
@@ -64,24 +64,24 @@ class Comparison:
             self._topics.configure(difference.topic, difference.config)
         return bool(difference.partitions or difference.config)
 
-    def _of(self, name: str, partitions: int) -> Iterator[Difference]:
+    def _of(self, name: str, partitions: int) -> Iterator[TopicDifference]:
         places = self._topics.places(name)
         copies = min(place.copies for place in places)
         have = self._topics.configured(name)
         other = {key: value for key, value in config_of(copies).items() if have.get(key) != value}
         if len(places) != partitions:
-            yield Difference(
+            yield TopicDifference(
                 name, f"! {name}: has {len(places)} partitions, must have {partitions}"
             )
         elif other and (why := self._foreign(name, partitions)):
-            yield Difference(name, f"! {name}: is not changed, for it may not be ours: {why}")
+            yield TopicDifference(name, f"! {name}: is not changed, for it may not be ours: {why}")
         else:
             for key, value in other.items():
                 line = f"~ {name}: {key} {have.get(key)} → {value}"
-                yield Difference(name, line, config={key: value})
+                yield TopicDifference(name, line, config={key: value})
         if copies != self._replication:
             told = f"{copies} cop{'ies' if copies > 1 else 'y'} of each record"
-            yield Difference(name, f"! {name}: has {told}, must have {self._replication}")
+            yield TopicDifference(name, f"! {name}: has {told}, must have {self._replication}")
 
     def _foreign(self, name: str, partitions: int) -> str:
         """The reason why a topic may not be ours; empty: its first and last records are ours."""

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from state.kafka.cluster import MAX_MESSAGE_BYTES, Cluster, Waiting
+from state.kafka.cluster import MAX_MESSAGE_BYTES, Cluster, Patience
 from state.log import LogError, UnknownTopicError
 
 _LIMIT_S = 30
@@ -109,7 +109,7 @@ class Topics:
 
     def _await(self, name: str) -> int:
         """Wait until brokers know a new topic; each request may reach another broker."""
-        waiting = Waiting(self._cluster, f"see topic {name!r}")
+        waiting = Patience(self._cluster, f"see topic {name!r}")
         while True:
             try:
                 return self.partitions(name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from state.kinds.kind import Column, Compiled, Cut, Kind, Scope
+from state.kinds.kind import BinEdges, Column, Compiled, Kind, Scope
 from state.stream_numbers import Bound
 
 
@@ -49,4 +49,4 @@ class Bins(Kind):
 
     def compiled(self, scope: Scope) -> Compiled:
         """The bins."""
-        return Compiled(cut=Cut(scope.place_of(self.of), self.edges))
+        return Compiled(cut=BinEdges(scope.place_of(self.of), self.edges))

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from state.events import Event
 from state.field_types import TIME
-from state.kinds.kind import Column, Compiled, Kind, Scope, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope
 from state.kinds.local_calendar import CATEGORIES, CalendarPart, calendar_readings
 
 
@@ -33,9 +33,9 @@ class Calendar(Kind):
         """The parts."""
         return tuple(Column(part, part in CATEGORIES) for part in self.parts)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The time."""
-        yield Use(request, self.of, TIME)
+        yield FieldUse(request, self.of, TIME)
 
     def wrong(self, scope: Scope) -> str:
         """Refuse a time zone that this machine does not know."""

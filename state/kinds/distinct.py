@@ -21,7 +21,7 @@ from state.field_types import VALUE
 from state.kinds.compiled import part
 from state.kinds.entries import HEAD, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.restored import check
 from state.stream_numbers import Bound
 
@@ -70,11 +70,11 @@ class Distinct(Keyed):
         """The longest window."""
         return max(Duration.parse(window) for window in self.windows)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the field."""
         yield from super().uses(request)
         if isinstance(self.of, str):
-            yield Use(self.over, self.of, VALUE)
+            yield FieldUse(self.over, self.of, VALUE)
 
     def durations(self) -> Iterator[str]:
         """The windows."""

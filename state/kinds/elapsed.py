@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from state.events import MINUTE_US, Event
 from state.field_types import TIME
-from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope, Transform
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Elapsed(Kind):
         """The minutes."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """Both times."""
-        yield from (Use(request, name, TIME) for name in (self.since, self.until))
+        yield from (FieldUse(request, name, TIME) for name in (self.since, self.until))
 
     def compiled(self, scope: Scope) -> Compiled:
         """The difference of the two."""

@@ -13,7 +13,7 @@ from state.events import Event
 from state.field_types import NUMBER
 from state.kinds.compiled import part
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Transform, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step, Transform
 from state.stream_numbers import Bound
 
 KIND = 1
@@ -56,11 +56,11 @@ class Ewma(Keyed):
         """The mean."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the reading."""
         yield from super().uses(request)
         if isinstance(self.of, str):
-            yield Use(self.over, self.of, NUMBER)
+            yield FieldUse(self.over, self.of, NUMBER)
 
     def durations(self) -> Iterator[str]:
         """The age."""

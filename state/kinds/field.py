@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from state.counted import reading
 from state.events import Event
 from state.field_types import NUMBER
-from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope, Transform
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Field(Kind):
         """The field."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The field."""
-        yield Use(request, self.name, NUMBER)
+        yield FieldUse(request, self.name, NUMBER)
 
     def compiled(self, scope: Scope) -> Compiled:
         """The field."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from state.counted import Counted, Labelled
 from state.events import Event
 from state.field_types import KEY, declared, is_text, spoken
-from state.kinds.kind import Kind, Scope, StreamError, Use
+from state.kinds.kind import FieldUse, Kind, Scope, StreamError
 
 By = tuple[str, ...] | Mapping[str, str]
 """Fields that request and event share, or a mapping of request fields to event fields."""
@@ -49,12 +49,12 @@ class Keyed(Kind):
         """Begin of its columns' names."""
         return "_".join(self.request_key) or "all"
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The fields of the key, on the request and on each counted event."""
-        yield from (Use(request, name, KEY) for name in self.request_key)
+        yield from (FieldUse(request, name, KEY) for name in self.request_key)
         for over in self.overs:
             for name in self.event_key(over):
-                yield Use(_holder(over, request), name.removeprefix("request."), KEY)
+                yield FieldUse(_holder(over, request), name.removeprefix("request."), KEY)
 
     def wrong(self, scope: Scope) -> str:
         """Refuse to pair a text with a number, as they never match."""

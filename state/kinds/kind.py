@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from state.counted import Counted, Reading
 from state.events import Event
-from state.field_types import Need
+from state.field_types import FieldRequirement
 from state.kinds.arguments import StreamError, check_arguments
 from state.stream_numbers import Bound
 
 __all__ = [
+    "BinEdges",
     "Block",
     "Column",
     "Compiled",
-    "Cut",
     "Derived",
+    "FieldUse",
     "Hook",
     "Kind",
     "Scope",
     "Step",
     "StreamError",
     "Transform",
-    "Use",
     "Value",
 ]
 
@@ -50,7 +50,7 @@ class Column:
     for_trees: bool = True
 
 
-class Use(NamedTuple):
+class FieldUse(NamedTuple):
     """A field that a feature reads by name.
 
     Attributes:
@@ -61,7 +61,7 @@ class Use(NamedTuple):
 
     event: Counted
     name: str
-    need: Need
+    need: FieldRequirement
 
 
 class Scope(NamedTuple):
@@ -134,7 +134,7 @@ class Block(NamedTuple):
     check: Callable[[NDArray[Any], NDArray[Any]], None] | None = None
 
 
-class Cut(NamedTuple):
+class BinEdges(NamedTuple):
     """The first column of a feature is the bin of another column's value."""
 
     of: int
@@ -199,7 +199,7 @@ class Compiled(NamedTuple):
     given: Callable[[Any], Any] | None = None
     all_given: Callable[[Any], Sequence[Any]] | None = None
     blocks: tuple[Block, ...] = ()
-    cut: Cut | None = None
+    cut: BinEdges | None = None
     derived: Derived | None = None
     hook: tuple[Hook, int] | None = None
 
@@ -241,7 +241,7 @@ class Kind(ABC):
         """The levels of its column, if they are fixed."""
         return ()
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The fields that it reads by name."""
         yield from ()
 

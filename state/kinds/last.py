@@ -12,7 +12,7 @@ from state.events import Event
 from state.field_types import NUMBER
 from state.kinds.compiled import part
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 
 KIND = 2
 
@@ -44,10 +44,10 @@ class Last(Keyed):
         """The values."""
         return tuple(Column(value) for value in self.values)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the values."""
         yield from super().uses(request)
-        yield from (Use(self.over, name, NUMBER) for name in self.values)
+        yield from (FieldUse(self.over, name, NUMBER) for name in self.values)
 
     def durations(self) -> Iterator[str]:
         """The age."""

@@ -16,7 +16,7 @@ from state.events import Event
 from state.kinds.compiled import part
 from state.kinds.entries import HEAD, move, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.kinds.statistics import (
     Statistic,
     add,
@@ -65,7 +65,7 @@ class Latest(Keyed):
             for stat in self.stats
         )
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the readings."""
         yield from super().uses(request)
         yield from statistic_uses(self.stats, self.over)

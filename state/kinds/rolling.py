@@ -19,7 +19,7 @@ from state.field_types import TIME
 from state.kinds.compiled import part, whole
 from state.kinds.entries import HEAD, move, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.kinds.statistics import (
     Cells,
     Statistic,
@@ -94,11 +94,11 @@ class Rolling(Keyed):
         """The longest window."""
         return max(Duration.parse(window) for window in self.windows)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key, the time field, and the readings."""
         yield from super().uses(request)
         for over in self.weights:
-            yield Use(over, self.at, TIME)
+            yield FieldUse(over, self.at, TIME)
             yield from statistic_uses(self.stats, over)
 
     def durations(self) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from state.counted import Counted, Reading
 from state.field_types import NUMBER, nullable
 from state.kinds.compiled import part
-from state.kinds.kind import Transform, Use, Value
+from state.kinds.kind import FieldUse, Transform, Value
 from state.stream_numbers import Bound
 
 
@@ -71,11 +71,11 @@ def transform_of(stat: Statistic) -> Transform:
             return "identity"
 
 
-def statistic_uses(stats: Iterable[Statistic], over: Counted) -> Iterator[Use]:
+def statistic_uses(stats: Iterable[Statistic], over: Counted) -> Iterator[FieldUse]:
     """The fields that statistics read by name."""
     for stat in stats:
         if not isinstance(stat, Count) and isinstance(stat.of, str):
-            yield Use(over, stat.of, NUMBER)
+            yield FieldUse(over, stat.of, NUMBER)
 
 
 def statistic_bounds(stats: Iterable[Statistic]) -> Iterator[Bound]:

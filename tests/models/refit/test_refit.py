@@ -15,7 +15,7 @@ from models.h2o.server import H2OError, H2OLost, H2OServer
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
-from models.refit.refit import Champion, Task, failed, lacking, train
+from models.refit.refit import Champion, FitTask, failed, lacking, train
 from models.scorecard import scorecard
 
 START_US, DAY_US = 1_357_000_000_000_000, 86_400_000_000
@@ -25,7 +25,7 @@ SMALL = {name: values[0] for name, values in GRIDS["gbm"].items()} | {"ntrees": 
 
 @pytest.fixture
 def task(outcomes, written):
-    return Task(
+    return FitTask(
         files=written(outcomes),
         features=["carrier", "dest", "x0", "x1", "x2", "x3"],
         categoricals=["carrier", "dest"],

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 from state.kafka.cluster import Cluster
 from state.kafka.log import KafkaLog
 from state.kafka.records import header_of
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.topics import Topics
 from state.kafka.writer import FencedError, ForgottenError, Part, Writer
 from state.log import (
@@ -43,7 +43,7 @@ class TestKafkaLog(LogContract, TrimContract):
     def opening(self, broker, prefix):
         return f"""
 from state.kafka.cluster import Cluster
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
 log = KafkaLog(cluster, prefix={prefix!r}, writer="me", role_of=lambda *_: "shard")
@@ -55,7 +55,7 @@ class TestKafkaLogInMessagePack(LogContract, TrimContract):
     def opening(self, broker, prefix):
         return f"""
 from state.kafka.cluster import Cluster
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
 role = {{"role_of": lambda *_: "shard"}}
@@ -430,7 +430,7 @@ def test_records_that_cannot_go_are_told_and_harm_nobody(broker, prefix, log):
 @pytest.fixture
 def compared(broker):
     """The comparison with a wanted replication factor."""
-    return Comparison(Cluster(broker.bootstrap, {}), 1)
+    return TopicPlan(Cluster(broker.bootstrap, {}), 1)
 
 
 def lines(comparison, wanted):
@@ -451,7 +451,7 @@ def test_topics_are_made_as_wanted_and_compared(compared, broker, prefix):
     assert changed.line == f"~ {prefix}b: retention.ms 1000 → -1"
     assert compared.mend(changed)
     assert lines(compared, wanted) == []
-    wishes_more = Comparison(Cluster(broker.bootstrap, {}), 3)
+    wishes_more = TopicPlan(Cluster(broker.bootstrap, {}), 3)
     (copies,) = wishes_more.differences({f"{prefix}b": 1})
     assert copies.line == f"! {prefix}b: has 1 copy of each record, must have 3"
     assert not wishes_more.mend(copies)
