@@ -3,7 +3,7 @@
 import pytest
 
 from models.mojo.model import read_mojo
-from models.refit.refit import Task, train
+from models.refit.refit import FitTask, train
 from models.scoring.bound_model import Offline
 from operators.shard.messages import Boundary
 from operators.training.training_cuts import SnapshotWriter
@@ -25,7 +25,7 @@ def mojo(h2o_server, tmp_path_factory):
     SnapshotWriter(log, stream, root).write(0, run.shard.apply(Boundary(end)).cut)
     log.close()
     columns = stream.columns
-    task = Task(
+    task = FitTask(
         files=[root / f"0/{end}.parquet"],
         features=[column.name for column in columns],
         categoricals=[column.name for column in columns if column.categorical],
