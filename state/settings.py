@@ -470,7 +470,7 @@ def _check_gone(document: dict[str, Any]) -> None:
     for name in _GONE:
         table, _, key = name.partition(".")
         if isinstance(of := document.get(table), dict) and key in of:
-            msg = f"{name} is no setting any more: remove it, for steps and weights adapt"
+            msg = f"{name} no longer exists: remove it, as steps and weights adapt"
             raise ValueError(msg)
 
 

@@ -420,10 +420,10 @@ DOCTOR = Verb(
     description=(
         "One line for each check: ok, or the problem and its remedy. It reads the whole log (in "
         "Kafka, both ends of each topic) and changes nothing. The exit code is 1 if there is any "
-        "problem. --repair instead heals two kinds of damage that earlier versions let in. "
-        "Unreadable journal entries are mended in place if no output depends on them. Other "
-        "unreadable entries, and append times beyond the clock, need a new home: it leaves out "
-        "and names the records that brought such times, and keeps the old home complete in "
+        "problem. --repair instead repairs two kinds of damage by earlier versions. "
+        "Invalid journal entries are replaced in place if no output depends on them. Other "
+        "invalid entries, and append times ahead of the clock, need a new home: it leaves out "
+        "and names the records that caused such times, and keeps the old home complete in "
         "`before-repair-N`. No other process may work on the home meanwhile. The next call "
         "resumes an interrupted repair."
     ),

@@ -77,8 +77,8 @@ class App:
         self._progress = RunProgress(console, self._left())
         if conflict is not None:
             self._progress.say(
-                f"Definition changed ({self._redefined.change}): all is made again from the first "
-                "event, to see that nothing that is written changes."
+                f"Definition changed ({self._redefined.change}): all output is derived again "
+                "from the first event, and compared with the stored output."
             )
 
     def flow(self) -> Dataflow:

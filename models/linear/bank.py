@@ -194,7 +194,7 @@ class Bank:
             msg = "weights must be numbers of some size; got others"
             raise ValueError(msg)
         if (read[3] < 0.0).any():
-            msg = "sums of squares must not be below 0; got one that is"
+            msg = "sums of squares must be 0 or more; got a negative one"
             raise ValueError(msg)
         self._scale[:], self._first[:] = read[:2]
         room = _FIRST_ROOM

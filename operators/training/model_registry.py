@@ -101,11 +101,11 @@ class ModelRegistry:
         if model is None:
             earlier = promoted[: promoted.index(now)] if now is not None else []
             if not earlier:
-                msg = f"model must be named, for none was in use before {now}; there is {had}"
+                msg = f"model must be named, as none was in use before {now}; others are {had}"
                 raise ValueError(msg)
             model = earlier[-1]
         if model not in served:
-            msg = f"model must be one that was in use before {now}; got {model}, there is {had}"
+            msg = f"model must have been in use before {now}; got {model}, others are {had}"
             raise ValueError(msg)
         number = self.rollbacks()
         entry = Entry(time, b"", msgspec.json.encode(RolledBack(model, len(records))))

@@ -82,7 +82,7 @@ def newest_of(cluster: Cluster, topics: Iterable[str]) -> list[Stamped]:
     asking, consumer = cluster.consumer({}), cluster.consumer({})
     looked = Topics(cluster, asking, 1)
     led = {(t, p): place.leader for t in topics for p, place in enumerate(looked.places(t))}
-    waiting = Patience(cluster, "look for the newest records")
+    waiting = Patience(cluster, "look up the newest records")
     left = set(led)
     with cluster.doing(waiting.what):
         for name in led:

@@ -173,7 +173,7 @@ class Cluster:
 
     def failure(self, what: str, cause: KafkaError) -> LogError:
         """Make a LogError from an error of Kafka."""
-        return LogError(f"Kafka must let us {what}; got '{cause.str()}' from {self}")
+        return LogError(f"cannot {what}: {cause.str()} ({self})")
 
     def patience_s(self) -> float:
         """Seconds to wait from now."""
@@ -190,7 +190,7 @@ class Cluster:
             LogError: User, password or certificate are wrong.
         """
         if not self.reached and self._last is not None and self._last.code() in _REFUSED:
-            msg = f"Kafka must let us in; got '{self._last.str()}' from {self}"
+            msg = f"cannot log in: {self._last.str()} ({self})"
             raise LogError(msg)
 
     def __str__(self) -> str:

@@ -165,7 +165,7 @@ class ForeignTopics:
 
     def _start(self, name: _Name) -> int:
         topic, partition = name
-        what, place = f"look for the ends of {topic}/{partition}", TopicPartition(*name)
+        what, place = f"look up the ends of {topic}/{partition}", TopicPartition(*name)
         with self._cluster.doing(what):
             low, high = self._cluster.ask(what, lambda s: self._ends(place, s), self._asking.poll)
         position = self._position(f"{topic}/{partition}")
@@ -174,14 +174,14 @@ class ForeignTopics:
         if position < low:
             msg = (
                 f"foreign topic must still hold offset {position}; got {low} as its first in "
-                f"{topic}/{partition}: what it dropped was never ingested; "
-                "ingest.skip_lost = true goes on without"
+                f"{topic}/{partition}: deleted records were never ingested; "
+                "ingest.skip_lost = true skips them"
             )
             raise OffsetError(msg)
         if position > high:
             msg = (
-                f"foreign topic must go on from offset {position}; got {high} as its end in "
-                f"{topic}/{partition}: was it made anew?"
+                f"foreign topic must reach offset {position}; got {high} as its end in "
+                f"{topic}/{partition}: was it created again?"
             )
             raise OffsetError(msg)
         return position
@@ -275,7 +275,7 @@ class ForeignTopics:
     def _refuse(self, name: _Name, error: KafkaError) -> None:
         place = f"{name[0]}/{name[1]}" if name[0] else ", ".join(self._names)
         if error.code() in _CUT:
-            msg = f"foreign topic must still hold what is read next; got '{error.str()}' in {place}"
+            msg = f"foreign topic must still hold the next record; got '{error.str()}' in {place}"
             raise OffsetError(msg)
         if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             what = f"read {place}"

@@ -67,7 +67,7 @@ class KafkaPartition:
 
     def end(self) -> int:
         """See `Log.end`."""
-        waiting = Patience(self._cluster, f"see what was written to {self._name}")
+        waiting = Patience(self._cluster, f"read the newest records of {self._name}")
         while True:
             self.last()
             if self._seen_end() >= self._known_end:
@@ -127,7 +127,7 @@ class KafkaPartition:
             delete: As for `trim`.
         """
         since_ms = round((time.time() - span_s) * 1000)
-        what = f"look for old records of {self._name}"
+        what = f"look up old records of {self._name}"
         asked = TopicPartition(self._name, self._partition, since_ms)
         with self._cluster.doing(what):
             (since,) = self._cluster.ask(
@@ -155,7 +155,7 @@ class KafkaPartition:
     def _watermarks(self) -> _Watermarks:
         now = time.monotonic()
         if now - self._asked_at > _FRESH_S:
-            what = f"look for the end of {self._name}"
+            what = f"look up the end of {self._name}"
             with self._cluster.doing(what):
                 low, high = self._cluster.ask(what, self._ask, self._asking.poll)
             self._marks, self._asked_at = _Watermarks(low, high), now

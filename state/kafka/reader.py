@@ -81,7 +81,7 @@ class PointReader:
     def _look_up(self, name: str) -> None:
         """Look up a topic's leader, which librdkafka does only a second after the first use."""
         if name not in self._known:
-            consumer, what = self._consumer, f"look for topic {name!r}"
+            consumer, what = self._consumer, f"look up topic {name!r}"
             with self._cluster.doing(what):
                 self._cluster.ask(what, lambda s: consumer.list_topics(name, s), consumer.poll)
             self._known.add(name)
@@ -195,7 +195,7 @@ def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
         LogError: Reading is not permitted, or fails.
     """
     if error.code() in _CUT:
-        msg = f"log must still hold what is read next; got '{error.str()}' in {place}: was it cut?"
+        msg = f"log must still hold the next record; got '{error.str()}' in {place}: was it cut?"
         raise OffsetError(msg)
     # librdkafka asks for the coordinator of a group that is not used here.
     if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:

@@ -75,7 +75,7 @@ class Topics:
 
     def places(self, name: str) -> list[Place]:
         """The brokers of a topic's partitions; raises as `partitions` does."""
-        what = f"look for topic {name!r}"
+        what = f"look up topic {name!r}"
         with self._cluster.doing(what):
             found = self._cluster.ask(what, lambda s: self._look(name, s), self._asking.poll)
         if found is None:
@@ -109,7 +109,7 @@ class Topics:
 
     def _await(self, name: str) -> int:
         """Wait until brokers know a new topic; each request may reach another broker."""
-        waiting = Patience(self._cluster, f"see topic {name!r}")
+        waiting = Patience(self._cluster, f"find topic {name!r}")
         while True:
             try:
                 return self.partitions(name)
@@ -127,7 +127,7 @@ class Topics:
     def configured(self, name: str) -> dict[str, str]:
         """All settings of a topic."""
         resource = ConfigResource(ResourceType.TOPIC, name)
-        with self._administering(f"see the settings of topic {name!r}"):
+        with self._administering(f"read the settings of topic {name!r}"):
             admin = self._cluster.admin()
             entries = admin.describe_configs([resource])[resource].result(_LIMIT_S)
         return {key: str(entry.value) for key, entry in entries.items()}

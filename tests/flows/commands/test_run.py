@@ -255,7 +255,7 @@ def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     )
     write_stream(shop, "shop:stream", SHOP.format(value="event.asked is not None"))
     said = headwater(shop, "run")
-    assert "Definition changed (source of label.value changed): all is made again" in said
+    assert "Definition changed (source of label.value changed): all output is derived again" in said
     assert "Up to date" in said
     assert "Definition changed" not in headwater(shop, "run")
     assert "identical" in headwater(shop, "replay")
