@@ -36,11 +36,11 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         what: Was done with the events.
-        size_bytes: Of every event.
-        events: How many.
-        requests: How many of them were scored.
-        labels: How many requests got their label and were learned.
-        seconds: Of wall time.
+        size_bytes: Size of every event.
+        events: Number of events.
+        requests: Number of scored requests.
+        labels: Number of learned labels.
+        seconds: Wall time.
         cpu: Cores that this process kept busy.
         broker_cpu: Cores that the broker kept busy.
         ratio: Speed against `flow, SQLite` of events of this size.
