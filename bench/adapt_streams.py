@@ -38,7 +38,7 @@ class Rule(msgspec.Struct, frozen=True):
             Else both are.
         per_hour: Requests.
         days: Length of the stream, days.
-        seed: Of everything.
+        seed: Seed of all random choices.
     """
 
     name: str

@@ -62,7 +62,7 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         stream: The stream's name.
-        requests: How many requests count.
+        requests: Number of requests that count.
         truth: Log-loss of the rule's own probabilities.
         online: Log-loss of the online model.
         offline: Log-loss of the offline model in use.

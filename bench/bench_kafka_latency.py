@@ -67,7 +67,7 @@ class Latency(msgspec.Struct, frozen=True):
 
     Attributes:
         per_s: Events per second that were appended.
-        measured: How many latencies there are.
+        measured: Number of measured latencies.
         p50_ms: Median.
         p99_ms: 99th percentile.
         max_ms: The longest.
@@ -99,7 +99,7 @@ class Predictions:
 
     Args:
         cluster: Where.
-        prefix: Of the topic's name in Kafka.
+        prefix: Prefix of the topic's name in Kafka.
 
     Attributes:
         at: The time (s), by place of the request.
@@ -161,7 +161,7 @@ class Feed:
 
     Args:
         cluster: Where.
-        prefix: Of the topic's name in Kafka.
+        prefix: Prefix of the topic's name in Kafka.
 
     Attributes:
         at: The time (s) at which each event was handed over, by place.
@@ -227,7 +227,7 @@ def measure(
     """Feed a flow, and time its answers.
 
     Args:
-        bootstrap: Of the broker.
+        bootstrap: Address of the broker.
         rate: Events per second, of all partitions together.
         seconds: Duration of the measurement.
         warm_s: Seconds for which the flow is fed first, after its first answer.

@@ -51,8 +51,8 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         what: Was done.
-        events: How many were read.
-        seconds: Of wall time.
+        events: Number of events read.
+        seconds: Wall time.
         ratio: Speed against the line that it is held against; 0: none.
     """
 

@@ -45,7 +45,7 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         what: Was asked.
-        calls: How many were timed.
+        calls: Number of timed calls.
         p50: µs per row; so are the next two.
         p99: Likewise.
         p999: Likewise.
@@ -86,9 +86,9 @@ class Bench:
 
     Args:
         folder: With a home and the models' outcomes.
-        rows: Those outcomes.
+        rows: Rows of the outcomes.
         archives: The fitted MOJOs.
-        calls: Of each quick line; slow ones have fewer.
+        calls: Number of calls of each fast line; slow ones have fewer.
     """
 
     def __init__(

@@ -49,11 +49,11 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         what: Was done with the events.
-        size_bytes: Of every event.
-        events: How many.
-        requests: How many of them were scored.
-        labels: How many requests got their label, by event or by silence, and were learned.
-        seconds: Of wall time.
+        size_bytes: Size of every event.
+        events: Number of events.
+        requests: Number of scored requests.
+        labels: Number of learned labels, by event or by silence.
+        seconds: Wall time.
         cpu: Share of them in which this process computed; well below 1, another one was in the way.
         ratio: Speed against `decode` of events of this size.
     """

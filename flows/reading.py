@@ -11,7 +11,7 @@ from flows.home.open_log import find_log
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Configured, Crossed, Quieted
 from operators.training.model_registry import RolledBack
-from operators.training.training_cuts import Committed
+from operators.training.training_cuts import TrainingCut
 from state.ingest.positions import Ingested
 from state.log import EVENTS
 from state.outputs.topic_rows import Declared
@@ -21,7 +21,7 @@ from state.topics import ACTIVATIONS, INGESTED, MODELS, OUTCOMES, ROLLBACKS, SNA
 _RECORDS: dict[str, Declared] = {
     ACTIVATIONS: (Activated, Crossed, Quieted, Configured),
     INGESTED: Ingested,
-    SNAPSHOTS: Committed,
+    SNAPSHOTS: TrainingCut,
     MODELS: FitRecord,
     ROLLBACKS: RolledBack,
 }

@@ -74,7 +74,7 @@ OFFLINE = np.dtype(
 """
 
 
-class Table:
+class PointerTable:
     """One row of addresses, and the arrays they point to.
 
     Args:

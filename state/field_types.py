@@ -9,7 +9,7 @@ from state.counted import Counted
 from state.events import TimeUs
 
 
-class Need(NamedTuple):
+class FieldRequirement(NamedTuple):
     """A requirement of a feature on a field.
 
     Attributes:
@@ -95,15 +95,17 @@ def _is_whole(kind: inspect.Type) -> bool:
 
 _TIMES = _alternatives(inspect.type_info(TimeUs))
 
-TIME = Need("a time, declared TimeUs", lambda kind: kind in _TIMES)
-NUMBER = Need("a number or null", lambda kind: _is_number(kind) or is_null(kind))
-TEXT = Need("a text or null", lambda kind: is_text(kind) or is_null(kind))
-LEVEL = Need(
+TIME = FieldRequirement("a time, declared TimeUs", lambda kind: kind in _TIMES)
+NUMBER = FieldRequirement("a number or null", lambda kind: _is_number(kind) or is_null(kind))
+TEXT = FieldRequirement("a text or null", lambda kind: is_text(kind) or is_null(kind))
+LEVEL = FieldRequirement(
     "a text, a whole number or null",
     lambda kind: is_text(kind) or _is_whole(kind) or is_null(kind),
 )
-KEY = Need("a text or a number, never null", lambda kind: is_text(kind) or _is_number(kind))
-VALUE = Need(
+KEY = FieldRequirement(
+    "a text or a number, never null", lambda kind: is_text(kind) or _is_number(kind)
+)
+VALUE = FieldRequirement(
     "a text, a number or null", lambda kind: is_text(kind) or _is_number(kind) or is_null(kind)
 )
-PARTITION_KEY = Need("a text, never null", is_text)
+PARTITION_KEY = FieldRequirement("a text, never null", is_text)

@@ -1,6 +1,6 @@
 """The settings: one frozen struct, defaults and ranges in the types.
 
-Every number is finite and bounded, and every text is one that can be shown, kept and read back.
+Every number is finite and bounded, and every text can be shown, stored and read back.
 """
 
 import math
@@ -23,7 +23,7 @@ _D = Duration.parse
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Price = Annotated[float, Meta(ge=0, le=1e12)]
 _MOST_MARGIN = 50.0
-"""More than two mean log-losses, which are at most -log(1e-15), can lie apart."""
+"""Larger than the difference of any two mean log-losses, which are at most -log(1e-15)."""
 _MOST_MODELS = 1_000
 _MOST_RIVERS = 32
 _MOST_ROWS = 10**12
@@ -40,7 +40,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Training(_Part, frozen=True):
-    """When and on what the offline model is refitted.
+    """Schedule and data of the offline model's refits.
 
     Attributes:
         every: Time between boundaries; while the log is younger than twice that, they are closer.
@@ -89,12 +89,12 @@ class Online(_Part, frozen=True):
 
 
 class Decision(_Part, frozen=True):
-    """What is decided, and what a wrong decision costs.
+    """The decision threshold, and the costs of wrong decisions.
 
     Attributes:
-        threshold: Probability from which on `decision` is true.
-        false_positive: Price of a true `decision` on a request whose label is 0.
-        false_negative: Price of a false one where it is 1.
+        threshold: Probability from which `decision` is true.
+        false_positive: Cost of a true `decision` on a request whose label is 0.
+        false_negative: Cost of a false one if the label is 1.
     """
 
     threshold: Share = 0.5
@@ -103,12 +103,12 @@ class Decision(_Part, frozen=True):
 
 
 class Risk(_Part, frozen=True):
-    """How often a decision that is trusted may be wrong.
+    """Accepted error rates of trusted decisions.
 
     Attributes:
         false_positives: Largest share of the requests with label 0 that may be acted on.
-        false_negatives: Largest share of the requests with label 1 that may be let go.
-        confidence: Of each of these two promises.
+        false_negatives: Largest share of the requests with label 1 that may be missed.
+        confidence: Confidence of each of these two limits.
     """
 
     false_positives: Share = 0.1
@@ -117,10 +117,10 @@ class Risk(_Part, frozen=True):
 
 
 class Drift(_Part, frozen=True):
-    """The search for a model that has become wrong.
+    """The detection of a model that has become wrong.
 
     Attributes:
-        false_alarms: Mean event time between two false alarms, at the least.
+        false_alarms: Least mean event time between two false alarms.
     """
 
     false_alarms: Duration = _D("365d")
@@ -131,8 +131,8 @@ class Clock(_Part, frozen=True):
 
     Attributes:
         tolerance: An event further than this ahead of its append time is quarantined.
-        span: Each source's least lag is watched over spans of this length.
-        notice: A source ahead by more than this is reported once a span.
+        span: Length of the spans in which each source's least lag is recorded.
+        notice: A source ahead by more than this is reported once per span.
     """
 
     tolerance: Duration = _D("5m")
@@ -141,11 +141,11 @@ class Clock(_Part, frozen=True):
 
 
 class MetricsSettings(_Part, frozen=True):
-    """Figures of quality.
+    """Intervals of metrics.
 
     Attributes:
         every: Time between two metrics records of a partition.
-        windows: Spans of event time that `headwater scorecard` looks back over.
+        windows: Lengths of the periods (event time) that `headwater scorecard` shows.
     """
 
     every: Duration = _D("1h")
@@ -160,10 +160,10 @@ class Checkpoints(_Part, frozen=True):
     """The shards' checkpoints.
 
     Attributes:
-        every: Wall time between two of a partition.
-        store: Where they are copied to, for machines without the home, as pyarrow names it, such
-            as `s3://bucket/checkpoints`; of one log only. Empty: they stay in the home.
-        trusted: Copies there need no signature: nobody else can write to it.
+        every: Wall time between two checkpoints of a partition.
+        store: Store for copies, for machines without the home, in pyarrow's syntax, such as
+            `s3://bucket/checkpoints`; one store per log. Empty: checkpoints stay in the home.
+        trusted: Copies need no signature, as nobody else can write to the store.
     """
 
     every: Duration = _D("5s")
@@ -175,7 +175,7 @@ class H2O(_Part, frozen=True):
     """The H2O cluster.
 
     Attributes:
-        url: Of a running cluster; empty starts a child process.
+        url: Address of a running cluster; empty: start a child process.
         memory: Heap of the child.
     """
 
@@ -183,7 +183,7 @@ class H2O(_Part, frozen=True):
     memory: str = "2g"
 
     def __post_init__(self) -> None:
-        """Refuse what neither H2O's client nor Java could take."""
+        """Refuse values that H2O's client or Java would not accept."""
         if self.url and not re.fullmatch(r"https?://[^\s/]+\S*", self.url):
             msg = f"h2o.url must be like 'http://host:54321'; got {shortened(self.url)}"
             raise ValueError(msg)
@@ -192,8 +192,8 @@ class H2O(_Part, frozen=True):
             raise ValueError(msg)
 
 
-class Reading(_Part, frozen=True):
-    """How the log is read.
+class ReadSettings(_Part, frozen=True):
+    """Limits on reading the log.
 
     Attributes:
         batch: Most records in one step.
@@ -205,7 +205,7 @@ class Reading(_Part, frozen=True):
 
 
 _SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config")
-"""How librdkafka's names of what nobody else may know end."""
+"""Endings of librdkafka's option names whose values are secret."""
 
 
 def _check_wait(name: str, wait: Duration) -> None:
@@ -228,9 +228,9 @@ class Scoring(_Part, frozen=True):
     """The in-process scorer.
 
     Attributes:
-        shadow: For so many requests of a partition after a new model's activation the one before
-            still answers, and the new one is scored beside it.
-        staleness: Further behind the log it refuses to answer; none: it always answers.
+        shadow: Number of requests of a partition, after a new model's activation, that the previous
+            model still answers while the new one is only compared.
+        staleness: Lag behind the log beyond which it refuses to answer; none: it always answers.
     """
 
     shadow: Annotated[int, Meta(ge=0, le=10**9)] = 0
@@ -241,13 +241,13 @@ class Serve(_Part, frozen=True):
     """Scoring over HTTP.
 
     Attributes:
-        host: Address to listen at; any but loopback needs a token.
-        port: 0: any that is free.
-        body: Most bytes of a request.
+        host: Address to listen on; any address but loopback needs a token.
+        port: Port; 0: any free one.
+        body: Most bytes of a request's body.
         batch: Most requests in one batch.
-        concurrent: Most requests in work, once their bodies have come.
-        timeout: For a request's head, for its body, and for a batch to be done.
-        drain: How long it answers on after SIGTERM, not ready any more.
+        concurrent: Most requests in flight, counted once their bodies have come.
+        timeout: Time limit for a request's head, for its body, and for the answer to a batch.
+        drain: Time after SIGTERM for which it still answers, while it is not ready.
     """
 
     host: str = "127.0.0.1"
@@ -259,7 +259,7 @@ class Serve(_Part, frozen=True):
     drain: Duration = _D("5s")
 
     def __post_init__(self) -> None:
-        """Refuse to wait for days."""
+        """Refuse limits of more than a day."""
         _check_wait("serve.timeout", self.timeout)
         _check_wait("serve.drain", self.drain)
 
@@ -267,7 +267,7 @@ class Serve(_Part, frozen=True):
 _ENDS = tuple(name for name, topic in TOPICS.items() if topic.is_end)
 
 _CHECKPOINTS_KEPT = 20
-"""What was written since so many checkpoints stays: a killed run makes it again, and compares."""
+"""Retention spares records since this many checkpoints: a killed run repeats and compares them."""
 
 
 class Kafka(_Part, frozen=True):
@@ -295,7 +295,7 @@ class Kafka(_Part, frozen=True):
     options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
-        """Refuse a password in the file, to lose what is read again, and to wait for days."""
+        """Refuse a password in the file, retention of topics read again, and long waits."""
         _check_wait("kafka.patience", self.patience)
         if self.commit > _LONGEST_COMMIT:
             msg = f"kafka.commit must be at most {_LONGEST_COMMIT}; got {self.commit}"
@@ -317,11 +317,11 @@ Option = str | int | float | bool
 
 
 class Scaled(_Part, frozen=True, rename={"path": "from"}, omit_defaults=True):
-    """Where a time or a decimal is, and what its number counts.
+    """The place of a time or a decimal in a record, and its unit or scale.
 
     Attributes:
-        path: Where.
-        unit: Of a time since 1970 UTC; none: the stream's `time_unit`.
+        path: Place in the record.
+        unit: Unit of a time since 1970 UTC; none: the stream's `time_unit`.
         scale: Digits after the point of a decimal that Connect wrote as base64 of its bytes.
     """
 
@@ -331,25 +331,25 @@ class Scaled(_Part, frozen=True, rename={"path": "from"}, omit_defaults=True):
 
 
 Place = str | int | float | bool | Scaled
-"""Where a foreign record has something; what is no text stands for itself.
+"""A place in a foreign record; a value that is not text stands for itself.
 
 See `state.ingest.mapping`.
 """
 
 
 class ForeignTopic(_Part, frozen=True):
-    """How records of a foreign topic become events of one type.
+    """Mapping of a foreign topic's records to events of one type.
 
     Attributes:
-        topic: Kafka's name of it.
+        topic: Name of the topic in Kafka.
         event: The `type` of the events.
-        when: Only records with these values at these places; of several mappings of a topic the
-            first that fits is taken.
-        id: Where the event's id is; `offset`: made of topic, partition and offset.
-        time: Where its time is; `timestamp`: the record's own.
-        source: Where the name of its source is; empty: the topic's name.
-        fields: Where its other fields are; those not named have their own name there.
-        format: Of keys and values.
+        when: Values that a record must have at these places; the first mapping of a topic that fits
+            is used.
+        id: Place of the event's id; `offset`: made of topic, partition and offset.
+        time: Place of its time; `timestamp`: the record's own.
+        source: Place of its source's name; empty: the topic's name.
+        fields: Places of its other fields; by default, the field's own name.
+        format: Format of keys and values.
     """
 
     topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
@@ -363,13 +363,13 @@ class ForeignTopic(_Part, frozen=True):
 
 
 class Ingest(_Part, frozen=True):
-    """What `flows.ingest` takes from foreign topics.
+    """Foreign topics that `flows.ingest` reads.
 
     Attributes:
-        topics: Their mappings.
-        bootstrap: The Kafka cluster that has them; empty: that of `kafka`, with its options.
+        topics: Mappings of the topics.
+        bootstrap: Kafka cluster of the topics; empty: that of `kafka`, with its options.
         options: As in `kafka`.
-        skip_lost: Go on where a topic begins now, if it dropped records before they were ingested.
+        skip_lost: Resume at a topic's begin if it deleted records before they were ingested.
     """
 
     topics: tuple[ForeignTopic, ...] = ()
@@ -383,15 +383,15 @@ class Ingest(_Part, frozen=True):
 
 
 class Settings(_Part, frozen=True):
-    """Everything that can be set; the file is `headwater.toml`.
+    """All settings; the file is `headwater.toml`.
 
     Attributes:
         stream: A built-in stream, or `module:attribute` of your own.
         follow: Wait for new events at the end of the log.
-        log: Where it is: `sqlite` in the home, or `kafka`.
-        artifacts: A store for model files, as pyarrow names it, such as `s3://bucket/models`;
-            empty: they stay in the home, or go with the topic `models` through Kafka.
-        partitions: Of `events`, when the log is made; none: what the stream says.
+        log: Backend of the log: `sqlite` in the home, or `kafka`.
+        artifacts: Store for model files, in pyarrow's syntax, such as `s3://bucket/models`; empty:
+            they stay in the home, or go through Kafka in the topic `models`.
+        partitions: Partition count of `events` when the log is created; none: the stream's.
     """
 
     stream: str = "flights"
@@ -408,14 +408,14 @@ class Settings(_Part, frozen=True):
     metrics: MetricsSettings = MetricsSettings()
     checkpoints: Checkpoints = Checkpoints()
     h2o: H2O = H2O()
-    reading: Reading = Reading()
+    reading: ReadSettings = ReadSettings()
     scoring: Scoring = Scoring()
     serve: Serve = Serve()
     kafka: Kafka = Kafka()
     ingest: Ingest = Ingest()
 
     def __post_init__(self) -> None:
-        """Refuse what names no store, a password in the file, and to lose what is made again."""
+        """Refuse invalid stores, a password in the file, and retention too short for recovery."""
         for topic, span in self.kafka.retention.items():
             if span < _CHECKPOINTS_KEPT * self.checkpoints.every:
                 msg = (
@@ -428,7 +428,7 @@ class Settings(_Part, frozen=True):
 
 
 def _check_store(name: str, uri: str) -> None:
-    """Refuse what names no store, and a password in the file."""
+    """Refuse an invalid store address, and a password in it."""
     try:
         store = urlsplit(uri)
     except ValueError as error:
@@ -446,7 +446,7 @@ def _check_store(name: str, uri: str) -> None:
 
 
 def settings_from(document: dict[str, Any]) -> Settings:
-    """Settings from a parsed TOML document.
+    """Make settings from a parsed TOML document.
 
     Raises:
         ValueError: An unknown key, a wrong type or a value out of range; the message has its path.
@@ -471,20 +471,20 @@ _GONE = ("online.rate", "residual.rate", "ensemble.rate", "ensemble.models")
 
 
 def _check_gone(document: dict[str, Any]) -> None:
-    """Refuse a setting that there once was, in words of its own.
+    """Refuse a setting of an earlier version, with a message of its own.
 
     Raises:
-        ValueError: There is one.
+        ValueError: The document has such a setting.
     """
     for name in _GONE:
         table, _, key = name.partition(".")
         if isinstance(of := document.get(table), dict) and key in of:
-            msg = f"{name} is no setting any more: remove it, for steps and weights adapt"
+            msg = f"{name} no longer exists: remove it, as steps and weights adapt"
             raise ValueError(msg)
 
 
 def _listed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with one River classifier, or none, as a list of them."""
+    """Turn a single River classifier, or none, into a list."""
     online = document.get("online")
     if not isinstance(online, dict) or isinstance(river := online.get("river", []), list):
         return document
@@ -493,11 +493,11 @@ def _listed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = ("$.kafka.options.", "$.ingest.")
-"""Where a text may be long and have several lines: a certificate, or what a foreign record says."""
+"""Keys whose texts may be long and have several lines, such as certificates."""
 
 
 def _check_values(value: Any, path: str) -> None:
-    """Refuse, whatever the key, what could not be kept, shown or read back.
+    """Refuse values that could not be stored, shown or read back, whatever their key.
 
     Raises:
         ValueError: A number is not finite or has more than 64 bits, or a text has control
@@ -544,7 +544,7 @@ _LAYOUT = str.maketrans("", "", "\t\r\n")
 
 
 def changed(settings: Settings, document: dict[str, Any]) -> Settings:
-    """The settings with what a parsed TOML document says instead.
+    """Change settings by a parsed TOML document.
 
     Raises:
         ValueError: As `settings_from`.
@@ -561,13 +561,13 @@ def changed(settings: Settings, document: dict[str, Any]) -> Settings:
 
 
 def deciding(settings: Settings) -> dict[str, Any]:
-    """What decides what is written and fitted: values, as TOML has them, by dotted key.
+    """The settings that decide outputs and fits: TOML values by dotted key.
 
-    Whole and not as differences, for a later version may have other defaults. They have been read
-    back: `recorded` makes the same of them.
+    They are complete and not differences, as a later version may have other defaults. They were
+    checked to be read back by `recorded`.
 
     Raises:
-        ValueError: The settings were made with a value that would not be taken from a file.
+        ValueError: A value of the settings would be refused in a file.
 
     Example:
         >>> deciding(Settings())["decision.threshold"]
@@ -586,18 +586,18 @@ def deciding(settings: Settings) -> dict[str, Any]:
 
 
 HEAL = "`headwater doctor --repair` mends a home"
-"""What helps where a journal cannot be read."""
+"""Remedy for an unreadable journal."""
 
 
 def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings with what `deciding` once said instead, as a journal has it.
+    """Change settings by values that `deciding` returned for an earlier run, as journaled.
 
-    They pass the checks of a file. Settings that there are no more mean nothing. A value of an
-    earlier version that lies beyond a bound of today reads as that bound where both mean the same:
-    longer than all of time, more than all models.
+    They pass the checks of a file. Settings that no longer exist are ignored. A value of an earlier
+    version beyond a bound of today is lowered to that bound if both mean the same, such as longer
+    than all of time, or more than all models.
 
     Raises:
-        LogError: A value cannot be used.
+        LogError: A value is invalid.
 
     Example:
         >>> recorded(Settings(), {"training.window": "99999d"}).training.window
@@ -619,7 +619,7 @@ _SAME_BEYOND: dict[str, tuple[float, float]] = {
 
 
 def _bounded(key: str, value: Any) -> Any:
-    """The value, or the bound that means the same."""
+    """The value, or a bound with the same meaning."""
     if key in _SAME_BEYOND and isinstance(value, int | float):
         least, most = _SAME_BEYOND[key]
         return min(max(value, least), most)
@@ -650,7 +650,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> dict[str, Any]:
-    """What is set otherwise in `new`: its values, as TOML has them, by dotted key.
+    """The settings that differ in `new`: TOML values by dotted key.
 
     Example:
         >>> differences(Settings(), changed(Settings(), {"training": {"seed": 2}}))

@@ -14,7 +14,15 @@ from state.durations import Duration
 from state.event_times import YEAR_1990_US, Times
 from state.events import Event, TimeUnit
 from state.features import Column, Counted, Feature, Labelled
-from state.field_types import KEY, PARTITION_KEY, TEXT, Need, declared, is_boundless, spoken
+from state.field_types import (
+    KEY,
+    PARTITION_KEY,
+    TEXT,
+    FieldRequirement,
+    declared,
+    is_boundless,
+    spoken,
+)
 from state.kinds.arguments import StreamError, check_arguments
 from state.kinds.keys import Keyed
 from state.kinds.kind import Scope
@@ -366,7 +374,7 @@ def _boundless(event: type[Event]) -> list[str]:
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
 
 
-def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
+def _check_field(event: Counted, name: str, need: FieldRequirement, where: str) -> None:
     fields = declared(event)
     if name not in fields:
         have = ", ".join(fields)

@@ -27,7 +27,7 @@ class StreamFunctionError(Exception):
     """A function of the stream raised an error or returned an invalid value; one line."""
 
 
-class Definition(Protocol):
+class StreamParts(Protocol):
     """The parts of a `state.stream.Stream` that are needed here."""
 
     @property
@@ -69,7 +69,7 @@ class StreamFunction(NamedTuple):
     needs_request: bool = False
 
 
-def functions_of(stream: Definition) -> Iterator[StreamFunction]:
+def functions_of(stream: StreamParts) -> Iterator[StreamFunction]:
     """All functions of a definition, except the methods of its hooks."""
     label = stream.label
     needs_request = callable(label.value) and label.needs_request
@@ -126,7 +126,7 @@ def misfit(function: StreamFunction) -> str:
 
 
 def raise_blamed(
-    stream: Definition, error: Exception, where: str, hooks: Iterable[Hook] = ()
+    stream: StreamParts, error: Exception, where: str, hooks: Iterable[Hook] = ()
 ) -> None:
     """Raise a StreamFunctionError if a function of the stream caused an error.
 
@@ -145,7 +145,7 @@ def raise_blamed(
 
 
 def _blamed(
-    stream: Definition, error: Exception, where: str, hooks: Iterable[Hook]
+    stream: StreamParts, error: Exception, where: str, hooks: Iterable[Hook]
 ) -> StreamFunctionError | None:
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     codes = _codes(stream)
@@ -165,7 +165,7 @@ def _blamed(
     return None
 
 
-def _values_of(stream: Definition, hooks: Iterable[Hook]) -> Iterator[StreamFunction]:
+def _values_of(stream: StreamParts, hooks: Iterable[Hook]) -> Iterator[StreamFunction]:
     """The values of hooks for a request, one function per column."""
     for hook in hooks:
         for place, column in enumerate(hook.columns):
@@ -178,7 +178,7 @@ def _value_at(hook: Hook, place: int, request: Event) -> Any:
     return hook.values(request)[place]
 
 
-def _codes(stream: Definition) -> dict[CodeType, str]:
+def _codes(stream: StreamParts) -> dict[CodeType, str]:
     """The code object of each Python function, with its title."""
     found = {code: one.title for one in functions_of(stream) for code in _codes_of(one.call)}
     for event in stream.events:
@@ -203,7 +203,7 @@ def _codes_of(call: Any) -> list[CodeType]:
     return [code for code in codes if code is not None]
 
 
-def _events_in(stream: Definition, frames: list[FrameType]) -> Iterator[Any]:
+def _events_in(stream: StreamParts, frames: list[FrameType]) -> Iterator[Any]:
     """The events among the local variables of frames."""
     kinds = (*stream.events, Labelled)
     for frame in frames:

@@ -61,8 +61,8 @@ def changes(sources: list[Path], count: int, seed: int) -> list[WorkItem]:
     """Some of the changes that can be made, in the order of the files.
 
     Args:
-        sources: To be changed.
-        count: How many at most.
+        sources: Files to mutate.
+        count: Most mutations.
         seed: Chooses them.
     """
     with use_db(":memory:", WorkDB.Mode.create) as db:

@@ -14,7 +14,7 @@ from models.refit.fit_record import FitRecord, Status
 from operators.partition.journal import Activated, Configured, Crossed, Quieted
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
-from operators.training.training_cuts import Committed
+from operators.training.training_cuts import TrainingCut
 from state.outputs.records import Alert, DeadLetter, DeadLetterReason, Metrics, Prediction
 from state.settings import Settings
 from tests.documents import section, table
@@ -94,7 +94,7 @@ def test_the_topics_are_all_listed_with_their_fields():
         "metrics": Metrics,
         "alerts": Alert,
         "dead_letters": DeadLetter,
-        "snapshots": Committed,
+        "snapshots": TrainingCut,
         "models": FitRecord,
     }
     for topic, record in records.items():

@@ -62,10 +62,10 @@ class Torture:
     """One run, killed again and again.
 
     Args:
-        root: Of the home.
-        seed: Of moments and shapes.
+        root: Directory of the home.
+        seed: Seed of the moments and shapes.
         h2o: Fit models in H2O.
-        say: Told what happens.
+        say: Called with a line about each kill.
 
     Attributes:
         survived: Kills by kind.

@@ -17,7 +17,7 @@ def until(
 
     Args:
         condition: Looked at every few milliseconds.
-        within_s: How long to wait at most.
+        within_s: Longest wait, seconds.
         told: The text of the failure; it is asked for only then.
     """
     limit = time.monotonic() + within_s

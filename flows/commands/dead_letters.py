@@ -18,7 +18,7 @@ from flows.home.home import environment_home
 from flows.home.wall_clock import check_append_times
 from flows.intake.foreign_ingest import mapper_of
 from flows.intake.refusals import Refusal, grouped, shown
-from flows.intake.retry_dead_letters import AGAIN, Letter, append_again, letters_of
+from flows.intake.retry_dead_letters import AGAIN, StoredDeadLetter, append_again, letters_of
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from state.admission.no_event import Judge
@@ -87,7 +87,7 @@ def _list(log: Log, arguments: Namespace) -> None:
     total: Counter[tuple[str, str]] = Counter()
     left: Counter[tuple[str, str]] = Counter()
 
-    def chosen() -> Iterator[Letter]:
+    def chosen() -> Iterator[StoredDeadLetter]:
         for letter in letters_of(log):
             kind = letter.content.reason, letter.content.topic or EVENTS
             if not arguments.reason or kind[0] in arguments.reason:
@@ -117,12 +117,12 @@ def _list(log: Log, arguments: Namespace) -> None:
         console.print(f"and {more:,} more reasons, which a larger --limit shows")
 
 
-def _refusal(letter: Letter) -> Refusal:
+def _refusal(letter: StoredDeadLetter) -> Refusal:
     content = letter.content
     return Refusal(content.reason, content.detail, content.topic)
 
 
-def _lines(refusal: Refusal, letters: int, letter: Letter) -> Iterator[str]:
+def _lines(refusal: Refusal, letters: int, letter: StoredDeadLetter) -> Iterator[str]:
     """Format a group: its reason, and its newest letter with the record as plain text."""
     content = letter.content
     detail = refusal.detail if content.topic else _explained(refusal)

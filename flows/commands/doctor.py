@@ -400,7 +400,7 @@ def _h2o_fit(home: Home) -> str:
             return f"fitted a trial model on {rows} rows in {seconds:.1f} s at {server.url}"
 
 
-def _trial(file: Path) -> Task:
+def _trial(file: Path) -> FitTask:
     """Make a small fit: every third label is 1, three times as often for large `x`."""
     minutes = range(1, 601)
     times = pl.Series([minute * 60_000 for minute in minutes]).cast(pl.Datetime("ms"))
@@ -409,7 +409,7 @@ def _trial(file: Path) -> Task:
     columns = {"event_time": times, "label_time": times, "label": label, "x": x}
     pl.DataFrame(columns).write_parquet(file, compression="zstd")
     end = (minutes.stop + 1) * MINUTE_US
-    return Task(
+    return FitTask(
         files=[file], features=["x"], categoricals=[], boundary=end, window=end,
         validation=2 * HOUR_US, embargo=0, draws=0, min_rows=1,
     )  # fmt: skip
@@ -421,10 +421,10 @@ DOCTOR = Verb(
     description=(
         "One line for each check: ok, or the problem and its remedy. It reads the whole log (in "
         "Kafka, both ends of each topic) and changes nothing. The exit code is 1 if there is any "
-        "problem. --repair instead heals two kinds of damage that earlier versions let in. "
-        "Unreadable journal entries are mended in place if no output depends on them. Other "
-        "unreadable entries, and append times beyond the clock, need a new home: it leaves out "
-        "and names the records that brought such times, and keeps the old home complete in "
+        "problem. --repair instead repairs two kinds of damage by earlier versions. "
+        "Invalid journal entries are replaced in place if no output depends on them. Other "
+        "invalid entries, and append times ahead of the clock, need a new home: it leaves out "
+        "and names the records that caused such times, and keeps the old home complete in "
         "`before-repair-N`. No other process may work on the home meanwhile. The next call "
         "resumes an interrupted repair."
     ),

@@ -1,4 +1,4 @@
-"""`headwater scorecard`: how good the answers are, and which can be trusted."""
+"""`headwater scorecard`: quality of the answers, and the thresholds that can be trusted."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -183,7 +183,7 @@ def _calibration(groups: Sequence[tuple[float, float, int]]) -> Table:
 
 def _drift(findings: Sequence[Finding]) -> Table:
     table = _table("since", "labels", "log-loss")
-    table.add_column("what was found")
+    table.add_column("finding")
     for one in findings:
         table.add_row(
             format_time(one.since), f"{one.labels:,}", f"{one.excess:+.4f}", _DRIFT[one.kind]
@@ -197,7 +197,7 @@ def _figure(value: float | None, digits: int = 3) -> str:
 
 SCORECARD = Verb(
     name="scorecard",
-    help="show how good the answers are, and which can be trusted",
+    help="show the quality of the answers, and which can be trusted",
     description=(
         "Reads `outcomes` and `predictions` and shows: quality over the newest `metrics.windows`, "
         "at `decision.threshold`, with intervals of 95 %; from which probability on a positive "

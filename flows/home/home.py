@@ -92,7 +92,7 @@ def create_topics(log: Log, partitions: int) -> None:
         if TOPICS[topic].follows and isinstance(log, SqliteLog) and log.has(topic):
             for partition in log.remake(topic, wanted):
                 place = log.place(topic, partition)
-                _log.warning("%s was lost: the run makes again what was in it", place)
+                _log.warning("%s was lost: the run writes its records again", place)
         log.create(topic, wanted)
 
 

@@ -19,7 +19,7 @@ from state.kafka.cluster import Cluster
 from state.kafka.foreign_topics import ForeignTopics
 from state.kafka.health import HealthProbe
 from state.kafka.log import KafkaLog
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.log import EVENTS
 from state.settings import Kafka, Settings
 from state.topics import TOPICS
@@ -62,10 +62,10 @@ def role_in(partitions: Callable[[], int], topic: str, partition: int) -> str:
     return of.beside if of.beside and partition >= partitions() else of.writer
 
 
-def kafka_comparison(settings: Kafka) -> Comparison:
+def kafka_comparison(settings: Kafka) -> TopicPlan:
     """Plan of the topics in that cluster; raises as `kafka_log` does."""
     with _configuring():
-        return Comparison(_cluster(settings), settings.replication)
+        return TopicPlan(_cluster(settings), settings.replication)
 
 
 def kafka_health(settings: Kafka) -> HealthProbe:

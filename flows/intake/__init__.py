@@ -1,1 +1,1 @@
-"""Files and foreign topics as events."""
+"""Read files and foreign topics as events."""

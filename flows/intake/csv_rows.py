@@ -1,4 +1,4 @@
-"""CSV as rows, a line or two at a time."""
+"""Read CSV as rows, a line or two at a time."""
 
 import csv
 from collections import Counter
@@ -10,16 +10,16 @@ _MOST_LINE_BYTES = 2**20
 
 
 class CsvError(ValueError):
-    """A file is no CSV; the message names the line."""
+    """The file is not CSV; the message names the line."""
 
 
 class Csv(NamedTuple):
-    """A table.
+    """A table of cells.
 
     Attributes:
-        columns: Of its first line.
-        rows: The cells of each further record by column. A record with another number of cells has
-            one more, whose column says so. Bytes that are not UTF-8 are lone surrogates.
+        columns: Names in its first line.
+        rows: Cells of each further record, by column. A record with another number of cells has an
+            additional column that says so. Bytes that are not UTF-8 become lone surrogates.
     """
 
     columns: list[str]
@@ -27,14 +27,14 @@ class Csv(NamedTuple):
 
 
 def read_csv(reader: BufferedReader, delimiter: str) -> Csv:
-    """The table that a file holds (RFC 4180), however long, in the memory of a record.
+    """Read a table (RFC 4180) of any length, with the memory of one record.
 
     Args:
-        reader: At its first line.
-        delimiter: Between cells.
+        reader: Reader at the first line.
+        delimiter: Character between cells.
 
     Raises:
-        CsvError: A column comes twice, or, while rows are read, a line or a cell is too long.
+        CsvError: A column is repeated; or, while rows are read, a line or cell is too long.
     """
     records = _records(reader, delimiter)
     columns = [cell.strip() for cell in next(records, [])]

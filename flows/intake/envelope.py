@@ -1,4 +1,4 @@
-"""How a record is written to a file of JSON lines, so that reading it gives the same bytes."""
+"""The envelope of a record in a file of JSON lines, from which the same bytes are read back."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import msgspec
 
 _EMPTY = msgspec.Raw()
 _PREFIX = b'{"append_time"'
-# Deep nesting meets the recursion limit of the decoder, which depends on the caller's depth.
+# Deep nesting meets the decoder's recursion limit, which depends on the caller's depth.
 _MAX_BRACKETS = 200
 
 
@@ -21,9 +21,9 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 
 
 def wrap(append_time: int, value: bytes) -> bytes:
-    r"""The value and its append time in microseconds UTC as one line, without the line end.
+    r"""Write a value and its append time (microseconds UTC) as one line, without the line end.
 
-    JSON objects that `unwrap` gives back byte for byte stay readable; all else becomes base64.
+    JSON objects that `unwrap` returns byte for byte stay readable; other values become base64.
 
     Example:
         >>> wrap(5, b'{"id": "a"}')
@@ -39,9 +39,9 @@ def wrap(append_time: int, value: bytes) -> bytes:
 
 
 def unwrap(line: bytes) -> tuple[bytes, int | None]:
-    """The value in a line and the append time written with it, if the line is an envelope.
+    """Read the value in a line, and its append time if the line is an envelope.
 
-    Any other line is the value itself, whatever it holds.
+    Any other line is the value itself.
 
     Example:
         >>> unwrap(b'{"append_time":5,"event":{"id": "a"}}')

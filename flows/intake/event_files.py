@@ -1,4 +1,4 @@
-"""Files of events as lines: JSON lines or a JSON array, and Parquet with a row per event."""
+"""Read files of events as lines: JSON lines or a JSON array, and Parquet with a row per event."""
 
 import re
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from flows.intake.parquet_rows import parquet_rows
 from state.log import MAX_VALUE_BYTES
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
-"""Arrow's name of the compression that the suffix of an export tells."""
+"""Arrow's name of the compression, by suffix of an export."""
 
-# Room for the largest value in base64 with its envelope; a longer line is cut and too large.
+# Room for the largest value in base64 with its envelope; a longer line is cut off as too large.
 _MAX_LINE_BYTES = MAX_VALUE_BYTES // 3 * 4 + 1024
 _LINE_ENDS = re.compile(rb"(?:\r?\n)*")
 _ENDS = [(end * BUFFER_BYTES, end) for end in (b"\n", b"\r\n")]
@@ -28,12 +28,12 @@ class Line(NamedTuple):
     """One event of a file."""
 
     value: bytes
-    append_time: int | None  # as an export wrote it, microseconds UTC
-    position: int  # bytes of the file that were read by then
+    append_time: int | None  # written by an export, microseconds UTC
+    position: int  # bytes of the file read so far
 
 
 def most_bytes(size: int) -> int:
-    """The most that a file of this size may hold: no file that was not made for it holds more.
+    """Limit on the content of a file of this size; only files made on purpose exceed it.
 
     Example:
         >>> most_bytes(2_000)
@@ -43,18 +43,18 @@ def most_bytes(size: int) -> int:
 
 
 def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
-    """The values of a file, in its order; empty lines are passed over, nothing else is.
+    """Read the values of a file in order; only empty lines are skipped.
 
     Args:
         path: JSON lines, a JSON array, or Parquet; text may be compressed. A Parquet row becomes a
-            JSON object of its columns that are not null, timestamps in microseconds.
-        form: Of the file; none: by its first bytes, and what is unknown is lines.
+            JSON object of its columns that are not null, with timestamps in microseconds.
+        form: Form of the file; None: detected by its first bytes, JSON lines by default.
 
     Raises:
-        OSError: The file is missing, broken or larger than `most_bytes` or the memory; the message
+        OSError: The file is missing, broken, or larger than `most_bytes` or the memory; the message
             names it.
-        ValueError: A value is larger than the log takes, or the file is in a form that is not
-            read; the message names the line.
+        ValueError: A value is larger than the log accepts, or the file's form is not supported; the
+            message names the line.
     """
     with named(path):
         form = form or form_of(path)
@@ -66,7 +66,7 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
 def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
     number = 0
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         while text := reader.readline(_MAX_LINE_BYTES):
             number += 1
             value, append_time = unwrap(text.removesuffix(b"\n").removesuffix(b"\r"))
@@ -85,7 +85,7 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
 
 def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         for number, value in enumerate(elements(reader, MAX_VALUE_BYTES), 1):
             if len(value) > MAX_VALUE_BYTES:
                 message = f"event must be at most {MAX_VALUE_BYTES} bytes"
@@ -95,17 +95,17 @@ def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
             yield Line(value, None, file.tell())
 
 
-class Bound:
-    """Counts what was read of a file, which must not hold more than any of its size."""
+class SizeLimit:
+    """Counts the content of a file, and enforces the limit for its size."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._most, self._taken = path, most_bytes(path.stat().st_size), 0
 
     def take(self, size: int, place: str) -> None:
-        """Count some bytes more.
+        """Count more bytes.
 
         Raises:
-            ValueError: They are too many.
+            ValueError: The limit is exceeded.
         """
         self._taken += size
         if self._taken > self._most:
@@ -115,7 +115,7 @@ class Bound:
 
 
 def _empty_lines(reader: BufferedReader) -> Iterator[tuple[int, int]]:
-    """Pass over the empty lines that come next, many at a time; how many lines and bytes each."""
+    """Skip the next empty lines, many at a time; yield the number of lines and bytes."""
     while block := reader.peek():
         for ends, line in _ENDS:
             if ends.startswith(block):
@@ -139,11 +139,11 @@ def _read_parquet(path: Path) -> Iterator[Line]:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Make an error of the file one that names it.
+    """Add the file's name to an error.
 
     Raises:
-        OSError: There was one.
-        FormError: There was one.
+        OSError: The file is unreadable.
+        FormError: The file's form is not supported.
     """
     try:
         yield

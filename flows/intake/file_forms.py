@@ -1,4 +1,4 @@
-"""The form of a file of events, told by its first bytes: a suffix may lie."""
+"""Detect the form of a file of events by its first bytes, as a suffix may be wrong."""
 
 import gzip
 import zlib
@@ -16,7 +16,7 @@ Form = Literal["json lines", "json array", "csv", "parquet", "text"]
 
 BUFFER_BYTES = 2**18
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
-"""Errors of a file that is broken or cannot be read."""
+"""Errors of a broken or unreadable file."""
 
 _HEAD_BYTES = 2**16
 _SHOWN = 40
@@ -46,17 +46,17 @@ _PARQUET, _PACKED = frozenset({".parquet", ".pq"}), frozenset({".gz", ".zst", ".
 
 
 class FormError(ValueError):
-    """A file is in no form that is read."""
+    """The form of a file is not supported."""
 
 
 class FileForm(NamedTuple):
-    """How a file is to be read.
+    """The form of a file.
 
     Attributes:
-        form: Of its content; `text`: it is none of the others.
-        codec: Of its compression, as Arrow names it; None: it has none.
+        form: Form of the content; `text`: none of the others.
+        codec: Arrow's name of the compression; None: it has none.
         bom: Bytes before the text.
-        delimiter: Between the cells of CSV.
+        delimiter: Character between the cells of CSV.
     """
 
     form: Form
@@ -66,15 +66,15 @@ class FileForm(NamedTuple):
 
 
 def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
-    """The form of a file.
+    """Detect the form of a file.
 
     Args:
-        path: Which.
-        columns: Names that the first line of CSV must have; none: no file is CSV.
+        path: Path of the file.
+        columns: Names that the first line of CSV must have; empty: no file is CSV.
 
     Raises:
-        FormError: It is in a form that is not read, which the message names.
-        OSError: It cannot be read.
+        FormError: The form is not supported; the message names it.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -95,7 +95,7 @@ def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
 
 
 def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormError:
-    """The error for a file of the form `text`: columns that it lacks, if it may be CSV."""
+    """The error for a file of form `text`; it names missing columns if the file may be CSV."""
     with opened(path, form) as (reader, _):
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
@@ -109,7 +109,7 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
 
 @contextmanager
 def opened(path: Path, form: FileForm) -> Iterator[tuple[BufferedReader, IO[bytes]]]:
-    """The text of a file, decompressed, and the file, whose position tells the progress."""
+    """Open a file; yield its decompressed text, and the file, whose position shows the progress."""
     with path.open("rb") as file, _decompressed(file, form.codec) as reader:
         reader.read(form.bom)
         yield reader, file
@@ -120,7 +120,7 @@ def _decompressed(file: BufferedReader, codec: str | None) -> Iterator[BufferedR
     if codec is None:
         yield file
         return
-    # Python's own takes the zeros with which some writers fill the last block of gzip.
+    # Python's own reader accepts the zeros with which some writers fill the last block of gzip.
     raw: Any = (
         gzip.GzipFile(fileobj=file) if codec == "gzip" else pa.CompressedInputStream(file, codec)
     )
@@ -147,14 +147,14 @@ def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
     for delimiter in _DELIMITERS if columns else ():
         if set(columns) <= set(_cells(first, delimiter)):
             return FileForm("csv", bom=bom, delimiter=delimiter)
-    # A bad line may be the first of good ones.
+    # An invalid line may precede valid ones.
     lines = text.splitlines()
     is_json = any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
     return FileForm("json lines" if is_json else "text", bom=bom)
 
 
 def _has_wide_letters(head: bytes) -> bool:
-    """Whether every other byte is zero, as in UTF-16 without its mark."""
+    """Whether every other byte is zero, as in UTF-16 without a byte order mark."""
     return len(head) >= 4 and any(head[i::2].strip(b"\0") == b"" for i in (0, 1)) and any(head)
 
 

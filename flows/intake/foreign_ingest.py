@@ -1,4 +1,4 @@
-"""Foreign topics into the log: read, mapped, and appended exactly once."""
+"""Ingest foreign topics: read, map and append each record exactly once."""
 
 import os
 import threading
@@ -34,10 +34,10 @@ _KEY_BYTES = 2**16
 
 
 def mapper_of(settings: Settings, stream: Stream) -> Mapper:
-    """The mapping that the settings give.
+    """The mappings of the settings.
 
     Raises:
-        ConfigurationError: It does not fit the stream.
+        ConfigurationError: A mapping does not fit the stream.
     """
     try:
         return Mapper(stream, settings.ingest.topics)
@@ -48,12 +48,12 @@ def mapper_of(settings: Settings, stream: Stream) -> Mapper:
 def event_or_letter(
     mapper: Mapper, record: Foreign, again: int | None = None
 ) -> tuple[bytes, bytes] | DeadLetter:
-    """What becomes of a foreign record; of one over 8 MiB a letter holds a part only.
+    """Map a foreign record to an event or a dead letter; a letter holds at most 8 MiB of it.
 
     Args:
-        mapper: Tells.
-        record: Which.
-        again: Offset of its dead letter, if it is mapped again.
+        mapper: The mappings.
+        record: The foreign record.
+        again: Offset of its dead letter, if it is retried.
     """
     became = mapper.map(record)
     if not isinstance(became, Refused):
@@ -80,34 +80,34 @@ def event_or_letter(
 
 
 def size_of(value: bytes, key: bytes, headers: Mapping[str, bytes]) -> int:
-    """What a foreign record takes, in bytes."""
+    """Size of a foreign record, in bytes."""
     named = sum(len(name.encode()) + len(content) for name, content in headers.items())
     return len(value) + len(key) + named
 
 
 def _fitting(headers: Mapping[str, bytes], room: int) -> dict[str, bytes]:
-    """The first headers, as far as they fit."""
+    """The first headers that fit."""
     sizes = accumulate(map(_header_size, headers.items()))
     fitting = takewhile(lambda both: both[1] <= room, zip(headers.items(), sizes, strict=True))
     return dict(header for header, _ in fitting)
 
 
 def _header_size(header: tuple[str, bytes]) -> int:
-    """At most what it takes in a letter, where a name's character may take six bytes."""
+    """Upper bound of its size in a letter, where a character of a name may take six bytes."""
     return 6 * len(header[0]) + len(header[1]) + 8
 
 
 class ForeignIngest:
-    """Takes what foreign topics hold into the log; from here on no other does.
+    """Ingests foreign topics; other ingests are fenced off.
 
     Args:
-        settings: Where the topics are, and whether to wait for more.
-        mapper: Of these topics.
-        log: With all its own topics.
-        say: Told in a line how far it is, and whose clock is off.
+        settings: Settings with the topics, and whether to wait for more.
+        mapper: The mappings.
+        log: Log with all topics.
+        say: Called with a line on the progress, and on wrong clocks.
 
     Raises:
-        LogError: The log or the topics are not as they must be.
+        LogError: The log or the topics are invalid.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ForeignIngest:
         self._settled_at = self._looked_at = float("-inf")
 
     def step(self) -> int:
-        """Take what has come; how many records it was."""
+        """Ingest the records that have come; return their number."""
         arrived = self._topics.read()
         if arrived:
             events, letters = self._intake.append([self._sourced(*one) for one in arrived])
@@ -142,11 +142,11 @@ class ForeignIngest:
         return len(arrived)
 
     def at_end(self) -> bool:
-        """Whether all that there was has been taken, and no more is waited for."""
+        """Whether all records were ingested, and no more are waited for."""
         return not self._follow and self._topics.at_end()
 
     def finish(self) -> None:
-        """Write where it stands, and say it."""
+        """Write the positions, and print the progress."""
         self._intake.settle()
         self._topics.close()
         self._told = -1
@@ -187,21 +187,21 @@ class _Partition(StatefulSourcePartition[int, None]):
         return self._awake
 
     def snapshot(self) -> None:
-        """Nothing: how far it is, is in the log."""
+        """Return nothing: the positions are in the log."""
 
 
 class _Source(FixedPartitionedSource[int, None]):
-    """One partition, for there is one writer; reading and appending are one step."""
+    """A source with one partition, as there is one writer; reading and appending are one step."""
 
     def __init__(self, opened: Callable[[], ForeignIngest], stop: threading.Event) -> None:
         self._opened, self._stop = opened, stop
 
     def list_parts(self) -> list[str]:
-        """The one."""
+        """Return the name of the only partition."""
         return ["ingest"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
-        """Open it on the one worker that has it, for it ends whoever wrote before."""
+        """Open the ingest on the one worker that has it, as it fences off earlier writers."""
         del step_id, for_part, resume_state
         return _Partition(self._opened(), self._stop)
 
@@ -209,17 +209,17 @@ class _Source(FixedPartitionedSource[int, None]):
 def foreign_flow(
     settings: Settings, home: Home, say: Callable[[str], None], stop: threading.Event
 ) -> Dataflow:
-    """The ingest flow; it does nothing before bytewax runs it.
+    """Build the ingest flow; it does nothing before bytewax runs it.
 
     Args:
-        settings: With the mapping.
-        home: Has the log, or its checkpoints.
-        say: Told in a line how far it is.
-        stop: Set, it ends the flow cleanly.
+        settings: Settings with the mappings.
+        home: Home with the log, or with its checkpoints.
+        say: Called with a line on the progress.
+        stop: If set, the flow ends cleanly.
 
     Raises:
-        ConfigurationError: There is no mapping, or it does not fit.
-        LogError: The log or the topics are not as they must be.
+        ConfigurationError: There is no mapping, or one does not fit.
+        LogError: The log or the topics are invalid.
     """
     if not settings.ingest.topics:
         msg = "ingest must be given a FILE, or foreign topics in ingest.topics; got neither"

@@ -1,4 +1,4 @@
-"""The elements of a JSON array as bytes, read piece by piece: only one need fit the memory."""
+"""Read the elements of a JSON array as bytes, piece by piece, with the memory of one element."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from io import BufferedReader
 import msgspec
 
 _READ_BYTES = 2**16
-# A whole text, or what opens, closes or parts values; a lone quote is a text that is cut off.
+# A whole text, or a character that opens, closes or separates; a lone quote is a text cut off.
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 _OPENS, _CLOSES = frozenset(b"[{"), frozenset(b"]}")
 
@@ -17,16 +17,17 @@ class ArrayError(ValueError):
 
 
 def elements(reader: BufferedReader, most_bytes: int) -> Iterator[bytes]:
-    """The elements of the array that comes next, as they are written, without line breaks.
+    """Read the elements of the next array as written, without line breaks.
 
-    Whether an element is JSON, is not looked at.
+    Elements are not checked to be valid JSON.
 
     Args:
-        reader: At the array.
-        most_bytes: The largest element.
+        reader: Reader at the array.
+        most_bytes: Size of the largest element.
 
     Raises:
-        ArrayError: The array does not end, something follows it, or an element is too large.
+        ArrayError: The array does not end, is followed by more, or has an element that is too
+            large.
 
     Example:
         >>> from io import BytesIO
@@ -39,7 +40,7 @@ def elements(reader: BufferedReader, most_bytes: int) -> Iterator[bytes]:
         while found := _TOKENS.search(held, at):
             token = held[found.start()]
             if token == ord('"') and found.end() - found.start() == 1:
-                at = found.start()  # it goes on in the next block
+                at = found.start()  # it continues in the next block
                 break
             at = found.end()
             if token in _OPENS:

@@ -1,4 +1,4 @@
-"""Several files of events as one, in the order of the times at which their events were appended."""
+"""Merge several files of events by the append times of their events."""
 
 import heapq
 from collections.abc import Callable, Generator, Sequence
@@ -6,11 +6,11 @@ from contextlib import ExitStack, closing
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 MOST_OPEN = 32
-"""So many files may overlap in time: each is open, and some of its records are in memory."""
+"""Most files that may overlap in time: each is open, with some of its records in memory."""
 
 
 class Timed(Protocol):
-    """A record with its append time; in a file these never run backwards."""
+    """A record with its append time; these never decrease in a file."""
 
     @property
     def append_time(self) -> int:
@@ -21,12 +21,12 @@ T = TypeVar("T", bound=Timed)
 
 
 class TimedFile(NamedTuple, Generic[T]):
-    """A file whose records have their times.
+    """A file whose records have append times.
 
     Attributes:
-        name: Shown to people.
+        name: Name shown to people.
         since: Time of its first record, microseconds UTC.
-        read: Its records from the first on.
+        read: Returns its records from the first on.
     """
 
     name: str
@@ -35,15 +35,15 @@ class TimedFile(NamedTuple, Generic[T]):
 
 
 def merged(files: Sequence[TimedFile[T]]) -> Generator[tuple[int, T]]:
-    """The records of all files by time, those of one time in the order of the files.
+    """The records of all files by time; those of equal time in the order of the files.
 
-    A file is open only from the turn of its first record to that of its last.
+    A file is open only while its records are merged.
 
     Args:
-        files: Each in the order of its append times.
+        files: Files, each in the order of its append times.
 
     Yields:
-        The number of a file, and its next record.
+        The index of a file, and its next record.
 
     Raises:
         ValueError: More than `MOST_OPEN` files overlap.

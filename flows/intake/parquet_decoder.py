@@ -1,7 +1,7 @@
-"""The process that decodes Parquet for `flows.intake.parquet_rows`, under a limit of its memory.
+"""The process that decodes Parquet for `flows.intake.parquet_rows`, under a memory limit.
 
-It writes what the table is, then each row as a JSON object, each after its length. It imports
-nothing of ours, so that it starts fast and small.
+It writes a description of the table, then each row as a JSON object, each after its length. It
+imports no other module of Headwater, so that it starts fast and small.
 """
 
 import os
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 REFUSED = 3
-"""The exit code after an error whose message was written to stderr."""
+"""Exit code after an error whose message was written to stderr."""
 
 HINT = "write it with smaller row groups or shorter values"
-"""What to do about a file that is too large to decode."""
+"""Remedy for a file that is too large to decode."""
 
 RECORD_BYTES = 64
-"""What a record takes in the log beside its value, about."""
+"""Approximate size in the log of a record, besides its value."""
 
 AS_TEXT = "--text"
-"""Bytes are text, but for those of the columns named after this."""
+"""Option: bytes are text, except in the columns named after it."""
 
 _ROWS = 1000
 _BATCH_BYTES = 8 * 2**20
 _SLICE_BYTES = 2**20
 _COLUMNS_BYTES = 96 * 2**20
-# A column at work is a page, what it was inflated from, and a dictionary: about a megabyte each;
-# the least is its buffer and the decoder itself.
+# A column being decoded needs a page, its compressed form, and a dictionary: about a megabyte each;
+# the minimum is its buffer and the decoder itself.
 _MOST_OF_A_COLUMN, _LEAST_OF_A_COLUMN = 3 * 2**20, 2**17
 _BUFFER_BYTES = 2**16
 _LENGTH = struct.Struct("<I")
@@ -48,13 +48,13 @@ _FEWER = 30
 _encode = msgspec.json.Encoder().encode
 
 
-class Table(msgspec.Struct):
-    """A table.
+class TableInfo(msgspec.Struct):
+    """A description of a table.
 
     Attributes:
-        rows: How many.
-        columns: Their names.
-        stamped: Those of timestamps, which come as microseconds since 1970 UTC.
+        rows: Number of rows.
+        columns: Names of the columns.
+        stamped: Names of timestamp columns, which are written as microseconds since 1970 UTC.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class _RefusedError(Exception):
 
 
 def frames(stream: IO[bytes]) -> Iterator[bytes]:
-    """The length-prefixed contents of a stream; a last one that was cut off is left out."""
+    """The length-prefixed contents of a stream, without a last one that was cut off."""
     while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
         size = _LENGTH.unpack(head)[0]
         content = stream.read(size)
@@ -79,21 +79,21 @@ def frames(stream: IO[bytes]) -> Iterator[bytes]:
 def _main() -> int:
     path, most_value, most_bytes, memory = sys.argv[1], *map(int, sys.argv[2:5])
     binary = frozenset(sys.argv[6:]) if sys.argv[5:6] == [AS_TEXT] else None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         _write_rows(path, _Limits(most_value, most_bytes), binary)
     except (MemoryError, BrokenPipeError):
         return 1
-    except Exception as error:  # noqa: BLE001 - a foreign file in foreign code: it may be any
+    except Exception as error:  # noqa: BLE001 - foreign code on a foreign file may raise any error
         sys.stderr.write(str(error)[:1000] or type(error).__name__)
         return REFUSED
     return 0
 
 
 class _Limits:
-    """Counts the bytes that leave, or that are put aside."""
+    """Counts and limits the bytes that are written or put aside."""
 
     def __init__(self, most_value: int, most_bytes: int) -> None:
         self._most_value, self._most_bytes, self._left = most_value, most_bytes, most_bytes
@@ -116,9 +116,9 @@ def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> No
     """Write all rows.
 
     Args:
-        path: Of the file.
-        limits: Count what is written.
-        binary: Columns whose bytes are base64, those of others text; None: those of all.
+        path: Path of the file.
+        limits: Limits on the written bytes.
+        binary: Columns whose bytes become base64, other columns' become text; None: all columns.
     """
     import pyarrow as pa  # noqa: PLC0415 - below the limit
     import pyarrow.parquet as pq  # noqa: PLC0415 - below the limit
@@ -129,7 +129,7 @@ def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> No
         schema = file.schema_arrow
         _check_names(list(schema))
         stamped = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-        table = _encode(Table(file.metadata.num_rows, schema.names, stamped))
+        table = _encode(TableInfo(file.metadata.num_rows, schema.names, stamped))
         out.write(_LENGTH.pack(len(table)) + table)
         texts = () if binary is None else _of_bytes(schema) - binary
         for group in range(file.num_row_groups):
@@ -140,7 +140,7 @@ def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> No
 
 
 def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
-    """Refuse two fields of one name, at any depth: only one of them could be kept."""
+    """Refuse two fields of one name, at any depth, as only one could be kept."""
     twice = [name for name, n in Counter(field.name for field in fields).items() if n > 1]
     if twice:
         msg = f"columns must be distinct; got {twice[0]!r} more than once{where}"
@@ -151,7 +151,7 @@ def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
 
 
 def _of_bytes(schema: "pa.Schema") -> set[str]:
-    """The columns of bytes; old writers have texts so."""
+    """The columns of bytes, which old writers use for text."""
     import pyarrow as pa  # noqa: PLC0415 - below the limit
 
     of = pa.types
@@ -166,7 +166,7 @@ def _of_bytes(schema: "pa.Schema") -> set[str]:
 
 
 def _objects(file: "pq.ParquetFile", group: int, texts: Collection[str]) -> Iterator[bytes]:
-    """The rows of a row group; of a wide one some columns after the other are put aside first."""
+    """The rows of a row group; a wide one is decoded some columns at a time and put aside."""
     parts = _parts(file, group)
     if len(parts) == 1:
         yield from _encoded(file, group, None, texts)
@@ -178,7 +178,7 @@ def _objects(file: "pq.ParquetFile", group: int, texts: Collection[str]) -> Iter
 
 
 def _parts(file: "pq.ParquetFile", group: int) -> list[list[str]]:
-    """The columns in lists that can each be decoded within the limit."""
+    """Split the columns into lists that can each be decoded within the limit."""
     sizes = dict.fromkeys(file.schema_arrow.names, 0)
     chunks = file.metadata.row_group(group)
     for i in range(chunks.num_columns):
@@ -199,7 +199,7 @@ def _parts(file: "pq.ParquetFile", group: int) -> list[list[str]]:
 
 
 def _put_aside(stack: ExitStack, values: Iterator[bytes]) -> Iterator[bytes]:
-    """The values again, after all were written to a file that has no name."""
+    """Write values to a file without a name, then read them again."""
     import pyarrow as pa  # noqa: PLC0415 - below the limit
 
     file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - read after we return
@@ -242,7 +242,7 @@ def _encoded(
 
 
 def _as_text(value: bytes | None) -> str | bytes | None:
-    """Bytes as a text, if they are one in UTF-8."""
+    """Bytes as text, if they are valid UTF-8."""
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
@@ -252,7 +252,7 @@ def _as_text(value: bytes | None) -> str | bytes | None:
 def _batches(
     file: "pq.ParquetFile", group: int, columns: list[str] | None
 ) -> "Iterator[pa.RecordBatch]":
-    """The rows of a row group; where they do not fit, fewer at a time."""
+    """The rows of a row group, fewer at a time if they do not fit."""
     chunks = file.metadata.row_group(group)
     size = max(1, chunks.total_byte_size) // max(1, chunks.num_rows) + 1
     n = max(1, min(_ROWS, _BATCH_BYTES // size))
@@ -278,7 +278,7 @@ def _batches(
 
 
 def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
-    """Timestamps as whole numbers; nothing that Python has no type for."""
+    """Convert timestamps to whole numbers, and types that Python lacks."""
     import pyarrow as pa  # noqa: PLC0415 - below the limit
     import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
 
@@ -286,7 +286,7 @@ def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
         nonlocal batch
         kinds = [_each(field.type, to) for field in batch.schema]
         arrays = [
-            # A time beyond all years is an error; digits beyond the microsecond are cut off.
+            # A time outside all years is an error; digits below the microsecond are cut off.
             pc.cast(array, options=pc.CastOptions(kind, allow_time_truncate=True))
             if array.type != kind
             else array
@@ -312,7 +312,7 @@ def _without_nanoseconds(kind: "pa.DataType") -> "pa.DataType":
 
 
 def _each(kind: "pa.DataType", to: "Callable[[pa.DataType], pa.DataType]") -> "pa.DataType":
-    """A type with all types in it exchanged."""
+    """Convert a type and all types nested in it."""
     import pyarrow as pa  # noqa: PLC0415 - below the limit
 
     of = pa.types

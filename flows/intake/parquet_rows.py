@@ -1,9 +1,9 @@
-"""Parquet as JSON objects, a row each, decoded in a process whose memory is limited.
+"""Read Parquet as JSON objects, one per row, decoded in a process with a memory limit.
 
-How much memory decoding takes cannot be known beforehand: its footer may lie, and two
-kilobytes of dictionary and run lengths stand for any number of values. So
-`flows.intake.parquet_decoder` runs as a child, under a limit that the kernel keeps. A file that
-needs more is refused, and so is one that crashes the decoder.
+The memory for decoding cannot be known beforehand: the footer may be wrong, and two kilobytes of
+dictionary and run lengths can stand for any number of values. So `flows.intake.parquet_decoder`
+runs as a child process under a limit that the kernel enforces. A file that needs more memory, or
+crashes the decoder, is refused.
 """
 
 import os
@@ -20,25 +20,25 @@ import msgspec
 from flows.intake import parquet_decoder
 
 MEMORY_BYTES = 320 * 2**20
-"""The heap that the decoder may take; with its code and its start it is some 60 MiB more."""
+"""Heap limit of the decoder; its code and its start take some 60 MiB more."""
 
 
 class Decoded(NamedTuple):
-    """A table as it is decoded.
+    """A table being decoded.
 
     Attributes:
-        table: Its columns.
-        rows: Each as a JSON object, with the share of all rows that was read by then.
+        table: Description of the table.
+        rows: Rows as JSON objects, each with the share of all rows read so far.
     """
 
-    table: parquet_decoder.Table
+    table: parquet_decoder.TableInfo
     rows: Iterator[tuple[bytes, float]]
 
 
 def parquet_rows(
     path: Path, most_value: int, most_bytes: int, *, memory: int = MEMORY_BYTES
 ) -> Iterator[tuple[bytes, float]]:
-    """The rows of a file as JSON objects, bytes in base64; else as `decoded`."""
+    """The rows of a file as JSON objects, bytes in base64; otherwise as `decoded`."""
     with decoded(path, most_value, most_bytes, memory=memory) as (_, rows):
         yield from rows
 
@@ -52,20 +52,21 @@ def decoded(
     binary: Iterable[str] | None = None,
     memory: int = MEMORY_BYTES,
 ) -> Iterator[Decoded]:
-    """The table in a file.
+    """Decode the table in a file.
 
     Columns that are null in a row are left out of its object; timestamps are microseconds.
 
     Args:
-        path: Which file.
-        most_value: The largest object, in bytes.
-        most_bytes: The most that all objects may be together.
-        binary: Columns whose bytes are base64, where those of others are text if they are UTF-8;
-            None: those of all.
-        memory: The decoder's limit.
+        path: Path of the file.
+        most_value: Size of the largest object, in bytes.
+        most_bytes: Limit on all objects together, in bytes.
+        binary: Columns whose bytes become base64; other columns' bytes become text if they are
+            UTF-8;
+            None: all columns.
+        memory: Memory limit of the decoder, in bytes.
 
     Raises:
-        OSError: The file is broken, its columns are not distinct, or it needs more than a limit.
+        OSError: The file is broken, a column is repeated, or a limit is exceeded.
     """
     words = [sys.executable, "-P", parquet_decoder.__file__, str(path)]
     limits = [str(most_value), str(most_bytes), str(memory)]
@@ -80,7 +81,7 @@ def decoded(
             table = next(frames, None)
             if table is None:
                 raise _failure(child, memory)
-            described = msgspec.json.decode(table, type=parquet_decoder.Table)
+            described = msgspec.json.decode(table, type=parquet_decoder.TableInfo)
             yield Decoded(described, _rows(frames, described.rows, child, memory))
         finally:
             child.kill()
@@ -96,7 +97,7 @@ def _rows(
 
 
 def _failure(child: Popen[bytes], memory: int) -> OSError:
-    """Why the decoder ended."""
+    """The error for a decoder that ended."""
     assert child.stderr is not None
     message, code = child.stderr.read().decode(errors="replace"), child.wait()
     if code == parquet_decoder.REFUSED:

@@ -1,4 +1,4 @@
-"""A look at the first records of a file, before any is appended."""
+"""Preview the first records of a file, before any is appended."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,7 +9,7 @@ from flows.intake.refusals import Refusal, grouped, shown
 from state.admission.no_event import Judge
 
 RECORDS = 1_000
-"""How many records are looked at."""
+"""Number of records to check."""
 
 _MOST_BYTES = 64 * 2**20
 _SHOWN_EVENTS = 5
@@ -19,10 +19,10 @@ class Preview(NamedTuple):
     """The first records of a file.
 
     Attributes:
-        records: How many were looked at.
-        refused: Those that would be dead letters, and why.
-        events: The first that would not.
-        is_export: Some were written by an export, which may hold what was refused before.
+        records: Number of checked records.
+        refused: Records that would be dead letters, with the reasons.
+        events: The first valid records.
+        is_export: Some were written by an export, which may hold records that were refused before.
     """
 
     records: int
@@ -36,18 +36,18 @@ class Preview(NamedTuple):
         return bool(self.records) and self.records == len(self.refused) and not self.is_export
 
     def reasons(self) -> Iterator[str]:
-        """Why some would be dead letters: for each reason a line, and one with an example."""
+        """The reasons for dead letters: a line for each reason, and one with an example."""
         for refusal, count, example in grouped(self.refused):
             yield f"{count:,} {refusal.reason}: {refusal.detail}"
             yield f"  {shown(example)}"
 
 
 def preview(lines: Iterable[Line], judge: Judge) -> Preview:
-    """Look at the first records, as far as they fit the memory.
+    """Check the first records, as far as they fit into memory.
 
     Args:
-        lines: Of a file.
-        judge: Of its stream.
+        lines: Lines of a file.
+        judge: Judge of its stream.
     """
     refused: list[tuple[Refusal, bytes]] = []
     events: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Dead letters in groups: those of equal reasons, with one of them as an example."""
+"""Group dead letters by equal reasons, each group with an example."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,18 +9,18 @@ from state.plain_text import plain_line
 T = TypeVar("T")
 
 _MOST_GROUPS = 1_000
-# What differs between equal reasons: values in quotes, numbers, places.
+# The parts that differ between equal reasons: quoted values, numbers, places.
 _VARIES = re.compile(r"'[^']*'|\d+(?:\.\d+)?")
 _OF_RECORD = frozenset({"duplicate", "clock_skew", "late"})
 
 
 class Refusal(NamedTuple):
-    """Why a record takes no part.
+    """The reason why a record is refused.
 
     Attributes:
         reason: A word to count by.
         detail: A sentence.
-        topic: That the record came from; empty: it was a file.
+        topic: Foreign topic of the record; empty: it is from a file.
     """
 
     reason: str
@@ -31,7 +31,7 @@ class Refusal(NamedTuple):
 def grouped(refused: Iterable[tuple[Refusal, T]]) -> Iterator[tuple[Refusal, int, T]]:
     """Groups by reason, the largest first, each with its size and its last record.
 
-    Where there are very many, those that come last are one group for each reason.
+    If there are very many reasons, the last ones form one group per word.
 
     Example:
         >>> late = Refusal("invalid", "no number '1'"), Refusal("invalid", "no number '2'")
@@ -50,7 +50,7 @@ def grouped(refused: Iterable[tuple[Refusal, T]]) -> Iterator[tuple[Refusal, int
 
 
 def shown(raw: bytes, most: int = 300) -> str:
-    r"""The beginning of a record in clear text, on one line.
+    r"""The begin of a record as plain text, on one line.
 
     Example:
         >>> shown(b'{"a":\n1}'), shown(b"\xff")

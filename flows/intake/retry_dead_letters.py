@@ -1,4 +1,4 @@
-"""Dead letters read, and what they are about appended again: each once, like any other source."""
+"""Read dead letters, and retry their records: each one once, like those of any other source."""
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, get_args
@@ -13,19 +13,19 @@ from state.stream import Stream
 
 _FINAL = ("duplicate", "late", "unmatched")
 AGAIN = tuple(reason for reason in get_args(DeadLetterReason) if reason not in _FINAL)
-"""Reasons that may pass: a duplicate stays one, and what is late or missed only gets later."""
+"""Reasons that a retry may resolve; duplicates, late and unmatched records stay dead letters."""
 
 _READ_RECORDS = 1_000
 _BATCH_BYTES = 8 * 2**20
 
 
-class Again(NamedTuple):
-    """What another try came to, in dead letters.
+class RetryResult(NamedTuple):
+    """Numbers of retried dead letters.
 
     Attributes:
-        events: Became events.
-        letters: Are about foreign records that were refused anew.
-        gone: Hold their record in part only, and `events` does not hold it.
+        events: Letters whose records became events.
+        letters: Letters whose foreign records were refused again.
+        gone: Letters whose whole record is neither in the letter nor in `events`.
     """
 
     events: int
@@ -33,16 +33,16 @@ class Again(NamedTuple):
     gone: int
 
 
-class Letter(NamedTuple):
-    """A dead letter where it lies.
+class StoredDeadLetter(NamedTuple):
+    """A stored dead letter.
 
     Attributes:
-        partition: Of `dead_letters`.
-        offset: There.
-        append_time: Microseconds UTC.
-        content: What it says.
-        is_open: Whether it can still be tried: no letter of its partition and reason was that comes
-            after it. One that holds a foreign record in part only stays open.
+        partition: Partition of `dead_letters`.
+        offset: Offset in that partition.
+        append_time: Append time, microseconds UTC.
+        content: The decoded letter.
+        is_open: Whether it can still be retried: no later letter of its partition and reason was. A
+            letter that holds only a part of a foreign record stays open.
     """
 
     partition: int
@@ -52,11 +52,11 @@ class Letter(NamedTuple):
     is_open: bool
 
 
-def letters_of(log: Log) -> Iterator[Letter]:
-    """All dead letters that the log holds now, by partition."""
+def letters_of(log: Log) -> Iterator[StoredDeadLetter]:
+    """All dead letters in the log, by partition."""
     try:
         positions = positions_of(log)
-    except UnknownTopicError:  # a log from before there was ingest of foreign topics
+    except UnknownTopicError:  # a log made before foreign topics could be ingested
         positions = {}
     for partition in range(log.partitions(LETTERS)):
         offset, end = log.start(LETTERS, partition), log.end(LETTERS, partition)
@@ -66,35 +66,37 @@ def letters_of(log: Log) -> Iterator[Letter]:
                 content = letter_of(partition, record)
                 next_open = positions.get(again_of(partition, content), 0)
                 is_open = record.offset >= next_open or _is_stump(content)
-                yield Letter(partition, record.offset, record.append_time, content, is_open)
+                yield StoredDeadLetter(
+                    partition, record.offset, record.append_time, content, is_open
+                )
                 offset = record.offset + 1
 
 
 def append_again(
     log: Log, stream: Stream, mapper: Mapper, intake: IngestWriter, reasons: Collection[str]
-) -> Again:
-    """Append anew what the open dead letters of some reasons are about.
+) -> RetryResult:
+    """Retry the open dead letters of some reasons.
 
-    A foreign record is mapped anew, and refused anew it is a dead letter anew. A record of `events`
-    is appended with the same bytes, but for a time that is text, which becomes microseconds; the
-    run that reads it judges it anew. Either way its first
-    dead letter is done with: the same call does nothing more, wherever it was cut off before.
-    Appended they are as if they came with the newest event. What is not there whole is left out.
+    A foreign record is mapped again; if it is refused again, it is a new dead letter. A record of
+    `events` is appended again with the same bytes (except that times as text become microseconds),
+    for the run to check. Either way the old letter is closed: a repeated call continues where an
+    earlier one was interrupted. Retried records have the newest event's append time. Records that
+    are no longer whole are skipped.
 
     Args:
-        log: Where.
-        stream: Gives the key of a record of `events`.
-        mapper: Of the foreign topics.
-        intake: Appends.
-        reasons: Of `AGAIN`.
+        log: Log with the dead letters.
+        stream: Stream, for the keys of events.
+        mapper: Mappings of the foreign topics.
+        intake: Writer of the records.
+        reasons: Reasons in `AGAIN`.
 
     Returns:
-        How many were tried, and how many could not be.
+        The number of letters retried, and of those that could not be.
     """
     peek, times = stream.peek(), stream.times("us", is_sure=True)
     append_time = newest_append_time(log, EVENTS)
 
-    def became(letter: Letter) -> tuple[bytes, bytes] | DeadLetter | None:
+    def became(letter: StoredDeadLetter) -> tuple[bytes, bytes] | DeadLetter | None:
         content = letter.content
         if _is_stump(content):
             return None
@@ -129,11 +131,11 @@ def append_again(
         events += new_events
         letters += new_letters
     intake.settle()
-    return Again(events, letters, gone)
+    return RetryResult(events, letters, gone)
 
 
 def _is_stump(letter: DeadLetter) -> bool:
-    """Whether it is all that is left of a foreign record that was too large for it."""
+    """Whether a letter holds only a part of a foreign record that was too large."""
     return bool(letter.topic) and size_of(letter.raw, letter.key, letter.headers) < letter.size
 
 

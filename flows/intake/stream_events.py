@@ -1,4 +1,4 @@
-"""Files of events as people bring them, as the lines that the log takes."""
+"""Read users' files of events as the lines that the log stores."""
 
 import json
 from collections.abc import Callable, Generator, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from flows.intake.csv_rows import read_csv
-from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
+from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_lines
 from flows.intake.file_forms import FileForm, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import decoded
@@ -19,7 +19,7 @@ from state.log import MAX_VALUE_BYTES
 from state.stream import Stream
 
 NEEDED = ("id", "time")
-"""The columns that every table of events has."""
+"""Columns that every table of events needs."""
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -33,24 +33,25 @@ def read_events(
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
 ) -> Generator[Line]:
-    """The events of a file, times in microseconds.
+    """Read the events of a file, with times in microseconds.
 
-    Rows of CSV and Parquet become events by the declared types, see `state.ingest.rows`. A JSON
-    object stays as it is but for its times; one that an export wrote stays so altogether. What is
-    no event is a line too: the shard will judge.
+    Rows of CSV and Parquet become events by the declared types, see `state.ingest.rows`. In a JSON
+    object only the times are converted; an exported object stays unchanged. Invalid events are
+    lines
+    too: the shard will refuse them.
 
     Args:
         path: JSON lines or a JSON array, CSV, or Parquet; text may be compressed.
-        stream: Whose events.
-        kind: The `type` of those that name none; none: rows of a table are requests.
-        is_sure: Times are in the stream's unit, however unlikely that is.
-        on_left_out: Called with the columns that no event has, if there are any.
+        stream: Stream of the events.
+        kind: Event type of those that have none; None: rows of a table are requests.
+        is_sure: Times are in the stream's unit; do not check them.
+        on_left_out: Called with the skipped columns that no event has, if there are any.
 
     Raises:
-        FormError: The file is in no form that is read.
-        TimeUnitError: A time is surely in another unit; the message names the record.
+        FormError: The file's form is not supported.
+        TimeUnitError: A time is certainly in another unit; the message names the record.
         OSError: As for `flows.intake.event_files.read_lines`.
-        ValueError: Likewise.
+        ValueError: As for `flows.intake.event_files.read_lines`.
     """
     with named(path):
         form = form_of(path, NEEDED)
@@ -86,7 +87,7 @@ def _read_csv(
     is_sure: bool,
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         table = read_csv(reader, form.delimiter)
         rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
         _tell(rows, tell)
@@ -122,10 +123,10 @@ def _read_parquet(
 
 @contextmanager
 def _placed(path: Path, number: int) -> Iterator[None]:
-    """Make an error of a time one that names its record.
+    """Add the record's number to an error of a time.
 
     Raises:
-        TimeUnitError: There was one.
+        TimeUnitError: A time is certainly in another unit.
     """
     try:
         yield
@@ -142,14 +143,14 @@ def _tell(rows: Rows, tell: Callable[[list[str]], None]) -> None:
 def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
     try:
         return rows.event(row)
-    except UnicodeEncodeError:  # not UTF-8: its bytes go on as they came, the bad ones first
+    except UnicodeEncodeError:  # not UTF-8: pass its bytes on unchanged, the invalid ones first
         bad = {name: cell for name, cell in row.items() if not cell.isprintable()}
         typed = {"type": rows.kind} | bad | row
         return json.dumps(typed, ensure_ascii=False).encode(errors="surrogateescape")
 
 
 def _typed(value: bytes, kind: str) -> bytes:
-    """An object with a type, if it had none."""
+    """Add a type to an object without one."""
     try:
         fields = _decode_fields(value)
     except _UNREADABLE:

@@ -166,7 +166,7 @@ def _rows(checked: Sequence[PartitionAudit]) -> Iterator[tuple[object, ...]]:
 def _told(span: ReplayRange, offsets: list[int], *, going_on: bool) -> str:
     if going_on:
         left = sum(end - at for end, at in zip(span.ends, offsets, strict=True))
-        return f"going on where it was stopped, {left:,} records left"
+        return f"resuming where it was stopped, {left:,} records left"
     back = sum(first - at for first, at in zip(span.firsts, offsets, strict=True))
     where = "checkpoints" if any(offsets) else "the head of the log"
     return f"from {where}, {back:,} records before it"

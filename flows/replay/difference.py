@@ -44,7 +44,7 @@ def surplus(topic: str, partition: int, record: Record) -> RecordDifference:
     """A stored record that the replay did not produce."""
     old = _fields(record.value)
     fields = [FieldDifference(name, _json(old, name), "") for name in old]
-    cause = "more is recorded than the events give: it was added, or events were lost"
+    cause = "the events do not give this record: it was added, or events were lost"
     return RecordDifference(
         topic, partition, record.offset, old.get("offset"), old.get("id"), fields, cause
     )
@@ -86,11 +86,11 @@ def cause_of(first: RecordDifference, different: int, after: int) -> str:
     if "model" in names:
         return "another offline model was used: the journal or the topic models was altered"
     if all(_is_rounding(field) for field in first.fields if field.name != "chain"):
-        return "the same but for rounding: another machine or other libraries made it"
+        return "identical except for rounding: another machine or other libraries made it"
     if after > different:
         return "it was altered after it was written: most of what follows is as replayed"
     return (
-        "from here on all is otherwise: other settings, other code, or altered events "
+        "everything differs from here on: other settings, other code, or altered events "
         "(an altered checkpoint is not used)"
     )
 

@@ -1,7 +1,7 @@
-"""How good the answers were, from which probability on they can be trusted, and when they were off.
+"""Quality of the answers, thresholds that can be trusted, and periods of drift.
 
-Requests count in their own order, up to the oldest whose label may still come: labels of 1 often
-come first and those of 0 by silence later, so in order of arrival any model would look wrong.
+Requests count in request order, up to the oldest one whose label may still come: labels of 1 often
+come first and those of 0 later by silence, so in order of arrival any model would look wrong.
 """
 
 import math
@@ -41,15 +41,15 @@ class WindowQuality(msgspec.Struct, frozen=True):
     """Quality over the newest requests.
 
     Attributes:
-        window: Length in event time; empty: everything.
-        requests: How many have a label.
-        positives: How many of them have label 1.
-        log_loss: Mean, natural log; None without requests.
-        auc: With its interval of 95 %; None with one label only.
-        f1: At `decision.threshold`, as are the next four.
+        window: Length in event time; empty: all requests.
+        requests: Number of labelled requests.
+        positives: Number of those with label 1.
+        log_loss: Mean log-loss, natural log; None without requests.
+        auc: Area under the ROC curve, with its 95 % interval; None with only one label.
+        f1: F1 at `decision.threshold`; the next four are at that threshold too.
         f2: The F-measure in which recall weighs twice as much as precision.
-        precision: None where no decision is true.
-        recall: None without positives.
+        precision: Share of true decisions that are right; None without true decisions.
+        recall: Share of positives with a true decision; None without positives.
         accuracy: Share of right decisions.
         calibration_error: Mean distance of probability and share of label 1 over ten groups.
     """
@@ -68,17 +68,17 @@ class WindowQuality(msgspec.Struct, frozen=True):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """The quality to be expected of answers without a label, if their probabilities are right.
+    """The expected quality of answers without a label, if their probabilities are right.
 
-    Such an estimate sees that the requests have changed, not that the world answers otherwise; see
+    The estimate reflects changes in the requests, but not in how labels depend on them; see
     `trusted`.
 
     Attributes:
-        requests: How many have no label.
-        positives: How many of them will have label 1.
-        log_loss: Mean, natural log.
-        auc: With its interval of 95 %.
-        trusted: Whether nothing speaks for a model that is surer than it should be.
+        requests: Number of requests without a label.
+        positives: Expected number of those with label 1.
+        log_loss: Expected mean log-loss, natural log.
+        auc: Expected AUC, with its 95 % interval.
+        trusted: Whether nothing indicates that the model is too sure.
     """
 
     requests: int
@@ -92,17 +92,17 @@ class ScorecardReport(msgspec.Struct, frozen=True):
     """A scorecard of the answers.
 
     Attributes:
-        answers: Whose: `ensemble`, `online`, `offline` or `residual`.
+        answers: The judged answers: `ensemble`, `online`, `offline` or `residual`.
         until: Event time of the newest request that counts, µs UTC.
-        requests: How many count.
-        waiting: Newer ones that do not, since the label of an older one may still come.
-        quality: By window, the shortest first; the last is everything.
-        trust: From which probability on answers can be trusted.
+        requests: Number of requests that count.
+        waiting: Number of newer ones that do not, as the label of an older one may still come.
+        quality: Quality by window, the shortest first; the last is over all requests.
+        trust: Thresholds from which answers can be trusted.
         calibration: Mean probability, share of label 1 and count, by tenths of the requests.
-        cheapest: The threshold with the lowest cost of wrong decisions.
+        cheapest: Threshold with the lowest cost of wrong decisions.
         cost: Its cost for 1,000 requests, at `decision.false_positive` and `.false_negative`.
-        drift: When answers were off, the oldest first.
-        ahead: Of the requests without a label; None if there are none.
+        drift: Periods in which answers were wrong, the oldest first.
+        ahead: Expected quality of requests without a label; None if there are none.
     """
 
     answers: str
@@ -123,7 +123,7 @@ class Judged(NamedTuple):
 
     Attributes:
         rows: Outcomes that count, by event time.
-        waiting: How many outcomes do not count yet.
+        waiting: Number of outcomes that do not count yet.
         unlabelled: Predictions without an outcome.
     """
 
@@ -138,8 +138,8 @@ def judged(outcomes: pl.LazyFrame, predictions: pl.LazyFrame, *, by_silence: boo
     Args:
         outcomes: Rows of the topic, with the columns `NEEDED` and those of the probabilities.
         predictions: Rows of that topic, with `REQUESTS` and the probabilities.
-        by_silence: Whether each request gets a label in the end; else one without a label may
-            stay so for ever, and all outcomes count.
+        by_silence: Whether each request gets a label in the end; False: a request may stay without
+            one, so all outcomes count.
     """
     rows = outcomes.collect()
     first = rows.lazy().group_by("partition").agg(pl.col("offset").min().alias("first"))
@@ -159,12 +159,12 @@ def judged(outcomes: pl.LazyFrame, predictions: pl.LazyFrame, *, by_silence: boo
 
 
 def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardReport:
-    """Judge the answers.
+    """Compute the scorecard.
 
     Args:
-        found: The rows.
-        answers: Whose: `ensemble`, `online`, `offline` or `residual`.
-        settings: `decision`, `risk`, `drift` and `metrics.windows` count.
+        found: Rows of the scorecard.
+        answers: Answers to judge: `ensemble`, `online`, `offline` or `residual`.
+        settings: Settings `decision`, `risk`, `drift` and `metrics.windows` apply.
     """
     name = "probability" if answers == "ensemble" else answers
     rows = found.rows.drop_nulls(name)
@@ -254,9 +254,9 @@ def _cheapest(histogram: Counts, settings: Settings) -> tuple[float, float]:
 def _drift(
     labels: Labels, said: Floats, times: Labels, false_alarms: Duration
 ) -> tuple[list[Finding], bool]:
-    """Every time that answers were off, and whether nothing speaks for it now.
+    """Periods in which answers were wrong, and whether nothing indicates that they are now.
 
-    After each the search begins anew.
+    After each, the search starts again.
     """
     found: list[Finding] = []
     span = int(times[-1] - times[0]) if len(times) else 0

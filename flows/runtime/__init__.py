@@ -1,1 +1,1 @@
-"""The main flow put together: partitions, fitter, demo, summary."""
+"""The main flow, assembled: partitions, fitter, demo, summary."""

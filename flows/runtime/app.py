@@ -1,4 +1,4 @@
-"""The main flow put together: the one place that knows settings, home, clock and console."""
+"""The main flow, assembled from settings, home, clock and console."""
 
 import gc
 import os
@@ -38,14 +38,14 @@ _MOMENT_S = 1.0
 
 
 class App:
-    """Everything that one process of the main flow shares.
+    """The shared objects of one process of the main flow.
 
     Args:
-        settings: Of the run.
-        home: Where everything is kept.
-        console: For people.
-        stop: Set, it ends the flow cleanly.
-        until: Where the demo's history ends; None: the default.
+        settings: Settings of the run.
+        home: Home of the run.
+        console: Console that shows progress.
+        stop: If set, the flow ends cleanly.
+        until: End of the demo's history; None: the default.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class App:
         self._stream, self._log = deployment.stream, deployment.log
         if settings.log == "sqlite" or until is not None:  # an empty topic may await its mirror
             fill(home, self._log, self._stream, until, console, stop)
-        if settings.log == "sqlite":  # what was declared is not known where Kafka has the log
+        if settings.log == "sqlite":  # a declared time is unknown if Kafka has the log
             check_append_times(self._log, home)
             check_journals(self._log, settings)
         self._partitions = range(self._log.partitions(EVENTS))
@@ -88,12 +88,12 @@ class App:
         self._progress = RunProgress(console, self._left())
         if conflict is not None:
             self._progress.say(
-                f"Definition changed ({self._redefined.change}): all is made again from the first "
-                "event, to see that nothing that is written changes."
+                f"Definition changed ({self._redefined.change}): all output is derived again "
+                "from the first event, and compared with the stored output."
             )
 
     def flow(self) -> Dataflow:
-        """The dataflow; it does nothing before bytewax runs it."""
+        """Build the dataflow; it does nothing before bytewax runs it."""
         training = self._settings.training
         trainer: Callable[[], Trainer] | None = None
         if training.trainer == "embedded" and not training.pinned:
@@ -111,7 +111,7 @@ class App:
         return compose(source, trainer, on_committed=self._committed, at_end=self._ended)
 
     def hide_progress(self) -> None:
-        """Take the progress bar away, at any time."""
+        """Remove the progress bar, at any time."""
         self._progress.close()
 
     def _claim(self, partition: int) -> None:
@@ -139,7 +139,7 @@ class App:
         self._tell_held(runner.holding)
 
     def _tell_held(self, boundary: int) -> None:
-        """Say, once for each boundary, that another process must decide it."""
+        """Print, once for each boundary, that another process must decide it."""
         training = self._settings.training
         if boundary <= self._held or training.trainer == "embedded" or not training.wait:
             return
@@ -151,9 +151,10 @@ class App:
             )
 
     def _tell_waiting(self, partition: int) -> None:
-        """Say so once each partition has read up to an end that was there a moment before.
+        """Print, once, that each partition has read to an end that was current a moment before.
 
-        Asking for the end takes milliseconds: a topic that is fed is not asked after each append.
+        Asking for the end takes milliseconds, so a topic with new records is not asked after each
+        append.
         """
         if not self._settings.follow or partition not in self._behind:
             return
@@ -169,7 +170,7 @@ class App:
                 self._progress.waiting()
 
     def _left(self) -> int:
-        """Records that are left to read, by the newest checkpoints."""
+        """Number of records left to read, by the newest checkpoints."""
         store = self._home.checkpoints()
         left = 0
         for partition in self._partitions:
@@ -185,7 +186,7 @@ class App:
         if self._stop.is_set():
             at = f"at {format_time(self._event_time)}"
             where = at if self._event_time else "before the first event"
-            self._console.print(f"Stopped {where}; run again to go on.", highlight=False)
+            self._console.print(f"Stopped {where}; run again to resume.", highlight=False)
             return
         self._redefined.settle(self._offsets)
         read = sum(self._offsets.values())
@@ -202,16 +203,16 @@ class App:
 
 
 def tune_collector() -> None:
-    """Keep the garbage collector off what lives as long as the process: a quarter of the time."""
+    """Keep the garbage collector off long-lived objects, which saves a quarter of the time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 def parse_day(text: str) -> datetime:
-    """A UTC date or time as people write it.
+    """Parse a date or time, UTC.
 
     Raises:
-        ValueError: It is neither, or before 1970.
+        ValueError: The text is neither, or the time is before 1970.
     """
     try:
         moment = parse_time(text)

@@ -1,4 +1,4 @@
-"""The history that a built-in stream brings along: what an empty home is filled with."""
+"""The built-in history of a stream, with which an empty home is filled."""
 
 import fcntl
 import threading
@@ -26,10 +26,10 @@ _QUOTES_SEED = 5
 
 
 class Demo(msgspec.Struct, frozen=True):
-    """The history that a home was filled with.
+    """A note of the history that a home was filled with.
 
     Attributes:
-        stream: Whose.
+        stream: Name of the stream.
         until: Event time (µs) before which it ends.
         complete: Whether all of it is in the log.
     """
@@ -47,19 +47,19 @@ def fill(
     console: Console,
     stop: threading.Event,
 ) -> None:
-    """Put the stream's history in the log if the log is empty, or go on where that was broken off.
+    """Append the stream's history to an empty log, or resume an interrupted call.
 
     Args:
-        home: Holds a note of what was put there.
-        log: Its log.
-        stream: A built-in stream; for any other nothing is done.
-        until: Where the history ends; None: where it ended before, or the default.
-        console: For progress.
-        stop: Set, it ends the process here with exit code 0.
+        home: Home that keeps a note of the history.
+        log: The home's log.
+        stream: A built-in stream; nothing is done for any other.
+        until: End of the history; None: the noted end, or the default.
+        console: Console that shows progress.
+        stop: If set, the process ends here with exit code 0.
 
     Raises:
-        ValueError: `until` is asked for, and the stream has no history or the log something else.
-        SystemExit: A stop was asked for.
+        ValueError: `until` is given, but the stream has no history or the log has other records.
+        SystemExit: A stop was requested.
     """
     with _alone(home.root / "demo.lock"):
         note = home.root / "demo.json"
@@ -90,14 +90,14 @@ def _until_us(stream: Stream, until: datetime | None, had: Demo | None) -> int:
     if had is not None:
         return had.until
     if stream.name == "quotes":
-        from flows.streams.quotes_market import START_US  # noqa: PLC0415 - only that stream's
+        from flows.streams.quotes_market import START_US  # noqa: PLC0415 - needed for it only
 
         return START_US + round(_QUOTES_HOURS * HOUR_US)
     return round(FLIGHTS_UNTIL.timestamp() * 1e6)
 
 
 def _history(stream: Stream, until_us: int) -> Iterator[bytes] | None:
-    """A built-in stream's events; the modules are imported when they are wanted."""
+    """The events of a built-in stream; its modules are imported on demand."""
     if stream.name == "flights":
         from flows.streams import flights_history  # noqa: PLC0415
 
@@ -130,14 +130,14 @@ def _until_stopped(
 ) -> Iterator[bytes]:
     for event in history:
         if stop.is_set():
-            console.print("Stopped while filling the log; run again to go on.", highlight=False)
+            console.print("Stopped while filling the log; run again to resume.", highlight=False)
             raise SystemExit(0)
         yield event
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Let one process in at a time."""
+    """Lock a file, so that one process at a time runs the block."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

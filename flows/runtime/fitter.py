@@ -1,4 +1,4 @@
-"""Fits for the training step: H2O kept running between them, failures turned into decisions."""
+"""Fits for the training step: H2O stays up between them, and failures become decisions."""
 
 import errno
 import shutil
@@ -18,7 +18,7 @@ from models.refit.fit_record import FitRecord
 from models.refit.plan import Task
 from models.refit.refit import Champion, failed, lacking, skipped, train
 from operators.training.model_registry import file_of
-from operators.training.training_cuts import Committed, SnapshotError, SnapshotWriter
+from operators.training.training_cuts import SnapshotError, SnapshotWriter, TrainingCut
 from state.durations import Duration
 from state.log import Log
 from state.settings import Settings
@@ -29,19 +29,19 @@ _ROOM_BYTES = 64 * 2**20
 
 
 class Fitter:
-    """Makes one decision for each boundary; the champion stays when anything goes wrong in H2O.
+    """Makes one decision for each boundary; the champion stays if anything fails in H2O.
 
-    What the disk refuses is no decision: a fit that cannot read its rows or keep its model is made
-    again until it can, so that a disk that was full for a while leaves no trace in the log.
+    A disk error is no decision: a fit that cannot read its rows or write its model is repeated
+    until it can, so that a disk that was full for a while leaves no trace in the log.
 
-    Used by one thread at a time.
+    For use by one thread at a time.
 
     Args:
-        settings: What to fit and how.
-        stream: Whose outcomes.
-        log: Holds them.
-        home: TrainingCuts, artifacts and H2O's temporary files.
-        say: Told in a line what is going on.
+        settings: Settings of training and H2O.
+        stream: Stream of the outcomes.
+        log: Log with the outcomes.
+        home: Home with training cuts, artifacts and H2O's temporary files.
+        say: Called with a line about each step.
 
     Raises:
         H2OVersionError: This H2O does not export its models.
@@ -60,8 +60,10 @@ class Fitter:
         self._server: H2OServer | None = None
         self._abandoned = threading.Event()
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
-        """Fit, keep the artifact, and return the decision."""
+    def __call__(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
+        """Fit, store the model's files, and return the decision."""
         while True:
             try:
                 record = self._decided(boundary, cuts, earlier)
@@ -71,7 +73,7 @@ class Fitter:
                 record = failed(self._task(boundary, earlier), error)
                 if not self._abandoned.is_set():
                     self._say(
-                        f"{format_time(boundary)}  the fit is tried again in {_RETRY_S:.0f} s, for "
+                        f"{format_time(boundary)}  the fit is retried in {_RETRY_S:.0f} s, as "
                         f"the disk must take it; got {error}"
                     )
                 if self._abandoned.wait(_RETRY_S):
@@ -81,7 +83,9 @@ class Fitter:
             self._say(_line(record))
         return record
 
-    def _decided(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
+    def _decided(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
         task = self._task(boundary, earlier)
         since = boundary - task.window
         try:
@@ -93,12 +97,12 @@ class Fitter:
             return failed(task, error)
 
     def _check_room(self) -> None:
-        """H2O does not say that it failed for want of room."""
+        """Raise an error if the disk is full, as H2O does not report it."""
         folder = work_dir_for(self._home.h2o)
         if folder.exists() and shutil.disk_usage(folder).free < _ROOM_BYTES:
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
-    def _fit(self, task: Task, earlier: list[FitRecord]) -> FitRecord:
+    def _fit(self, task: FitTask, earlier: list[FitRecord]) -> FitRecord:
         reason = lacking(task)
         if reason:
             return skipped(task, reason)
@@ -108,7 +112,7 @@ class Fitter:
         return trained.record
 
     def server(self) -> H2OServer:
-        """The running H2O, started if there is none."""
+        """The running H2O, which is started if needed."""
         if self._server is None:
             h2o_settings = self._settings.h2o
             self._home.h2o.mkdir(parents=True, exist_ok=True)
@@ -121,20 +125,20 @@ class Fitter:
         return self._server
 
     def abandon(self) -> None:
-        """End H2O at once, and with it the fit that another thread waits for."""
+        """End H2O at once, and with it the fit of another thread."""
         self._abandoned.set()
         server = self._server
         if server is not None:
             server.abandon()
 
     def close(self) -> None:
-        """Stop H2O, if this started it."""
+        """Stop H2O, if this object started it."""
         if self._server is not None:
             self._server.__exit__(None, None, None)
             self._server = None
 
-    def _task(self, boundary: int, earlier: list[FitRecord]) -> Task:
-        """What is to be done, the files left out."""
+    def _task(self, boundary: int, earlier: list[FitRecord]) -> FitTask:
+        """The task of a fit, without the files."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
         champion = _champion_of(earlier)

@@ -1,4 +1,4 @@
-"""The rows kept with a model: small enough to be read in this process, as another one has seen."""
+"""Check in another process that a model's kept rows are small enough to read in this one."""
 
 import hashlib
 from pathlib import Path
@@ -11,17 +11,17 @@ _MOST_BYTES = 32 * 2**20
 _MOST_SEEN = 256
 
 _seen: dict[str, None] = {}
-"""sha256 of the newest files that were seen to be small."""
+"""sha256 of the newest files that were checked."""
 
 
 class KeptRowsError(ValueError):
-    """Rows kept with a model are not small, or cannot be read."""
+    """Rows kept with a model are too large or unreadable."""
 
 
 def check_kept_rows(kept: bytes) -> None:
     """Refuse a Parquet file that may take more memory than a model's rows should.
 
-    A file that was seen to be small in this process is not looked at again: each look starts a
+    A file that this process has checked already is not checked again, as each check starts a
     process.
 
     Raises:
@@ -49,7 +49,7 @@ def _trust(kept: bytes) -> None:
 
 
 LOADING = Loading(check_kept_rows)
-"""For a process that goes on for long."""
+"""For a long-running process."""
 
 REPLAYING = Loading(_trust, kept=32)
-"""For a replay: it needs many models one after the other, which a flow has loaded before it."""
+"""For a replay, which needs many models in sequence; the flow has checked their rows before."""

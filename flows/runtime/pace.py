@@ -1,21 +1,21 @@
-"""How often work that returns is done, so that it leaves time for other work."""
+"""Limit how often repeated work is done, so that it leaves time for other work."""
 
 import time
 from collections.abc import Callable
 
 _SPACING, _SHORT_S = 5, 1.0
-"""What takes longer than a second has at most a fifth of the time, beyond that second."""
+"""Work that takes longer than a second gets at most a fifth of the time, beyond that second."""
 
 
 class Pace:
-    """When work that returns is due: once in so many seconds, or less often where it takes long.
+    """Tells when repeated work is due: every `seconds`, or less often if it takes long.
 
-    On a machine that gives a flow a tenth of what it needs, checkpoints alone would fill the time
-    that they are due after, and the flow would stand still.
+    On a machine much too slow for a flow, checkpoints alone would otherwise fill the time between
+    them, and the flow would make no progress.
 
     Args:
-        seconds: From one to the next.
-        clock: Seconds.
+        seconds: Seconds between two runs.
+        clock: Returns seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,15 +24,15 @@ class Pace:
         self._is_begun = False
 
     def is_due(self) -> bool:
-        """Whether it is time; the work begins then."""
+        """Whether the work is due; if so, it begins now."""
         return self._begin_after(self._wait)
 
     def is_due_at_rest(self) -> bool:
-        """Whether it is time while there is no other work, to which nothing need be left."""
+        """Whether the work is due while there is no other work to leave time for."""
         return self._begin_after(self._seconds)
 
     def done(self) -> None:
-        """The work has ended; it need not have been due."""
+        """Note the end of the work, whether it was due or not."""
         if self._is_begun:
             self._is_begun = False
             took = self._clock() - self._begun

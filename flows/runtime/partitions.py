@@ -1,4 +1,4 @@
-"""The partitions of a home at work: one way to put them together, for runs and for replays."""
+"""Assemble the partitions of a home, in one way for runs and replays."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.decider import Champions, Decider, Newest
+from operators.partition.decider import Champions, Decider, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
@@ -39,7 +39,7 @@ class Partitions:
     """Recovers partitions and opens them.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the run.
         stream: The problem.
         log: The home's, or a view of it.
         home: Checkpoints, snapshots and artifacts.
@@ -55,12 +55,12 @@ class Partitions:
         commit_every_s: As for `PartitionRunner.commit_beside`; None: each commit is waited for.
 
     Attributes:
-        published: The records of the models.
-        models: Loads them.
-        settings_of: As given.
+        published: Registry of the models.
+        models: Loader of the models.
+        settings_of: As above.
 
     Raises:
-        ValueError: The pinned model is not known.
+        ValueError: The pinned model is unknown.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Partitions:
         self.settings_of = settings_of or partial(usable, settings)
         self._clock, self._conflict = clock, conflict
         append_time = _remembered(partial(newest_append_time, log, EVENTS), _LOOK_EVERY_S, clock)
-        self._newest = Newest(
+        self._newest = NewestTimes(
             append_time,
             _remembered(partial(newest_boundary, log), _LOOK_EVERY_S, clock),
             _settled(append_time, _SETTLES_IN_S, clock),
@@ -100,7 +100,7 @@ class Partitions:
         self._claims[partition] = in_thread(partial(self._end_writer, partition), "claim")
 
     def open(self, partition: int) -> PartitionRunner:
-        """A partition from its newest checkpoint on; from here on no other writes what it does."""
+        """Open a partition at its newest checkpoint; other writers of it are fenced off."""
         settings, home, log = self._settings, self._home, self._log
         checkpoints = home.checkpoints()
         claim = self._claims.pop(partition, None)
@@ -144,7 +144,7 @@ class Partitions:
         self._log.append_all(partition, dict.fromkeys(topics, (None, ())))
 
     def shard(self, partition: int, values: dict[str, Any] | None = None) -> Shard:
-        """An empty one, with the settings of a journal entry; None: with those of today."""
+        """An empty shard with the settings of a journal entry; None: current settings."""
         settings = self._settings if values is None else self.settings_of(values)
         return Shard(self._stream, settings, partition)
 
@@ -172,7 +172,7 @@ class Partitions:
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:
-        """Today's settings, once all that an earlier run has written is made up."""
+        """Current settings, after the earlier run's output has been re-emitted."""
         values = deciding(self._settings)
         written = {topic: self._log.end(topic, shard.partition) for topic in (*TOPICS, SNAPSHOTS)}
 
@@ -190,7 +190,7 @@ def _nothing() -> None:
 def _remembered(
     ask: Callable[[], int], seconds: float, clock: Callable[[], float]
 ) -> Callable[[], int]:
-    """What `ask` says, asked anew when it is older: a partition at its end asks all the time."""
+    """Cache `ask` for some seconds: a partition at its end asks all the time."""
     until, answer = float("-inf"), 0
 
     def asked() -> int:
@@ -206,7 +206,7 @@ def _remembered(
 def _settled(
     ask: Callable[[], int], seconds: float, clock: Callable[[], float]
 ) -> Callable[[], int]:
-    """What `ask` said so long ago at least; at first what it says then."""
+    """The result of `ask` from at least `seconds` ago; at first the current one."""
     settled: int | None = None
     since, newer = 0.0, 0
 

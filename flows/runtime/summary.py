@@ -1,4 +1,4 @@
-"""What a person sees when a flow has ended: how good the models were, and what became of what."""
+"""The summary at the end of a flow: quality of the models, fits, dead letters."""
 
 import math
 from array import array
@@ -27,7 +27,7 @@ _MOST = 200_000
 
 
 class _Scored(msgspec.Struct, frozen=True, gc=False):
-    """What the summary needs of an outcome."""
+    """The fields of an outcome that the summary needs."""
 
     probability: float
     online: float
@@ -36,7 +36,7 @@ class _Scored(msgspec.Struct, frozen=True, gc=False):
     label: int
 
 
-class _Buried(msgspec.Struct, frozen=True, gc=False):
+class _DeadLetter(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
@@ -150,7 +150,7 @@ def _with_skipped(decisions: list[FitRecord]) -> Iterator[tuple[FitRecord, int]]
 
 
 def _table(*left: str, right: Sequence[str]) -> Table:
-    """A table that folds its cells where the terminal is too narrow, and loses none."""
+    """A table that folds its cells in a narrow terminal, without losing text."""
     table = Table(box=None)
     for heading in (*left, *right):
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")

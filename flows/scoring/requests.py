@@ -131,7 +131,7 @@ class Requests:
         partition = partition_of(key.encode(), self._count)
         if partition not in self._followed:
             msg = (
-                "partition of the request must be one that is followed "
+                "partition of the request must be followed "
                 f"{sorted(self._followed)}; got {partition} for {self._named} {key!r}"
             )
             raise RequestError(msg, row)

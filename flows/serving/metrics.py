@@ -19,7 +19,7 @@ from flows.scorer import Scorer
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 
 
-class Metrics:
+class ServiceMetrics:
     """Counters and histograms.
 
     Args:

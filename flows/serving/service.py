@@ -16,7 +16,7 @@ from flows.scorer import FollowError, Scorer, StaleError
 from flows.scoring.answer import Answer
 from flows.scoring.requests import RequestError
 from flows.serving.bodies import Bodies
-from flows.serving.metrics import Metrics
+from flows.serving.metrics import ServiceMetrics
 from flows.serving.problems import ProblemError, decoded
 from flows.serving.schemas import Health, Scored, models_of, scored
 from state.durations import Duration
@@ -49,7 +49,7 @@ class Service:
         self.scorer, self.settings = scorer, settings
         self.draining = False
         self._running = 0
-        self.metrics = Metrics(scorer, lambda: self._running)
+        self.metrics = ServiceMetrics(scorer, lambda: self._running)
         self._one = msgspec.json.Decoder(scorer.stream.request)
         self._many: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
             list[scorer.stream.request]  # type: ignore[name-defined]

@@ -12,7 +12,7 @@ from flows.home.home import wanted_topics
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, Configured, Crossed
 from operators.training.model_registry import RolledBack
-from operators.training.training_cuts import Committed
+from operators.training.training_cuts import TrainingCut
 from state.ingest.positions import Ingested
 from state.log import EVENTS
 from state.outputs.records import Alert, DeadLetter, Metrics, Prediction, outcome_type
@@ -53,7 +53,7 @@ def records_of(stream: Stream) -> dict[str, tuple[type[msgspec.Struct], ...]]:
         "dead_letters": (DeadLetter,),
         "models": (FitRecord,),
         "activations": (Activated, Crossed, Configured),
-        "snapshots": (Committed,),
+        "snapshots": (TrainingCut,),
         INGESTED: (Ingested,),
         ROLLBACKS: (RolledBack,),
     }

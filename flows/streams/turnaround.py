@@ -20,7 +20,7 @@ _Us = Annotated[int, msgspec.Meta(ge=-MOST_US, le=MOST_US)]
 _Minutes = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
-class Leg(msgspec.Struct):
+class AircraftLeg(msgspec.Struct):
     """One flight of an aircraft out of New York.
 
     Attributes:
@@ -56,14 +56,16 @@ class Turnaround:
     observes = (Scheduled, Departed, Arrived)
 
     def __init__(self) -> None:
-        self._legs: dict[str, Leg] = {}
+        self._legs: dict[str, AircraftLeg] = {}
 
     def observe(self, event: Scheduled | Departed | Arrived) -> None:
         """Update the aircraft's leg by plan, departure or arrival."""
         leg = self._legs.get(event.tail)
         match event:
             case Scheduled(id=of, planned=planned, planned_arrival=arrival):
-                self._legs[event.tail] = Leg(of, planned, arrival - planned, event.time, arrival)
+                self._legs[event.tail] = AircraftLeg(
+                    of, planned, arrival - planned, event.time, arrival
+                )
             case Departed(of=of) if leg is not None and leg.of == of:
                 leg.touched, leg.delay_out = event.time, event.delay
                 leg.due = event.time + leg.block_us
@@ -109,4 +111,4 @@ class Turnaround:
 
     def restore(self, state: bytes) -> None:
         """Restore a `snapshot`."""
-        self._legs = msgspec.msgpack.decode(state, type=dict[str, Leg])
+        self._legs = msgspec.msgpack.decode(state, type=dict[str, AircraftLeg])

@@ -1,1 +1,1 @@
-"""Evidence: which model is better, since when one is wrong, from where it can be trusted."""
+"""Evidence on models: comparison, drift, and thresholds that can be trusted."""

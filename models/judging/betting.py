@@ -1,12 +1,12 @@
-"""Capital that can only grow in the long run if a hypothesis is false.
+"""Bets whose capital grows in the long run only if a hypothesis is false.
 
-Somebody bets on each label, in request order, that a quantity has a mean above 0, with stakes set
-before the label is known. If its mean is never above 0, the capital exceeds 1/α at any time ever
-with a chance of at most α (Ville's inequality), however often anybody looks. See Waudby-Smith and
-Ramdas, Estimating means of bounded random variables by betting, 2024.
+Each label, in request order, is a bet that a quantity has a mean above 0, with a stake set before
+the label is known. If its mean is never above 0, the capital ever exceeds 1/α with probability α at
+most (Ville's inequality), however often it is checked. See Waudby-Smith and Ramdas, Estimating
+means of bounded random variables by betting, 2024.
 
-Several stakes are tried side by side, each with a capital of 1 at the start: an array of float64,
-`[len(STAKES)]`. The mean capital is the evidence. No bet risks more than half of its capital.
+Several stakes are used side by side, each with a capital of 1 at the start: float64[len(STAKES)].
+The mean capital is the evidence. No bet risks more than half of its capital.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 STAKES = 2.0 ** np.arange(-3, 8)
-"""From cautious, for proofs that need many labels, to bold, for those that need few."""
+"""Stakes from cautious, for evidence over many labels, to bold, for evidence over few."""
 
 MOST_AT_RISK = 0.5
 LEAST, MOST = 1e-200, 1e200
-"""A capital stays between these, so that it is never lost for good and always a finite number."""
+"""Bounds of a capital, so that it is never lost for good and always finite."""
 
 Floats = NDArray[np.float64]
 
@@ -32,11 +32,11 @@ def after_bet(capital: float, stake: float, gain: float, worst: float) -> float:
     """The capital after one bet.
 
     Args:
-        capital: Before it.
-        stake: Share of the capital for each unit of `gain`.
-        gain: The quantity.
-        worst: At least the negative of the least that the quantity could have been; it must not
-            depend on how this label came out.
+        capital: Capital before the bet.
+        stake: Share of the capital per unit of `gain`.
+        gain: Value of the quantity.
+        worst: Upper bound of the negative of the least possible value; it must not depend on this
+            label.
     """
     if stake * worst > MOST_AT_RISK:
         stake = MOST_AT_RISK / worst
@@ -62,15 +62,15 @@ def compare(better: Any, worse: Any, label: int, ours: float, theirs: float) -> 
     """Bet that a challenger's mean log-loss is below a champion's, and that it is above.
 
     Args:
-        better: Capitals of the first bet.
-        worse: Capitals of the second.
+        better: Capitals of the first bet, changed in place.
+        worse: Capitals of the second, changed in place.
         label: 0 or 1.
         ours: The challenger's P(label is 1), above 0 and below 1.
-        theirs: The champion's.
+        theirs: The champion's P(label is 1), likewise.
     """
     if_one, if_zero = np.log(ours / theirs), np.log((1.0 - ours) / (1.0 - theirs))
     gain = if_one if label == 1 else if_zero
-    # The same for both bets: else two equally good models would not be treated alike.
+    # The same bound for both bets, so that two equally good models are treated alike.
     most = max(abs(if_one), abs(if_zero))
     bet(better, gain, most)
     bet(worse, -gain, most)

@@ -1,11 +1,11 @@
-"""Detectors of a model that is wrong, which seasons do not deceive.
+"""Detectors of a model that has become wrong, unaffected by seasons.
 
-For a model that is right, y − p and (p − y)·logit p have mean 0 at any hour, whatever the base
-rate does; the second is its log-loss above that which it expects. A detector bets on one of them,
-and begins anew with a capital of 1 whenever it has less (an e-detector: Shin, Ramdas and Rinaldo,
-E-detectors, 2022). A right model gives it a capital of c once in c labels at most, in the mean.
+For a right model, y − p and (p − y)·logit p have mean 0 at any hour, whatever the base rate; the
+second is its log-loss above the expected one. A detector bets on one of them, and restarts with a
+capital of 1 whenever it has less (an e-detector: Shin, Ramdas and Rinaldo, E-detectors, 2022). With
+a right model it reaches a capital of c at most once in c labels on average.
 
-A model may be off by `TOLERANCE` in its logit without an alarm: no model meets each hour exactly.
+A logit off by less than `TOLERANCE` raises no alarm, as no model is exact at each hour.
 """
 
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from models.judging.betting import STAKES, Floats, after_bet, jit
 from models.logits import LEAST
 
 TOLERANCE = 0.05
-"""In units of the logit."""
+"""Accepted error of the logit."""
 
 KINDS = ("too sure", "too unsure", "more positives", "fewer positives")
-"""The log-loss is above, or below, that which the model expects; the label is 1 more, or less,
-often than it says."""
+"""The log-loss is above, or below, the expected one; label 1 is more, or less, frequent than
+predicted."""
 
 
 class Detectors(NamedTuple):
@@ -28,9 +28,9 @@ class Detectors(NamedTuple):
 
     Attributes:
         capitals: float64[4, n].
-        labels: How many labels this capital has been growing for, float64[4, n].
+        labels: Number of labels for which this capital has grown, float64[4, n].
         starts: Event time of the first of these, µs, float64[4, n].
-        excess: Sum over these of the log-loss above that which was expected, nats, float64[4, n].
+        excess: Sum over these of the log-loss above the expected one, nats, float64[4, n].
     """
 
     capitals: Floats
@@ -40,13 +40,13 @@ class Detectors(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a detector found.
+    """Result of a detector.
 
     Attributes:
         kind: One of `KINDS`.
-        since: Event time of the first label that speaks for it, µs.
-        labels: How many have come since.
-        excess: Mean log-loss since then above that which the model expects, nats.
+        since: Event time of the first label of the evidence, µs.
+        labels: Number of labels since then.
+        excess: Mean log-loss since then above the expected one, nats.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Finding(NamedTuple):
 
 
 def detectors() -> Detectors:
-    """All at their start."""
+    """All detectors at their start."""
     shape = (len(KINDS), len(STAKES))
     return Detectors(np.ones(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
@@ -68,15 +68,15 @@ def detect(state: Any, label: int, probability: float, event_time: float) -> Non
     Args:
         state: `Detectors`, changed in place.
         label: 0 or 1.
-        probability: The P(label is 1) that was given.
-        event_time: Of the request, µs.
+        probability: P(label is 1) that was predicted.
+        event_time: Event time of the request, µs.
     """
     p = min(max(probability, LEAST), 1.0 - LEAST)
     logit = np.log(p / (1.0 - p))
     size, away = abs(logit), p - label
     excess = away * logit
     off = TOLERANCE * p * (1.0 - p)
-    # The most that `excess` can be, and the least, negated.
+    # The largest possible `excess`, and the negative of the smallest.
     surprise, comfort = (1.0 - p, p) if logit < 0.0 else (p, 1.0 - p)
     _step(state, 0, excess - off * size, size * (comfort + off), excess, event_time)
     _step(state, 1, -excess - off * size, size * (surprise + off), excess, event_time)
@@ -110,7 +110,7 @@ def alarming(state: Any, limit: float) -> int:
 
 
 def finding(state: Detectors, kind: int) -> Finding:
-    """What a detector says, by the stake that has gained most."""
+    """The result of a detector, by the stake with the largest capital."""
     k = int(state.capitals[kind].argmax())
     labels = state.labels[kind, k]
     mean = float(state.excess[kind, k] / labels) if labels else 0.0

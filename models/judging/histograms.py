@@ -1,8 +1,8 @@
-"""Counts of requests by label and by the logit of what was said of them, and figures from these.
+"""Histograms of requests by label and predicted logit, and figures computed from them.
 
 A histogram is `[2, BINS]`: row 0 counts label 0, row 1 label 1; each column is `WIDTH` of logit.
-Counts of partitions and of times add up exactly. Figures treat all of a column as one probability:
-two requests of one column tie.
+Histograms of partitions and periods can be added. Figures treat all requests of a column as having
+one probability: two requests of a column tie.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from models.logits import LEAST
 WIDTH = 0.1
 _HALF = 140
 BINS = 2 * _HALF
-"""They reach from 1e-6, where probabilities end, to 1 - 1e-6."""
+"""Number of columns, from 1e-6, the limit of probabilities, to 1 - 1e-6."""
 
 _EDGES = (np.arange(BINS + 1) - _HALF) * WIDTH
 MIDDLES = 1.0 / (1.0 + np.exp(-(_EDGES[:-1] + WIDTH / 2)))
@@ -50,7 +50,7 @@ def count(histogram: Any, label: int, probability: float) -> None:
 
 
 class Decided(NamedTuple):
-    """Counts when probabilities from a threshold on are called positive."""
+    """Counts of decisions, if probabilities from a threshold on are positive."""
 
     true_positives: float
     false_positives: float
@@ -59,17 +59,17 @@ class Decided(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Share of the called that are positive; None where none is called."""
+        """Share of positive decisions that are right; None if there are none."""
         return _share(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        """Share of the positives that are called."""
+        """Share of positives with a positive decision; None if there are none."""
         return _share(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def accuracy(self) -> float | None:
-        """Share of all that are called what they are."""
+        """Share of right decisions."""
         right = self.true_positives + self.true_negatives
         return _share(right, right + self.false_positives + self.false_negatives)
 
@@ -90,7 +90,7 @@ def _share(part: float, whole: float) -> float | None:
 
 
 class Estimate(NamedTuple):
-    """A figure and its interval of 95 %."""
+    """A figure with its 95 % interval."""
 
     value: float
     low: float
@@ -98,9 +98,9 @@ class Estimate(NamedTuple):
 
 
 def auc(histogram: Counts) -> Estimate | None:
-    """The chance that a positive has the higher probability; a tie counts half.
+    """The probability that a positive row has the higher probability; a tie counts half.
 
-    The interval is DeLong's, of 1988, on the log odds of the figure. None with one label only.
+    The interval is DeLong's (1988), on the log odds of the figure. None if there is only one label.
     """
     zeros, ones = histogram.astype(np.float64)
     n, m = zeros.sum(), ones.sum()
@@ -137,16 +137,16 @@ def calibration(histogram: Counts) -> list[tuple[float, float, int]]:
 
 
 def calibration_error(histogram: Counts) -> float:
-    """The mean distance of probability and share over the groups, by their size (ECE)."""
+    """Mean distance of probability and share over the groups, weighted by their size (ECE)."""
     groups = calibration(histogram)
     total = sum(size for *_, size in groups)
     return sum(abs(said - share) * size for said, share, size in groups) / max(total, 1)
 
 
 def expected(waiting: Counts) -> Floats:
-    """The histogram that requests without labels will have if their probabilities are right.
+    """The expected histogram of requests without labels, if their probabilities are right.
 
     Args:
-        waiting: How many there are in each column, `[BINS]`.
+        waiting: Number of these requests in each column, `[BINS]`.
     """
     return np.stack([waiting * (1.0 - MIDDLES), waiting * MIDDLES])

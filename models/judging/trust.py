@@ -1,10 +1,10 @@
-"""From which probability on a model can be trusted, given how often it may be wrong.
+"""Thresholds from which a model can be trusted, for given error rates.
 
-The thresholds are tried one after the other, the strictest first, and the walk ends at the first
-whose error may be too large by an exact binomial bound (Clopper and Pearson, 1934). As they are
-tried in an order that is fixed before, all that pass hold together with the stated confidence:
-see Wiens, A fixed sequence Bonferroni procedure, 2003. A threshold that is picked because it looks
-best on the same rows breaks its promise far more often.
+Thresholds are tried in a fixed order, the strictest first, up to the first whose error may be too
+large by an exact binomial bound (Clopper and Pearson, 1934). As the order is fixed beforehand, all
+accepted thresholds hold together with the stated confidence; see Wiens, A fixed sequence Bonferroni
+procedure, 2003. A threshold picked because it looks best on the same rows would break its limit far
+more often.
 """
 
 import math
@@ -18,13 +18,13 @@ from models.judging.histograms import BINS, LOWEST, Counts
 
 
 class Side(NamedTuple):
-    """One end of the probabilities.
+    """The threshold at one end of the probabilities.
 
     Attributes:
-        threshold: A probability; None: no threshold keeps the promise.
-        bound: The share of errors is at most this, with the stated confidence.
-        rows: Labelled requests of the class that the errors are a share of.
-        needs: Where there is none: so many such requests would allow a promise at all.
+        threshold: A probability; None: no threshold keeps the limit.
+        bound: Upper bound of the share of errors, with the stated confidence.
+        rows: Number of labelled requests of the class in which errors are counted.
+        needs: Without a threshold: number of such requests needed for any limit.
     """
 
     threshold: float | None
@@ -34,13 +34,13 @@ class Side(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """Both ends.
+    """The thresholds at both ends.
 
     Attributes:
-        act: From here on a positive can be trusted: of the negatives, at most the promised share
-            is there.
-        let_go: Below here a negative can be trusted: of the positives, at most the promised share
-            is there.
+        act: From here on a positive can be trusted: at most the accepted share of the negatives is
+            there.
+        let_go: Below here a negative can be trusted: at most the accepted share of the positives is
+            there.
         recall: Share of the positives from `act` on.
         unsure: Share of all requests between the two.
     """
@@ -58,9 +58,9 @@ def trust(
 
     Args:
         histogram: See `models.judging.histograms`.
-        false_positives: Most of the negatives that may be acted on, as a share.
-        false_negatives: Most of the positives that may be let go, as a share.
-        confidence: Of each promise.
+        false_positives: Largest accepted share of the negatives at or above `act`.
+        false_negatives: Largest accepted share of the positives below `let_go`.
+        confidence: Confidence of each limit.
     """
     zeros, ones = (row.astype(np.float64) for row in histogram)
     act = _walk(zeros[::-1], false_positives, confidence)
@@ -84,7 +84,7 @@ class _Walk(NamedTuple):
 
 
 def _walk(errors: Floats, most: float, confidence: float) -> _Walk:
-    """How many columns can be taken from the strict end; `errors` are in the order of the walk."""
+    """The number of columns accepted from the strict end; `errors` are in the order of the walk."""
     rows = errors.sum()
     needs = math.ceil(math.log(1.0 - confidence) / math.log1p(-most))
     if rows < needs:
@@ -99,7 +99,7 @@ def _side(walk: _Walk, rows: float, threshold: float | None) -> Side:
 
 
 def upper_bound(errors: Floats, rows: float, confidence: float) -> Floats:
-    """The largest shares of errors that could be, given how many were seen.
+    """Upper bounds of the shares of errors, for given numbers of errors.
 
     Example:
         >>> upper_bound(np.array([0.0, 2.0, 29.0]), 29, 0.95).round(3)

@@ -1,1 +1,1 @@
-"""Linear learners over one design, and the mixture of everything that answers."""
+"""Linear learners over one design, and the mixture of all models."""

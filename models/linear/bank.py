@@ -1,8 +1,7 @@
-"""The bank: linear learners that differ in their step rule alone, so that nobody has to set a rate.
+"""The bank: linear learners that differ only in their step rule, so that no rate must be set.
 
-Each learns from every label as it arrives: by itself, and once more on the logit of each offline
-model that is live, as the correction of what that model currently gets wrong. `predict` never
-changes state.
+Each learns from every label when it arrives: alone, and again with the logit of each offline model
+as a fixed offset, which corrects that model's current errors. `predict` never changes state.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from models.linear.autostep_kernels import GAIN, KEPT, TRACE
 from models.linear.places import HASHED_PLACES, KINDS, Kind
 from models.linear.scaling import FARTHEST, FIRST, SEEN, SPREAD
 from models.logits import MOST_WEIGHT
-from models.pointer_tables import BANK, Table
+from models.pointer_tables import BANK, PointerTable
 
 Row = NDArray[np.float64]
 
@@ -40,8 +39,8 @@ class Bank:
     """Learners over one design.
 
     Args:
-        kinds: How each place of the vector is to be seen.
-        crosses: Pairs of places of kind `level` whose combinations are learned too.
+        kinds: Treatment of each column of the vector.
+        crosses: Pairs of columns of kind `level` whose combinations are learned too.
 
     Example:
         >>> bank, none = Bank(["identity"]), (None, None)
@@ -62,11 +61,11 @@ class Bank:
         self._rows = np.zeros(n + 1 + HASHED_PLACES, np.int32)
         self._taken = np.zeros(1, np.int64)
         self._spec = self._kinds, self._crosses, self._scale, HASHED_PLACES
-        self._table = Table(BANK, {}, ())
+        self._table = PointerTable(BANK, {}, ())
         self._make(_FIRST_ROOM)
 
     def _make(self, room: int) -> None:
-        """Rows for so many places, and for all that were never learned."""
+        """Allocate rows for so many places, and one for all places not learned yet."""
         self._weights = np.zeros((room + 1, kernels.SLOTS * MEMBERS))
         self._memory = np.zeros((room + 1, kernels.SLOTS * _MEMORY))
         self._places = np.zeros(room + 1, np.int64)
@@ -86,7 +85,7 @@ class Bank:
         self._table.change(addresses | sizes, tuple(arrays.values()))
 
     def make_room(self) -> None:
-        """See that one vector more can be learned; what has the table goes on with it."""
+        """Make sure that one more vector can be learned; the table stays valid."""
         taken = int(self._taken[0])
         if taken + self._most < len(self._weights):
             return
@@ -95,16 +94,16 @@ class Bank:
         for own, before in zip((self._weights, self._memory, self._places), had, strict=True):
             own[: len(before)] = before
 
-    def table(self) -> Table:
-        """The bank for compiled code, as it is at any time."""
+    def table(self) -> PointerTable:
+        """The bank for compiled code, always current."""
         return self._table
 
     def predict(self, row: Row, offline: tuple[float | None, float | None]) -> Row:
-        """Logits of all learners, float64[slots, members]; NaN where there is no offline model.
+        """Logits of all learners, float64[slots, members]; NaN for a slot without an offline model.
 
         Args:
-            row: The feature vector, float64, NaN where missing.
-            offline: Logits of the newest and of the older offline model.
+            row: The feature vector, float64, NaN for a missing value.
+            offline: Logits of the newest and the older offline model.
         """
         place, value, m, _ = self._entries(row)
         sums = np.empty(kernels.SLOTS * MEMBERS)
@@ -112,12 +111,13 @@ class Bank:
         return sums.reshape(kernels.SLOTS, MEMBERS) + _offsets(offline)[:, np.newaxis]
 
     def learn(self, row: Row, label: int, offline: tuple[float | None, float | None]) -> None:
-        """Take in one labelled vector.
+        """Learn from one labelled vector.
 
         Args:
-            row: The vector as it was scored.
+            row: The scored vector.
             label: 0 or 1.
-            offline: Logits of the two offline models when it was scored; a slot without one rests.
+            offline: Logits of the two offline models when it was scored; a slot without one is
+                skipped.
         """
         self.make_room()
         kernels.rescale(row, self._kinds, self._scale, self._first)
@@ -133,8 +133,8 @@ class Bank:
         learner alone, where no model has been corrected there.
 
         Args:
-            newest: The slot that has corrected it so far; None: it is a new model.
-            older: The slot that has corrected what becomes the older model; None: there is none.
+            newest: Slot that has corrected it so far; None: it is a new model.
+            older: Slot that has corrected the model that becomes the older; None: there is none.
         """
         weights, memory = (
             array.reshape(len(array), kernels.SLOTS, -1) for array in (self._weights, self._memory)
@@ -152,12 +152,12 @@ class Bank:
             array[:, NEWEST] = begun
 
     def warm(self, rows: Row, labels: NDArray[np.int64], logits: Row) -> None:
-        """Correct the newest offline model by what its fit has not seen, before it is asked.
+        """Train the newest slot on labelled vectors that the model's fit has not seen.
 
         Args:
             rows: float64[n, width]: labelled vectors, oldest first.
-            labels: int64[n]: theirs.
-            logits: float64[n]: of that model; NaN where it gives no number.
+            labels: int64[n]: their labels.
+            logits: float64[n]: the model's logits for them; NaN if it gives none.
         """
         for i in range(len(rows)):
             self.make_room()
@@ -165,12 +165,12 @@ class Bank:
             kernels.warm(self._held, self._spec, rows[one], labels[one], logits[one], NEWEST)
 
     def design(self, row: Row) -> dict[int, float]:
-        """The design as River takes it: value by place."""
+        """The design in River's form: value by place."""
         place, value, m, _ = self._entries(row)
         return dict(zip(place[:m].tolist(), value[:m].tolist(), strict=True))
 
     def snapshot(self) -> bytes:
-        """All learners and the scale; places never touched are left out."""
+        """Encode all learners and the scale, without places never learned."""
         taken = int(self._taken[0])
         order = np.argsort(self._places[1 : taken + 1]) + 1
         arrays = (self._scale, self._first, self._places[order], self._weights[order])
@@ -178,11 +178,11 @@ class Bank:
         return msgspec.msgpack.encode(content)
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of a bank of the same kinds and crosses.
+        """Restore a `snapshot` of a bank with the same kinds and crosses.
 
         Raises:
-            ValueError: A length, a place or a number is not one of such a bank.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A length, a place or a number is invalid.
+            msgspec.DecodeError: The bytes have another form.
         """
         scale, first, used, weights, memory = msgspec.msgpack.decode(
             state, type=tuple[bytes, bytes, bytes, bytes, bytes]
@@ -219,7 +219,7 @@ class Bank:
         self._taken[0] = len(places)
 
     def _entries(self, row: Row) -> tuple[NDArray[np.int64], Row, int, float]:
-        """A design; each call has its own room for it, for threads may predict at once."""
+        """Compute a design in an array of its own, as several threads may predict at once."""
         place, value = np.empty(self._most, np.int64), np.empty(self._most)
         kinds, crosses, scale, size = self._spec
         m, norm = kernels.design(row, kinds, crosses, scale, size, place, value)
@@ -227,10 +227,10 @@ class Bank:
 
 
 def _array(content: bytes, kind: type[np.generic], shape: tuple[int, ...], what: str) -> Any:
-    """An array of a shape from its bytes.
+    """Make an array of a shape from its bytes.
 
     Raises:
-        ValueError: They are not as many.
+        ValueError: The number of bytes does not fit.
     """
     try:
         return np.frombuffer(content, kind).reshape(shape)
@@ -240,10 +240,10 @@ def _array(content: bytes, kind: type[np.generic], shape: tuple[int, ...], what:
 
 
 def _check_scale(scale: Row, first: Row) -> None:
-    """Refuse what is no centre, no spread or no count: numbers are divided by the spread.
+    """Refuse an invalid centre, spread or count; numbers are divided by the spread.
 
     Raises:
-        ValueError: There is such a number.
+        ValueError: A number is invalid.
     """
     seen = scale[:, SEEN]
     counted = (seen >= 0.0) & (seen == np.floor(seen))

@@ -1,4 +1,4 @@
-"""Compiled arithmetic of a bank of linear learners: one design, a column of weights for each.
+"""Kernels of a bank of linear learners: one design, and a column of weights for each learner.
 
 The design of a vector is a list of (place, value): its standardised numbers at places 0 … n-1, a
 constant 1 at place n, then a 1 for each level and for each cross of two levels, at places found by
@@ -30,7 +30,7 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 def design(
     row: Any, kinds: Any, crosses: Any, scale: Any, size: int, place: Any, value: Any
 ) -> Any:
-    """Fill `place` and `value`; return how many entries there are, and the sum of their squares.
+    """Fill `place` and `value`; return the number of entries and the sum of their squares.
 
     `size`, the number of hashed places, is a power of two.
     """
@@ -61,7 +61,7 @@ def design(
 
 @_jit
 def rescale(row: Any, kinds: Any, scale: Any, first: Any) -> None:
-    """Take the row's numbers into centre and spread."""
+    """Update centre and spread by the row's numbers."""
     for j in range(len(row)):
         if kinds[j] != LEVEL:
             observe(j, transformed(row[j], kinds[j]), scale, first)
@@ -69,7 +69,7 @@ def rescale(row: Any, kinds: Any, scale: Any, first: Any) -> None:
 
 @_jit
 def respond(weights: Any, rows: Any, place: Any, value: Any, m: int, sums: Any) -> None:
-    """Each learner's sum of values times weights; `sums` says for how many learners."""
+    """Sum of values times weights for each learner; the length of `sums` is their number."""
     columns = len(sums)
     sums[:] = 0.0
     for i in range(m):
@@ -81,7 +81,7 @@ def respond(weights: Any, rows: Any, place: Any, value: Any, m: int, sums: Any) 
 
 @_jit
 def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
-    """One step of each learner of each slot whose offset is a number.
+    """Make one step of each learner in each slot whose offset is a number.
 
     AdaGrad (Duchi et al., 2011) divides the step at each place by the root of its squared gradients
     so far, so it fades. A normalised step (Nagumo and Noda, 1967) is divided by the squared length
@@ -96,7 +96,7 @@ def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
         entries: The design: `place` and `value` as `design` left them, how many there are, and the
             sum of their squares.
         label: 0 or 1.
-        offsets: float64[slots]: the logit on which each slot learns, NaN where it rests.
+        offsets: float64[slots]: the logit added in each slot; NaN: the slot is skipped.
     """
     weights, memory, rows, places, taken, rates = held
     place, value, m, norm = entries
@@ -136,15 +136,15 @@ def learn(held: Any, entries: Any, label: float, offsets: Any) -> None:
 
 @_jit
 def warm(held: Any, spec: Any, vectors: Any, labels: Any, logits: Any, slot: int) -> None:
-    """Teach one slot some labelled vectors; the others rest, and so does the scale.
+    """Teach one slot some labelled vectors; the other slots and the scale stay.
 
     Args:
         held: As `learn` takes it, with room for one vector's entries.
         spec: `kinds`, `crosses`, `scale` and `size`, as `design` takes them.
         vectors: float64[n, width].
         labels: int64[n].
-        logits: float64[n], the logits on which the slot learns; NaN: not from this vector.
-        slot: Which.
+        logits: float64[n], logits added in the slot; NaN: skip this vector.
+        slot: The slot.
     """
     kinds, crosses, scale, size = spec
     most = vectors.shape[1] + 1 + len(crosses)

@@ -24,15 +24,15 @@ from models.linear.mixture import (
     Mixture,
 )
 from models.logits import MOST_WEIGHT
-from models.pointer_tables import ENSEMBLE, Table
+from models.pointer_tables import ENSEMBLE, PointerTable
 
 Row = NDArray[np.float64]
 
 _LEFT = 0.01
-"""With less than this share, a model has been left."""
+"""Share below which a model is dropped."""
 
 
-class Answer(NamedTuple):
+class EnsembleAnswer(NamedTuple):
     """Probabilities of label 1; `residual` is NaN while there is no offline model."""
 
     probability: float
@@ -49,10 +49,10 @@ class Ensemble:
     the three groups and both models: two models that erred on different rows are better together.
 
     Args:
-        rivers: How many River classifiers there are.
+        rivers: Number of River classifiers.
 
     Attributes:
-        parts: How many parts there are.
+        parts: Number of parts.
         everything: The mixture of all parts.
         online: The mixture of the learners alone.
         residual: The mixture of the learners on the newest offline model.
@@ -77,21 +77,21 @@ class Ensemble:
         shares = (array for one in mixtures for array in (one.shares, one.trust))
         return (*shares, self._stacks, self._group_stacks)
 
-    def table(self) -> Table:
-        """The ensemble for compiled code, as it is at any time: it stays where it is."""
+    def table(self) -> PointerTable:
+        """The ensemble for compiled code, always current and at the same address."""
         addresses = (array.ctypes.data for array in self._held)
         fields = dict(zip(ENSEMBLE.names or (), (self._rivers, *addresses), strict=True))
-        return Table(ENSEMBLE, fields, self._held)
+        return PointerTable(ENSEMBLE, fields, self._held)
 
-    def answer(self, parts: Row) -> Answer:
+    def answer(self, parts: Row) -> EnsembleAnswer:
         """Probabilities from the parts' logits.
 
         Args:
-            parts: float64[parts]: what the bank and the offline models say, NaN where absent, and
-                from PARTS on the River classifiers; the groups' and the stacks' logits are filled
+            parts: float64[parts]: logits of the bank and the offline models, NaN if absent, and
+                from PARTS on of the River classifiers; the logits of groups and stacks are filled
                 in.
         """
-        return Answer(*kernels.answer(parts, self._held))
+        return EnsembleAnswer(*kernels.answer(parts, self._held))
 
     def learn(
         self,
@@ -100,22 +100,23 @@ class Ensemble:
         newest_at: int = NEWEST_SLOT,
         older_at: int = OLDER_SLOT,
     ) -> None:
-        """Move all weights by what each part said; in the order of the requests.
+        """Update all weights by the parts of an answer; call it in request order.
 
         Args:
             parts: As `answer` left them.
             label: 0 or 1.
-            newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
-            older_at: Likewise of the one that was the older.
+            newest_at: Current slot of the model that was the newest then; GONE: it no longer
+                answers.
+            older_at: Current slot of the model that was the older then.
         """
         kernels.learn(parts, float(label), self._held, newest_at, older_at)
 
     def activate(self, newest: int | None = None, older: int | None = NEWEST_SLOT) -> None:
-        """Take another model for the newest one; it gets a share of what the others had.
+        """Make another model the newest one; it gets a part of the others' shares.
 
         Args:
-            newest: The slot of the model that becomes the newest; None: it is a new one.
-            older: The slot of the one that becomes the older; None: there is none.
+            newest: Current slot of the model that becomes the newest; None: it is new.
+            older: Slot of the model that becomes the older; None: there is none.
         """
         for shares in self.everything.shares:
             had = {NEWEST_SLOT: shares[_NEWEST].copy(), OLDER_SLOT: shares[_OLDER].copy()}
@@ -148,10 +149,10 @@ class Ensemble:
             stacks[absent] = 0.0
 
     def shares(self, present: NDArray[np.bool_]) -> dict[str, float]:
-        """Who answers with which share; they sum to 1.
+        """Shares of the models in the answers; they sum to 1.
 
         Args:
-            present: bool[parts], which parts there are: an absent one has no share now.
+            present: bool[parts]: the parts that are present; an absent one has no share.
         """
         of = np.where(present, self.everything.shares, 0.0)
         total = self.everything.trust @ (of / of.sum(axis=1, keepdims=True))
@@ -166,7 +167,7 @@ class Ensemble:
         }
 
     def has_left_older(self, present: NDArray[np.bool_]) -> bool:
-        """Whether the older model answers with next to no share any more."""
+        """Whether the older model has lost its share in the answers."""
         shares = self.shares(present)
         direct = shares["older_residual"] + shares["older_offline"]
         of = np.where(present, self.everything.shares, 0.0)
@@ -176,11 +177,11 @@ class Ensemble:
         return bool(direct + stacks @ leaning < _LEFT)
 
     def snapshot(self) -> bytes:
-        """All weights."""
+        """Encode all weights."""
         return msgspec.msgpack.encode([array.tobytes() for array in self._held])
 
     def change_rivers(self, rivers: int) -> None:
-        """Go on with so many other River classifiers, which begin with little weight."""
+        """Change the number of River classifiers; all of them begin with little weight."""
         had = self._held
         inputs = kernels.INPUTS
         self._make(rivers)
@@ -198,11 +199,11 @@ class Ensemble:
         self._group_stacks[:] = had[9]
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot` of one with as many River classifiers.
+        """Restore a `snapshot` of an ensemble with as many River classifiers.
 
         Raises:
-            ValueError: A length or a number is not one of such an ensemble.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A length or a number is invalid.
+            msgspec.DecodeError: The bytes have another form.
         """
         arrays = msgspec.msgpack.decode(state, type=tuple[bytes, ...])
         lengths = [array.nbytes for array in self._held]

@@ -1,4 +1,4 @@
-"""Compiled arithmetic of the ensemble: from the logits of its parts to one probability, and back.
+"""Kernels of the ensemble: from the logits of its parts to one probability, and learning.
 
 `held` is what `models.linear.ensemble.Ensemble` holds: shares and trust of the mixture of all
 parts, of the online group's, the residual group's and the older residual group's, then the weights
@@ -38,7 +38,7 @@ GROUP_INPUTS = 5
 """The three groups' and the two offline models' logits: online, residual, newest, older residual
 and older offline."""
 GONE = 0
-"""Of a model that answered a request and stands no more where NEWEST and OLDER of the bank are."""
+"""Slot of a model that answered a request but is no longer in NEWEST or OLDER of the bank."""
 
 _BOTH = OLDER_OFFLINE - NEWEST_OFFLINE
 _NEWEST, _NEWEST_END = NEWEST.start, NEWEST.stop
@@ -48,7 +48,7 @@ _GROUPED = GROUPED.start
 _STACKED, _STACKED_END = STACKED.start, STACKED.stop
 _GROUPS_STACKED, _GROUPS_STACKED_END = GROUPS_STACKED.start, GROUPS_STACKED.stop
 _RATES = np.array(SWITCHING)
-_LARGEST = math.log(1 / LEAST - 1)  # of a stack's input, so that no step is long
+_LARGEST = math.log(1 / LEAST - 1)  # bound on a stack's inputs, and so on its steps
 _STEPS = np.array(STACKS)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -56,15 +56,15 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @_jit
 def answer(parts: Any, held: Any) -> Any:
-    """Fill in the groups' and the stacks' logits; return the probabilities.
+    """Fill in the logits of groups and stacks; return the probabilities.
 
     Args:
         parts: float64[PARTS + rivers]: logits, NaN where absent.
-        held: See above.
+        held: Arrays as described above.
 
     Returns:
-        The probabilities of the ensemble, of the online and of the residual group; NaN for a group
-        that is absent, and for the ensemble where a learner is damaged.
+        Probabilities of the ensemble, of the online and of the residual group; NaN for an absent
+        group, and for the ensemble if a learner is damaged.
     """
     shares, trust, online, online_trust, residual, residual_trust = held[:6]
     older, older_trust, stacks, group_stacks = held[6:]
@@ -85,14 +85,14 @@ def answer(parts: Any, held: Any) -> Any:
 
 @_jit
 def learn(parts: Any, label: float, held: Any, newest_at: int, older_at: int) -> None:
-    """Move all weights by what each part said of a request.
+    """Update all weights by the parts of a request's answer.
 
     Args:
         parts: As `answer` left them.
         label: 0 or 1.
-        held: See above.
-        newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
-        older_at: Likewise of the one that was the older.
+        held: Arrays as described above.
+        newest_at: Current slot of the model that was the newest then; GONE: it no longer answers.
+        older_at: Current slot of the model that was the older then.
     """
     shares, trust, online, online_trust, residual, residual_trust = held[:6]
     older, older_trust, stacks, group_stacks = held[6:]
@@ -112,7 +112,7 @@ def learn(parts: Any, label: float, held: Any, newest_at: int, older_at: int) ->
 
 @_jit
 def _are_whole(parts: Any) -> Any:
-    """Whether each learner gives a number where it is asked; one that does not is damaged."""
+    """Whether each learner that is asked gives a number; otherwise it is damaged."""
     total = 0.0
     for k in range(_ONLINE_END):
         total += parts[k]
@@ -125,7 +125,7 @@ def _are_whole(parts: Any) -> Any:
 
 @_jit
 def _moved(given: Any, newest_at: int, older_at: int) -> Any:
-    """The parts with each offline model and its learners where they stand by now."""
+    """The parts, with each offline model and its learners moved to their current slots."""
     moved = given.copy()
     moved[_NEWEST : _OLDER + _BOTH] = np.nan
     for at, begin in ((newest_at, _NEWEST), (older_at, _OLDER)):

@@ -1,8 +1,8 @@
-"""The tracking mixture: one probability from all that answer, with weights that follow the best.
+"""The tracking mixture: one probability from all parts, with weights that follow the best part.
 
-Parts are the learners of the bank, the offline models, and logistic stacks of them at several
-rates. Weights move in the order of the requests, never in that of the labels: where the label 1
-comes early and 0 by silence, whatever is asked in the order of arrival favours who says 1.
+Parts are the learners of the bank, the offline models, and logistic stacks of them with several
+rates. Weights are updated in request order, not in label order: if label 1 comes early and 0 by
+silence, label order favours parts that predict 1.
 
 For every sequence of labels, over n requests and K parts, the mixture's log-loss is at most that of
 any part over the requests where it was present, plus
@@ -31,9 +31,9 @@ Row = NDArray[np.float64]
 SWITCHING = (1e-6, 1e-5, 1e-4, 1e-3)
 DRIFT = 1e-6
 ETA = 0.3
-"""How much of a label's evidence moves the shares."""
+"""Weight of a label's evidence in the update of the shares."""
 STACKS = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
-"""Steps of the stacks."""
+"""Learning rates of the stacks."""
 
 ONLINE = slice(0, MEMBERS)
 NEWEST = slice(MEMBERS, 2 * MEMBERS)
@@ -45,11 +45,11 @@ GROUPED = slice(OLDER_OFFLINE + 1, OLDER_OFFLINE + 4)
 STACKED = slice(GROUPED.stop, GROUPED.stop + len(STACKS))
 GROUPS_STACKED = slice(STACKED.stop, STACKED.stop + len(STACKS))
 PARTS = GROUPS_STACKED.stop
-"""Where each part's logit stands in a float64[PARTS], and how many there are."""
+"""Index of each part's logit in a float64[PARTS], and their number."""
 
 
 def regret_bound(n: int, parts: int) -> float:
-    """How much more log-loss (nats) than the best part a mixture can have after n requests.
+    """Bound on the log-loss (nats) of a mixture above the best part's, after n requests.
 
     Example:
         >>> round(regret_bound(1_000_000, 26), 1)
@@ -60,10 +60,10 @@ def regret_bound(n: int, parts: int) -> float:
 
 
 class Mixture:
-    """A mixture of so many parts.
+    """A mixture of several parts.
 
     Args:
-        parts: How many.
+        parts: Number of parts.
 
     Attributes:
         shares: float64[rates, parts], a distribution over the parts for each switching rate.
@@ -86,11 +86,11 @@ class Mixture:
         self.trust = np.full(len(SWITCHING), 1 / len(SWITCHING))
 
     def mix(self, parts: Row) -> float:
-        """The probability, from the parts' (NaN: absent); NaN if none is present."""
+        """The probability, from the parts' probabilities (NaN: absent); NaN if none is present."""
         return float(kernels.mix(parts, self.shares, self.trust))
 
     def learn(self, parts: Row, label: int) -> None:
-        """Move the weights by what each part gave the label."""
+        """Update the weights by the parts' probabilities of the label."""
         kernels.update(parts, float(label), self.shares, self.trust, self._RATES, DRIFT, ETA)
 
     @property

@@ -1,7 +1,7 @@
-"""Compiled arithmetic of the tracking mixture and of the logistic stacks.
+"""Kernels of the tracking mixture and of the logistic stacks.
 
-A mixture has `shares[rate, part]`, one distribution over the parts for each switching rate, and
-`trust[rate]`, a distribution over these. See `models.linear.mixture` for what it promises.
+A mixture has `shares[rate, part]`, a distribution over the parts for each switching rate, and
+`trust[rate]`, a distribution over the rates. See `models.linear.mixture` for its bounds.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @_jit
 def probabilities(logits: Any, out: Any) -> None:
-    """Of each logit, kept LEAST away from 0 and 1; NaN stays NaN: that part is absent."""
+    """Probabilities of logits, limited to LEAST from 0 and 1; NaN (an absent part) stays NaN."""
     for k in range(len(logits)):
         s = logits[k]
         out[k] = s if np.isnan(s) else min(max(sigmoid(s), LEAST), 1.0 - LEAST)
@@ -25,7 +25,7 @@ def probabilities(logits: Any, out: Any) -> None:
 
 @_jit
 def logit(probability: float) -> Any:
-    """Natural log odds; NaN of NaN."""
+    """Natural log odds; NaN stays NaN."""
     p = probability
     if np.isnan(p):
         return p
@@ -35,7 +35,7 @@ def logit(probability: float) -> Any:
 
 @_jit
 def mix(parts: Any, shares: Any, trust: Any) -> Any:
-    """The mixture's probability over the parts that are present; NaN if none is."""
+    """The mixture's probability over the present parts; NaN if there is none."""
     total = 0.0
     for a in range(len(trust)):
         total += trust[a] * _mixed(parts, shares[a])
@@ -46,18 +46,19 @@ def mix(parts: Any, shares: Any, trust: Any) -> Any:
 def update(
     parts: Any, label: float, shares: Any, trust: Any, rates: Any, drift: float, eta: float
 ) -> None:
-    """Weigh the parts by what they gave the label, then share out (Herbster and Warmuth, 1998).
+    """Weigh the parts by their probability of the label, then mix (Herbster and Warmuth, 1998).
 
-    An absent part counts as saying what the mixture says (Freund et al., 1997): it keeps its share.
+    An absent part counts as predicting the mixture's probability (Freund et al., 1997): it keeps
+    its share.
 
     Args:
         parts: float64[K], probabilities, NaN where absent.
         label: 0 or 1.
         shares: float64[A, K].
         trust: float64[A].
-        rates: float64[A]: how much of every share is shared out at each step.
+        rates: float64[A]: part of every share that is redistributed at each step.
         drift: The same for `trust`.
-        eta: The power of what was given to the label.
+        eta: Exponent of the probability of the label.
     """
     n_rates, n_parts = shares.shape
     given_by = np.empty(n_parts)
@@ -88,7 +89,7 @@ def update(
 def stack(inputs: Any, weights: Any, out: Any) -> None:
     """Logits of the stacks: weighted sums of the inputs' logits, one for each column of weights.
 
-    An absent input counts as the mean of those present.
+    An absent input counts as the mean of the present ones.
     """
     n = len(inputs)
     absent = _mean(inputs)
@@ -102,11 +103,11 @@ def stack(inputs: Any, weights: Any, out: Any) -> None:
 
 @_jit
 def teach_stack(inputs: Any, answers: Any, label: float, weights: Any, rates: Any) -> None:
-    """One gradient step of each stack, from what it answered.
+    """Make one gradient step of each stack, from its answer.
 
     Args:
-        inputs: float64[K], logits as `stack` had them.
-        answers: float64[S], the stacks' probabilities then.
+        inputs: float64[K], logits as passed to `stack`.
+        answers: float64[S], the stacks' probabilities at that time.
         label: 0 or 1.
         weights: float64[K + 1, S].
         rates: float64[S].

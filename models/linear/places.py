@@ -1,4 +1,4 @@
-"""Where the parts of a vector stand among a linear learner's weights, and how numbers are seen."""
+"""Places of a vector's columns among a linear learner's weights, and transforms of numbers."""
 
 from typing import Any, Literal
 
@@ -9,9 +9,9 @@ Kind = Literal["identity", "log1p", "logit", "level"]
 IDENTITY, LOG1P, LOGIT, LEVEL = 0, 1, 2, 3
 KINDS: dict[Kind, int] = {"identity": IDENTITY, "log1p": LOG1P, "logit": LOGIT, "level": LEVEL}
 HASHED_PLACES = 2**18
-"""For levels and crosses, in each learner's weights."""
+"""Number of hashed places for levels and crosses, in each learner's weights."""
 BEYOND = 1e100
-"""A number further from 0 counts as this, so that the squares summed up of all stay finite."""
+"""Bound on numbers, so that sums of their squares stay finite."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -27,7 +27,7 @@ def sigmoid(logit: float) -> Any:
 
 @_jit
 def transformed(x: float, kind: int) -> Any:
-    """A number as its column wants it seen; NaN stays NaN."""
+    """A number transformed as its column declares; NaN stays NaN."""
     if np.isnan(x):
         return x
     x = min(max(x, -BEYOND), BEYOND)

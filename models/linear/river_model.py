@@ -16,7 +16,7 @@ from models.logits import logit
 
 
 class RiverError(ValueError):
-    """`online.river` does not describe a classifier of River, or describes one that fails."""
+    """`online.river` does not describe a River classifier, or the classifier fails."""
 
 
 _FAILURES = (
@@ -30,19 +30,19 @@ _FAILURES = (
     TypeError,
     ValueError,
 )
-"""Errors of River's classes that were given wrong arguments."""
+"""Errors that River's classes raise for invalid arguments."""
 
 
 class RiverModel:
     """A River classifier made from its description.
 
     Args:
-        description: `class` is a path under `river`, the rest its arguments; an argument that is a
-            table with a `class` is made the same way. What draws at random and is given no `seed`
-            gets one: the same labels must make the same model.
+        description: `class` is a path under `river`, the rest are its arguments; an argument that
+            is a table with a `class` is built the same way. A random class without a `seed` gets
+            one, so that the same labels give the same model.
 
     Raises:
-        RiverError: There is no such classifier, or it does not take these arguments.
+        RiverError: There is no such classifier, or it refuses these arguments.
 
     Example:
         >>> model = RiverModel({"class": "linear_model.LogisticRegression",
@@ -63,9 +63,9 @@ class RiverModel:
             raise RiverError(msg)
 
     def predict(self, design: dict[int, float]) -> float:
-        """Probability of label 1; an even chance as long as the model knows nothing.
+        """Probability of label 1; 0.5 while the model knows nothing.
 
-        One that gives no number knows nothing.
+        A model that gives no number counts as one that knows nothing.
 
         Raises:
             RiverError: The model fails.
@@ -76,7 +76,7 @@ class RiverModel:
         return 0.5 if math.isnan(p) else min(max(p, 0.0), 1.0)
 
     def learn(self, design: dict[int, float], label: int) -> None:
-        """Take in one labelled design.
+        """Learn from one labelled design.
 
         Raises:
             RiverError: The model fails.
@@ -94,18 +94,18 @@ class RiverModel:
             raise RiverError(msg) from error
 
     def snapshot(self) -> bytes:
-        """River's own persistence: a pickle. Read back only what this home's flow wrote."""
+        """Encode the model by River's own persistence, a pickle; load only this home's own."""
         return pickle.dumps(self._model)
 
     def restore(self, state: bytes) -> None:
-        """Take the model from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: It is no such model.
+            ValueError: The bytes are not such a model.
         """
         try:
             model = pickle.loads(state)  # noqa: S301 - from our own checkpoint, see snapshot
-        except Exception as error:  # a damaged pickle may raise anything
+        except Exception as error:  # a damaged pickle may raise any error
             msg = f"the River classifier must be readable; got {error!r}"
             raise ValueError(msg) from error
         if type(model) is not type(self._model):
@@ -119,7 +119,7 @@ class RiverModels:
     """River classifiers that learn beside the bank, over its design.
 
     Args:
-        descriptions: See `RiverModel`, one for each.
+        descriptions: One for each classifier, see `RiverModel`.
     """
 
     def __init__(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
@@ -129,7 +129,7 @@ class RiverModels:
         return len(self._models)
 
     def logits(self, design: dict[int, float]) -> list[float]:
-        """What each says, as log odds.
+        """Log odds of each classifier.
 
         Raises:
             RiverError: A model fails.
@@ -137,7 +137,7 @@ class RiverModels:
         return [logit(model.predict(design)) for model in self._models]
 
     def learn(self, design: dict[int, float], label: int) -> None:
-        """Let each take in one labelled design.
+        """Let each classifier learn from one labelled design.
 
         Raises:
             RiverError: A model fails.
@@ -146,15 +146,15 @@ class RiverModels:
             model.learn(design, label)
 
     def snapshot(self) -> bytes:
-        """River's own persistence, see `RiverModel.snapshot`."""
+        """Encode the models; see `RiverModel.snapshot`."""
         return msgspec.msgpack.encode([model.snapshot() for model in self._models])
 
     def restore(self, state: bytes) -> None:
-        """Take the models from `snapshot`.
+        """Restore a `snapshot`.
 
         Raises:
-            ValueError: They are not as many, or one is no such model.
-            msgspec.DecodeError: It is of another form.
+            ValueError: The number of models differs, or one is invalid.
+            msgspec.DecodeError: The bytes have another form.
         """
         states = msgspec.msgpack.decode(state, type=list[bytes])
         if len(states) != len(self._models):
@@ -165,10 +165,10 @@ class RiverModels:
 
 
 def check_river(description: Mapping[str, Any]) -> None:
-    """Refuse a description that makes no classifier, or one that fails at once.
+    """Refuse a description that gives no classifier, or one that fails at once.
 
     Raises:
-        RiverError: The message is one line and says why.
+        RiverError: The message is one line with the reason.
 
     Example:
         >>> check_river({"class": "utils.math.softmax"})
@@ -185,7 +185,7 @@ def check_river(description: Mapping[str, Any]) -> None:
 
 
 def _made(description: Any) -> Any:
-    """The object that a table with a `class` describes, anything else as it is."""
+    """Build the object that a table with a `class` describes; return other values unchanged."""
     if isinstance(description, list):
         return [_made(one) for one in description]
     if not isinstance(description, Mapping):
@@ -204,7 +204,7 @@ def _made(description: Any) -> Any:
 
 
 def _class_of(path: Any) -> type[Any]:
-    """A class of River: nothing else that its modules have imported can be named."""
+    """Find a class of River; names that its modules import from elsewhere are refused."""
     module, _, name = str(path).rpartition(".")
     why = ""
     try:

@@ -1,9 +1,9 @@
-"""Centre and spread of each number of a vector, learned one value at a time, robustly.
+"""Robust online estimates of centre and spread of each number in a vector.
 
-The centre follows the values by steps that no value can make longer than ten spreads, the spread
-follows the mean absolute distance from the centre, which counts at most ten times the spread. So a
-single value moves either by two per cent at the most, however extreme it is, and after a change of
-unit both arrive within some thousand values, for the spread moves by factors and not by amounts.
+The centre moves by at most ten spreads times a rate, the spread follows the mean absolute distance
+from the centre, limited to ten spreads. So a single value, however extreme, moves either by two
+per cent at most; after a change of unit both adapt within some thousand values, as the spread
+changes by factors and not by amounts.
 """
 
 from typing import Any
@@ -13,25 +13,25 @@ import numpy as np
 
 CENTRE, SPREAD, SEEN = 0, 1, 2
 FIRST = 16
-"""So many values are kept before centre and spread begin, as median and trimmed mean of them."""
+"""Number of first values whose median and trimmed mean start centre and spread."""
 CLIP = 5.0
-"""Standardised numbers lie within plus and minus this."""
+"""Bound on standardised numbers, plus and minus."""
 FARTHEST = 1e300
-"""A value further from 0 counts as this; neither centre nor spread is further."""
+"""Bound on values, centre and spread."""
 
 _SLOWEST = 1 / 500
 _REACH = 10.0
-_SIGMA = 1.2533141373155003  # of a normal distribution: standard deviation by mean distance
+_SIGMA = 1.2533141373155003  # standard deviation over mean distance, for a normal distribution
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit
 def observe(j: int, x: float, scale: Any, first: Any) -> None:
-    """Take in one value of number `j`; NaN and infinity are no values.
+    """Update by one value of number `j`; NaN and infinity are ignored.
 
     Args:
-        j: Which number of the vector.
+        j: Index of the number.
         x: Its value.
         scale: float64[n, 3]: centre, spread and values seen.
         first: float64[n, FIRST]: the first values.
@@ -58,7 +58,7 @@ def observe(j: int, x: float, scale: Any, first: Any) -> None:
 
 @_jit
 def standardised(j: int, x: float, scale: Any) -> Any:
-    """The value in standard deviations from the centre, within CLIP; 0 where nothing is known."""
+    """The value in standard deviations from the centre, limited to CLIP; 0 if nothing is known."""
     if not np.isfinite(x) or scale[j, SEEN] < FIRST:
         return 0.0
     x = min(max(x, -FARTHEST), FARTHEST)
@@ -82,5 +82,5 @@ def _begin(j: int, scale: Any, first: Any) -> None:
 
 @_jit
 def _at_least(spread: float, centre: float) -> Any:
-    """A number that never changes has no spread, and none may be divided by 0."""
+    """A positive spread for a number that never changes, to divide by."""
     return min(max(spread, 1e-9 * abs(centre), 1e-200), FARTHEST)

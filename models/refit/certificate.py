@@ -1,4 +1,4 @@
-"""The parity certificate: how far a reader's predictions lie from H2O's own, on hard rows too."""
+"""The parity certificate: the largest distance of our predictions from H2O's, on hard rows too."""
 
 import io
 from collections.abc import Collection
@@ -20,14 +20,14 @@ _KEPT_ROWS = 500
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared and what came out.
+    """The result of a comparison with H2O.
 
     Attributes:
-        rows: How many rows in all.
-        altered_rows: How many of them were altered.
-        max_difference: The largest difference, relative to H2O's prediction where that is beyond
-            1; the largest float64 if either is not a finite number.
-        ok: Whether that is at most `LIMIT`: if not, the model must not be promoted.
+        rows: Number of rows.
+        altered_rows: Number of altered rows among them.
+        max_difference: The largest difference, relative to H2O's prediction if that is above 1; the
+            largest float64 if either is not finite.
+        ok: Whether that is at most `LIMIT`; if not, the model must not be promoted.
     """
 
     rows: int
@@ -37,21 +37,21 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def altered(frame: pl.DataFrame, categoricals: Collection[str], seed: int) -> pl.DataFrame:
-    """Rows of a frame with NAs and unseen levels put in.
+    """Copy rows of a frame, with missing values and unseen levels put in.
 
-    Each column in turn is NA, each categorical in turn has a level that no domain has, and a
-    mixture has both at random, from few to all of a row.
+    Each column in turn is missing, each categorical in turn has a level outside its domain, and a
+    mixture has both at random, in few to all columns of a row.
 
     Args:
         frame: Features as H2O and `Mojo.encode` take them; at least one row.
-        categoricals: Which columns have levels; they must be strings.
-        seed: The same seed gives the same rows.
+        categoricals: Names of the columns with levels, which must be strings.
+        seed: Seed of the random choices.
 
     Returns:
-        A frame of the same columns and types.
+        A frame with the same columns and types.
 
     Raises:
-        ValueError: The frame is empty or a categorical column is not of strings.
+        ValueError: The frame is empty, or a categorical column does not hold strings.
     """
     if frame.is_empty():
         msg = "frame must hold at least one row; got none"
@@ -80,19 +80,19 @@ def certify(
     h2o_probability: npt.NDArray[np.float64],
     altered_rows: int = 0,
 ) -> Certificate:
-    """Compares a reader's predictions with H2O's on the same rows.
+    """Compare our predictions with H2O's on the same rows.
 
     Args:
-        mojo: The reader.
+        mojo: The model as read by our reader.
         rows: Features, as `Mojo.encode` takes them; at least one row.
-        h2o_probability: float64[n], what H2O predicts for them: P(second level) or the value.
-        altered_rows: How many of the rows come from `altered`.
+        h2o_probability: float64[n]: H2O's predictions, P(second level) or the value.
+        altered_rows: Number of rows that come from `altered`.
 
     Returns:
-        The certificate; one that is not ok is no error.
+        The certificate, which may say that the predictions differ.
 
     Raises:
-        ValueError: There are no rows, or not as many as predictions.
+        ValueError: There are no rows, or their number differs from that of the predictions.
     """
     if rows.is_empty() or h2o_probability.shape != (len(rows),):
         msg = (
@@ -107,14 +107,14 @@ def certify(
 
 
 def kept_rows(rows: pl.DataFrame, h2o_probability: npt.NDArray[np.float64]) -> bytes:
-    """What `verify` needs: some of the rows that were certified, with H2O's predictions.
+    """Keep some of the certified rows, with H2O's predictions, for `verify`.
 
     Args:
-        rows: As `certify` had them.
-        h2o_probability: Likewise.
+        rows: Rows as passed to `certify`.
+        h2o_probability: H2O's predictions for them.
 
     Returns:
-        A Parquet file of at most 500 rows, evenly spread; the same rows give the same bytes.
+        A Parquet file of at most 500 rows, evenly spread; deterministic.
     """
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _KEPT_ROWS)).astype(np.int64))
     file = io.BytesIO()
@@ -124,14 +124,14 @@ def kept_rows(rows: pl.DataFrame, h2o_probability: npt.NDArray[np.float64]) -> b
 
 
 def verify(mojo: Mojo, kept: bytes) -> float:
-    """The largest difference of a loaded model to H2O's predictions, measured as in a certificate.
+    """The largest difference of a loaded model from H2O's predictions, as in a certificate.
 
     Args:
-        mojo: The model, as it is about to be used.
-        kept: What `kept_rows` gave when it was published.
+        mojo: The model that will be used.
+        kept: Result of `kept_rows` when it was published.
 
     Returns:
-        A finite number; above `LIMIT` the model is not what was certified.
+        A finite number; above `LIMIT` the model is not as certified.
 
     Raises:
         ValueError: The model wants a column that the rows lack.
@@ -142,7 +142,7 @@ def verify(mojo: Mojo, kept: bytes) -> float:
 
 def _difference(mojo: Mojo, rows: pl.DataFrame, theirs: npt.NDArray[np.float64]) -> float:
     ours = mojo.score_many(mojo.encode(rows.to_dict()))
-    with np.errstate(invalid="ignore"):  # inf against inf: not a number, and so not ok
+    with np.errstate(invalid="ignore"):  # inf minus inf is NaN, and thus not ok
         difference = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
     worst = float(np.nan_to_num(difference, nan=np.inf).max())
     return min(worst, float(np.finfo(np.float64).max))

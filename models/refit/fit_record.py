@@ -1,4 +1,4 @@
-"""What is known of each fit: one record per boundary, whatever came of it."""
+"""The record of a fit: one per boundary, whatever the decision."""
 
 from typing import Literal
 
@@ -22,11 +22,11 @@ class TrainingWindow(msgspec.Struct, frozen=True, kw_only=True):
     """The rows of a fit.
 
     Attributes:
-        start: Of the oldest request, µs UTC.
-        end: Before which the newest request was made, µs UTC: the boundary.
-        rows: In the whole window.
-        validation_rows: How many of them judged the candidates.
-        files: Where they lay.
+        start: Time of the oldest request, µs UTC.
+        end: Boundary, before which the newest request was made, µs UTC.
+        rows: Number of rows in the whole window.
+        validation_rows: Number of rows that judged the candidates.
+        files: The files that were read.
     """
 
     start: int
@@ -53,26 +53,26 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A fit and its fate.
+    """A fit and the decision on it.
 
     Attributes:
-        boundary: µs UTC.
-        status: Only a promoted model is activated.
-        reason: Of the status, a sentence.
-        algorithm: H2O's name of it.
-        window: What was fitted on.
-        model: The model's id, from what it computes; empty if there is none.
-        parameters: The winner's: to be tried first next time.
+        boundary: Boundary of the fit, µs UTC.
+        status: The decision; only a promoted model is activated.
+        reason: Reason of the decision, a sentence.
+        algorithm: H2O's name of the algorithm.
+        window: The rows of the fit.
+        model: Id of the model, a hash of its arithmetic; empty if there is none.
+        parameters: Parameters of the winner, which the next search tries first.
         tried: All candidates, in order.
-        metrics: Of the candidate, fitted without them, on the validation rows that are new to
-            the champion.
+        metrics: Scorecard of the candidate, fitted without them, on the validation rows that are
+            new to the champion.
         champion: Id of the champion it was compared with.
-        champion_metrics: Of the champion, on the same rows.
-        certificate: That the published model is scored here as H2O scores it.
-        sha256: Of the artifact; empty if there is none.
-        size_bytes: Of the artifact.
-        rows_sha256: Of the artifact that holds rows to verify the model by, with H2O's predictions
-            for them; empty if there is none.
+        champion_metrics: Scorecard of the champion on the same rows.
+        certificate: Comparison of our predictions with H2O's.
+        sha256: Hash of the model's file; empty if there is none.
+        size_bytes: Size of the model's file.
+        rows_sha256: Hash of the file with rows and H2O's predictions to verify the model by; empty
+            if there is none.
     """
 
     boundary: int
@@ -82,7 +82,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window: TrainingWindow | None = None
     model: str = ""
     parameters: Parameters = {}
-    tried: list[Tried] = []
+    tried: list[TriedCandidate] = []
     metrics: Scorecard | None = None
     champion: str = ""
     champion_metrics: Scorecard | None = None
@@ -98,12 +98,12 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def files(self) -> list[str]:
-        """sha256 of what goes wherever the model goes."""
+        """sha256 of the files that belong to the model."""
         return [name for name in (self.sha256, self.rows_sha256) if name]
 
 
 def model_id(algorithm: str, digest: str) -> str:
-    """A model's name, from what it computes.
+    """Id of a model, from the hash of its arithmetic.
 
     Example:
         >>> model_id("gbm", "0123456789abcdef")

@@ -14,7 +14,7 @@ COARSE = 0.02
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate decided, and why."""
+    """The gate's decision and its reason."""
 
     promoted: bool
     reason: str

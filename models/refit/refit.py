@@ -1,4 +1,4 @@
-"""One refit from files to a verdict: search, certificate, scorecard, gate."""
+"""One refit, from files to a decision: search, certificate, scorecard, gate."""
 
 import hashlib
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from models.scorecard import Floats, scorecard
 
 
 class Champion(NamedTuple):
-    """The active model: its id, what computes it, and the end of the rows it was fitted on."""
+    """The active model: its id, its reader, and the end of the rows it was fitted on."""
 
     model: str
     mojo: Mojo
@@ -28,31 +28,31 @@ class Champion(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The record of a fit, its MOJO, and rows to verify the MOJO by wherever it is loaded."""
+    """The record of a fit, its MOJO, and rows to verify the MOJO by when it is loaded."""
 
     record: FitRecord
     artifact: bytes
     rows: bytes
 
 
-def train(server: H2OServer, task: Task, champion: Champion | None) -> Trained:
-    """Fit, certify, measure and judge one model; nothing of it stays in H2O.
+def train(server: H2OServer, task: FitTask, champion: Champion | None) -> Trained:
+    """Fit, certify, measure and judge one model; all its objects in H2O are deleted.
 
     The same files give the same model. A model that this program scores otherwise than H2O does,
     or that is worse than the champion beyond noise, is rejected.
 
     Args:
         server: A running H2O that can read the files.
-        task: What to fit; `lacking` must have found nothing.
-        champion: What to beat; None before the first model.
+        task: The fit; `lacking` must have returned an empty text.
+        champion: Model to beat; None before the first model.
 
     Returns:
         The record of a promoted or rejected model, and the model.
 
     Raises:
-        H2OLost: H2O went away.
-        H2OFailed: H2O refused or failed.
-        ValueError: The algorithm is not served here.
+        H2OLost: H2O is gone.
+        H2OFailed: H2O refused a request or a job failed.
+        ValueError: The algorithm is not supported.
     """
     windows = plan(task).windows
     rows = pl.scan_parquet(list(task.files), glob=False)
@@ -83,26 +83,26 @@ def lacking(task: Task) -> str:
     return plan(task).reason
 
 
-def _validation(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> pl.DataFrame:
+def _validation(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> pl.DataFrame:
     types = dict.fromkeys(task.features, pl.Float64) | dict.fromkeys(task.categoricals, pl.String)
     features = [pl.col(name).cast(types[name]) for name in task.features]
     return rows.filter(cuts.validation.in_polars()).select(*TIMES, LABEL, *features).collect()
 
 
 def _certify(
-    server: H2OServer, task: Task, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
+    server: H2OServer, task: FitTask, name: str, model: str, mojo: Mojo, validation: pl.DataFrame
 ) -> tuple[Certificate, bytes]:
     plain = validation.select(task.features)
     hard = altered(plain, task.categoricals, task.seed)
     upload(server, name, pl.concat([plain, hard]), task.features, task.categoricals)
-    # What H2O holds, not what was sent: it misses some numbers by a few units in the last place.
+    # Rows as H2O holds them: it alters some numbers by a few units in the last place.
     rows = held(server, name, task.features, task.categoricals)
     theirs = predict(server, model, name)
     return certify(mojo, rows, theirs, len(hard)), kept_rows(rows, theirs)
 
 
 def _judge(
-    task: Task,
+    task: FitTask,
     champion: Champion | None,
     validation: pl.DataFrame,
     labels: Floats,
@@ -111,11 +111,11 @@ def _judge(
 ) -> FitRecord:
     theirs: Floats | None = None
     if champion:
-        # On rows that the champion was fitted on it would look better than it is.
+        # On rows that the champion was fitted on, it would look better than it is.
         new = (validation["event_time"].dt.timestamp("us") >= champion.end).to_numpy()
         validation, labels, ours = validation.filter(new), labels[new], ours[new]
         theirs = champion.mojo.score_many(champion.mojo.encode(validation.to_dict()))
-        theirs = np.where(np.isfinite(theirs), theirs, 0.5)  # no answer is an even chance
+        theirs = np.where(np.isfinite(theirs), theirs, 0.5)  # no prediction counts as 0.5
     verdict = gate(labels, ours, theirs, task.margin)
     if not certificate.ok:
         reason = f"scored here {certificate.max_difference:g} away from H2O"
@@ -131,7 +131,7 @@ def _judge(
 
 
 def _window(
-    rows: pl.LazyFrame, task: Task, cuts: TimeSplit, validation_rows: int
+    rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit, validation_rows: int
 ) -> TrainingWindow:
     seen = cuts.whole if task.refits else cuts.training
     count, oldest = (
@@ -152,15 +152,15 @@ def _window(
     )
 
 
-def _record(task: Task, status: Status, reason: str) -> FitRecord:
+def _record(task: FitTask, status: Status, reason: str) -> FitRecord:
     return FitRecord(boundary=task.boundary, status=status, reason=reason, algorithm=task.algorithm)
 
 
-def skipped(task: Task, reason: str) -> FitRecord:
+def skipped(task: FitTask, reason: str) -> FitRecord:
     """The record of a boundary without a fit; the champion stays."""
     return _record(task, "skipped", reason)
 
 
-def failed(task: Task, error: Exception) -> FitRecord:
+def failed(task: FitTask, error: Exception) -> FitRecord:
     """The record of a fit that ended in an error; the champion stays."""
     return _record(task, "failed", f"{type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""Online, offline and residual model together, in one compiled call."""
+"""Online, offline and residual models together, in one compiled call."""

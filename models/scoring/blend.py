@@ -1,9 +1,9 @@
-"""The models of a shard as one function from a vector to all probabilities.
+"""All models of a shard as one function from a vector to all probabilities.
 
-It says what `Bank.predict`, `Offline.predict` and `Ensemble.answer` say, to the last bit (a test
-holds it to that), and changes nothing, so that any number of threads may ask at once. Every
-probability is finite: where arithmetic on extreme numbers gives an offline model none, the answer
-is as if there were no such model.
+Its results equal those of `Bank.predict`, `Offline.predict` and `Ensemble.answer` to the last bit
+(a test checks it). It changes nothing, so any number of threads may call it at once. Every
+probability is finite: if arithmetic on extreme numbers gives an offline model none, the answer is
+as without that model.
 """
 
 import math
@@ -25,7 +25,7 @@ Row = NDArray[np.float64]
 
 
 class NotFiniteError(ArithmeticError):
-    """The models would give a probability that is not finite: their state is damaged."""
+    """A probability is not finite: the models' state is damaged."""
 
     def __init__(self, probability: float) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class NotFiniteError(ArithmeticError):
 
 
 class Blend(NamedTuple):
-    """P(label is 1) of the ensemble and of each model; None where no offline model gives one."""
+    """P(label is 1) of the ensemble and of each model; None if no offline model gives one."""
 
     probability: float
     online: float
@@ -47,9 +47,9 @@ class Serving(NamedTuple):
     """The offline models that answer.
 
     Attributes:
-        newest: The one in use; None before the first.
-        older: The one before it, as long as it has a share in the answers.
-        slot: Of the bank's learners, those that correct the newest one.
+        newest: The model in use; None before the first.
+        older: The previous model, while it has a share in the answers.
+        slot: Slot of the bank's learners that correct the newest one.
     """
 
     newest: Offline | None = None
@@ -63,15 +63,15 @@ NOTHING = Serving()
 class CompiledModels:
     """Asks and teaches the models of a shard.
 
-    Asking takes them as they stand, while nothing changes them. Each thread has its own.
+    Predicting uses the models' current state, while nothing changes them. Each thread has its own.
 
     Args:
         bank: The linear learners.
         rivers: The River classifiers.
-        ensemble: What weighs all.
+        ensemble: The mixtures that weigh all parts.
 
     Attributes:
-        parts: float64[parts], the logits of all parts for the vector that was predicted last.
+        parts: float64[parts]: the logits of all parts for the last predicted vector.
     """
 
     def __init__(self, bank: Bank, rivers: RiverModels, ensemble: Ensemble) -> None:
@@ -82,11 +82,11 @@ class CompiledModels:
         self._parts_address: int = self.parts.ctypes.data
 
     def predict(self, row: Row, serving: Serving) -> Blend:
-        """All probabilities; the logits of all parts are left in `parts`.
+        """Compute all probabilities; leave the logits of all parts in `parts`.
 
         Args:
-            row: The vector, float64, C order, NaN where missing.
-            serving: The offline models.
+            row: The vector, float64, C order, NaN for a missing value.
+            serving: The offline models that answer.
 
         Raises:
             NotFiniteError: The models' state is damaged.
@@ -103,12 +103,12 @@ class CompiledModels:
             return self.predict(row, serving)
         if not p >= 0.0:
             raise NotFiniteError(p)
-        if tree != tree:  # noqa: PLR0124 - NaN, told twice as fast as by math.isnan
+        if tree != tree:  # noqa: PLR0124 - NaN; twice as fast as math.isnan
             return Blend(p, online, None, None)
         return Blend(p, online, tree, residual)
 
     def predict_many(self, rows: Row, serving: Serving) -> list[Blend]:
-        """All probabilities of each of many vectors, as `predict` has them.
+        """Compute all probabilities for many vectors, as `predict` does.
 
         Args:
             rows: float64[n, width], C order.
@@ -129,33 +129,34 @@ class CompiledModels:
         return list(map(_blend_of, found.tolist()))
 
     def learn(self, row: Row, label: int, newest: float, older: float) -> None:
-        """Let all learners take in one labelled vector.
+        """Let all learners learn from one labelled vector.
 
         Args:
-            row: The vector as it was scored.
+            row: The scored vector.
             label: 0 or 1.
-            newest: The newest offline model's logit for it; NaN: there is none.
-            older: Likewise of the older one.
+            newest: Logit of the newest offline model for it; NaN: there is none.
+            older: Logit of the older offline model; NaN: there is none.
         """
         if self._rivers:
-            # By the scale of before the label, as it was asked.
+            # With the scale from before the label, as when it was scored.
             self._rivers.learn(self._bank.design(row), label)
         self._bank.make_room()
         kernels.teach(row, self._addresses[0], label, newest, older)
 
     def weigh(self, parts: int, label: int, newest_at: int = NEWEST, older_at: int = OLDER) -> None:
-        """Move all weights by what the parts said of a request; in the order of the requests.
+        """Update all weights by a request's parts; call it in request order.
 
         Args:
-            parts: Where they lie.
+            parts: Address of the parts.
             label: 0 or 1.
-            newest_at: The slot of the model that was the newest then; GONE: it is none of the two.
-            older_at: Likewise of the one that was the older.
+            newest_at: Current slot of the model that was the newest then; GONE: it no longer
+                answers.
+            older_at: Current slot of the model that was the older then.
         """
         kernels.weigh(parts, self._addresses[1], label, newest_at, older_at)
 
     def warm_up(self, serving: Serving = NOTHING) -> None:
-        """Compile, or load what was compiled before, so that no request has to wait for it."""
+        """Compile the kernels, or load them from disk, before the first request."""
         row = np.full(self._tables[0].row["width"][0], np.nan)
         self.predict(row, serving)
         self.predict_many(row[np.newaxis], serving)
@@ -168,7 +169,7 @@ class CompiledModels:
 
 
 def logit_of(offline: Offline | None, row: Row) -> float:
-    """An offline model's log odds for a vector; NaN where there is no model or it gives none."""
+    """Log odds of an offline model for a vector; NaN without a model or without an answer."""
     if offline is None:
         return math.nan
     p = offline.predict(row)
@@ -180,12 +181,12 @@ def _address(offline: Offline | None) -> int:
 
 
 def _given(offline: Offline | None, row: Row) -> float:
-    """What compiled code cannot compute."""
+    """The probability of a model that compiled code cannot compute."""
     return 0.0 if offline is None or offline.is_compiled else offline.predict(row)
 
 
 def _learned_levels(serving: Serving) -> bool:
-    """Whether a model has a new table, for levels that the stream has met since."""
+    """Whether a model has a new table, for levels that are new in the stream."""
     learned = False
     for offline in serving[:2]:
         if offline is not None:

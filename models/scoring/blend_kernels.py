@@ -1,7 +1,7 @@
-"""From a vector to all probabilities in one compiled call.
+"""Kernels from a vector to all probabilities in one compiled call.
 
-Numba takes 100-200 ns to accept an array, so a caller passes tables of addresses instead; whoever
-makes a table keeps alive, and in place, what it points to.
+Numba takes 100-200 ns to accept an array, so callers pass tables of addresses instead; the owner of
+a table keeps the arrays it points to alive and in place.
 """
 
 import inspect
@@ -44,9 +44,9 @@ from models.mojo.tree_bytes import NODE
 from models.mojo.tree_kernels import score_trees
 from models.pointer_tables import BANK, ENSEMBLE, GIVEN, NO_MODEL, OFFLINE, TREES
 
-# Not kept on disk by themselves: only `blend` knows when they must be compiled anew.
+# Not cached on disk by themselves: only `blend` knows when they must be compiled again.
 _inner = njit(nogil=True, error_model="numpy")
-# A request that lets go of the interpreter's lock for a microsecond waits long to have it back.
+# Without `nogil`: releasing the lock for a microsecond makes a request wait long to get it back.
 _holding = njit(cache=True, error_model="numpy")
 _Blend = Callable[..., tuple[float, float, float, float, bool]]
 _RATES, _STACKS, _FADING = len(SWITCHING), len(STACKS), len(ADAGRAD)
@@ -64,7 +64,7 @@ def _pointer(typing: Any, address: Any) -> Any:  # noqa: ARG001 - as numba calls
 
 @_inner
 def _bank(model: Any) -> Any:
-    """The arrays that `learn` takes, and those that `design` takes."""
+    """The arrays for `learn`, and those for `design`."""
     width, room = model.width, model.room
     held = (
         carray(_pointer(model.weights), (room, SLOTS * MEMBERS), np.float64),
@@ -82,7 +82,7 @@ def _bank(model: Any) -> Any:
 
 @_inner
 def _ensemble(model: Any) -> Any:
-    """The arrays that the ensemble's kernels take."""
+    """The arrays for the ensemble's kernels."""
     rivers = model.rivers
     return (
         carray(_pointer(model.shares), (_RATES, PARTS + rivers), np.float64),
@@ -109,14 +109,14 @@ def _entries(row: Any, spec: Any) -> Any:
 
 @_inner
 def _all_parts(row: Any, bank: Any, newest: Any, older: Any, newest_slot: int, parts: Any) -> None:
-    """Fill in what the learners say, alone and on the logits of the offline models.
+    """Compute the logits of the learners, alone and on the logits of the offline models.
 
     Args:
         row: The vector.
         bank: BANK.
-        newest: Probability of the newest offline model, not finite: it gives none.
-        older: Likewise of the older one.
-        newest_slot: Which learners correct the newest one.
+        newest: Probability of the newest offline model; not finite if it gives none.
+        older: Probability of the older offline model; not finite if it gives none.
+        newest_slot: Slot of the learners that correct the newest one.
         parts: float64[PARTS + rivers].
     """
     held, spec = _bank(bank)
@@ -146,7 +146,7 @@ def _all_parts(row: Any, bank: Any, newest: Any, older: Any, newest_slot: int, p
 
 @_inner
 def _given(row: Any, address: Any, given: Any) -> Any:
-    """What an offline model says, NaN where there is none; and whether it lacks a level."""
+    """An offline model's probability (NaN if there is none), and whether it lacks a level."""
     model = carray(_pointer(address), 1, OFFLINE)[0]
     if model.kind == NO_MODEL:
         return np.nan, False
@@ -157,7 +157,7 @@ def _given(row: Any, address: Any, given: Any) -> Any:
 
 @_inner
 def _offline(row: Any, model: Any) -> Any:
-    """The offline model's probability, and whether a level had a number beyond those it knows."""
+    """The offline model's probability, and whether a level's number is beyond its table."""
     width = model.width
     places = carray(_pointer(model.places), width, np.int64)
     levels = carray(_pointer(model.levels), (width, 2), np.int64)
@@ -192,10 +192,10 @@ def _offline(row: Any, model: Any) -> Any:
 
 
 def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]], Any, Any]:
-    """The kernels; `source` is part of what their compiled code is kept under.
+    """Make the kernels; `source` is part of the key of their compiled code.
 
-    Numba keeps compiled code by the file of the function alone: a change in what it calls, in
-    another file, would go unseen.
+    Numba keys compiled code by the function's own file, and would miss a change in a function that
+    it calls in another file.
     """
 
     @_holding
@@ -272,20 +272,20 @@ Args:
     row: float64, the vector.
     bank: Address of BANK.
     ensemble: Address of ENSEMBLE.
-    newest: Address of OFFLINE, of the newest offline model.
-    older: Likewise of the older one.
-    given: The newest model's probability, where its kind is `GIVEN`.
-    older_given: Likewise of the older one.
-    newest_slot: Which learners correct the newest one.
+    newest: Address of OFFLINE for the newest offline model.
+    older: Address of OFFLINE for the older one.
+    given: The newest model's probability if its kind is `GIVEN`.
+    older_given: The older model's probability if its kind is `GIVEN`.
+    newest_slot: Slot of the learners that correct the newest one.
     parts: Address of float64[PARTS + rivers], where the logits of all parts are left; those of the
-        River classifiers are there before.
+        River classifiers must be there already.
 
 Returns:
-    Those of the ensemble, the online group, the newest offline model and the residual group, NaN
-    where there is none or the offline model's is not finite; and whether a level had a number
-    beyond those that an offline model's table knows.
+    Probabilities of the ensemble, the online group, the newest offline model and the residual
+    group; NaN if there is none or the offline model's is not finite. And whether a level's number
+    is beyond an offline model's table.
 
-`blend_many`: those of many vectors, float64[n, 4], without River classifiers; the offline
-probabilities are given. `teach`: the learners take in a labelled vector and the offline logits that
-it had, NaN where there are none. `weigh`: the ensemble takes in what a request's parts said.
+`blend_many`: the same for many vectors, float64[n, 4], without River classifiers, given the offline
+probabilities. `teach`: the learners learn from a labelled vector and its offline logits, NaN if
+there are none. `weigh`: the ensemble learns from the parts of a request's answer.
 """

@@ -1,4 +1,4 @@
-"""The offline model in a shard: a MOJO bound to the places of a stream's vector."""
+"""The offline model in a shard: a MOJO bound to the columns of a stream's vector."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mojo.model import Mojo
-from models.pointer_tables import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, Table
+from models.pointer_tables import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, PointerTable
 
-NO_TABLE = Table(OFFLINE, {"kind": NO_MODEL}, ())
-"""What stands for no offline model in compiled code."""
+NO_TABLE = PointerTable(OFFLINE, {"kind": NO_MODEL}, ())
+"""The table that stands for no offline model in compiled code."""
 
 _KINDS = {"gbm": TREES, "drf": TREES, "glm": GLM}
 
@@ -18,21 +18,22 @@ _KINDS = {"gbm": TREES, "drf": TREES, "glm": GLM}
 class Offline:
     """Scores a stream's vectors with a MOJO.
 
-    Predicting changes nothing that another thread could see.
+    Predicting changes nothing that other threads could see.
 
     Args:
-        model: The model's id.
-        mojo: What computes.
-        columns: Names of the vector's places.
-        levels: Names of the levels of each categorical place, by number; the lists may grow.
+        model: Id of the model.
+        mojo: The model's reader.
+        columns: Names of the vector's columns.
+        levels: Level names of each categorical column, by number; the lists may grow.
 
     Attributes:
-        model: The model's id.
-        is_compiled: Whether compiled code can compute it; otherwise it has to be given.
-        table: For compiled code, with the levels that there were at the last `learn_levels`.
+        model: Id of the model.
+        is_compiled: Whether compiled code can score it; otherwise its probability must be passed
+            in.
+        table: Table for compiled code, with the levels known at the last `learn_levels`.
 
     Raises:
-        ValueError: The MOJO wants a column that the stream lacks, or of another kind.
+        ValueError: The MOJO needs a column that the stream lacks, or has as another type.
     """
 
     def __init__(
@@ -66,25 +67,25 @@ class Offline:
         self.table = self._table()
 
     def predict(self, row: NDArray[np.float64]) -> float:
-        """P(label is 1) for one vector; a level that the model never saw counts as missing."""
+        """P(label is 1) for one vector; an unseen level counts as missing."""
         own = row.take(self._places)
         for level in self._levels:
             own[level.place] = level.number(own[level.place])
         return self._mojo.score(own)
 
     def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """For each of many vectors, float64[n, width], what `predict` says."""
+        """`predict` for many vectors, float64[n, width]."""
         own = np.take(rows, self._places, axis=1)
         for level in self._levels:
             own[:, level.place] = level.numbers(own[:, level.place])
         return self._mojo.score_many(own)
 
     def knows(self, place: int, level: str) -> bool:
-        """Whether it was fitted on a level of this place of the vector."""
+        """Whether the model was fitted on a level of this column."""
         return place in self._by_place and self._by_place[place].knows(level)
 
     def bound_to(self, columns: Sequence[str], levels: Mapping[int, Sequence[str]]) -> "Offline":
-        """The same model for other levels; arguments as for the class."""
+        """The same model with other levels; arguments as for the class."""
         return Offline(self.model, self._mojo, columns, levels)
 
     def learn_levels(self) -> None:
@@ -93,9 +94,9 @@ class Offline:
         if self.is_compiled and known != self.table.row["n_codes"][0]:
             self.table = self._table()
 
-    def _table(self) -> Table:
-        if not self.is_compiled:  # its levels are looked up by name
-            return Table(OFFLINE, {"kind": GIVEN}, ())
+    def _table(self) -> PointerTable:
+        if not self.is_compiled:  # its levels are found by name
+            return PointerTable(OFFLINE, {"kind": GIVEN}, ())
         ranges = np.full((len(self._places), 2), -1, np.int64)
         codes: list[float] = []
         for level in self._levels:
@@ -120,11 +121,11 @@ class Offline:
             else ("init", "divisor", "link", "weight_0", "weight_1")
         )
         fields |= zip(names, self._mojo.kernel_args[3:], strict=True)
-        return Table(OFFLINE, fields, arrays)
+        return PointerTable(OFFLINE, fields, arrays)
 
 
 class _LevelMap:
-    """From the stream's level numbers to the MOJO's."""
+    """Maps the stream's level numbers to the MOJO's."""
 
     __slots__ = ("_domain", "names", "place")
 
@@ -138,17 +139,17 @@ class _LevelMap:
         return name in self._domain
 
     def number(self, level: float) -> float:
-        """NaN for NaN, for a level that the MOJO does not know, and for one that has no name."""
+        """The MOJO's number of a level; NaN for NaN and for an unknown or unnamed level."""
         if not level < len(self.names):
             return np.nan
         return self._domain.get(self.names[int(level)], np.nan)
 
     def numbers(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What `number` says of each."""
+        """`number` for each level."""
         codes = np.array([*self.codes(), np.nan])
         nameless = float(len(codes) - 1)
         return codes[np.where(levels < nameless, levels, nameless).astype(np.int64)]
 
     def codes(self) -> list[float]:
-        """Of all levels that there are."""
+        """The MOJO's numbers of all current levels."""
         return [self._domain.get(name, np.nan) for name in self.names]

@@ -17,8 +17,8 @@ class Boundaries:
     after there are rows enough for it, and the next ones as the rows double. From the age
     `2 * every` on they are `first + k * every`. None lies before the log's first event.
 
-    A boundary is crossed where the log's append time reaches it: append time never runs backwards
-    and no source's clock can move it.
+    A boundary is crossed when the log's append time reaches it: append time never decreases, and no
+    source's clock can move it.
 
     Args:
         first: No boundary is before.

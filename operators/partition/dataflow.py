@@ -1,7 +1,7 @@
-"""The bytewax adapters: thin, so that everything worth testing is in plain classes.
+"""The bytewax adapters, kept thin so that all logic is in plain classes.
 
-A source partition, its shard and its appends run on one worker and nothing crosses processes but
-the word that a cut was committed.
+A source partition, its shard and its appends run on one worker; only the notice of a committed cut
+crosses processes.
 """
 
 import threading
@@ -70,21 +70,21 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
             return self._stop.is_set()
         if runner.at_end():
             self._unread.discard(self._partition)
-        # Until then another may hold at a boundary that this one has to cross too.
+        # Until then another partition may hold at a boundary that this one must cross too.
         return not self._unread
 
     def next_awake(self) -> datetime | None:
         return self._awake
 
     def snapshot(self) -> None:
-        """Nothing: recovery is by our own checkpoints, see decision 3 of operators/README.md."""
+        """Return nothing: recovery uses our checkpoints, see decision 3 of operators/README.md."""
 
 
 class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
-    """The partitions of `events`, each read from where its shard stands.
+    """The partitions of `events`, each read from its shard's position.
 
     Args:
-        partitions: Their numbers.
+        partitions: Partition numbers.
         open_partition: Recovers a partition, on the worker that will run it.
         stop: Set, it ends every partition where it is.
         follow: Wait at the end of the log for more; else stop there, all that are read in this
@@ -108,7 +108,7 @@ class EventsSource(FixedPartitionedSource[tuple[int, Message], None]):
         self.runners: dict[int, PartitionRunner] = {}
 
     def list_parts(self) -> list[str]:
-        """Numbers, as text, padded so that they sort."""
+        """Partition numbers as text, padded so that they sort."""
         return [f"{partition:04d}" for partition in self._partitions]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:
@@ -140,22 +140,22 @@ class _Trainings(StatefulSourcePartition[Any, None]):
         return datetime.now(UTC) + _WATCH
 
     def snapshot(self) -> None:
-        """Nothing: what is decided is in the log."""
+        """Return nothing: decisions are in the log."""
 
 
 class TrainingSource(FixedPartitionedSource[Any, None]):
-    """Watches the log for boundaries that are due, until it is stopped, on one worker.
+    """Watches the log for due boundaries, on one worker, until it is stopped.
 
     Args:
-        trainer: Made on that worker.
-        stop: Set, it ends the source and the trainer.
+        trainer: Makes the trainer, on that worker.
+        stop: If set, source and trainer end.
     """
 
     def __init__(self, trainer: Callable[[], Trainer], stop: threading.Event) -> None:
         self._trainer, self._stop = trainer, stop
 
     def list_parts(self) -> list[str]:
-        """The one partition."""
+        """Return the name of the only partition."""
         return ["training"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Trainings:
@@ -186,7 +186,7 @@ class _Training(StatefulBatchLogic[Any, Any, None]):
         return datetime.now(UTC) + _IDLE if self._busy else None
 
     def snapshot(self) -> None:
-        """Nothing: what is decided is in the log."""
+        """Return nothing: decisions are in the log."""
 
 
 class _Wake(StatefulSourcePartition[tuple[str, int], None]):
@@ -200,18 +200,18 @@ class _Wake(StatefulSourcePartition[tuple[str, int], None]):
         return [("training", 0)]
 
     def snapshot(self) -> None:
-        """Nothing: each start wakes anew."""
+        """Return nothing: each start sends a new wake-up."""
 
 
 class _Start(FixedPartitionedSource[tuple[str, int], None]):
-    """Wakes the training step: a fit may be due that a run before had not ended."""
+    """Wakes the training step at the start: an earlier run may have left a fit unfinished."""
 
     def list_parts(self) -> list[str]:
-        """The one partition."""
+        """Return the name of the only partition."""
         return ["start"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Wake:
-        """Make it."""
+        """Make the partition."""
         del step_id, for_part, resume_state
         return _Wake()
 
@@ -228,17 +228,17 @@ class _AtEnd(StatelessSinkPartition[Any]):
 
 
 class AtEnd(DynamicSink[Any]):
-    """Calls once, on the first worker, when everything has been processed.
+    """Calls a function once, on the first worker, when everything was processed.
 
     Args:
-        call: What to do.
+        call: Function to call.
     """
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _AtEnd:
-        """The sink of one worker."""
+        """Make the sink of one worker."""
         del step_id, worker_count
         return _AtEnd(self._call if worker_index == 0 else _nothing)
 
@@ -254,13 +254,13 @@ def compose(
     on_committed: Callable[[PartitionRunner], None],
     at_end: Callable[[], None],
 ) -> Dataflow:
-    """The main flow.
+    """Compose the main flow.
 
     Args:
         source: The partitions.
-        trainer: Makes the embedded training step, on the one worker that runs it; None: external.
+        trainer: Makes the embedded training step, on the worker that runs it; None: it is external.
         on_committed: Called after each commit, for progress.
-        at_end: Called once, when all is done.
+        at_end: Called once at the end.
     """
     flow = Dataflow("headwater")
     messages = op.input("events", flow, source)
@@ -289,11 +289,11 @@ def compose(
 
 
 def compose_training(trainer: Callable[[], Trainer], stop: threading.Event) -> Dataflow:
-    """The training flow on its own: it goes on until it is stopped.
+    """Compose the training flow, which runs until it is stopped.
 
     Args:
-        trainer: Makes the training step, on the one worker that runs it.
-        stop: Ends it.
+        trainer: Makes the training step, on the worker that runs it.
+        stop: If set, the flow ends.
     """
     flow = Dataflow("headwater_training")
     decisions = op.input("boundaries", flow, TrainingSource(trainer, stop))

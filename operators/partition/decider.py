@@ -1,8 +1,7 @@
-"""The decisions of one partition, and the only writer of its journal.
+"""Make the decisions of one partition; this is the only writer of its journal.
 
-A decision is taken only where no earlier run can have passed: at a boundary without a journal
-entry, or at or beyond the end that the log had at the start. It is in the journal before it takes
-effect.
+A decision is made only where no earlier run can have passed: at a boundary without a journal entry,
+or at or after the log's end at the start. It is journaled before it takes effect.
 """
 
 from collections.abc import Callable
@@ -22,27 +21,27 @@ from state.log import EVENTS, ReadableLog
 
 
 class Champions(Protocol):
-    """What training has decided so far, as the topic `models` tells it."""
+    """The trainer's decisions so far, from the topic `models`."""
 
     def champion_at(self, boundary: int) -> tuple[bool, str | None]:
         """Whether the boundary is decided, and the champion after it (None: none yet)."""
 
     def champion(self) -> str | None:
-        """The newest champion."""
+        """The newest champion; None: there is none."""
 
     def rollbacks(self) -> int:
-        """How many there were: each is obeyed at once, however long the next boundary is off."""
+        """Number of rollbacks; each is obeyed at once, however far the next boundary is."""
 
 
-class Newest(NamedTuple):
-    """What all partitions tell of how late it is.
+class NewestTimes(NamedTuple):
+    """The newest times of all partitions.
 
     Attributes:
-        append_time: The newest one in `events` (µs).
-        cut: The newest boundary at which a partition has committed its cut (µs). It may hold there
-            until the others have crossed it, whether their settings have such a boundary or not.
-        settled: An `append_time` of some while ago: what is appended to several partitions at once
-            has come to all of them since. None: nothing is said of quiet partitions.
+        append_time: The newest append time in `events` (µs).
+        cut: The newest boundary at which a partition has committed its cut (µs). That partition may
+            hold there until the others have crossed it, even if their settings lack that boundary.
+        settled: An `append_time` of some time ago: records appended to several partitions together
+            have reached all of them since. None: no partition is declared quiet.
     """
 
     append_time: Callable[[], int]
@@ -52,24 +51,24 @@ class Newest(NamedTuple):
 
 
 class Decider:
-    """Decides what the events of a partition do not say: hold, cross, activate, configure.
+    """Decides what a partition's events leave open: hold, cross, activate, configure.
 
-    A model that is not what was certified is not taken: the one before stays, and `tell` is told.
+    A model that is not as certified is not used: the previous one stays, and `tell` gets a line.
     Any other decision that cannot be obeyed is not written.
 
     Args:
-        log: Holds `events`.
-        journal: Of the partition; the input reads the same one.
-        source: The partition's input; decisions are taken where it stands.
-        champions: What training has decided.
-        load: Loads the offline model of an id; raises `ModelError` for one that is not what was
-            certified, `UnavailableModelError` for one that cannot be had just now.
-        wanted: The settings that are to hold from here on, as a journal entry has them; None as
-            long as what an earlier run wrote is not made up.
-        newest: What all partitions tell.
-        wait: Hold at a boundary until training has decided it; else go on with the champion of
-            the moment, and activate a later one when it comes.
-        tell: Told in a line of a model that is not taken.
+        log: Log with `events`.
+        journal: Journal of the partition, which the input reads too.
+        source: Input of the partition; decisions are made at its position.
+        champions: The trainer's decisions.
+        load: Loads the offline model of an id; raises `ModelError` if it is not as certified, and
+            `UnavailableModelError` if it cannot be loaded now.
+        wanted: Returns the settings to apply from here on, in a journal entry's form; None until
+            the earlier run's output has been re-emitted.
+        newest: Returns the newest times of all partitions.
+        wait: Hold at a boundary until training has decided it; False: continue with the current
+            champion, and activate a later one when it comes.
+        tell: Called with a line if a model is not used.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Decider:
         champions: Champions,
         load: Callable[[str], object],
         wanted: Callable[[], dict[str, Any] | None],
-        newest: Newest,
+        newest: NewestTimes,
         wait: bool,
         tell: Callable[[str], object],
     ) -> None:
@@ -112,12 +111,12 @@ class Decider:
         return True
 
     def decide_at_end(self) -> bool:
-        """Write what only other partitions say: a boundary is crossed, or nothing came since it.
+        """Write a decision that depends on other partitions: a crossing, or a quiet partition.
 
-        To be called where the input has nothing more: else its own events tell how late it is.
+        Call it when the input has no more records; before that, its own events decide.
 
         Returns:
-            Whether anything was written.
+            Whether an entry was written.
         """
         source, newest = self._source, self._newest
         if not source.is_open or source.holding:
@@ -125,7 +124,7 @@ class Decider:
         due = max(source.newest_boundary(newest.append_time()), newest.cut())
         quiet = self._quiet_at()
         is_settled = quiet and newest.settled is not None and newest.settled() >= quiet
-        # Looked at after the others: what this one was given in the meantime comes first.
+        # Read after the others' times: records that this partition got meanwhile come first.
         if not source.at_end():
             return False
         if due > source.boundary:
@@ -137,12 +136,12 @@ class Decider:
         return False
 
     def awaits_quiet(self) -> bool:
-        """Whether a partition without new events will soon be said to be quiet."""
+        """Whether a partition without new events will soon be declared quiet."""
         quiet = self._quiet_at()
         return bool(quiet) and self._newest.append_time() >= quiet
 
     def _quiet_at(self) -> int:
-        """The boundary since which nothing has come, until that is noted; else 0."""
+        """The boundary since which no record has come, if that is not journaled yet; else 0."""
         says = self._newest.settled is not None
         return self._journal.quiet_at(self._source.offset) if says else 0
 
@@ -176,7 +175,7 @@ class Decider:
         return True
 
     def _activate(self) -> None:
-        """Write between boundaries: a champion that came late, or a rollback."""
+        """Write an activation between boundaries: of a late champion, or by a rollback."""
         champions, boundary = self._champions, self._source.boundary
         rollbacks = champions.rollbacks()
         if self._wait:
@@ -196,10 +195,10 @@ class Decider:
         return active.model if active else None
 
     def _usable(self, model: str | None) -> str | None:
-        """The model, or the active one where it is not what was certified.
+        """The model, or the active one if it is not as certified.
 
         Raises:
-            UnavailableModelError: It cannot be had just now, which says nothing against it.
+            UnavailableModelError: It cannot be loaded now, which does not speak against it.
         """
         if model is None:
             return None

@@ -1,4 +1,4 @@
-"""The journal of one partition: what was decided that its own events do not say."""
+"""The journal of one partition: decisions that its own events leave open."""
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -14,7 +14,7 @@ VERSION = 4
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-"""What a shard's state can hold, in its checkpoints too."""
+"""The range of a shard's counters, in its checkpoints too."""
 
 
 class _Versioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,13 +22,13 @@ class _Versioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Activated(_Versioned, frozen=True, tag=str.lower):
-    """From here on this offline model scores.
+    """From here on, this offline model scores.
 
     Attributes:
-        offset: The first record of `events` to which it applies.
+        offset: First record of `events` to which it applies.
         model: Id of the offline model; None for none.
-        boundary: The boundary at which it was decided (µs); None: between boundaries.
-        rollbacks: How many there had been, where one of them is why; else 0.
+        boundary: Boundary of the decision (µs); None: it was made between boundaries.
+        rollbacks: Number of rollbacks so far if one of them is the reason; else 0.
     """
 
     offset: _Count
@@ -41,8 +41,8 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
     """A boundary was crossed because another partition's events are later than this one's.
 
     Attributes:
-        offset: The first record of `events` after it.
-        boundary: Which (µs).
+        offset: First record of `events` after it.
+        boundary: The boundary (µs).
     """
 
     offset: _Count
@@ -50,13 +50,13 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
 
 
 class Quieted(_Versioned, frozen=True, tag=str.lower):
-    """Nothing has come since a boundary was crossed; from version 3 on.
+    """No record has come since a boundary was crossed; from version 3 on.
 
-    Requests whose deadline was due by then get no label any more.
+    Requests whose deadline was before it get no label.
 
     Attributes:
-        offset: The first record of `events` after it.
-        boundary: Which (µs).
+        offset: First record of `events` after it.
+        boundary: The boundary (µs).
     """
 
     offset: _Count
@@ -64,7 +64,7 @@ class Quieted(_Versioned, frozen=True, tag=str.lower):
 
 
 class Configured(_Versioned, frozen=True, tag=str.lower):
-    """From here on these settings decide what is written; from version 2 on.
+    """From here on, these settings apply; from version 2 on.
 
     Attributes:
         offset: The first record of `events` to which they apply.
@@ -89,15 +89,15 @@ class LaterVersionError(LogError):
 
 
 def read_entry(partition: int, offset: int, value: bytes) -> Decision:
-    """An entry of the journal from its bytes.
+    """Decode an entry of the journal.
 
     Args:
-        partition: Of the journal.
-        offset: There.
-        value: The bytes.
+        partition: Partition of the journal.
+        offset: Offset in that partition.
+        value: Bytes of the entry.
 
     Raises:
-        LogError: It is damaged.
+        LogError: The entry is damaged.
         LaterVersionError: A later version wrote it.
     """
     at = f"{TOPIC}/{partition} at offset {offset}"
@@ -116,15 +116,15 @@ def read_entry(partition: int, offset: int, value: bytes) -> Decision:
 
 
 class Journal:
-    """All entries of one partition; it only reads.
+    """All entries of one partition's journal, read only.
 
     Args:
-        log: Holds the topic `activations`, partitioned like `events`.
-        partition: Which.
+        log: Log with the topic `activations`, partitioned like `events`.
+        partition: The partition.
 
     Attributes:
-        partition: Which.
-        entries: In order.
+        partition: The partition.
+        entries: The entries, in order.
 
     Raises:
         LogError: An entry is damaged, or a later version wrote it.
@@ -137,16 +137,16 @@ class Journal:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what another process has written since."""
+        """Read entries that another process has written since."""
         while records := self._log.read(TOPIC, self.partition, len(self.entries)):
             for record in records:
                 self.entries.append(read_entry(self.partition, record.offset, record.value))
                 self._digest(record.value)
 
     def digest(self, number: int) -> str:
-        """A hash of so many first entries, byte for byte; empty of none.
+        """Hash of the first `number` entries, byte for byte; empty for none.
 
-        It is the hex blake2b, 16 bytes long, of the one before as ASCII followed by the entry.
+        It is the hex blake2b (16 bytes) of the previous hash as ASCII, followed by the entry.
         """
         return self._digests[number]
 
@@ -156,12 +156,12 @@ class Journal:
 
     @property
     def boundary(self) -> int:
-        """The newest boundary that is decided; 0 before the first."""
+        """The newest decided boundary; 0 before the first."""
         return max((one.boundary or 0 for one in self._activated()), default=0)
 
     @property
     def rollbacks(self) -> int:
-        """How many rollbacks are obeyed."""
+        """Number of obeyed rollbacks."""
         return max((one.rollbacks for one in self._activated()), default=0)
 
     @property
@@ -175,10 +175,10 @@ class Journal:
         return _begun(self.entries[0]) if self.entries else 0
 
     def quiet_at(self, offset: int) -> int:
-        """The boundary crossed without a record at this offset, if no more was said of it; else 0.
+        """The boundary crossed without a record at this offset and not declared quiet yet; else 0.
 
         Args:
-            offset: Of the next record.
+            offset: Offset of the next record.
         """
         for entry in reversed(self.entries):
             if entry.offset != offset or isinstance(entry, Quieted):
@@ -188,24 +188,24 @@ class Journal:
         return 0
 
     def model(self, number: int) -> str | None:
-        """The offline model in effect after so many entries; None: none yet."""
+        """The offline model in effect after `number` entries; None: there is none."""
         activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
         newest = next(activated, None)
         return None if newest is None else newest.model
 
     def model_before(self, number: int) -> str | None:
-        """The offline model in effect before that one, after so many entries; None: none."""
+        """The previous offline model after `number` entries; None: there is none."""
         model = self.model(number)
         activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
         return next((one.model for one in activated if one.model != model), None)
 
     def rolls_back(self, number: int, entry: Activated) -> bool:
-        """Whether a rollback is why there is an entry of that number, and none before obeys it."""
+        """Whether entry `number` obeys a rollback that no earlier entry obeys."""
         before = (one.rollbacks for one in self.entries[:number] if isinstance(one, Activated))
         return entry.rollbacks > max(before, default=0)
 
     def settings(self, number: int) -> dict[str, Any] | None:
-        """The settings in effect after so many entries; None: nobody noted them."""
+        """The settings in effect after `number` entries; None: none were journaled."""
         configured = (one for one in reversed(self.entries[:number]) if isinstance(one, Configured))
         newest = next(configured, None)
         return None if newest is None else newest.settings
@@ -234,7 +234,7 @@ def _begun(entry: Decision) -> int:
 
 
 class JournalWriter(Journal):
-    """The journal in the hands of the one process that may add to it.
+    """The journal of the one process that may add to it.
 
     Args:
         log: As for `Journal`.
@@ -246,10 +246,10 @@ class JournalWriter(Journal):
         super().__init__(log, partition)
 
     def write(self, entry: Decision, append_time: int) -> None:
-        """Add an entry; it is durable when this returns.
+        """Add an entry durably.
 
         Raises:
-            LogError: It would not be read back as it was written; nothing was added.
+            LogError: It could not be read back as written; nothing was added.
         """
         value = msgspec.json.encode(entry)
         number = len(self.entries)

@@ -1,8 +1,8 @@
-"""Check by the checkpoints that `events` and the journal still hold what was read of them.
+"""Check that `events` and the journal still hold the records that checkpoints have read.
 
-What follows from them can be made again; they cannot. So a log that was cut at its end, an older
-copy of it, or one with other records must stop whoever goes on from it, before anything is written
-that follows from the difference.
+Derived topics can be written again; these two cannot. If a log lost its end, is an older copy, or
+has other records, it must stop its reader before that writes output which depends on the
+difference.
 """
 
 from collections.abc import Iterator
@@ -20,25 +20,25 @@ from state.topics import DEAD_LETTERS, PREDICTIONS
 
 _TOGETHER = 1000
 _FOLLOWING = (PREDICTIONS, DEAD_LETTERS)
-"""Outputs that tell the offset of the record that they follow from."""
+"""Outputs whose records hold the offset of their event."""
 
 
 class LogCutError(LogError):
-    """The end of what cannot be made again was lost."""
+    """The end of a topic that cannot be derived was lost."""
 
 
 class LogAlteredError(LogError):
-    """Records are not those that were read."""
+    """Records differ from those that were read."""
 
 
-class _Placed(msgspec.Struct):
+class _OutputOffset(msgspec.Struct):
     """The one field of an output that is needed here."""
 
     offset: int
 
 
-class _Mark(NamedTuple):
-    """The hash of all records before an offset, from `first` on."""
+class _HashMark(NamedTuple):
+    """The hash of the records from `first` up to an offset."""
 
     first: int
     offset: int
@@ -48,22 +48,22 @@ class _Mark(NamedTuple):
 def check_log(
     log: Log, store: CheckpointStore, partition: int, *, most: int, outputs: bool
 ) -> None:
-    """Refuse to go on where the log lacks what was read, or holds something else near its end.
+    """Refuse a log that lacks records which were read, or has other records near its end.
 
     Args:
-        log: Which.
-        store: Its checkpoints; those that came from elsewhere say nothing of this log.
-        partition: Of `events`.
-        most: How many of the newest records that were read are compared, about; 0: none.
-        outputs: Whether outputs cannot be there before the events that they follow from; they can
-            where a mirror copies the topics.
+        log: Log to check.
+        store: Its checkpoints; those from a store say nothing about this log.
+        partition: Partition of `events`.
+        most: Approximate number of newest records to compare; 0: none.
+        outputs: Outputs cannot be ahead of their events; False if they can, because a mirror copies
+            the topics.
 
     Raises:
         LogCutError: The end of `events` or of the journal was lost.
-        LogAlteredError: A record among the newest is another, or an entry of the journal.
-        LogError: A record among the newest is missing.
+        LogAlteredError: One of the newest records, or a journal entry, has changed.
+        LogError: One of the newest records is missing.
     """
-    # The end comes last: the flow goes on meanwhile.
+    # Read the end last, as the flow may append meanwhile.
     newest = next(_own(store, partition), None)
     read = 0 if newest is None else newest.offset
     if outputs:
@@ -78,33 +78,33 @@ def check_log(
 
 
 def verify(log: Log, store: CheckpointStore, partition: int) -> range:
-    """Compare all that can be compared with what was read.
+    """Compare all records for which checkpoints have hashes.
 
     Args:
-        log: Which.
+        log: Log to check.
         store: Its checkpoints.
-        partition: Of `events`.
+        partition: Partition of `events`.
 
     Returns:
-        The offsets that are known to be as they were read; none without a checkpoint that tells.
+        The verified offsets; empty without a checkpoint that has a hash.
 
     Raises:
-        LogAlteredError: Some are not; the message names the span.
+        LogAlteredError: Records have changed; the message names the range.
         LogError: A record is missing.
     """
     known = [hashed for one in _own(store, partition) if (hashed := _hashed(one)) is not None]
     start = log.start(EVENTS, partition)
-    mark: _Mark | None = None
+    mark: _HashMark | None = None
     first = end = 0
     for hashed in reversed(known):
         if hashed.end < start:
             continue
         if mark is None or mark.first != hashed.first:
             begin = hashed.first if hashed.first >= start else hashed.end
-            mark = _Mark(hashed.first, begin, START if begin == hashed.first else hashed.hash)
+            mark = _HashMark(hashed.first, begin, START if begin == hashed.first else hashed.hash)
             first = min(first, begin) if end else begin
         _check_span(log, partition, mark, hashed)
-        mark = _Mark(hashed.first, hashed.end, hashed.hash)
+        mark = _HashMark(hashed.first, hashed.end, hashed.hash)
         end = hashed.end
     return range(first, end)
 
@@ -114,7 +114,7 @@ def _own(store: CheckpointStore, partition: int) -> Iterator[CheckpointHead]:
 
 
 def _hashed(head: CheckpointHead) -> Hashed | None:
-    """What a head knows of the records before it; nothing where it contradicts itself."""
+    """The hash in a head of the records before it; None if it contradicts itself."""
     hashed = head.hashed
     if hashed is None or hashed.end != head.offset:
         return None
@@ -122,15 +122,15 @@ def _hashed(head: CheckpointHead) -> Hashed | None:
 
 
 def _followed(log: Log, topic: str, partition: int) -> int:
-    """The offset after the record that the newest output follows from."""
+    """The offset after the event of the newest output."""
     end = log.end(topic, partition)
     if end == log.start(topic, partition):
         return 0
     (newest,) = log.read(topic, partition, end - 1, max_records=1)
     try:
-        return msgspec.json.decode(newest.value, type=_Placed).offset + 1
+        return msgspec.json.decode(newest.value, type=_OutputOffset).offset + 1
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0  # it was altered: what is made again will differ from it
+        return 0  # it was altered, so the replayed output will differ from it
 
 
 def _check_end(log: Log, store: CheckpointStore, topic: str, partition: int, wanted: int) -> None:
@@ -165,31 +165,31 @@ def _check_near(
     try:
         _check_span(log, partition, mark, newest)
     except OffsetError:
-        if mark.offset >= log.start(EVENTS, partition):  # else it was trimmed meanwhile
+        if mark.offset >= log.start(EVENTS, partition):  # otherwise it was trimmed meanwhile
             raise
 
 
-def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) -> _Mark:
-    """The first place from an offset on of which the hash is known."""
+def _oldest(store: CheckpointStore, newest: Hashed, partition: int, low: int) -> _HashMark:
+    """The first offset, from `low` on, whose hash is known."""
     if newest.first >= low:
-        return _Mark(newest.first, newest.first, START)
+        return _HashMark(newest.first, newest.first, START)
     between = [one.offset for one in store.written(partition) if low <= one.offset < newest.near]
     if between:
         for head in store.heads(partition, before=min(between)):
             found = None if head.foreign else _hashed(head)
             if found is not None and found.first == newest.first:
                 if found.end >= low:
-                    return _Mark(found.first, found.end, found.hash)
+                    return _HashMark(found.first, found.end, found.hash)
                 break
-    return _Mark(newest.first, newest.near, newest.near_hash)
+    return _HashMark(newest.first, newest.near, newest.near_hash)
 
 
-def _check_span(log: Log, partition: int, mark: _Mark, until: Hashed) -> None:
+def _check_span(log: Log, partition: int, mark: _HashMark, until: Hashed) -> None:
     offset, found, place = mark.offset, mark.hash, place_of(log, EVENTS, partition)
     while offset < until.end:
         most = min(until.end - offset, _TOGETHER)
         records = log.read(EVENTS, partition, offset, max_records=most)
-        if not records:  # cut while this reads
+        if not records:  # trimmed while this reads
             msg = f"log must hold {until.end} records; got {offset} in {place}: it was cut"
             raise LogCutError(msg)
         found = fold(found, records)

@@ -1,6 +1,6 @@
-"""The one order of a partition: records, boundaries and journal entries, merged; it only reads.
+"""The one order of a partition's records, boundaries and journal entries, merged; read only.
 
-The flow, replicas, audits and what-ifs all read through this class, so none can see another order.
+The flow, replicas, audits and what-ifs all read through this class, so all see the same order.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from state.settings import Settings
 
 
 class EntryAheadError(LogError):
-    """A journal entry is of an offset that the log does not hold."""
+    """A journal entry has an offset that the log has not reached."""
 
     def __init__(self, entry: Decision, end: int, partition: int) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class EntryAheadError(LogError):
 
 
 class EntryBehindError(OffsetError):
-    """A journal entry is of an offset that has been passed without it."""
+    """A journal entry has an offset that was passed without it."""
 
     def __init__(self, entry: Decision, number: int, offset: int, partition: int) -> None:
         super().__init__(
@@ -40,25 +40,25 @@ class EntryBehindError(OffsetError):
 class OrderedInput:
     """Reads one partition of `events` and its journal from a position on.
 
-    A journal entry comes before the record of its offset; the boundary that it decides comes right
-    before it. Beyond the newest entry, a boundary comes before the first record that was appended
-    at or after it, and then nothing comes until the journal decides that boundary.
+    A journal entry comes before the record of its offset, and right after the boundary that it
+    decides. After the newest entry, a boundary comes before the first record appended at or after
+    it; then nothing comes until the journal decides that boundary.
 
     Args:
-        log: Holds `events`.
-        journal: Of the partition; entries that are added to it or found by its `refresh` are
-            followed.
-        position: Where to begin.
-        settings_of: Gives the settings that a journal entry stands for.
+        log: Log with `events`.
+        journal: Journal of the partition; entries added to it, or found by its `refresh`, are
+            obeyed.
+        position: Position at which to begin.
+        settings_of: Returns the settings of a journal entry.
         batch: Most records in one message.
-        boundaries: When refits are due, until a journal entry changes it; None: boundaries come
-            from the journal alone.
+        boundaries: Times at which refits are due, until a journal entry changes them; None:
+            boundaries come from the journal only.
 
     Attributes:
-        journal: The same.
-        settings_of: The same.
-        offset: Of the next record.
-        boundary: The newest one crossed (µs).
+        journal: As above.
+        settings_of: As above.
+        offset: Offset of the next record.
+        boundary: The newest boundary crossed (µs).
         next_entry: Number of the next journal entry.
         holding: The boundary that must be decided before more comes (µs); 0: none.
     """
@@ -78,13 +78,14 @@ class OrderedInput:
         self.offset = position.offset
         self.boundary = position.boundary
         self.next_entry = position.activations
-        # One that is crossed and not decided comes again: its cut may not have been written.
+        # A boundary that was crossed but not decided comes again: its cut may not have been
+        # written.
         self._due = self.boundary if self.boundary > journal.boundary else 0
         self.holding = self._due
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is recorded of what comes next: only here can it be decided."""
+        """Whether the journal says nothing about the next message; only here can it be decided."""
         return not self._due and self.next_entry == len(self.journal.entries)
 
     def newest_boundary(self, append_time: int) -> int:
@@ -92,14 +93,14 @@ class OrderedInput:
         return 0 if self._boundaries is None else self._boundaries.newest(append_time)
 
     def poll(self, until: int | None = None) -> Message | None:
-        """The next message, an activation without its model; None: there is nothing to read.
+        """The next message, an activation without its model; None: there is none.
 
         Args:
-            until: Read no record of this offset or a later one; None: read to the log's end.
+            until: Offset before which to stop; None: read to the log's end.
 
         Raises:
             EntryAheadError: The journal is ahead of the log.
-            EntryBehindError: The journal is behind what was read.
+            EntryBehindError: The journal is behind the records read.
             LogError: The log cannot be read.
         """
         if self._due:
@@ -109,7 +110,7 @@ class OrderedInput:
         return None if self.holding else self._beyond(until)
 
     def at_end(self) -> bool:
-        """Whether all there is has been read and no boundary waits to be decided."""
+        """Whether all records were read and no boundary waits for a decision."""
         read = self.offset >= self._log.end(EVENTS, self.journal.partition)
         return read and self.is_open and not self.holding
 
@@ -148,7 +149,7 @@ class OrderedInput:
                 return Activation(number, model, None, alone)
 
     def _beyond(self, until: int | None) -> Message | None:
-        """Records that no journal entry follows, up to the next boundary; then that boundary."""
+        """Records after the last journal entry, up to the next boundary; then that boundary."""
         boundaries = self._boundaries
         if boundaries is None:
             return _message(self._read(until))
@@ -189,13 +190,13 @@ def input_of(
     settings_of: Callable[[dict[str, Any]], Settings],
     batch: int,
 ) -> OrderedInput:
-    """The input of a shard's partition, at its position, with the boundaries of its settings.
+    """The input of a shard's partition at its position, with the boundaries of its settings.
 
     Args:
-        shard: Takes the messages.
-        log: Holds `events`.
-        journal: Of the shard's partition.
-        settings_of: Gives the settings that a journal entry stands for.
+        shard: Shard that takes the messages.
+        log: Log with `events`.
+        journal: Journal of the shard's partition.
+        settings_of: Returns the settings of a journal entry.
         batch: Most records in one message.
     """
     first, every = shard.stream.refit_from_us, shard.settings.training.every
@@ -210,12 +211,12 @@ def input_of(
 
 
 def with_model(message: Message, shard: Shard, load: Callable[[str, Shard], Offline]) -> Message:
-    """An activation with its model, bound to a shard; any other message as it is.
+    """Add the model, bound to a shard, to an activation; return other messages unchanged.
 
     Args:
-        message: From `OrderedInput.poll`.
-        shard: Takes the message.
-        load: Gives the offline model of an id, bound to a shard.
+        message: Message from `OrderedInput.poll`.
+        shard: Shard that takes the message.
+        load: Returns the offline model of an id, bound to a shard.
     """
     if isinstance(message, Activation) and message.model is not None:
         return message._replace(offline=load(message.model, shard))

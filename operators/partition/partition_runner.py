@@ -1,4 +1,4 @@
-"""The processing loop of one partition: its messages through its shard, and back to the log."""
+"""The processing loop of one partition: from the log through its shard and back to the log."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -32,14 +32,14 @@ class Processed(NamedTuple):
 
 
 class Pace(Protocol):
-    """How often checkpoints are due."""
+    """The pace of checkpoints."""
 
     def is_due_at_rest(self) -> bool:
-        """Whether one is due while there is nothing to read."""
+        """Whether a checkpoint is due while there is nothing to read."""
         ...
 
     def done(self) -> None:
-        """One is durable."""
+        """Note that a checkpoint is durable."""
         ...
 
 
@@ -50,21 +50,21 @@ class PartitionRunner:
     commits have caught up.
 
     Args:
-        shard: Restored.
-        source: The partition's input, at the shard's position.
-        log: Takes the output.
-        decider: Decides what the journal does not say; None: nothing is decided, and the input
-            ends where the journal does.
-        load: Gives the offline model of an id, bound to a shard.
-        snapshots: Takes the cuts.
-        checkpoints: Takes the checkpoints.
-        checkpoint_due: Whether it is time for one; asked after each message.
-        pace: Told of each that is durable, and asked instead while there is nothing to read.
-        most_in_flight: Bytes.
+        shard: The restored shard.
+        source: Input of the partition, at the shard's position.
+        log: Log for the output.
+        decider: Makes the decisions that the journal leaves open; None: none are made, and the
+            input ends where the journal does.
+        load: Returns the offline model of an id, bound to a shard.
+        snapshots: Writer of the training cuts.
+        checkpoints: Store of the checkpoints.
+        checkpoint_due: Whether a checkpoint is due; called after each message.
+        pace: Notified of each durable checkpoint; asked instead while there is nothing to read.
+        most_in_flight: Most bytes between `poll` and `commit`.
 
     Attributes:
-        conflict: Makes the error to raise where output differs from what is stored; None: the
-            log's.
+        conflict: Makes the error for output that differs from the stored output; None: the log's
+            own error is raised.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PartitionRunner:
 
     @property
     def holding(self) -> int:
-        """The boundary that must be decided before the partition goes on (µs); 0: none."""
+        """The boundary that must be decided before the partition continues (µs); 0: none."""
         return self._source.holding
 
     def poll(self) -> Message | None:
@@ -119,7 +119,7 @@ class PartitionRunner:
         return message
 
     def at_end(self) -> bool:
-        """Whether all there was has been read, when `poll` gave nothing."""
+        """Whether all records were read, after `poll` returned None."""
         awaited = self._decider is not None and self._decider.awaits_quiet()
         return self._in_flight < self._most_in_flight and self._source.at_end() and not awaited
 
@@ -182,10 +182,10 @@ class PartitionRunner:
         return self._checkpoint_due() if self._pace is None else self._pace.is_due_at_rest()
 
     def _is_unsaved(self) -> bool:
-        """Whether the last checkpoint is of before what has been written since, and all of it has.
+        """Whether output was appended since the last checkpoint, and all of it is appended.
 
-        Replicas go as far as they can see that the flow has come: without a checkpoint they would
-        not learn of what came after the last prediction as long as nothing else comes.
+        Replicas read only as far as the flow is known to have come: without a checkpoint, and
+        without a new prediction, they would not read the latest records.
         """
         return not self._in_flight and self._saved < self.shard.position.offset
 

@@ -1,4 +1,4 @@
-"""Recovery: a shard from its newest usable checkpoint, or from the beginning of the log."""
+"""Recovery: a shard from its newest usable checkpoint, or from the start of the log."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -29,19 +29,19 @@ def _unloaded(model: str, shard: Shard) -> None:
 
 
 class EarlierVersionError(LogError):
-    """An earlier version answered a log's requests: this one would answer otherwise."""
+    """An earlier version has answered requests of this log, differently from this version."""
 
 
 def check_version(log: ReadableLog, store: CheckpointStore, partition: int) -> None:
-    """Refuse a partition that an earlier version has worked on.
+    """Refuse a partition that an earlier version has processed.
 
     Args:
-        log: Holds the output topics.
+        log: Log with the output topics.
         store: The checkpoints.
-        partition: Of `events`.
+        partition: Partition of `events`.
 
     Raises:
-        EarlierVersionError: The newest checkpoint is an earlier version's.
+        EarlierVersionError: The newest checkpoint is from an earlier version.
     """
     newest = next(store.heads(partition), None)
     if newest is None or not log.end(PREDICTIONS, partition):
@@ -64,22 +64,22 @@ def recover(
     log: ReadableLog,
     load: Callable[[str, Shard], Offline],
 ) -> Shard:
-    """The shard to go on with.
+    """Recover the shard of a partition.
 
-    A checkpoint is usable when a shard of the same shape wrote it, every output topic already holds
-    what that shard had emitted and the journal what it had obeyed, and the log still holds the
-    record it goes on with. What follows is emitted again and must equal what is there; it is made
-    with the settings that the journal tells.
+    A checkpoint is usable if a shard of the same shape wrote it, the output topics hold all output
+    of that shard, the journal holds its entries, and the log still holds the next record. Output
+    after the checkpoint is re-emitted with the journal's settings, and must equal the stored
+    output.
 
     Args:
-        fresh: Makes an empty shard with the settings of a journal entry; None: with those of today.
-        partition: Of `events`.
+        fresh: Makes an empty shard with the settings of a journal entry; None: current settings.
+        partition: Partition of `events`.
         store: The checkpoints.
-        log: Holds the output topics.
-        load: Gives the offline model of an id, bound to a shard.
+        log: Log with the output topics.
+        load: Returns the offline model of an id, bound to a shard.
 
     Raises:
-        RegrainedError: The features would say something else than before.
+        RegrainedError: The features would have other values than before.
     """
     journal = Journal(log, partition)
     shard = fresh(None)
@@ -104,14 +104,14 @@ def usable(
     is_restorable: Callable[[Part], bool] = lambda _: True,
     of_other_shape: Callable[[CheckpointHead], object] = lambda _: None,
 ) -> Iterator[Part]:
-    """Those checkpoints, in their order, with which a shard can go on; the first is to be taken.
+    """The checkpoints, in order, from which a shard can resume; take the first.
 
     Args:
-        checkpoints: The newest first; whole, or their heads.
-        shape: Of the shard, see `Shard.shape`.
-        log: Of the shard.
-        is_restorable: Whether the state of a checkpoint is one; asked last, for it is read whole.
-        of_other_shape: Told of each that another version or stream wrote.
+        checkpoints: Checkpoints or their heads, the newest first.
+        shape: The shard's `Shard.shape`.
+        log: Log of the shard.
+        is_restorable: Whether a checkpoint's state is valid; checked last, as it reads all of it.
+        of_other_shape: Called with each checkpoint of another version or stream.
     """
     for one in checkpoints:
         if one.shape != shape:
@@ -127,21 +127,21 @@ def restored(
     journal: Journal,
     load: Callable[[str, Shard], Offline | None] = _unloaded,
 ) -> Shard | None:
-    """The shard that a checkpoint holds; None, with a warning that names it, if it is damaged.
+    """Restore a shard from a checkpoint; None, after a warning, if it is damaged.
 
-    It must be what the checkpoint's head says of it, and use the model that the journal tells.
+    The state must match the checkpoint's head, and use the model that the journal names.
 
     Args:
         fresh: As for `recover`.
-        checkpoint: One that its log has reached.
-        store: Where it comes from.
-        journal: Of its partition.
-        load: As for `recover`; unless it is given, the shard is good for nothing but to be there.
+        checkpoint: Checkpoint at or before the log's end.
+        store: Store of the checkpoint, for the warning.
+        journal: Journal of its partition.
+        load: As for `recover`; by default no model is loaded, and the shard can only be inspected.
     """
     obeyed = checkpoint.counters.get(JOURNAL, 0)
     shard = fresh(journal.settings(obeyed))
     if checkpoint.foreign and shard.settings.online.river:
-        return None  # see `reached`; a branch has settings of its own
+        return None  # see `reached`; a branch has its own settings
     used, before = journal.model(obeyed), journal.model_before(obeyed)
 
     def loaded(model: str) -> Offline | None:
@@ -158,10 +158,10 @@ def restored(
 
 
 def _refuse_regrained(shape: str, shard: Shard) -> None:
-    """Refuse a log from before windows had buckets of their own, if that makes a difference.
+    """Refuse a log from before windows had their own buckets, if that changes values.
 
     Raises:
-        RegrainedError: It does.
+        RegrainedError: Values would change.
     """
     *_, columns, _ = shard.shape.split()
     buckets = {
@@ -179,10 +179,10 @@ def _refuse_regrained(shape: str, shard: Shard) -> None:
 
 
 def _check(shard: Shard, head: CheckpointHead, model: str | None, before: str | None) -> None:
-    """Refuse a state that is not what is said of it elsewhere.
+    """Refuse a state that does not match its head or the journal.
 
     Raises:
-        DamagedStateError: It is not.
+        DamagedStateError: It does not match.
     """
     if shard.model != model:
         msg = f"model must be the journal's, {model!r}; got {(shard.model or '')[:100]!r}"
@@ -201,12 +201,12 @@ def _check(shard: Shard, head: CheckpointHead, model: str | None, before: str | 
 
 
 def checkpoint_of(shard: Shard, *, at_boundary: bool, journal: str = "") -> Checkpoint:
-    """The shard as it stands.
+    """Make a checkpoint of a shard's current state.
 
     Args:
-        shard: Which.
-        at_boundary: Whether it has just crossed one.
-        journal: `Journal.digest` of the entries that it has obeyed; empty: nobody noted it.
+        shard: The shard.
+        at_boundary: Whether it has just crossed a boundary.
+        journal: `Journal.digest` of the obeyed entries; empty: unknown.
     """
     return Checkpoint(
         shard.shape,
@@ -228,11 +228,11 @@ def _counters(shard: Shard) -> dict[str, int]:
 
 
 def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
-    """Whether the log holds all that a checkpoint presupposes, and it is a checkpoint of this log.
+    """Whether a checkpoint belongs to this log, and the log holds everything it depends on.
 
-    That is: its output, of which the newest prediction must be the one that it knows, its cuts,
-    what the journal had said, and the record that comes next. One that came from a store and might
-    hold the pickle of a River classifier is of no log.
+    These are its output, with the same newest prediction, its cuts, its journal entries, and the
+    next record. A checkpoint from a store that might hold a River classifier's pickle never
+    qualifies.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
     if not {*TOPICS} <= counters.keys() <= {*TOPICS, JOURNAL}:
@@ -254,6 +254,6 @@ def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
 
 
 def _had_river(log: ReadableLog, partition: int, entries: int) -> bool:
-    """Whether the settings after so many entries of the journal name River classifiers."""
+    """Whether the settings after `entries` journal entries have River classifiers."""
     settings = Journal(log, partition).settings(entries) or {}
     return bool(settings.get("online.river"))

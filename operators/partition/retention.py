@@ -1,4 +1,4 @@
-"""Retention: how much of the log recovery and replay can do without."""
+"""Retention: the part of the log that recovery and replay need."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -11,7 +11,7 @@ from state.log import EVENTS, Log, offset_at
 from state.topics import OUTCOMES
 
 _SPARE = 3
-"""How many checkpoints recovery must be able to choose from, should the newest be damaged."""
+"""Number of checkpoints that recovery must be able to choose from, in case some are damaged."""
 
 
 def first_kept(
@@ -21,21 +21,21 @@ def first_kept(
     before: int,
     is_restorable: Callable[[CheckpointHead], bool] = lambda _: True,
 ) -> list[dict[str, int]]:
-    """The first offset of `events` and of each output topic that must stay, by partition.
+    """The first offset of `events` and each output topic that must stay, by partition.
 
-    What was appended at or after `before` stays, and what recovery reads or emits again from any of
-    the newest checkpoints, and all since the last boundary before both, where every partition has a
-    checkpoint of it: so a replay of what is left has one to begin with. A partition without a
-    usable checkpoint keeps all and has nothing here. Journal, models and cuts always stay
-    whole: they are small, and are read from their beginning.
+    Records appended at or after `before` stay; so do records that recovery reads or re-emits from
+    any of the newest checkpoints, and all since the last boundary before both of which every
+    partition has a checkpoint, so that a replay of the rest can begin there. A partition without a
+    usable checkpoint keeps everything and has no entries here. Journal, models and cuts always stay
+    whole: they are small, and are read from their start.
 
     Args:
-        log: Where.
-        store: Its shards' checkpoints.
-        shape: Of these shards, see `Shard.shape`.
+        log: Log to trim.
+        store: Checkpoints of its shards.
+        shape: The shards' `Shard.shape`.
         before: Append time, microseconds UTC.
-        is_restorable: Whether the state of a checkpoint is one; asked of no more than must be, for
-            each is read whole.
+        is_restorable: Whether a checkpoint's state is valid; called as rarely as possible, as it
+            reads all of it.
     """
     partitions = range(log.partitions(EVENTS))
     newest = [
@@ -66,18 +66,18 @@ def first_kept(
 
 
 def _outputs(log: Log, oldest: CheckpointHead, before: int) -> dict[str, int]:
-    """First offsets of the output topics, for a shard that may go on from `oldest`."""
+    """First offsets of the output topics, for a shard that may resume from `oldest`."""
     partition = oldest.partition
     kept = {
         topic: min(counter, offset_at(log, topic, partition, before))
         for topic, counter in oldest.counters.items()
         if topic != JOURNAL
     }
-    # The cut of the boundary that the shard stands at may be written once more.
+    # The cut of the shard's boundary may be written again.
     kept[OUTCOMES] = min(kept[OUTCOMES], _in_cuts(log, partition, oldest.boundary))
     return kept
 
 
 def _in_cuts(log: Log, partition: int, boundary: int) -> int:
-    """How many outcomes are in the cuts before a boundary."""
+    """Number of outcomes in the cuts before a boundary."""
     return sum(cut.rows for cut in cuts_of(log, partition) if cut.boundary < boundary)

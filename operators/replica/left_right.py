@@ -113,9 +113,7 @@ class LeftRight(Generic[T]):
         until = time.monotonic() + self._most_wait_s
         while _count(known) == seen:
             if time.monotonic() > until:
-                msg = (
-                    f"reader must leave its copy within {self._most_wait_s:g} s; got one that stays"
-                )
+                msg = f"reader must leave its copy within {self._most_wait_s:g} s; it has not"
                 raise BusyError(msg)
             time.sleep(_LOOK_AGAIN_S)
 

@@ -1,4 +1,4 @@
-"""Label events and pending requests: which meet, which wait for one another, and which never do."""
+"""Join label events with pending requests; either may come first, or never."""
 
 from collections.abc import Callable, Hashable
 from operator import attrgetter
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from state.admission.early_labels import EarlyLabel, EarlyLabels
-from state.admission.pending_requests import Pending, Waiting
+from state.admission.pending_requests import Pending, PendingRequest
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
 from state.events import Event
@@ -16,18 +16,18 @@ from state.stream import Stream, StreamError
 
 _LEAST = 10
 _LEAST_BY_KEY = 200
-"""So many label events are looked at before an alert: by key, most of them need meet nothing."""
+"""Number of label events before an alert: with a key, most of them need not meet a request."""
 
 
-class _Watched(msgspec.Struct, forbid_unknown_fields=True):
-    """What became of labels of late.
+class _LabelCounts(msgspec.Struct, forbid_unknown_fields=True):
+    """Recent counts of labels, for the alert.
 
     Attributes:
-        told: Requests that got theirs from an event.
-        silent: Requests that got none in time.
-        missed: Label events that gave none to any request.
-        warned: Whether an alert said so, and it has not been better since.
-        unlabelled: Requests forgotten without a label, since the first record.
+        told: Number of requests labelled by an event.
+        silent: Number of requests labelled by silence.
+        missed: Number of label events that labelled no request.
+        warned: Whether an alert was written, and the counts have not improved since.
+        unlabelled: Number of requests dropped without a label, since the first record.
     """
 
     told: Count = 0
@@ -40,19 +40,19 @@ class _Watched(msgspec.Struct, forbid_unknown_fields=True):
 class Labels:
     """Joins label events with the requests of a shard.
 
-    A label event that comes before its request waits for it: by id for lateness and the label's
-    delay together, by key for lateness, since from then on no request can be before it. One that
-    names a request which never comes is lost, and so is one that was on its way for so long that
-    silence, and not what it says, became the label.
+    A label event that comes before its request waits for it: by id for lateness plus the label's
+    delay, by key for lateness, as then no request can be before it any more. A label event is lost
+    if its request never comes, or if it took so long that silence became the label and says
+    otherwise.
 
     Args:
-        stream: Says what a label is.
-        pending: The requests that wait.
-        seen: The ids of late.
-        resolve: Called with a request that got its label, the label, its time (µs) and the append
-            time of what brought it.
-        forget: Called with a request that never gets one.
-        lose: Called with a label event that is lost, why, and the append time.
+        stream: Stream with the label rule.
+        pending: The pending requests.
+        seen: Recent event ids.
+        resolve: Called with a labelled request, its label, the label's time (µs), and the append
+            time of the record that brought it.
+        forget: Called with a request that gets no label.
+        lose: Called with a lost label event, the reason, and the append time.
         alert: Called with a message and the append time.
     """
 
@@ -62,8 +62,8 @@ class Labels:
         pending: Pending,
         seen: RecentIds,
         *,
-        resolve: Callable[[Waiting, int, int, int], None],
-        forget: Callable[[Waiting], None],
+        resolve: Callable[[PendingRequest, int, int, int], None],
+        forget: Callable[[PendingRequest], None],
         lose: Callable[[EarlyLabel, str, int], None],
         alert: Callable[[str, int], None],
     ) -> None:
@@ -77,22 +77,22 @@ class Labels:
         self._key_of_event, self._key_of_request = _keys(stream)
         self._early = EarlyLabels(self._wait, self._key_of_event, _reader(stream))
         self._by_key: dict[Hashable, dict[str, int]] = {}
-        self._watched = _Watched()
+        self._watched = _LabelCounts()
         self._needs_request = self._label.needs_request
         self._least = _LEAST_BY_KEY if self._is_by_key else _LEAST
 
     @property
     def early(self) -> int:
-        """How many label events wait for their request."""
+        """Number of label events that wait for their request."""
         return 0 if self._is_by_key else len(self._early.waiting)
 
     @property
     def unlabelled(self) -> int:
-        """How many requests were forgotten without a label."""
+        """Number of requests dropped without a label."""
         return self._watched.unlabelled
 
     def asked(self, request: Event, append_time: int) -> None:
-        """Look whether the label of a request that has just become pending was there before it."""
+        """Label a new pending request if its label event came before it."""
         if self._early.waiting:
             label = self._before(request, append_time)
             if label is not None:
@@ -103,14 +103,14 @@ class Labels:
             waiting[request.id] = request.time
 
     def told(self, event: Event, offset: int, raw: bytes, watermark: int, append_time: int) -> None:
-        """Give a label event to its requests, or let it wait.
+        """Label the requests of a label event, or let the event wait.
 
         Args:
-            event: What came.
-            offset: Of its record.
-            raw: The record's value.
-            watermark: With it (µs).
-            append_time: Of its record.
+            event: The label event.
+            offset: Offset of its record.
+            raw: Value of its record.
+            watermark: Watermark after this event (µs).
+            append_time: Append time of its record.
         """
         if self._is_by_key:
             label = EarlyLabel(offset, event, raw)
@@ -138,7 +138,7 @@ class Labels:
             self._give_up(label, append_time)
 
     def advance(self, watermark: int, append_time: int) -> None:
-        """Let the requests whose deadline has come be silent, and give up what waits in vain."""
+        """Apply silence to requests whose deadline has come, and drop labels waiting too long."""
         silence = self._label.silence
         while (waiting := self._pending.due(watermark)) is not None:
             self._watched.silent += 1
@@ -155,34 +155,34 @@ class Labels:
                 self._give_up(early, append_time)
 
     def look_back(self) -> None:
-        """Begin to count anew for the alert, once there is enough to judge by."""
+        """Restart the counts for the alert, once there are enough of them."""
         watched = self._watched
         if watched.told + watched.missed >= self._least:
             watched.warned = watched.warned and self._are_missed()
             watched.told = watched.silent = watched.missed = 0
 
     def snapshot(self) -> bytes:
-        """What waits, and what was counted."""
+        """Encode the waiting labels and the counts."""
         return msgspec.msgpack.encode((self._early.snapshot(), self._watched))
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`; the pending requests are restored before.
+        """Restore a `snapshot`, after the pending requests.
 
         Raises:
-            ValueError: What waits is no label.
-            msgspec.DecodeError: It is of another form.
+            ValueError: A waiting event is not a label event.
+            msgspec.DecodeError: The bytes have another form.
         """
-        early, self._watched = msgspec.msgpack.decode(state, type=tuple[bytes, _Watched])
+        early, self._watched = msgspec.msgpack.decode(state, type=tuple[bytes, _LabelCounts])
         self._early.restore(early)
 
     def check(self, end: int) -> None:
-        """Refuse a state that does not go together with the rest of the shard; find who waits.
+        """Refuse a restored state that does not fit the shard; index the waiting requests again.
 
         Args:
-            end: The offset after the last record.
+            end: Offset after the last record.
 
         Raises:
-            ValueError: It does not.
+            ValueError: The state does not fit.
         """
         self._early.check(end)
         if self._label.silence is not None:
@@ -194,7 +194,7 @@ class Labels:
                 waiting[request.id] = request.time
 
     def _tell(self, request_id: str, event: Event, append_time: int) -> bool:
-        """Give a request its label; whether it waited for one."""
+        """Label one request; return whether it was pending."""
         waiting = self._pending.take(request_id)
         if waiting is None:
             return False
@@ -203,7 +203,7 @@ class Labels:
         return True
 
     def _told_by_key(self, label: EarlyLabel, append_time: int) -> None:
-        """Give a label to all requests of its key that are not after it."""
+        """Label all requests of an event's key that are not after it."""
         event = label.event
         key = self._key_of_event(event)
         waiting = self._by_key.get(key, {})
@@ -217,7 +217,7 @@ class Labels:
             self._miss(append_time)
 
     def _before(self, request: Event, append_time: int) -> EarlyLabel | None:
-        """The label that came before its request, unless it is of after the deadline."""
+        """The label event that came before its request, unless it is after the deadline."""
         deadline = self._label.deadline(request)
         end = deadline + self._lateness
         key = self._key_of_request(request)
@@ -232,10 +232,10 @@ class Labels:
         return in_time
 
     def _come_late(self, label: EarlyLabel, deadline: int, append_time: int) -> None:
-        """Take a label that came after the deadline of its request, which is silent.
+        """Handle a label event whose request was labelled by silence.
 
-        If it says what silence says, nothing is missed. If it is of after the deadline too, its
-        request is silent by definition. Otherwise it was on its way too long, and is lost.
+        Nothing is lost if it agrees with silence, or if its own time is after the deadline.
+        Otherwise it arrived too late, and is lost.
         """
         event, declared = label.event, self._label
         if not self._needs_request and declared.value(event) == declared.silence:
@@ -271,7 +271,7 @@ class Labels:
         return int(said)
 
     def _miss(self, append_time: int) -> None:
-        """Count a label event that gave no label, and say it if that is the rule."""
+        """Count a label event that labelled no request, and write the alert if it is due."""
         watched = self._watched
         watched.missed += 1
         if not watched.warned and self._are_missed():
@@ -279,7 +279,7 @@ class Labels:
             self._alert(self._warning(), append_time)
 
     def _are_missed(self) -> bool:
-        """Whether label events come, most of them give no label, and silence gives most labels."""
+        """Whether most label events label no request, and silence gives most labels."""
         watched = self._watched
         most = watched.told == 0 if self._is_by_key else watched.missed > watched.told
         return most and watched.missed >= self._least and watched.silent > watched.told
@@ -301,7 +301,7 @@ class Labels:
 def _keys(
     stream: Stream,
 ) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """What a label event and a request must have in common, as functions of each."""
+    """Functions that return the common key of a label event and of a request."""
     label = stream.label
     if label.of is not None:
         return attrgetter(label.of), attrgetter("id")

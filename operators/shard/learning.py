@@ -1,8 +1,8 @@
-"""All that answers the requests of a shard, and how it learns from their labels.
+"""All models of a shard: they answer its requests and learn from the labels.
 
-The learners learn from each label as it arrives. The weights move in the order of the requests, as
-far as all labels have come. Two offline models may answer: the one in use, and the one before it
-as long as it has a share.
+The learners learn from each label when it arrives. The weights are updated in request order, as far
+as all labels are known. Two offline models may answer: the one in use, and the previous one while
+it has a share.
 """
 
 import math
@@ -23,7 +23,7 @@ from models.linear.river_model import RiverModels
 from models.logits import logit
 from models.scoring.blend import NOTHING, CompiledModels, Serving, logit_of
 from models.scoring.bound_model import Offline
-from state.admission.pending_requests import Waiting
+from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
 from state.admission.request_order import NO_TURN, RequestOrder
 from state.restored import Count, check
@@ -33,18 +33,18 @@ from state.stream import Stream
 Row = NDArray[np.float64]
 
 _LOOK_EVERY = 256
-"""Requests weighed between two looks at whether the older model has been left."""
+"""Number of weighed requests between checks whether the older model has lost its share."""
 
 
-class InUse(msgspec.Struct):
-    """Which offline models answer. They are numbered from 1 in the order in which they came.
+class ActiveModels(msgspec.Struct):
+    """The offline models that answer, numbered from 1 in the order of activation.
 
     Attributes:
-        model: Id of the newest; None: there is none.
-        older: Id of the one before it, as long as it answers.
-        number: Number of the newest; 0: there is none.
-        older_number: Likewise of the older one.
-        last_number: The last one given.
+        model: Id of the newest model; None: there is none.
+        older: Id of the previous model, while it answers.
+        number: Number of the newest model; 0: there is none.
+        older_number: Number of the older model; 0: there is none.
+        last_number: The last number that was given.
     """
 
     model: str | None = None
@@ -54,7 +54,7 @@ class InUse(msgspec.Struct):
     last_number: Count = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are no models'."""
+        """Refuse invalid numbers."""
         paired = (self.model is None) == (self.number == 0)
         paired &= (self.older is None) == (self.older_number == 0)
         check(paired, "each model in use must have a number", (self.number, self.older_number))
@@ -68,18 +68,18 @@ class Learning:
     """The models of a shard, online and offline.
 
     Args:
-        stream: The problem.
-        settings: Name the River classifiers.
+        stream: The shard's stream.
+        settings: Settings with the River classifiers.
 
     Attributes:
-        in_use: The offline models, by id.
-        serving: The same, themselves.
+        in_use: Ids of the offline models that answer.
+        serving: The offline models themselves.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
         columns = stream.columns
         places = {column.name: i for i, column in enumerate(columns)}
-        self.in_use, self.serving = InUse(), NOTHING
+        self.in_use, self.serving = ActiveModels(), NOTHING
         self._bank = Bank(
             ["level" if column.categorical else column.transform for column in columns],
             [(places[a], places[b]) for a, b in stream.crosses],
@@ -91,7 +91,7 @@ class Learning:
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
-        """Go on with other settings; other River classifiers begin untrained."""
+        """Apply other settings; other River classifiers begin untrained."""
         if before.online.river == settings.online.river:
             return
         self._rivers = RiverModels(settings.online.river)
@@ -100,18 +100,18 @@ class Learning:
         self._models = self.compiled()
 
     def compiled(self) -> CompiledModels:
-        """What asks and teaches the models, as they are at any time; for one thread."""
+        """The compiled interface to the models in their current state; for one thread."""
         return CompiledModels(self._bank, self._rivers, self._ensemble)
 
     def asked(self, answered: CompiledModels) -> int:
-        """A request has been answered; return the turn in which it is weighed."""
+        """Register an answered request; return its turn in the order of weighing."""
         return self._order.add(answered.parts, self.in_use.number, self.in_use.older_number)
 
-    def learn(self, waiting: Waiting, row: Row, label: int) -> None:
-        """A request's label has come.
+    def learn(self, waiting: PendingRequest, row: Row, label: int) -> None:
+        """Learn from a request's label.
 
         Args:
-            waiting: The request.
+            waiting: The pending request.
             row: Its vector.
             label: 0 or 1.
         """
@@ -123,13 +123,13 @@ class Learning:
         self._order.label(waiting.turn, label)
         self._weigh()
 
-    def forget(self, waiting: Waiting) -> None:
-        """No label will come: others wait for this request no more."""
+    def forget(self, waiting: PendingRequest) -> None:
+        """Drop a request that gets no label, so that later ones need not wait for it."""
         self._order.drop(waiting.turn)
         self._weigh()
 
-    def _offline_logits(self, waiting: Waiting, row: Row) -> tuple[float, float]:
-        """What the models that are in use now say; a model may have come after the request."""
+    def _offline_logits(self, waiting: PendingRequest, row: Row) -> tuple[float, float]:
+        """Logits of the current offline models; a model may be newer than the request."""
         turn, order, in_use = waiting.turn, self._order, self.in_use
         if turn == NO_TURN:
             made = waiting.prediction
@@ -162,18 +162,18 @@ class Learning:
                 in_use = self.in_use
 
     def _slot(self, number: int) -> int:
-        """Where a model stands by now."""
+        """The current slot of a model."""
         if number == self.in_use.number:
             return NEWEST
         return OLDER if number == self.in_use.older_number else GONE
 
     def activate(self, model: str | None, offline: Offline | None, *, alone: bool) -> None:
-        """Answer with another offline model, and go on with the one before it beside.
+        """Activate another offline model; the previous one answers beside it.
 
         Args:
-            model: Its id; None: without any.
+            model: Id of the model; None: no model.
             offline: The model.
-            alone: The one before it answers no more: it was rolled back.
+            alone: The previous model was rolled back and stops answering.
         """
         was = self.in_use
         if model == was.model:
@@ -183,7 +183,7 @@ class Learning:
         if model is None:
             self._ensemble.activate(older=None)
             self._bank.activate(older=None)
-            self.in_use, self.serving = InUse(last_number=was.last_number), NOTHING
+            self.in_use, self.serving = ActiveModels(last_number=was.last_number), NOTHING
             return
         stays = was.model is not None and not alone
         back = model == was.older
@@ -193,7 +193,7 @@ class Learning:
         self._ensemble.activate(begin, older)
         self._bank.activate(begin, older)
         number = was.older_number if back else was.last_number + 1
-        self.in_use = InUse(
+        self.in_use = ActiveModels(
             model, was.model if stays else None, number, was.number if stays else 0,
             max(number, was.last_number),
         )  # fmt: skip
@@ -209,18 +209,18 @@ class Learning:
             self._bank.warm(rows, labels, np.array(logits))
 
     def _leave(self) -> None:
-        """The older model answers no more."""
+        """Stop answering with the older model."""
         was = self.in_use
         self._ensemble.activate(NEWEST, None)
         self.in_use = msgspec.structs.replace(was, older=None, older_number=0)
         self.serving = Serving(self.serving.newest)
 
     def cut(self) -> None:
-        """A fit may have seen all labels so far."""
+        """Forget recent labels, as a fit may have seen them."""
         self._recent.clear()
 
     def shares(self) -> dict[str, float]:
-        """Who answers with which share; see `Ensemble.shares`."""
+        """Shares of the parts in the answers; see `Ensemble.shares`."""
         return self._ensemble.shares(self._present())
 
     def _present(self) -> NDArray[np.bool_]:
@@ -234,7 +234,7 @@ class Learning:
         return present
 
     def parts(self) -> dict[str, Any]:
-        """What makes up the state, by name."""
+        """The parts of the state, by name."""
         return {
             "learners": self._bank,
             "River classifiers": self._rivers,
@@ -244,24 +244,24 @@ class Learning:
         }
 
     def check(self, turns: list[int], levels: dict[int, int]) -> None:
-        """Refuse what was restored if it does not go together with the rest of a shard.
+        """Refuse restored parts that do not fit the rest of the shard.
 
         Args:
-            turns: Of the pending requests.
-            levels: How many there are of each categorical column.
+            turns: Turns of the pending requests.
+            levels: Number of levels of each categorical column.
 
         Raises:
-            ValueError: It does not.
+            ValueError: A part does not fit.
         """
         self._order.check(turns, self.in_use.last_number)
         self._recent.check(levels)
 
-    def bind(self, in_use: InUse, load: Callable[[str], Offline | None]) -> None:
-        """Answer with these models.
+    def bind(self, in_use: ActiveModels, load: Callable[[str], Offline | None]) -> None:
+        """Set the offline models that answer.
 
         Args:
             in_use: Their ids.
-            load: Gives the model of an id.
+            load: Returns the model of an id.
         """
         self.in_use = in_use
         newest, older = (None if one is None else load(one) for one in (in_use.model, in_use.older))

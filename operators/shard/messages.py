@@ -1,4 +1,4 @@
-"""What the reader hands to a shard, and what the shard hands on, in log order."""
+"""Messages to a shard, and its output, in log order."""
 
 from typing import NamedTuple
 
@@ -8,21 +8,21 @@ from state.settings import Settings
 
 
 class Records(NamedTuple):
-    """Consecutive records of `events`; where the list was cut means nothing.
+    """Consecutive records of `events`; the result does not depend on the batch size.
 
     Attributes:
-        records: In offset order.
+        records: Records in offset order.
     """
 
     records: list[Record]
 
 
 class Boundary(NamedTuple):
-    """A refit is due: every record appended before `time` has been read.
+    """A refit is due: every record appended before `time` was read.
 
     Attributes:
         time: Event time of the boundary (µs).
-        number: Its place in the partition's journal; None: it follows from the events.
+        number: Number of its journal entry; None: it follows from the events.
     """
 
     time: int
@@ -30,11 +30,11 @@ class Boundary(NamedTuple):
 
 
 class Quiet(NamedTuple):
-    """Nothing has come since a boundary: requests whose deadline was due by then are silent.
+    """No record has come since a boundary: requests whose deadline was before it get no label.
 
     Attributes:
         time: Event time of the boundary (µs).
-        number: Its place in the partition's journal.
+        number: Number of its journal entry.
     """
 
     time: int
@@ -45,10 +45,10 @@ class Activation(NamedTuple):
     """From here on, requests are scored with this offline model.
 
     Attributes:
-        number: Its place in the partition's journal.
-        model: The model's id; None for no offline model.
+        number: Number of its journal entry.
+        model: Id of the model; None for no offline model.
         offline: The model itself.
-        alone: The one before it was rolled back: it answers no more.
+        alone: The previous model was rolled back and stops answering.
     """
 
     number: int
@@ -58,11 +58,11 @@ class Activation(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """From here on these settings decide what is written.
+    """From here on, these settings apply.
 
     Attributes:
-        number: Its place in the partition's journal.
-        settings: Whole.
+        number: Number of its journal entry.
+        settings: The whole settings.
     """
 
     number: int
@@ -70,17 +70,17 @@ class Configuration(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """The log has been read to its end and nothing is waited for."""
+    """The log was read to its end, and no decision is awaited."""
 
 
 Message = Records | Boundary | Quiet | Activation | Configuration | Finish
 
 
 class Cut(NamedTuple):
-    """The outcomes that belong to the snapshot of one boundary.
+    """The outcomes in the training set of one boundary.
 
     Attributes:
-        number: How many cuts the partition made before.
+        number: Number of earlier cuts of the partition.
         boundary: Event time (µs).
         first: Sequence of its first outcome.
         end: Sequence after its last outcome.
@@ -96,9 +96,9 @@ class Emitted(NamedTuple):
     """Output of a shard, to be appended in order.
 
     Attributes:
-        partition: The shard's.
-        entries: Numbered entries by topic: the sequence of the first, and all.
-        cut: A snapshot that is due after them.
+        partition: Partition of the shard.
+        entries: Entries by topic: the sequence of the first one, and the list.
+        cut: Training cut to write after them.
     """
 
     partition: int

@@ -1,4 +1,4 @@
-"""What a shard's models say of a request, with the shard left as it is."""
+"""Answer a request with a shard's models, without changing the shard."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,21 +19,21 @@ from state.vector.levels import Levels
 Row = NDArray[np.float64]
 NOTHING_NEW: Mapping[str, str] = MappingProxyType({})
 ASKED = "in a request that is not in the log"
-"""The place of an event that is only asked about, for messages."""
+"""Place of a request outside the log, for messages."""
 
 
 class Predictor:
-    """Reads a shard's vector and asks its models, as they stand at each call.
+    """Computes vectors and probabilities from a shard's current state.
 
-    It has working memory of its own: one for each thread, while nothing changes the shard.
+    It has its own working memory: one per thread, and only while nothing changes the shard.
 
     Args:
         features: The shard's features.
-        models: The shard's models, for the thread of this one.
-        stream: The problem.
+        models: Compiled models of the shard, for this thread.
+        stream: The shard's stream.
 
     Attributes:
-        models: Those.
+        models: As above.
     """
 
     def __init__(self, features: FeatureState, models: CompiledModels, stream: Stream) -> None:
@@ -47,14 +47,14 @@ class Predictor:
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Length of a vector."""
         return len(self._names)
 
     def vector(self, request: Any, row: Row | None = None) -> Row:
-        """The request's feature vector, in `row` or else in a new array.
+        """Compute a request's feature vector, in `row` or in a new array.
 
         Raises:
-            StreamFunctionError: A hook of the stream raised.
+            StreamFunctionError: A hook of the stream raised an error.
         """
         if row is None:
             row = np.empty(len(self._names))
@@ -67,17 +67,17 @@ class Predictor:
         return row
 
     def unseen(self) -> Mapping[str, str]:
-        """The levels that were new with the request whose vector came last, by column."""
+        """New levels in the last computed vector, by column."""
         if not self._unseen:
             return NOTHING_NEW
         return {self._names[self._places[of]]: name for of, name in self._unseen}
 
     def again(self, row: Row, unseen: Mapping[str, str]) -> Row:
-        """A vector of before, as if it came last: levels that were new then have numbers of now.
+        """Copy an earlier vector, with the current numbers of levels that were new then.
 
         Args:
-            row: The vector; stays as it is.
-            unseen: What was new with it.
+            row: The vector; only read.
+            unseen: Levels that were new in it, by column.
         """
         self._unseen.clear()
         row = row.copy()
@@ -87,9 +87,10 @@ class Predictor:
         return row
 
     def knowing(self, serving: Serving) -> Serving:
-        """The models with the levels that were new with the request whose vector came last.
+        """The offline models, extended by the new levels of the last computed vector.
 
-        The shard adds them before it scores, and a model may know what its shard has yet to see.
+        The shard adds levels before it scores, and a model may know a level that is new to its
+        shard.
         """
         if not self._unseen:
             return serving
@@ -109,15 +110,15 @@ class Predictor:
         return offline.bound_to(self._names, levels)
 
     def blend(self, row: Row, serving: Serving) -> Blend:
-        """All probabilities of a vector, with these offline models."""
+        """All probabilities for a vector, with these offline models."""
         return self.models.predict(row, serving)
 
     def blend_many(self, rows: Row, serving: Serving) -> list[Blend]:
-        """What `blend` says of each row."""
+        """`blend` for each row."""
         return self.models.predict_many(rows, serving)
 
     def warm_up(self, serving: Serving) -> None:
-        """Compile all that a request, an event, a label and a new model need, or load it."""
+        """Compile, or load, the kernels for requests, events, labels and new models."""
         feature_kernels.warm()
         mojo.warm()
         self.models.warm_up(serving)

@@ -16,7 +16,7 @@ from models.losses import RunningLosses
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.shard.labels import Labels
-from operators.shard.learning import InUse, Learning
+from operators.shard.learning import ActiveModels, Learning
 from operators.shard.messages import (
     Activation,
     Boundary,
@@ -31,7 +31,7 @@ from operators.shard.predictor import ASKED, Predictor, Row
 from state.admission.clock_guard import ClockGuard
 from state.admission.early_labels import EarlyLabel
 from state.admission.no_event import no_event
-from state.admission.pending_requests import Pending, Waiting
+from state.admission.pending_requests import Pending, PendingRequest
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
 from state.events import HOUR_US, SECOND_US, Event, TimeUs
@@ -59,7 +59,7 @@ VERSION = 6
 
 MODELS = ("ensemble", "online", "offline", "residual")
 TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")
-"""What a shard writes to, each in its own partition."""
+"""The output topics of a shard, each with its own partition."""
 
 _RAW_BYTES = 64 * 2**10
 _FORGET_EVERY_US = HOUR_US
@@ -69,24 +69,24 @@ _encode = msgspec.json.Encoder().encode
 
 
 class GapError(ValueError):
-    """A shard was given a record that is not the next one."""
+    """A record is not the next one of the partition."""
 
 
 class DamagedStateError(ValueError):
-    """Bytes are no state of such a shard; the message names the part and the rule."""
+    """Bytes are not a valid state of this shard; the message names the part and the rule."""
 
 
 class RefusedError(ValueError):
-    """A request that would be a dead letter for what it says."""
+    """A request whose content would make it a dead letter."""
 
 
 class Position(msgspec.Struct):
-    """How far a shard has come: where its reader goes on.
+    """Position of a shard in its input.
 
     Attributes:
-        offset: The next record.
+        offset: Offset of the next record.
         boundary: The newest boundary crossed; 0 before the first.
-        activations: How many entries of the journal are in effect.
+        activations: Number of journal entries in effect.
     """
 
     offset: Count = 0
@@ -95,7 +95,7 @@ class Position(msgspec.Struct):
 
 
 class _Counts(msgspec.Struct):
-    """Counters of a shard; `sequences` is the next number in each output topic."""
+    """Counters of a shard; `sequences` has the next sequence of each output topic."""
 
     sequences: dict[str, Count]
     dead_letters: dict[str, Count]
@@ -114,17 +114,16 @@ class Shard:
     """One partition's state, and the rules by which records change it.
 
     Args:
-        stream: The problem.
-        settings: How to learn and guard, at first.
-        partition: Which partition of `events`.
+        stream: Definition of the events, features and label.
+        settings: Settings at the start.
+        partition: Partition of `events`.
 
     Attributes:
-        settings: How it learns and guards now.
-        threshold: Of theirs, the probability from which on `decision` is true.
-        hashed: What it has read, which no checkpoint's `shard` holds; unless it is silent.
-        is_silent: It learns and can be asked, but writes neither predictions nor outcomes nor
-            metrics, for another has written them: a fifth of the time. Its snapshots are of use to
-            its like only.
+        settings: Current settings.
+        threshold: Probability from which `decision` is true, by the current settings.
+        hashed: Hash of the records read; not part of the snapshot; not updated while silent.
+        is_silent: Predictions, outcomes and metrics are skipped, because the flow has written them
+            already (saves a fifth of the time). Snapshots restore into silent shards only.
     """
 
     def __init__(self, stream: Stream, settings: Settings, partition: int) -> None:
@@ -161,7 +160,7 @@ class Shard:
         self._levels = [(i, levels.names) for i, levels in self._features.levels.items()]
 
     def _set(self, settings: Settings) -> None:
-        """Make what settings decide; it has seen nothing yet."""
+        """Build all parts that depend on the settings, without state."""
         clock = settings.clock
         self.settings = settings
         self.threshold = settings.decision.threshold
@@ -170,7 +169,7 @@ class Shard:
         self._predictor = self.predictor()
 
     def _reconfigure(self, settings: Settings) -> None:
-        """Go on with other settings and with all that was learned and seen."""
+        """Apply other settings, and keep all that was learned and seen."""
         guard = self._guard.snapshot()
         self._learning.configure(self.settings, settings)
         self._set(settings)
@@ -178,29 +177,29 @@ class Shard:
 
     @property
     def shape(self) -> str:
-        """What a checkpoint must have in common: version, stream, columns and their state."""
+        """Layout that a checkpoint must share: version, stream, columns and their state."""
         columns = hashlib.sha256(repr(self.stream.columns).encode()).hexdigest()
         state = hashlib.sha256(self._features.layout.encode()).hexdigest()
         return f"{VERSION} {self.stream.name} {columns[:16]} {state[:16]}"
 
     @property
     def chain(self) -> str:
-        """Of the newest prediction."""
+        """Hash chain of the newest prediction."""
         return self._counts.chain
 
     @property
     def cuts(self) -> int:
-        """How many cuts it has made."""
+        """Number of cuts so far."""
         return self._counts.cuts
 
     @property
     def counters(self) -> dict[str, int]:
-        """How many records this shard has emitted to each topic."""
+        """Number of records emitted to each topic."""
         return dict(self._counts.sequences)
 
     @property
     def levels(self) -> dict[int, list[str]]:
-        """Names of the levels of each categorical place, by number; they grow."""
+        """Level names of each categorical column, by number; the lists grow."""
         return dict(self._levels)
 
     @property
@@ -219,7 +218,7 @@ class Shard:
 
     @property
     def older(self) -> str | None:
-        """Id of the offline model before it, as long as that has a share in the answers."""
+        """Id of the previous offline model, while it has a share in the answers."""
         return self._learning.in_use.older
 
     @property
@@ -228,12 +227,12 @@ class Shard:
         return self._learning.serving
 
     def apply(self, message: Message) -> Emitted:
-        """Take one message and return all that follows from it.
+        """Apply one message, and return the output.
 
         Raises:
-            GapError: A record is missing or comes twice.
-            StreamFunctionError: A function of the stream's definition raised, or returned what is
-                of no use; this shard is of no use any more.
+            GapError: A record is missing or repeated.
+            StreamFunctionError: A function of the stream raised an error or returned an invalid
+                value; this shard must not be used any more.
         """
         try:
             return self._apply(message)
@@ -271,13 +270,13 @@ class Shard:
         return self._drain(cut)
 
     def predictor(self) -> Predictor:
-        """Answers requests from the state as it stands, with its settings; one a thread."""
+        """An interface that answers requests from the current state; one per thread."""
         return Predictor(self._features, self._learning.compiled(), self.stream)
 
     def predict(self, request: Event) -> Prediction:
-        """What `apply` would answer if this request came next; nothing changes.
+        """Predict as `apply` would if this request came next, without changing the shard.
 
-        Its id is not looked at, nor how far its time is ahead, for that needs an append time.
+        Its id and a time in the future are not checked, as that needs the log.
 
         Raises:
             RefusedError: `apply` would not answer it.
@@ -290,10 +289,10 @@ class Shard:
         return self._prediction(request, self._key(request), blend)
 
     def check(self, request: Event) -> None:
-        """Refuse a request that would be a dead letter for what it says.
+        """Refuse a request whose content would make it a dead letter.
 
         Raises:
-            RefusedError: It would; the message names the field.
+            RefusedError: The request is invalid; the message names the field.
             StreamFunctionError: `apply` would raise it.
         """
         try:
@@ -308,7 +307,7 @@ class Shard:
             raise RefusedError(msg)
 
     def snapshot(self) -> bytes:
-        """The whole state, offline models left out but for their ids; starts with the version."""
+        """Encode the whole state, with offline models by id only; it begins with the version."""
         assert not any(self._out.values())
         try:
             parts = [part.snapshot() for part in self._parts().values()]
@@ -320,14 +319,15 @@ class Shard:
         return msgspec.msgpack.encode((VERSION, self.position, self._counts, in_use, sums, parts))
 
     def restore(self, state: bytes, offline: Callable[[str], Offline | None]) -> None:
-        """Take the state from `snapshot` of a shard of the same stream and settings.
+        """Restore a `snapshot` of a shard with the same stream and settings.
 
         Args:
-            state: The bytes; all that compiled code will follow is checked.
-            offline: Gives the offline model of an id, bound to this shard.
+            state: The bytes; everything that compiled code relies on is checked.
+            offline: Returns the offline model of an id, bound to this shard.
 
         Raises:
-            DamagedStateError: They are no such state; this shard is of no use any more.
+            DamagedStateError: The bytes are not a valid state; this shard must not be used any
+                more.
         """
         with _part("its head"):
             version, *_ = msgspec.msgpack.decode(
@@ -335,7 +335,7 @@ class Shard:
             )
             check(version == VERSION, f"shard state must be of version {VERSION}", version)
             _, self.position, self._counts, in_use, sums, parts = msgspec.msgpack.decode(
-                state, type=tuple[int, Position, _Counts, InUse, _Sums, _Parts]
+                state, type=tuple[int, Position, _Counts, ActiveModels, _Sums, _Parts]
             )
             self._check_counts()
         for losses, of in zip((self._total, self._lately), sums, strict=True):
@@ -356,7 +356,7 @@ class Shard:
         self._learning.bind(in_use, offline)
 
     def _check_counts(self) -> None:
-        """See that the counters go together.
+        """Check that the counters fit together.
 
         Raises:
             ValueError: They do not.
@@ -422,7 +422,7 @@ class Shard:
         seen = REQUEST if is_request else OTHER
         self._seen.add(event.id, max(event.time, counts.high_us), seen)
         if is_request:
-            # Before the timers that its time makes due: else only a shard that has fired them, and
+            # Before the timers that its time fires: otherwise only a shard that has fired them, and
             # so has learned, could answer it.
             self._request(event, append_time, key)
         if event.time > counts.high_us:
@@ -436,7 +436,7 @@ class Shard:
             self._labels.told(event, self.position.offset, value, watermark, append_time)
 
     def _advance(self, watermark: int, append_time: int) -> None:
-        """Fire what a new watermark makes due: deadlines, metrics, forgetting."""
+        """Fire the timers of a new watermark: deadlines, metrics, forgetting."""
         counts = self._counts
         self._labels.advance(watermark, append_time)
         tick = watermark - watermark % self._metrics_every
@@ -455,7 +455,7 @@ class Shard:
             counts.forgot_us = watermark
 
     def _next_turn(self) -> int:
-        """The event time (µs) at which rolling features have their next turn to forget."""
+        """The event time (µs) at which rolling features must next forget."""
         every = self._features.turn_us
         return self._counts.high_us // every * every + every
 
@@ -484,7 +484,9 @@ class Shard:
             self.position.offset,
         )
 
-    def _resolve(self, waiting: Waiting, label: int, label_time: int, append_time: int) -> None:
+    def _resolve(
+        self, waiting: PendingRequest, label: int, label_time: int, append_time: int
+    ) -> None:
         made = waiting.prediction
         row = self._pending.rows[waiting.place]
         self._learning.learn(waiting, row, label)
@@ -493,8 +495,8 @@ class Shard:
         if not self.is_silent:
             self._write_outcome(made, row, label, label_time, append_time)
 
-    def _forget(self, waiting: Waiting) -> None:
-        """No label came, and silence is none."""
+    def _forget(self, waiting: PendingRequest) -> None:
+        """Drop a request without a label, as silence is not one."""
         self._learning.forget(waiting)
 
     def _write_outcome(
@@ -551,7 +553,7 @@ class Shard:
         self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
 
     def _cut(self, boundary: int) -> Cut:
-        """The cut of a boundary; asked again for the newest one, the same again."""
+        """The cut of a boundary; the newest one can be requested again."""
         counts = self._counts
         if counts.last_cut is None or counts.last_cut.boundary < boundary:
             end = counts.sequences["outcomes"]
@@ -580,10 +582,10 @@ _Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, by
 
 @contextmanager
 def _part(name: str) -> Iterator[None]:
-    """Make what is wrong in a part of a state a DamagedStateError that names it.
+    """Turn an error in a part of a state into a DamagedStateError that names the part.
 
     Raises:
-        DamagedStateError: There was something.
+        DamagedStateError: The part is invalid.
     """
     try:
         yield
@@ -601,7 +603,7 @@ def _losses(running: RunningLosses) -> dict[str, Losses]:
 
 
 def _weakly(method: Any) -> Callable[..., None]:
-    """A shard's method for a part of it: in a circle of references it would outlive its use."""
+    """Wrap a method for use by a part, with a weak reference to avoid a reference cycle."""
     shard, function = weakref.ref(method.__self__), method.__func__
 
     def call(*given: Any) -> None:

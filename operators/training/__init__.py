@@ -1,1 +1,1 @@
-"""Training sets, fits and the models they publish."""
+"""Training sets, fits, and the models they publish."""

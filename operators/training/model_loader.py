@@ -1,7 +1,6 @@
-"""The offline models in memory: loaded, verified, and bound to shards, for whoever scores.
+"""Load offline models, verify them, and bind them to shards.
 
-The flow, replicas and replays load through this class, so none can score with a model that another
-refuses.
+The flow, replicas and replays load through this class, so all of them accept the same models.
 """
 
 import threading
@@ -23,26 +22,26 @@ from state.storage.artifact_store import ArtifactStore, MissingArtifactError
 from state.stream import Stream
 
 KEPT = 4
-"""Models in memory: the one in use, the one before for a rollback, and one to come or two."""
+"""Models in memory: the one in use, the previous one for a rollback, and one or two to come."""
 
 _AGAIN_S = 30.0
 
 
 class ModelError(Exception):
-    """A model is not what was certified, or cannot be used here; the one before goes on."""
+    """A model is not as certified, or cannot be used here; the previous one stays."""
 
 
 class UnavailableModelError(ModelError, OSError):
-    """A model cannot be loaded just now: its record or its file is missing or cannot be read."""
+    """A model cannot be loaded now: its record or file is missing or unreadable."""
 
 
 class Loading(NamedTuple):
-    """How models are loaded.
+    """Parameters of loading.
 
     Attributes:
-        check_rows: Raises if reading the rows kept with a model would take too much memory.
+        check_rows: Raises if reading a model's kept rows would take too much memory.
         kept: How many models stay in memory.
-        turns: Within it, a thread lets others run often.
+        turns: Context in which a thread often lets others run.
     """
 
     check_rows: Callable[[bytes], None]
@@ -51,20 +50,20 @@ class Loading(NamedTuple):
 
 
 class ModelLoader:
-    """Verified models by id, a few of them in memory.
+    """Verified models by id, some of them in memory.
 
-    Verified are a model's bytes against their sha256, its columns against the stream's, and its
-    predictions against those that H2O gave for the rows that are kept with it. Each is loaded in a
-    thread of its own, so that one that was announced is there when it is activated.
+    Verification covers a model's bytes by sha256, its columns against the stream's, and its
+    predictions for its kept rows against H2O's. Each model is loaded in a thread of its own, so
+    that an announced model is ready when it is activated.
 
     Args:
-        stream: Whose vectors the models take.
-        published: Their records.
-        artifacts: Their files.
-        loading: How.
+        stream: Stream whose vectors the models score.
+        published: Registry of the models.
+        artifacts: Store of their files.
+        loading: Parameters of loading.
 
     Attributes:
-        records: Of the models that were loaded, by id; reading it reads no log.
+        records: Records of the loaded models, by id; reading it reads no log.
     """
 
     def __init__(
@@ -84,12 +83,12 @@ class ModelLoader:
         self._threads: list[threading.Thread] = []
 
     def start_java(self, algorithm: str) -> None:
-        """Start Java if a model needs it, for its start stops all threads for a third of a second.
+        """Start Java if a model needs it, as its start stops all threads for a third of a second.
 
-        Where Java cannot be started, loading such a model fails and says so.
+        If Java cannot be started, loading such a model raises the error.
 
         Args:
-            algorithm: Of the models to come.
+            algorithm: Algorithm of the coming models.
         """
         fitted = {one.algorithm for one in self._published.records() if one.sha256}
         if any(map(needs_java, fitted | {algorithm})):
@@ -102,15 +101,15 @@ class ModelLoader:
         """A model bound to a shard; waits until it is loaded.
 
         Raises:
-            ModelError: It cannot be used; the message says why.
-            UnavailableModelError: It cannot be loaded just now.
+            ModelError: It cannot be used; the message has the reason.
+            UnavailableModelError: It cannot be loaded now.
         """
         try:
             mojo = self._future(model, again=True).result()
             with self._turns():
                 offline = Offline(model, mojo, self._names, shard.levels)
                 offline.predict(np.full(len(self._names), np.nan))
-        except Exception as error:  # a foreign file in foreign code: it may be any
+        except Exception as error:  # foreign code on a foreign file may raise any error
             self._forget(model)
             unavailable = isinstance(error, OSError | MissingArtifactError)
             kind = UnavailableModelError if unavailable else ModelError
@@ -119,7 +118,7 @@ class ModelLoader:
         return offline
 
     def prepare(self) -> None:
-        """Begin to load the newest champion, if it is not there yet."""
+        """Start loading the newest champion, unless it is loaded."""
         champion, now = self._published.champion(), time.monotonic()
         again = now >= self._again_at
         if again:
@@ -128,13 +127,13 @@ class ModelLoader:
             self._future(champion, again=again)
 
     def ended(self, within_s: float) -> bool:
-        """Whether nothing is being loaded any more, and so nothing reads the log; waits for it."""
+        """Whether no load reads the log any more; wait for it up to `within_s` seconds."""
         for thread in self._threads:
             thread.join(within_s)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _future(self, model: str, *, again: bool) -> Future[Mojo]:
-        """A model on its way; one that failed is tried again or not."""
+        """A model being loaded; if `again`, retry one that failed."""
         with self._lock:
             future = self._loaded.pop(model, None)
             if future is None or (again and future.done() and future.exception() is not None):
@@ -150,7 +149,7 @@ class ModelLoader:
         return future
 
     def _forget(self, model: str) -> None:
-        """So that it is tried again the next time."""
+        """Drop a failed model, so that it is retried the next time."""
         with self._lock:
             self._loaded.pop(model, None)
 
@@ -158,9 +157,9 @@ class ModelLoader:
         try:
             with self._turns():
                 mojo = self._verified(self._published.of(model))
-        except Exception as error:  # noqa: BLE001 - it is raised where the model is wanted
+        except Exception as error:  # noqa: BLE001 - raised again where the model is needed
             future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception
+        except BaseException as error:  # noqa: BLE001 - polars panics are no Exceptions
             future.set_exception(MojoError(f"{type(error).__name__}: {error}"))
         else:
             future.set_result(mojo)

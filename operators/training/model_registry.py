@@ -1,4 +1,4 @@
-"""What training has decided, read from the topic `models` as it grows."""
+"""The model registry: the trainer's decisions, read from the topic `models` as it grows."""
 
 import threading
 from itertools import islice
@@ -16,13 +16,13 @@ _MOST_NAMED = 5
 
 
 class RolledBack(msgspec.Struct, frozen=True):
-    """A person's word that an earlier model is to be used again at once.
+    """A person's decision to use an earlier model again at once.
 
-    It has a topic of its own because `models` has one writer, the trainer.
+    It has its own topic, as `models` has one writer, the trainer.
 
     Attributes:
-        model: Its id.
-        after: How many decisions of `models` there were; a model promoted later takes over.
+        model: Id of the model.
+        after: Number of decisions in `models` at that time; a model promoted later replaces it.
     """
 
     model: str
@@ -34,14 +34,14 @@ class UnknownModelError(LogError):
 
 
 class ModelRegistry:
-    """All records of `models`, for readers in any thread, and the writer's way to add one.
+    """All records of `models`, for readers in any thread, and a method to add one.
 
-    Each record of the log is read once, the chunks of model files among them.
+    Each record of the topic is read once, including chunks of model files.
 
     Args:
-        log: Holds the topic, one partition.
-        enclosed: Has the files that are published in the log itself, before the record that names
-            them; None: they go another way.
+        log: Log with the topic, which has one partition.
+        enclosed: Store with the files to publish in the log, before the record that names them;
+            None: files are published elsewhere.
     """
 
     def __init__(self, log: Log, enclosed: ArtifactStore | None = None) -> None:
@@ -59,7 +59,7 @@ class ModelRegistry:
             return list(self._records)
 
     def history(self) -> list[FitRecord]:
-        """Every decision and, where there was one, each rollback as one more promotion."""
+        """Every decision, with each rollback added as a promotion."""
         records = self.records()
         with self._lock:
             rolled = self._read_rollbacks()
@@ -73,23 +73,23 @@ class ModelRegistry:
         return merged
 
     def rollbacks(self) -> int:
-        """How many there were."""
+        """Number of rollbacks."""
         with self._lock:
             return len(self._read_rollbacks())
 
     def roll_back(self, model: str | None, time: int) -> str:
-        """Have an earlier model used again from now on, until another is promoted.
+        """Use an earlier model from now on, until another is promoted.
 
         Args:
-            model: Its id; None: the champion before the one in use first was, so that one rollback
-                after another never brings back a model that was rolled back from.
-            time: Now (µs UTC).
+            model: Id of the model; None: the previous champion. Repeated rollbacks never return to
+                a model that was rolled back.
+            time: Current time (µs UTC).
 
         Returns:
-            The model's id.
+            The id of the model.
 
         Raises:
-            ValueError: It is in use, or there is no such model, or none before.
+            ValueError: The model is in use or unknown, or there is no previous one.
             SequenceConflictError: Another rollback was made at the same time.
         """
         records = self.records()
@@ -101,11 +101,11 @@ class ModelRegistry:
         if model is None:
             earlier = promoted[: promoted.index(now)] if now is not None else []
             if not earlier:
-                msg = f"model must be named, for none was in use before {now}; there is {had}"
+                msg = f"model must be named, as none was in use before {now}; others are {had}"
                 raise ValueError(msg)
             model = earlier[-1]
         if model not in served:
-            msg = f"model must be one that was in use before {now}; got {model}, there is {had}"
+            msg = f"model must have been in use before {now}; got {model}, others are {had}"
             raise ValueError(msg)
         number = self.rollbacks()
         entry = Entry(time, b"", msgspec.json.encode(RolledBack(model, len(records))))
@@ -113,13 +113,13 @@ class ModelRegistry:
         return model
 
     def end_of(self, count: int) -> int:
-        """The offset in the topic after so many of its decisions."""
+        """The offset in the topic after `count` decisions."""
         with self._lock:
             self._read_on()
             return self._ends[count - 1] if count else 0
 
     def decided(self) -> int:
-        """The newest boundary that is decided; 0 before the first."""
+        """The newest decided boundary; 0 before the first."""
         return max((record.boundary for record in self.records()), default=0)
 
     def champion_at(self, boundary: int) -> tuple[bool, str | None]:
@@ -129,7 +129,7 @@ class ModelRegistry:
         return decided, _champion(records)
 
     def champion(self) -> str | None:
-        """The newest champion's id; None: none yet."""
+        """Id of the newest champion; None: there is none."""
         return _champion(self.history())
 
     def of(self, model: str) -> FitRecord:
@@ -147,15 +147,15 @@ class ModelRegistry:
         raise UnknownModelError(msg)
 
     def publish(self, record: FitRecord, *, unless_decided: bool = False) -> None:
-        """Add a decision and the files it encloses; they are durable when this returns.
+        """Add a decision and its files durably.
 
         Args:
             record: The decision.
-            unless_decided: Leave it out where its boundary is decided by now: another trainer may
-                have been at work on it too.
+            unless_decided: Skip it if its boundary has been decided meanwhile, as another trainer
+                may have fitted it too.
 
         Raises:
-            LogError: It would not be read back as it was written; nothing was added.
+            LogError: It could not be read back as written; nothing was added.
         """
         value = msgspec.json.encode(record)
         try:
@@ -183,7 +183,7 @@ class ModelRegistry:
         try:
             while new := self._log.read(ROLLBACKS, 0, len(self._rolled)):
                 self._rolled += (decoded(ROLLBACKS, 0, r, RolledBack) for r in new)
-        except UnknownTopicError:  # a log from before there were any
+        except UnknownTopicError:  # an old log without rollbacks
             self._rolled = None
             return []
         return self._rolled
@@ -198,14 +198,14 @@ class ModelRegistry:
 
 
 class Pinned:
-    """Decisions that are all the same model.
+    """A registry in which every decision is the same model.
 
     Args:
-        published: Must name it, promoted or rejected.
-        model: Its id.
+        published: Registry that has the model, promoted or rejected.
+        model: Id of the model.
 
     Raises:
-        ValueError: It is not known.
+        ValueError: The model is unknown.
     """
 
     def __init__(self, published: ModelRegistry, model: str) -> None:
@@ -216,7 +216,7 @@ class Pinned:
         self._model = model
 
     def champion_at(self, boundary: int) -> tuple[bool, str]:
-        """Decided at once."""
+        """Return that the boundary is decided, and the model."""
         del boundary
         return True, self._model
 
@@ -225,15 +225,15 @@ class Pinned:
         return self._model
 
     def rollbacks(self) -> int:
-        """None."""
+        """Number of rollbacks: 0."""
         return 0
 
 
 def file_of(record: FitRecord, artifacts: ArtifactStore) -> bytes:
-    """The MOJO that a record names, from wherever it is.
+    """The MOJO file of a record, from any source.
 
     Raises:
-        ArtifactError: It is nowhere, or it is not what was published.
+        ArtifactError: It was found nowhere, or has changed.
     """
     try:
         return artifacts.get(record.sha256)

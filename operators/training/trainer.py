@@ -1,4 +1,4 @@
-"""The training step: one fit for each boundary that every partition's snapshot has passed."""
+"""The training step: one fit for each boundary that every partition has passed."""
 
 import threading
 from collections.abc import Callable
@@ -19,23 +19,25 @@ _WATCH_S = 0.1
 
 
 class Fit(Protocol):
-    """What makes decisions."""
+    """Makes a decision at a boundary."""
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
-        """This boundary's decision, failure included."""
+    def __call__(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
+        """Decide a boundary; a failed fit is a decision too."""
 
     def abandon(self) -> None:
-        """Make the fit that another thread runs end at once, whatever comes of it."""
+        """End the fit that another thread runs at once."""
 
     def close(self) -> None:
-        """Let go of what is kept between fits."""
+        """Release what is kept between fits."""
 
 
-Begin = Callable[[Fit, int, list[Committed], list[FitRecord]], Future[FitRecord]]
+Begin = Callable[[Fit, int, list[TrainingCut], list[FitRecord]], Future[FitRecord]]
 
 
 def begun_in_thread(
-    fit: Fit, boundary: int, cuts: list[Committed], earlier: list[FitRecord]
+    fit: Fit, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
 ) -> Future[FitRecord]:
     """A fit beside its caller."""
     return in_thread(lambda: fit(boundary, cuts, earlier), "fit")
@@ -44,15 +46,16 @@ def begun_in_thread(
 class Trainer:
     """Decides boundary after boundary; the only writer of `models`.
 
-    A fit runs beside it, so that scoring goes on. What is decided is read from the
-    log, so a trainer that was killed goes on where it was.
+    A fit runs in another thread, so that scoring continues. Decisions are read from the log, so a
+    trainer that was killed resumes.
 
     Args:
-        log: Holds `snapshots`, `models` and `alerts`; the last partition of `alerts` is training's.
-        published: The decisions.
-        fit: Makes one.
-        stop: Set, it makes `finish` abandon the fit that runs; a later trainer makes it again.
-        begin: Runs a fit beside the caller.
+        log: Log with `snapshots`, `models` and `alerts`; the trainer owns the last partition of
+            `alerts`.
+        published: The model registry.
+        fit: Makes a decision.
+        stop: If set, `finish` abandons the running fit; a later trainer repeats it.
+        begin: Runs a fit in another thread.
     """
 
     def __init__(
@@ -65,17 +68,17 @@ class Trainer:
     ) -> None:
         self._log, self._published, self._fit, self._stop = log, published, fit, stop
         self._begin = begin
-        # Ends the trainer before: what it has under way must not come after what is read now.
+        # Fences off an earlier trainer first: its records must not come after what is read now.
         log.append_all(0, {MODELS: (None, ())})
         self._snapshots = TrainingCuts(log)
         self._running: Future[FitRecord] | None = None
         self._tell()
 
     def poll(self) -> bool:
-        """Publish a fit that has ended, start one that is due; whether one is running.
+        """Publish a finished fit and start one that is due; return whether one is running.
 
         Raises:
-            Exception: Whatever a fit raised that is not a failed fit.
+            Exception: An error of a fit that is not a failed fit.
         """
         if self._running is not None:
             if not self._running.done():
@@ -92,7 +95,7 @@ class Trainer:
         return self._running is not None
 
     def finish(self) -> None:
-        """Wait until nothing is due any more, or a stop is asked for."""
+        """Wait until no boundary is due, or until a stop is requested."""
         while not self._stop.is_set() and self.poll():
             assert self._running is not None
             wait([self._running], _WATCH_S)
@@ -102,7 +105,7 @@ class Trainer:
         self._fit.close()
 
     def _tell(self) -> None:
-        """Write the alerts that are missing: they follow from the decisions, one by one."""
+        """Write the missing alerts, which follow from the decisions one by one."""
         partition = self._log.partitions(ALERTS) - 1
         told = self._log.end(ALERTS, partition)
         bad = [r for r in self._published.records() if r.status in {"failed", "rejected"}]

@@ -1,4 +1,4 @@
-"""The snapshot writer: at each boundary, a partition's new outcomes as one Parquet file."""
+"""Training cuts: at each boundary, a partition's new outcomes are written to one Parquet file."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ TOPIC = SNAPSHOTS
 _GROUP_ROWS = 100_000
 
 
-class Committed(msgspec.Struct, frozen=True):
-    """A cut whose file is complete.
+class TrainingCut(msgspec.Struct, frozen=True):
+    """A training cut whose file is complete.
 
     Attributes:
-        boundary: What it was made for (µs).
-        path: Of the file, below the snapshots' root.
-        sha256: Of the file's bytes.
-        rows: Outcomes in it.
+        boundary: Boundary of the cut (µs).
+        path: Path of the file, below the snapshots' root.
+        sha256: Hash of the file's bytes.
+        rows: Number of outcomes.
         since: Lowest event time (µs); the boundary if there are no rows.
         until: Highest event time (µs).
     """
@@ -44,11 +44,11 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class SnapshotError(Exception):
-    """A cut's file is not as committed, and can no longer be made again."""
+    """The file of a cut is not as committed, and can no longer be written again."""
 
 
 class _Written(NamedTuple):
-    """A file of outcomes: its hash, and the lowest and highest event time in µs, if it has rows."""
+    """A file of outcomes: its hash, and its lowest and highest event time (µs) if it has rows."""
 
     sha256: str
     since: int | None
@@ -56,13 +56,13 @@ class _Written(NamedTuple):
 
 
 class SnapshotWriter:
-    """Writes cuts: a pure function of `outcomes`, so writing one twice changes nothing.
+    """Writes training cuts; a cut depends on `outcomes` only, so writing it twice changes nothing.
 
-    Memory holds one row group, however long the cut.
+    Memory holds one row group, however long the cut is.
 
     Args:
-        log: Holds `outcomes` and `snapshots`, partitioned alike.
-        stream: Whose outcomes.
+        log: Log with `outcomes` and `snapshots`, partitioned alike.
+        stream: Stream of the outcomes.
         root: Directory of the files.
     """
 
@@ -71,11 +71,11 @@ class SnapshotWriter:
         self._columns, self._decode = decoder_of(outcome_type(stream))
 
     def write(self, partition: int, cut: Cut) -> None:
-        """Write the file of a cut whose outcomes are in the log, then commit it."""
+        """Write the file of a cut whose outcomes are in the log, then commit the cut."""
         path = _path_of(partition, cut.boundary)
         sha256, since, until = self._write(self._root / path, partition, cut.first, cut.end)
         sweep((self._root / path).parent)
-        committed = Committed(
+        committed = TrainingCut(
             cut.boundary,
             path,
             sha256,
@@ -86,11 +86,11 @@ class SnapshotWriter:
         entry = Entry(cut.boundary, b"", msgspec.json.encode(committed))
         self._log.append(TOPIC, partition, [entry], sequence=cut.number)
 
-    def mend(self, cut: Committed) -> Path:
-        """The file of a committed cut; made again from `outcomes` if it is not as committed.
+    def mend(self, cut: TrainingCut) -> Path:
+        """The file of a committed cut; written again from `outcomes` if it is not as committed.
 
         Raises:
-            SnapshotError: It is not, and the outcomes are gone, or are others.
+            SnapshotError: It is not, and the outcomes were deleted or have changed.
         """
         path = self._root / cut.path
         if path.is_file() and _sha256(path) == cut.sha256:
@@ -98,7 +98,7 @@ class SnapshotWriter:
         before = takewhile(lambda one: one != cut, cuts_of(self._log, _partition(cut)))
         return self._made_again(cut, sum(one.rows for one in before))
 
-    def _made_again(self, cut: Committed, first: int) -> Path:
+    def _made_again(self, cut: TrainingCut, first: int) -> Path:
         path = self._root / cut.path
         try:
             sha256 = self._write(path, _partition(cut), first, first + cut.rows).sha256
@@ -127,7 +127,7 @@ class SnapshotWriter:
         return _Written(sha256, min(times, default=None), max(times, default=None))
 
     def _groups(self, partition: int, first: int, end: int) -> Iterator[list[Any]]:
-        """The outcomes from one sequence up to another, a row group at a time."""
+        """Read the outcomes between two sequences, one row group at a time."""
         while first < end:
             values: list[bytes] = []
             most = min(end - first, _GROUP_ROWS)
@@ -147,7 +147,7 @@ def _path_of(partition: int, boundary: int) -> str:
     return f"{partition}/{boundary}.parquet"
 
 
-def _partition(cut: Committed) -> int:
+def _partition(cut: TrainingCut) -> int:
     return int(cut.path.partition("/")[0])
 
 
@@ -156,15 +156,15 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
-    """The committed cuts of a partition from a number on, in order.
+def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[TrainingCut]:
+    """The committed cuts of a partition, in order, from number `first` on.
 
     Raises:
-        LogError: What is there is no cut, or its file would lie elsewhere.
+        LogError: A record is not a valid cut.
     """
     while records := log.read(TOPIC, partition, first):
         for record in records:
-            cut = decoded(TOPIC, partition, record, Committed)
+            cut = decoded(TOPIC, partition, record, TrainingCut)
             path = _path_of(partition, cut.boundary)
             if cut.path != path:
                 place = f"{TOPIC}/{partition} at offset {record.offset}"
@@ -175,7 +175,7 @@ def cuts_of(log: Log, partition: int, first: int = 0) -> Iterator[Committed]:
 
 
 def newest_boundary(log: Log) -> int:
-    """The newest boundary (µs) at which some partition has committed a cut; 0 if none has."""
+    """The newest boundary (µs) at which any partition has committed a cut; 0: there is none."""
     newest = 0
     for partition in range(log.partitions(TOPIC)):
         if end := log.end(TOPIC, partition):
@@ -187,31 +187,31 @@ class TrainingCuts:
     """The committed cuts of all partitions, read as they come.
 
     Args:
-        log: Holds `snapshots`.
+        log: Log with `snapshots`.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._cuts: list[list[Committed]] = [[] for _ in range(log.partitions(TOPIC))]
+        self._cuts: list[list[TrainingCut]] = [[] for _ in range(log.partitions(TOPIC))]
 
     def refresh(self) -> None:
-        """Read what is new."""
+        """Read new cuts."""
         for partition, cuts in enumerate(self._cuts):
             cuts.extend(cuts_of(self._log, partition, len(cuts)))
 
     def due(self, decided: int) -> int:
-        """The first boundary after `decided` that every partition has passed; 0 if none.
+        """The first boundary after `decided` that every partition has passed; 0: there is none.
 
-        A partition that skipped a boundary, for want of events, has passed it with its next cut.
+        A partition that skipped a boundary, for lack of events, has passed it with its next cut.
         """
         pending = sorted({c.boundary for cuts in self._cuts for c in cuts if c.boundary > decided})
         passed = min(cuts[-1].boundary if cuts else 0 for cuts in self._cuts)
         return next((boundary for boundary in pending if boundary <= passed), 0)
 
-    def of(self, boundary: int) -> list[Committed]:
-        """The cuts that belong to a boundary: of each partition all up to its first at or after it.
+    def of(self, boundary: int) -> list[TrainingCut]:
+        """The cuts of a boundary: those of each partition up to its first at or after the boundary.
 
-        They are in order of boundary, then partition.
+        They are ordered by boundary, then partition.
         """
         chosen = []
         for partition, cuts in enumerate(self._cuts):

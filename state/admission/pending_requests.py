@@ -12,7 +12,7 @@ from state.outputs.records import Prediction
 from state.restored import MOST_US, Count, check, check_levels, floats
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
+class PendingRequest(msgspec.Struct, frozen=True, gc=False):
     """One pending request.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pending:
         self._request = request
         self.rows: NDArray[np.float64] = np.zeros((64, width))
         self._free = list(range(63, -1, -1))
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, PendingRequest] = {}
         self._deadlines: list[tuple[int, int, str]] = []
 
     def __len__(self) -> int:
@@ -73,10 +73,10 @@ class Pending:
     def add(self, deadline: int, prediction: Prediction, request: Event, turn: int) -> None:
         """Keep a request, whose vector is in the row that `place` returned."""
         place = self._free.pop()
-        self._waiting[prediction.id] = Waiting(deadline, place, prediction, request, turn)
+        self._waiting[prediction.id] = PendingRequest(deadline, place, prediction, request, turn)
         heapq.heappush(self._deadlines, (deadline, prediction.offset, prediction.id))
 
-    def take(self, request_id: str) -> Waiting | None:
+    def take(self, request_id: str) -> PendingRequest | None:
         """Remove a request whose label has come; None if it is not pending.
 
         Its row keeps its content until the next `place`.
@@ -86,7 +86,7 @@ class Pending:
             self._free.append(waiting.place)
         return waiting
 
-    def due(self, watermark: int) -> Waiting | None:
+    def due(self, watermark: int) -> PendingRequest | None:
         """Remove and return the first request whose deadline the watermark has reached."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= watermark:
@@ -121,7 +121,7 @@ class Pending:
         rows, vectors, size, free, deadlines = msgspec.msgpack.decode(
             state, type=tuple[list[one], bytes, int, list[Count], list[tuple[int, Count, str]]]
         )
-        waiting = [Waiting(*row) for row in rows]
+        waiting = [PendingRequest(*row) for row in rows]
         places = np.array([w.place for w in waiting], np.int64)
         all_places = np.sort(np.append(places, np.array(free, np.int64)))
         whole = size > 0 and np.array_equal(all_places, np.arange(len(all_places)))

@@ -20,7 +20,7 @@ NO_TURN = -1
 _WAITS, _DROPPED = -1, -2
 
 
-class Turn(NamedTuple):
+class DueRequest(NamedTuple):
     """A request whose turn has come.
 
     Attributes:
@@ -91,7 +91,7 @@ class RequestOrder:
         if turn != NO_TURN:
             self._labels[turn % len(self._labels)] = _DROPPED
 
-    def next(self) -> Turn | None:
+    def next(self) -> DueRequest | None:
         """Remove and return the first request once it is labelled; None: it is not."""
         label = _DROPPED
         while label == _DROPPED:
@@ -102,7 +102,9 @@ class RequestOrder:
             if label == _WAITS:
                 return None
             self._first += 1
-        return Turn(self._address + place * self.parts.strides[0], label, *self._models[place])
+        return DueRequest(
+            self._address + place * self.parts.strides[0], label, *self._models[place]
+        )
 
     def place(self, turn: int) -> int:
         """The row in `parts` of a request that still waits."""

@@ -109,9 +109,9 @@ class SharedCheckpoints:
         """
         before, self._error = self._error, error
         if error is not None and before is None:
-            _log.warning("%s must be reached; it is tried again: %s", self, error)
+            _log.warning("%s cannot be reached, retrying: %s", self, error)
         elif error is None and before is not None:
-            _log.warning("%s is reached again", self)
+            _log.warning("%s can be reached again", self)
 
     def __str__(self) -> str:
         return str(self._store)

@@ -1,1 +1,1 @@
-"""How records from outside become events, and how far they have been read."""
+"""Map foreign records to events, and keep the positions of their sources."""

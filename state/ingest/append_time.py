@@ -1,23 +1,23 @@
-"""When imported history would have been appended, told from the order of the file alone.
+"""Derive append times of imported history from the order of the file.
 
-Event i was appended at `max(a[i-1], min(t[i], median of t[i] .. t[i+8]))`: as soon as it had
-happened, unless the events after it say that its clock was ahead. So a lone jump stands out
-against its append time while a quiet night, after which all later events follow, does not.
+Event i was appended at `max(a[i-1], min(t[i], median of t[i] .. t[i+8]))`: at its own time, unless
+the events after it show that its clock was ahead. So a single jump stands out against its append
+time, while a quiet night, after which all later events follow, does not.
 
-Nothing was appended later than now: a time beyond it says when nothing happened, and counts for
-no neighbour. Its event gets the median of those after it, or the append time before it.
+No append time is after now: a later event time does not count for neighbours, and its event gets
+the median of those after it, or the previous append time.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 LOOKAHEAD = 8
-"""How many events with a time are looked at after each."""
+"""Number of later events with a time that are compared with each event."""
 
 NEVER = 2**63 - 1
-"""Later than any time: where there is no clock to compare with."""
+"""A time later than any other: without a clock to compare with."""
 
-# Beyond so many lines without a time the lookahead ends: memory stays bounded.
+# After this many lines without a time the lookahead ends, which bounds the memory.
 _MAX_PENDING = 1000
 
 
@@ -27,20 +27,20 @@ def append_times(
     now: int = NEVER,
     is_full: Callable[[], bool] = lambda: False,
 ) -> Iterator[int]:
-    """Append times of events in the order of a file, one for each, never running backwards.
+    """Append times of events in file order, never decreasing.
 
-    What has no time gets the append time before it and does not count for its neighbours. The
-    last events have fewer after them: a jump at the very end of a file, up to now, goes unnoticed.
+    An event without a time gets the previous append time and does not count for its neighbours. The
+    last events have fewer after them: a jump at the very end of a file, up to now, is not noticed.
 
     Args:
-        event_times: Microseconds UTC in file order; None for what is no event.
-        floor: The last append time already in the log, 0 for an empty one.
-        now: The latest time that any of them can have.
-        is_full: Whether the caller can keep no more of what is looked at: then the lookahead ends.
+        event_times: Microseconds UTC in file order; None for lines that are not events.
+        floor: The last append time in the log, 0 for an empty log.
+        now: Upper bound of all append times.
+        is_full: Whether the caller can keep no more lines; then the lookahead ends.
 
     Yields:
-        Microseconds UTC, at least `floor`, never above the highest of `floor` and the event times
-        up to `now`.
+        Microseconds UTC, at least `floor`, at most the highest of `floor` and the event times up to
+            `now`.
 
     Example:
         >>> list(append_times([10, 20, 10_000, 30, None, 40], floor=0))
@@ -49,7 +49,7 @@ def append_times(
         [10, 20, 30, 30]
     """
     pending: deque[int | None] = deque()
-    known: deque[int] = deque()  # the times among the pending, up to now
+    known: deque[int] = deque()  # times of the pending events, up to now
     last = floor
     for event_time in event_times:
         pending.append(event_time)
@@ -75,11 +75,11 @@ def _next(pending: deque[int | None], known: deque[int], last: int, now: int) ->
 
 
 def append_time(event_times: Collection[int], last: int) -> int:
-    """When the first of these was appended.
+    """The append time of the first of these events.
 
     Args:
-        event_times: Its own, and those of up to `LOOKAHEAD` after it.
-        last: The append time before it.
+        event_times: Its event time, and those of up to `LOOKAHEAD` later events.
+        last: The previous append time.
 
     Example:
         >>> append_time([10_000, 30, 40], last=20)

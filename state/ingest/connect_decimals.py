@@ -1,4 +1,4 @@
-"""Decimals as Kafka Connect writes them to JSON: the bytes of a whole number, in base64.
+"""Decode decimals of Kafka Connect in JSON: the bytes of a whole number, in base64.
 
 See `org.apache.kafka.connect.data.Decimal`: two's complement, the highest byte first; the scale is
 in the schema. Debezium's `VariableScaleDecimal` is an object with `scale` and `value`.
@@ -10,20 +10,20 @@ from typing import Any
 
 _MOST_CHARACTERS = 100
 _MOST_SCALE = 1_000
-# As many digits as the bytes may hold: nothing is rounded.
+# Enough digits for all bytes, so that nothing is rounded.
 _exact = Context(prec=300)
 
 
 def connect_decimal(value: Any, scale: int, name: str) -> Decimal:
-    """The decimal that base64 text, or an object with a scale of its own, stands for.
+    """Decode a decimal from base64 text, or from an object with its own scale.
 
     Args:
-        value: As JSON has it.
-        scale: Digits after the point, unless the object tells them.
-        name: Of the field, for errors.
+        value: A JSON value.
+        scale: Digits after the point, unless the object has them.
+        name: Name of the field, for errors.
 
     Raises:
-        ValueError: It is no such decimal.
+        ValueError: The value is not such a decimal.
 
     Example:
         >>> connect_decimal("MDk=", 2, "price"), connect_decimal("/w==", 0, "price")

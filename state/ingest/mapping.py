@@ -1,10 +1,9 @@
-"""Foreign records as events, by a declarative mapping that is checked against the stream.
+"""Map foreign records to events, by declarations that are checked against the stream.
 
-Where something is, is said by a short text: `a.b.0` or `field:a.b.0` is a path in the value,
-through objects by name and through lists by number; `header:host` a header as text; `key` the
-record's key as text, `key:a.b` a path in it; `timestamp` its own time; `offset` its topic,
-partition and offset as a text that is unique; `const:x` the text x. What is no text stands for
-itself.
+A short text gives the place of a value: `a.b.0` or `field:a.b.0` is a path in the record's value,
+through objects by name and lists by index; `header:host` a header as text; `key` the record's key
+as text, `key:a.b` a path in it; `timestamp` its own time; `offset` a unique text of topic,
+partition and offset; `const:x` the text x. A place that is not text is the value itself.
 """
 
 import math
@@ -27,15 +26,15 @@ from state.stream_functions import raise_blamed
 
 _KINDS = ("field", "header", "key", "const")
 _ENVELOPE = ("id", "time", "source")
-# What Confluent's serializers put before a value: a zero and the id of its schema.
+# Prefix of values by Confluent's serializers: a zero and the schema's id.
 _MAGIC, _FRAME_BYTES = b"\0", 5
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     "json": msgspec.json.Decoder().decode,
     "msgpack": msgspec.msgpack.Decoder().decode,
 }
-# Beyond so many, whether a decoder gives up depends on the depth of its caller.
+# With more brackets, whether a decoder gives up depends on its caller's stack depth.
 _MOST_BRACKETS = 200
-# An object may take 70 bytes of memory for one of MessagePack.
+# An object may take 70 bytes of memory for one byte of MessagePack.
 _MOST_BYTES = {"json": MAX_VALUE_BYTES, "msgpack": MAX_VALUE_BYTES // 4}
 
 
@@ -43,13 +42,13 @@ class Foreign(NamedTuple):
     """A record of a foreign topic.
 
     Attributes:
-        topic: Kafka's name.
-        partition: Which.
-        offset: Kafka's.
-        timestamp: Its producer's or its broker's, microseconds UTC.
-        key: Its key; empty where it has none.
-        headers: By name; of several with a name the last.
-        value: None for a tombstone.
+        topic: Name in Kafka.
+        partition: Partition of the topic.
+        offset: Offset in Kafka.
+        timestamp: Timestamp of its producer or broker, microseconds UTC.
+        key: Its key; empty if it has none.
+        headers: Headers by name; the last one of a repeated name.
+        value: Its value; None for a tombstone.
     """
 
     topic: str
@@ -62,7 +61,7 @@ class Foreign(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Why a record became no event: a word to count by and a sentence."""
+    """The reason why a record was refused: a word to count by, and a sentence."""
 
     reason: DeadLetterReason
     detail: str
@@ -89,14 +88,14 @@ class Mapper:
     """Maps records of foreign topics to events.
 
     Args:
-        stream: Whose events.
-        topics: Mappings; of one topic the first that fits a record is taken.
+        stream: Stream of the events.
+        topics: Mappings; the first one that fits a record is used.
 
     Attributes:
-        digest: Of the mappings: with another the same records may become something else.
+        digest: Hash of the mappings, as other mappings could map a record to something else.
 
     Raises:
-        ValueError: A mapping names something that is not there; the message has its path.
+        ValueError: A mapping is invalid; the message has its path.
     """
 
     def __init__(self, stream: Stream, topics: Iterable[ForeignTopic]) -> None:
@@ -123,15 +122,15 @@ class Mapper:
 
     @property
     def topics(self) -> list[str]:
-        """Of which topics there are mappings."""
+        """The topics that have a mapping."""
         return list(self._rules)
 
     def map(self, record: Foreign) -> tuple[bytes, bytes] | Refused:
-        """A record as key and value for `events`, or why it is none.
+        """Map a record to the key and value of an event, or return why it is refused.
 
-        What comes out is what the shard will accept: it was decoded as the shard does. Texts are
-        taken for numbers where a number is wanted, and whole numbers for texts; a null is taken
-        for nothing where the field knows no null.
+        The shard will accept the event, as it is decoded here in the same way. Texts are converted
+        to numbers if a number is wanted, and whole numbers to texts; a null becomes a missing field
+        if the field has no null.
         """
         if record.value is None:
             return Refused("malformed", "no value: a tombstone")
@@ -154,7 +153,7 @@ class Mapper:
     def _event(self, rule: _Rule, body: _Body) -> tuple[bytes, bytes] | Refused:
         found = {name: read(body) for name, read in rule.fields}
         fields = {name: value for name, value in found.items() if value is not UNSET}
-        # Numbers may come as text, in headers and from CSV; the event itself is strict again.
+        # Numbers may be text, in headers and from CSV; the event itself is checked strictly.
         event = msgspec.convert(fields, rule.event, strict=False)
         raw = msgspec.json.encode(event)
         if b"null" in raw and (name := _infinite(event)):
@@ -174,7 +173,7 @@ class Mapper:
 
 
 def _infinite(event: Event) -> str | None:
-    """The first field with an infinite number at any depth, which JSON would make a null."""
+    """The first field with an infinite number at any depth, as JSON would make it null."""
     fields = msgspec.structs.asdict(event)
     return next((name for name, value in fields.items() if _is_infinite(value)), None)
 
@@ -220,7 +219,7 @@ def _rule(event: type[Event], topic: ForeignTopic, times: _TimesOf, where: str) 
 
 
 def _field(event: type[Event], name: str, times: _TimesOf, place: Place, where: str) -> _Read:
-    """Reads one field of an event, in the kind that it is declared."""
+    """Make a reader of one field of an event, with its declared type."""
     kinds = declared(event)[name]
     is_time, is_text = (all(map(need.takes, kinds)) for need in (TIME, TEXT))
     scaled = place if isinstance(place, Scaled) else Scaled(path="")
@@ -285,7 +284,7 @@ def _text(content: bytes | None) -> str | UnsetType:
 
 
 def _at(value: Any, steps: list[str]) -> Any:
-    """What a path leads to; UNSET where it leads nowhere."""
+    """The value at the end of a path; UNSET if there is none."""
     for step in steps:
         if isinstance(value, dict) and step in value:
             value = value[step]

@@ -1,8 +1,8 @@
-"""The journal of ingest: how far each source is in each partition of `events`, exactly once.
+"""The journal of ingest: positions of all sources in each partition of `events`, exactly once.
 
-What is appended to a partition of `events` is announced in the same partition of `ingested`, in the
-same transaction or, on the embedded log, just before it. An announcement counts once the records
-it speaks of are there, so that a crash at any point leaves each record appended or not, and known.
+Each append to a partition of `events` has an entry in the same partition of `ingested`: in the same
+transaction or, on the embedded log, written just before it. An entry counts once its records are
+there, so after a crash at any point it is known for each record whether it was appended.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ from state.outputs.records import DeadLetter
 from state.topics import DEAD_LETTERS, INGESTED
 
 LETTERS = DEAD_LETTERS
-"""Its last partition takes what becomes no event."""
+"""The topic whose last partition takes refused foreign records."""
 
 _KEEP = 100
 _TRIM_EVERY = 1_000
@@ -39,16 +39,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """An announcement: from here on these positions hold in this partition.
+    """A journal entry: from here on these positions hold in this partition.
 
     Attributes:
-        positions: The next offset of each source, such as `crm.bookings/0`.
-        first: Offset in `events` of the first record that is appended with it.
-        count: How many are.
-        digest: Of their keys and values.
-        letters: The end of ingest's dead letters of records before these positions.
-        version: Of the entry.
-        mapping: Digest of what the records were mapped by; empty: not known.
+        positions: Next offset of each source, such as `crm.bookings/0`.
+        first: Offset in `events` of the first record appended with it.
+        count: Number of these records.
+        digest: Hash of their keys and values.
+        letters: End of ingest's dead letters for records before these positions.
+        version: Version of the entry.
+        mapping: Hash of the mappings that were used; empty: unknown.
     """
 
     positions: dict[str, int]
@@ -61,29 +61,29 @@ class Ingested(msgspec.Struct, frozen=True):
 
 
 def letter_of(partition: int, record: Record) -> DeadLetter:
-    """The dead letter in a record of a partition of `dead_letters`; errors as for `decoded`."""
+    """Decode a dead letter; raises as `decoded` does."""
     return decoded(LETTERS, partition, record, DeadLetter)
 
 
 def again_of(partition: int, letter: DeadLetter) -> str:
-    """The source that a dead letter belongs to when it is tried again.
+    """Name of the source of a retried dead letter.
 
     Args:
-        partition: Of `dead_letters`.
-        letter: Its reason matters.
+        partition: Partition of `dead_letters`.
+        letter: The dead letter, whose reason is used.
     """
     return f"{LETTERS}/{partition}/{letter.reason}"
 
 
 class Sourced(NamedTuple):
-    """A record of a source, mapped.
+    """A mapped record of a source.
 
     Attributes:
-        source: `topic/partition` for a foreign record, `dead_letters/partition/reason` for one that
-            is tried again; offsets of a source ascend.
-        offset: There.
-        append_time: Of what it became, microseconds UTC.
-        became: Key and value of an event, or why there is none.
+        source: `topic/partition` for a foreign record, `dead_letters/partition/reason` for a
+            retried one; offsets of a source ascend.
+        offset: Offset in the source.
+        append_time: Append time of the event or dead letter, microseconds UTC.
+        became: Key and value of an event, or the reason why it is refused.
     """
 
     source: str
@@ -93,11 +93,11 @@ class Sourced(NamedTuple):
 
 
 class IngestError(LogError):
-    """Someone else appends to `events`, or the log has no room for foreign topics."""
+    """Another process appends to `events`, or the log has no partition for foreign topics."""
 
 
 class _Lane:
-    """One partition: what its newest announcement that counts says, and the ends."""
+    """One partition: its newest valid journal entry, and its end offsets."""
 
     def __init__(self, log: Log, partition: int) -> None:
         self.sequence = log.end(INGESTED, partition)
@@ -112,15 +112,15 @@ class _Lane:
 
 
 class IngestWriter:
-    """Appends what sources hold to `events` and `dead_letters`, each record once.
+    """Appends the records of sources to `events` and `dead_letters`, each one once.
 
     Args:
-        log: All topics are there.
-        mapping: Digest of what the records are mapped by.
+        log: Log with all topics.
+        mapping: Hash of the mappings in use.
 
     Raises:
-        IngestError: The log was made before there was ingest of foreign topics, or what another
-            mapping was killed at is not finished.
+        IngestError: The log is too old for foreign topics, or an interrupted ingest with another
+            mapping must be completed first.
     """
 
     def __init__(self, log: Trimmable, mapping: str) -> None:
@@ -134,7 +134,7 @@ class IngestWriter:
             )
             raise IngestError(msg)
         for partition in range(partitions):
-            # Ends the writer before: from here on nobody else moves what is read next.
+            # Fences off an earlier writer: from here on no other process changes what is read next.
             log.append_all(partition, {INGESTED: (None, ()), EVENTS: (None, ())})
         log.append(LETTERS, self._letters_in, ())
         self._lanes = [_Lane(log, partition) for partition in range(partitions)]
@@ -146,20 +146,20 @@ class IngestWriter:
         self._time = 0
 
     def position(self, source: str) -> int | None:
-        """From which offset on a source must be read; None: it is not known here."""
+        """The offset from which a source must be read; None: unknown here."""
         return self._positions.get(source)
 
     def append(self, batch: Sequence[Sourced]) -> tuple[int, int]:
-        """Append what is not there yet.
+        """Append records that are not appended yet.
 
         Args:
-            batch: Of each source the records that follow those before, at most some MiB.
+            batch: The next records of each source, some MiB at most.
 
         Returns:
-            How many events and how many dead letters were appended.
+            The numbers of events and of dead letters appended.
 
         Raises:
-            IngestError: Someone else appends to `events`.
+            IngestError: Another process appends to `events`.
         """
         letters: list[Entry] = []
         routed: defaultdict[int, list[Entry]] = defaultdict(list)
@@ -180,15 +180,15 @@ class IngestWriter:
         return sum(map(len, routed.values())), len(letters)
 
     def settle(self) -> None:
-        """Write the positions where they lag, so that the next start need not read so far back."""
+        """Write lagging positions, so that the next start need not read so far back."""
         for partition, lane in enumerate(self._lanes):
             if any(lane.positions.get(s, -1) < n for s, n in self._positions.items()):
                 self._announce(partition, [])
 
     def _check_mapping(self) -> None:
-        """Refuse to read again by another mapping what some partitions have and others lack.
+        """Refuse another mapping while some partitions lack records that others have.
 
-        What becomes of a record tells its partition, and so whether it is there already.
+        The mapping decides a record's partition, and so whether the record is there already.
         """
         for lane in self._lanes:
             if lane.mapping in {"", self._mapping}:
@@ -233,11 +233,11 @@ class IngestWriter:
         lane.end += len(entries)
         lane.positions, lane.letters, lane.mapping = positions, self._letters, self._mapping
         if lane.sequence % _TRIM_EVERY == 0:
-            with suppress(LogError):  # the next one trims what this one did not
+            with suppress(LogError):  # the next call trims what this one could not
                 self._log.trim(INGESTED, partition, lane.sequence - _KEEP)
 
     def _unsettled(self) -> Iterator[tuple[str, int]]:
-        """Places of records that were buried after what all partitions know of."""
+        """Places of refused records after the positions that all partitions have."""
         for record in _read(self._log, LETTERS, self._letters_in, self._letters):
             letter = letter_of(self._letters_in, record)
             source, offset = f"{letter.topic}/{letter.partition}", letter.offset
@@ -251,7 +251,7 @@ class IngestWriter:
 
 @contextmanager
 def _alone(place: str) -> Iterator[None]:
-    """Make a conflict of sequences say who is at fault."""
+    """Explain a conflict of sequences by another writer."""
     try:
         yield
     except SequenceConflictError as error:
@@ -263,18 +263,18 @@ def _alone(place: str) -> Iterator[None]:
 
 
 def positions_of(log: Log) -> dict[str, int]:
-    """From which offset on each source is still to be ingested, in some partition at least."""
+    """The lowest offset from which each source must still be ingested into some partition."""
     return _least(_Lane(log, p).positions for p in range(log.partitions(EVENTS)))
 
 
 def carry_over(log: Log, to: Log) -> None:
-    """Write to a log made anew what another knows of its sources: how far each is.
+    """Write the positions of a log's sources to a new log.
 
-    Dead letters of the shards are made anew too, so theirs are open to another try again.
+    The shards' dead letters are derived again, so that they can be retried again.
 
     Args:
-        log: Of which the dead letters of ingest were copied.
-        to: Has the events by now.
+        log: Log whose dead letters of ingest were copied.
+        to: New log, which has the events.
     """
     shards = tuple(f"{LETTERS}/{partition}/" for partition in range(log.partitions(EVENTS)))
     for partition in range(log.partitions(INGESTED)):
@@ -290,7 +290,7 @@ def carry_over(log: Log, to: Log) -> None:
 
 
 def _least(positions: Iterable[dict[str, int]]) -> dict[str, int]:
-    """The lowest position of each source that all know of."""
+    """The lowest position of each source that all have."""
     every = list(positions)
     known = set(every[0]).intersection(*every)
     return {source: min(of[source] for of in every) for source in known}
@@ -304,7 +304,7 @@ def _newest_first(log: Log, partition: int) -> Iterator[Ingested]:
 
 
 def _counts(log: Log, partition: int, entry: Ingested) -> bool:
-    """Whether the records that an announcement speaks of are there."""
+    """Whether the records of a journal entry are there."""
     if not entry.count:
         return True
     if log.end(EVENTS, partition) < entry.first + entry.count:

@@ -1,4 +1,4 @@
-"""Rows of a table as the events of a stream: what their fields are declared to be, decides."""
+"""Convert rows of a table to events, by the declared types of the fields."""
 
 import math
 import re
@@ -29,8 +29,8 @@ class _Field(NamedTuple):
     """A field of an event.
 
     Attributes:
-        value: Of a cell; None: the cell is empty.
-        empty: Of an empty cell; UNSET: the field is left out.
+        value: Converts a cell; None: the cell is empty.
+        empty: Value for an empty cell; UNSET: the field is left out.
     """
 
     value: Callable[[Any], Any]
@@ -38,22 +38,22 @@ class _Field(NamedTuple):
 
 
 class Rows:
-    """Makes events of the rows of one table.
+    """Converts the rows of one table to events.
 
-    A cell becomes what its field is declared to be: text a number, a truth or a time, a number
-    with a point a whole one if it is whole, a number a text. What is nothing of the kind stays as
-    it is, for the shard to judge. Where a cell is empty the field is null, or left out if it has a
-    default or knows no null.
+    A cell is converted to its field's type: text to a number, a boolean or a time, a number with a
+    point to an integer if it is whole, a number to text. An invalid cell stays unchanged, and the
+    shard refuses the event. An empty cell is null, or left out if the field has a default or no
+    null.
 
     Args:
-        stream: Whose events.
-        columns: Of the table.
-        kind: The `type` of rows that name none; none: the request's.
-        stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
+        stream: Stream of the events.
+        columns: Columns of the table.
+        kind: Event type of rows without one; None: the request's.
+        stamped: Columns whose numbers are microseconds, whatever the stream's unit.
         is_sure: See `state.event_times.Times`.
 
     Attributes:
-        kind: The `type` of rows that name none.
+        kind: Event type of rows without one.
         left_out: Columns that no event has.
     """
 
@@ -83,14 +83,14 @@ class Rows:
 
     @property
     def missed(self) -> list[str]:
-        """Columns that were left out, but for those that a table has for its row numbers."""
+        """Skipped columns, except those that a table has for its row numbers."""
         return [name for name in self.left_out if not _ROW_NUMBERS.fullmatch(name)]
 
     def event(self, row: Mapping[str, Any]) -> bytes:
-        """A row as an event in JSON, by column; cells that are None are empty.
+        """Convert a row, given by column, to an event in JSON; None is an empty cell.
 
         Raises:
-            TimeUnitError: A time is surely in another unit.
+            TimeUnitError: A time is certainly in another unit.
         """
         kind = row.get("type")
         kind = self.kind if kind is None or kind == "" else kind
@@ -105,10 +105,10 @@ class Rows:
         return _encode({**others, "type": kind, **known})
 
     def event_of_json(self, raw: bytes) -> bytes:
-        """A row as a JSON object without its empty cells; what is an event already is not changed.
+        """Convert a row in JSON to an event, without its empty cells; an event stays unchanged.
 
         Raises:
-            TimeUnitError: A time is surely in another unit.
+            TimeUnitError: A time is certainly in another unit.
         """
         if self._is_in_us:
             try:
@@ -159,7 +159,7 @@ def _time_of(name: str, times: Times) -> Callable[[Any], Any]:
 
 
 def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
-    """What makes a value of a cell, for a field that is no time."""
+    """A function that converts a cell for a field that is not a time."""
     some = [kind for kind in kinds if not is_null(kind)]
     is_text, is_truth = any(map(TEXT.takes, some)), any(_is(some, inspect.BoolType))
     whole = any(_is(some, inspect.IntType)) or any(
@@ -173,7 +173,7 @@ def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
         if isinstance(cell, str):
             return _parsed(cell.strip(), cell, truth=is_truth, whole=whole, number=number)
         if isinstance(cell, float) and math.isinf(cell):
-            return str(cell)  # JSON would make a null of it
+            return str(cell)  # JSON would encode it as null
         if isinstance(cell, int | float) and is_truth and not (whole or number) and cell in {0, 1}:
             return bool(cell)
         return int(cell) if whole and isinstance(cell, float) and cell.is_integer() else cell
@@ -186,7 +186,7 @@ def _is(kinds: Sequence[inspect.Type], of: type[inspect.Type]) -> list[bool]:
 
 
 def _as_text(cell: Any, *, others: bool) -> Any:
-    """A text as it is; a number as one, if the field takes none."""
+    """A text unchanged; a number as text, if the field accepts no number."""
     if isinstance(cell, str):
         return cell or None
     if others or isinstance(cell, bool) or not isinstance(cell, int | float):
@@ -195,7 +195,7 @@ def _as_text(cell: Any, *, others: bool) -> Any:
 
 
 def _parsed(text: str, cell: str, *, truth: bool, whole: bool, number: bool) -> Any:
-    """What a text stands for, the cell itself if it is nothing of the kind."""
+    """The value of a text; the cell itself if it is invalid."""
     if text.lower() in _NULLS:
         return None
     if truth and text.lower() in _TRUTHS:

@@ -1,1 +1,1 @@
-"""The log in Kafka, and the topics of others."""
+"""The log in Kafka, and reading foreign topics."""

@@ -1,4 +1,4 @@
-"""The clocks of Kafka's brokers, by whose append times the clocks of all sources are judged."""
+"""Check the clocks of Kafka's brokers, as their append times judge the clocks of all sources."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -8,7 +8,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Top
 
 from state.durations import Duration
 from state.events import SECOND_US
-from state.kafka.cluster import Cluster, Waiting
+from state.kafka.cluster import Cluster, Patience
 from state.kafka.reader import refuse
 from state.kafka.topics import Topics
 
@@ -18,12 +18,12 @@ _WAIT_S = 0.1
 
 
 class BrokerClocks:
-    """Says which broker's clock is not this machine's.
+    """Reports a broker whose clock differs from this machine's.
 
     Args:
-        tolerance: How far they may be apart.
-        every: How long nothing more is said of a broker.
-        say: Told in a line.
+        tolerance: Largest accepted difference.
+        every: Least time between two reports on a broker.
+        say: Called with a line.
     """
 
     def __init__(self, tolerance: Duration, every: Duration, say: Callable[[str], None]) -> None:
@@ -31,14 +31,14 @@ class BrokerClocks:
         self._quiet_until: dict[str, int] = {}
 
     def compare(self, broker: str, place: str, stamped: int, since: int, now: int) -> None:
-        """Compare the time that a broker gave a record with the time at which it must have.
+        """Compare a broker's time on a record with the time at which it was appended.
 
         Args:
-            broker: `host:port`.
-            place: Of the record, for people.
-            stamped: By the broker, microseconds UTC.
-            since: It was appended after this, by this machine's clock.
-            now: And before this.
+            broker: Address, `host:port`.
+            place: Topic and partition of the record, for the message.
+            stamped: The broker's time, microseconds UTC.
+            since: Lower bound of the append by this machine's clock, microseconds UTC.
+            now: Upper bound of it, microseconds UTC.
         """
         ahead = max(0, stamped - now) or min(0, stamped - since)
         if abs(ahead) > self._tolerance and now >= self._quiet_until.get(broker, now):
@@ -51,17 +51,17 @@ class BrokerClocks:
 
 
 def _told(ahead_us: int) -> str:
-    """How far a clock is off, for people."""
+    """Format the difference of a clock."""
     return f"{abs(ahead_us) / SECOND_US:,.1f} s {'ahead' if ahead_us > 0 else 'behind'}"
 
 
 class Stamped(NamedTuple):
-    """A record with the time that a broker gave it.
+    """A record with a broker's time.
 
     Attributes:
-        broker: `host:port` of the one that leads the partition now.
+        broker: Address, `host:port`, of the partition's current leader.
         place: Topic and partition.
-        time: Microseconds UTC.
+        time: The broker's time, microseconds UTC.
     """
 
     broker: str
@@ -70,11 +70,11 @@ class Stamped(NamedTuple):
 
 
 def newest_of(cluster: Cluster, topics: Iterable[str]) -> list[Stamped]:
-    """The newest record of each broker, if there is one that the broker itself stamped.
+    """The newest record of each broker that stamps records itself.
 
     Args:
-        cluster: Where.
-        topics: Kafka's names.
+        cluster: Cluster with the topics.
+        topics: Names in Kafka.
 
     Raises:
         LogError: A topic is missing, or Kafka does not answer.
@@ -82,13 +82,13 @@ def newest_of(cluster: Cluster, topics: Iterable[str]) -> list[Stamped]:
     asking, consumer = cluster.consumer({}), cluster.consumer({})
     looked = Topics(cluster, asking, 1)
     led = {(t, p): place.leader for t in topics for p, place in enumerate(looked.places(t))}
-    waiting = Waiting(cluster, "look for the newest records")
+    waiting = Patience(cluster, "look up the newest records")
     left = set(led)
     with cluster.doing(waiting.what):
         for name in led:
             tail = TopicPartition(*name)
             low, high = cluster.ask(waiting.what, partial(_ends, asking, tail), asking.poll)
-            tail.offset = max(low, high - _BACK)  # what ends a transaction lies there too
+            tail.offset = max(low, high - _BACK)  # markers of transactions are among them
             consumer.incremental_assign([tail])
     newest: dict[str, Stamped] = {}
     while left:

@@ -1,4 +1,4 @@
-"""How Kafka is reached: the clients' settings, and its errors in one line each."""
+"""Connect to Kafka: the clients' settings, and its errors as one line each."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ T = TypeVar("T")
 Options = Mapping[str, str | int | float | bool]
 
 MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + 2**20
-"""The largest message that clients and topics take: a value, its key and its header."""
+"""Largest message of clients and topics, in bytes: a value, its key and its header."""
 
 _FIRST_S = 15.0
 _TRY_S = 1.0
@@ -25,7 +25,7 @@ _SPARE_S = 60.0
 
 _FETCH_BYTES = 2**20
 _READS = {
-    "group.id": "headwater",  # librdkafka wants one; nothing is ever committed to it
+    "group.id": "headwater",  # required by librdkafka; nothing is ever committed to it
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
@@ -50,7 +50,7 @@ OWN_OPTIONS = frozenset({"bootstrap.servers", "transactional.id", *_READS, *_WRI
     "fetch.queue.backoff.ms",
     "queued.max.messages.kbytes",
 }
-"""Options that the promises of the log rest on; nobody else may set them."""
+"""Options that the log's guarantees depend on; users must not set them."""
 
 _PASSING = frozenset(
     {
@@ -58,10 +58,10 @@ _PASSING = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._DESTROY_BROKER,  # noqa: SLF001 - the request met a broker that is being replaced
+        KafkaError._DESTROY_BROKER,  # noqa: SLF001 - the request met a broker being replaced
         KafkaError._RESOLVE,  # noqa: SLF001
         KafkaError._WAIT_COORD,  # noqa: SLF001
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - a broker that just started knows none yet
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - a broker that just started knows no topic yet
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.REQUEST_TIMED_OUT,
@@ -76,21 +76,21 @@ _REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF
 
 
 def to_stderr(line: str) -> None:
-    """Say a line where a person may see it."""
+    """Write a line to standard error."""
     sys.stderr.write(f"{line}\n")
 
 
 class Cluster:
-    """A Kafka cluster, as all clients of a log reach it.
+    """A Kafka cluster, with the settings that all clients of a log share.
 
     Args:
-        bootstrap: `host:port`, several with commas.
+        bootstrap: `host:port`, several separated by commas.
         options: Further settings of librdkafka.
-        say: Told in a line what is waited for.
-        patience_s: How long one call waits for Kafka; 15 s at most before it ever answered.
+        say: Called with a line while waiting for Kafka.
+        patience_s: Seconds that one call waits for Kafka; at most 15 before its first answer.
 
     Raises:
-        ValueError: An option is not for others to set.
+        ValueError: An option is reserved or invalid.
     """
 
     def __init__(
@@ -132,32 +132,32 @@ class Cluster:
             self.ask(what, lambda s: consumer.list_topics(name, s), serve)
 
     def consumer(self, own: Options) -> Consumer:
-        """A reader of committed records that takes truncation for an error."""
+        """Make a reader of committed records that raises an error on lost records."""
         return self._client(Consumer, {**_READS, **self._options, **own})
 
     def producer(self, own: Mapping[str, Any]) -> Producer:
-        """A writer that loses and doubles nothing."""
-        # A transaction must not time out before patience with it ends.
+        """Make a transactional, idempotent writer."""
+        # A transaction must not time out before the patience ends.
         timeout = {"transaction.timeout.ms": round((self._patience_s + _SPARE_S) * 1000)}
         return self._client(Producer, {**_WRITES, **timeout, **self._options, **own})
 
     def admin(self) -> AdminClient:
-        """Makes topics."""
+        """Make an administrator of topics."""
         return self._client(AdminClient, self._options)
 
     def ask(self, what: str, call: Callable[[float], T], serve: Callable[[float], object]) -> T:
-        """What `call` answers, asked again while Kafka cannot be reached.
+        """Call Kafka, and retry while it cannot be reached.
 
         Args:
-            what: What is asked for, for people.
-            call: Takes the seconds it may wait.
-            serve: The client's `poll`, by which librdkafka tells what is wrong.
+            what: Description of the call, for messages.
+            call: Takes the seconds it may wait, and returns the answer.
+            serve: The client's `poll`, by which librdkafka reports errors.
 
         Raises:
-            LogError: It stays out of reach, or the password is wrong.
-            KafkaException: Kafka answers with an error that waiting does not mend.
+            LogError: Kafka stays out of reach, or the password is wrong.
+            KafkaException: Kafka answers with a permanent error.
         """
-        waiting = Waiting(self, what)
+        waiting = Patience(self, what)
         while True:
             try:
                 answer = call(_TRY_S)
@@ -173,10 +173,10 @@ class Cluster:
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Make an error of Kafka's one of ours.
+        """Turn an error of Kafka into a LogError.
 
         Raises:
-            LogError: There was one.
+            LogError: Kafka raised an error.
         """
         try:
             yield
@@ -184,7 +184,7 @@ class Cluster:
             raise self.failure(what, error.args[0]) from error
 
     def id(self) -> str:
-        """Kafka's own name of the cluster, which stays when its addresses change."""
+        """Kafka's id of the cluster, which stays when its addresses change."""
         asking = self.consumer({})
         what = "tell which cluster it is"
         with self.doing(what):
@@ -193,25 +193,25 @@ class Cluster:
         return there.cluster_id or "none"
 
     def failure(self, what: str, cause: KafkaError) -> LogError:
-        """An error of Kafka's as ours."""
-        return LogError(f"Kafka must let us {what}; got '{cause.str()}' from {self}")
+        """Make a LogError from an error of Kafka."""
+        return LogError(f"cannot {what}: {cause.str()} ({self})")
 
     def patience_s(self) -> float:
-        """How long to wait from now."""
+        """Seconds to wait from now."""
         return self._patience_s if self.reached else min(self._patience_s, _FIRST_S)
 
     def last_error(self) -> str:
-        """What librdkafka said last, for people."""
+        """The last error that librdkafka reported, for messages."""
         return self._last.str() if self._last is not None else "no answer"
 
     def check_refused(self) -> None:
-        """Give up where no patience helps; a cluster that has answered may let us in again.
+        """Raise an error that waiting cannot resolve, unless the cluster has answered before.
 
         Raises:
-            LogError: User or password are wrong, or the certificate is.
+            LogError: User, password or certificate are wrong.
         """
         if not self.reached and self._last is not None and self._last.code() in _REFUSED:
-            msg = f"Kafka must let us in; got '{self._last.str()}' from {self}"
+            msg = f"cannot log in: {self._last.str()} ({self})"
             raise LogError(msg)
 
     def __str__(self) -> str:
@@ -226,20 +226,20 @@ class Cluster:
             raise ValueError(msg) from error
 
     def note(self, error: KafkaError) -> None:
-        """Keep an error for people; "all brokers are down" follows those that say why."""
+        """Keep an error for messages; "all brokers are down" only follows the actual reasons."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._last = error
 
 
-class Waiting:
-    """Patience for one thing: it says what it waits for, and ends.
+class Patience:
+    """Waiting for one answer with a time limit; prints what it waits for.
 
     Args:
-        cluster: Who must answer.
-        what: For people.
+        cluster: Cluster that must answer.
+        what: Description, for messages.
 
     Attributes:
-        what: As given; it may change while one waits.
+        what: As given; it may be changed meanwhile.
     """
 
     def __init__(self, cluster: Cluster, what: str) -> None:
@@ -249,10 +249,10 @@ class Waiting:
         self._say_at = _NOTICE_S
 
     def go_on(self) -> None:
-        """Return if there is patience left.
+        """Return if there is time left.
 
         Raises:
-            LogError: There is none, or no use in it.
+            LogError: The time is over, or waiting cannot help.
         """
         cluster = self._cluster
         cluster.check_refused()
@@ -272,5 +272,5 @@ class Waiting:
 
 
 def passes(error: KafkaError) -> bool:
-    """Whether an error mends itself."""
+    """Whether an error is temporary."""
     return error.code() in _PASSING or (error.retriable() and not error.txn_requires_abort())

@@ -1,4 +1,4 @@
-"""Reading foreign topics: many partitions in one order, by the time at which they were appended."""
+"""Read foreign topics: many partitions in one order, by append time."""
 
 import heapq
 from collections import deque
@@ -18,7 +18,7 @@ from confluent_kafka import (
 from state.ingest.append_time import LOOKAHEAD, NEVER, append_time, append_times
 from state.ingest.mapping import Foreign
 from state.kafka.broker_clocks import BrokerClocks
-from state.kafka.cluster import Cluster, Waiting, passes
+from state.kafka.cluster import Cluster, Patience, passes
 from state.kafka.records import headers_of
 from state.kafka.topics import Topics
 from state.log import OffsetError
@@ -33,15 +33,15 @@ _BUFFER_BYTES = 64 * 2**20
 _Name = tuple[str, int]
 
 
-class Arrived(NamedTuple):
-    """A foreign record and when it was appended, as far as can be told (µs UTC)."""
+class ArrivedRecord(NamedTuple):
+    """A foreign record and its estimated append time (µs UTC)."""
 
     record: Foreign
     append_time: int
 
 
 class _Partition:
-    """What was fetched of one partition and not yet given on."""
+    """Records of one partition that were fetched but not returned yet."""
 
     def __init__(self, name: _Name, start: int) -> None:
         self.place = TopicPartition(*name, start)
@@ -55,7 +55,7 @@ class _Partition:
         self.time = 0
 
     def is_ready(self) -> bool:
-        """Whether its first record can be given a time: enough after it are known, or all."""
+        """Whether its first record can be timed: enough later ones are known, or all."""
         return len(self.fetched) > LOOKAHEAD or (self.ended and bool(self.fetched))
 
     def first_time(self, now: int) -> int:
@@ -64,28 +64,28 @@ class _Partition:
         if max(near) <= now:
             return min(append_time(near, self.time), now)
         if min(near) > now:
-            return now  # it has come, whatever they say
+            return now  # it has arrived, whatever its neighbours say
         return min(next(append_times(near, self.time, now)), now)
 
 
 class ForeignTopics:
     """All partitions of some topics, read forward.
 
-    Records come in the order of their append times, as far as it is known: a partition that is
-    behind holds up those that are ahead, so that a backlog of labels does not overtake that of
-    their requests. The append time is Kafka's timestamp; where that is the producer's own, one that
-    jumps ahead of the records after it is taken back to them, and none is later than now.
+    Records come in the order of their append times, as far as these are known: a lagging partition
+    holds up the others, so that a backlog of labels does not overtake that of their requests. The
+    append time is Kafka's timestamp; a producer's timestamp that jumps ahead of the records after
+    it is lowered to theirs, and none is after now.
 
     Args:
-        cluster: Where.
-        topics: Kafka's names.
-        position: Where to go on in a partition, None: at its beginning.
-        now: The time, microseconds UTC.
-        clocks: Compared with this time.
-        skip_lost: Go on where a partition begins, if what is asked for was dropped.
+        cluster: Cluster with the topics.
+        topics: Names in Kafka.
+        position: Returns the offset at which to resume a partition; None: its begin.
+        now: Returns the current time, microseconds UTC.
+        clocks: Compares the brokers' clocks with that time.
+        skip_lost: Resume at a partition's begin if the next record was deleted.
 
     Raises:
-        LogError: A topic is missing, or does not hold what is to be read next.
+        LogError: A topic is missing, or its next record was deleted.
     """
 
     def __init__(
@@ -106,16 +106,16 @@ class ForeignTopics:
         self._partitions: dict[_Name, _Partition] = {}
         self._ready: list[tuple[int, _Name]] = []
         self._unready: set[_Name] = set()
-        self._waiting: Waiting | None = None
+        self._waiting: Patience | None = None
         self._led: dict[_Name, str] = {}
         self._emptied_at: int | None = None
         self.look()
 
     def look(self) -> None:
-        """Take up the partitions that are new; it also notices a cluster that is gone.
+        """Start reading new partitions, and check that the cluster is there.
 
         Raises:
-            LogError: It is, or a topic is.
+            LogError: The cluster or a topic is gone.
         """
         self._led = {
             (topic, partition): place.leader
@@ -132,14 +132,14 @@ class ForeignTopics:
         if new:
             self._consumer.incremental_assign([self._partitions[name].place for name in new])
 
-    def read(self) -> list[Arrived]:
-        """The next records in order; none where nothing has come.
+    def read(self) -> list[ArrivedRecord]:
+        """The next records in order; empty if none have come.
 
         Raises:
-            LogError: A partition does not answer and holds up the others.
+            LogError: A partition does not answer, and holds up the others.
         """
         self._fetch(0.0 if self._can_give() else _WAIT_S)
-        arrived: list[Arrived] = []
+        arrived: list[ArrivedRecord] = []
         room, now = _MOST_BYTES, self._now()
         while self._can_give() and len(arrived) < _MOST and room > 0:
             time, name = heapq.heappop(self._ready)
@@ -149,23 +149,23 @@ class ForeignTopics:
             partition.size -= size
             partition.time = time
             room -= size
-            arrived.append(Arrived(record, time))
+            arrived.append(ArrivedRecord(record, time))
             self._judge(partition, now)
         self._resume()
         return arrived
 
     def at_end(self) -> bool:
-        """Whether all that there was has been given on."""
+        """Whether all available records were returned."""
         return not self._ready and not self._blocking()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
         self._asking.close()
 
     def _start(self, name: _Name) -> int:
         topic, partition = name
-        what, place = f"look for the ends of {topic}/{partition}", TopicPartition(*name)
+        what, place = f"look up the ends of {topic}/{partition}", TopicPartition(*name)
         with self._cluster.doing(what):
             low, high = self._cluster.ask(what, lambda s: self._ends(place, s), self._asking.poll)
         position = self._position(f"{topic}/{partition}")
@@ -174,14 +174,14 @@ class ForeignTopics:
         if position < low:
             msg = (
                 f"foreign topic must still hold offset {position}; got {low} as its first in "
-                f"{topic}/{partition}: what it dropped was never ingested; "
-                "ingest.skip_lost = true goes on without"
+                f"{topic}/{partition}: deleted records were never ingested; "
+                "ingest.skip_lost = true skips them"
             )
             raise OffsetError(msg)
         if position > high:
             msg = (
-                f"foreign topic must go on from offset {position}; got {high} as its end in "
-                f"{topic}/{partition}: was it made anew?"
+                f"foreign topic must reach offset {position}; got {high} as its end in "
+                f"{topic}/{partition}: was it created again?"
             )
             raise OffsetError(msg)
         return position
@@ -192,11 +192,11 @@ class ForeignTopics:
         return ends
 
     def _can_give(self) -> bool:
-        """Whether no partition that is still fetched could hold an earlier record."""
+        """Whether no partition that is still being fetched could hold an earlier record."""
         return bool(self._ready) and not self._blocking()
 
     def _blocking(self) -> list[_Name]:
-        """Partitions of which it is not known what comes next, nor that nothing does."""
+        """Partitions whose next record is unknown, and not known to be missing."""
         return sorted(name for name in self._unready if not self._partitions[name].ended)
 
     def _fetch(self, seconds: float) -> None:
@@ -207,13 +207,13 @@ class ForeignTopics:
             name = message.topic() or "", message.partition() or 0
             error = message.error()
             if error is not None and error.code() != _EOF:
-                self._refuse(name, error)  # it may be of no partition
+                self._refuse(name, error)  # it may belong to no partition
                 continue
             partition = self._partitions[name]
             if error is None:
                 record = _foreign(message, now)
                 if record.offset < partition.next:
-                    continue  # fetched twice, round a pause
+                    continue  # fetched twice, around a pause
                 partition.next = record.offset + 1
                 partition.fetched.append(record)
                 partition.size += _size(record)
@@ -226,12 +226,12 @@ class ForeignTopics:
                 self._judge(partition, now)
             self._pause(partition)
         self._compare_clocks(newest, now)
-        # All that had come is given now, so what is given next comes later.
+        # All fetched records are returned now, so the next ones come later.
         self._emptied_at = now if len(messages) < _MOST else None
         self._wait_for(self._blocking())
 
     def _compare_clocks(self, newest: dict[_Name, tuple[Message, int | None]], now: int) -> None:
-        """By the newest records; those of a partition that had ended were appended since."""
+        """Compare clocks by the newest records of partitions that had ended: these are recent."""
         for name, (message, ended_after) in newest.items():
             kind, timestamp_ms = message.timestamp()
             if kind == TIMESTAMP_LOG_APPEND_TIME:
@@ -241,19 +241,19 @@ class ForeignTopics:
                 self._clocks.compare(self._led[name], place, stamped, since, now)
 
     def _wait_for(self, blocking: list[_Name]) -> None:
-        """Have patience with partitions, whatever comes from the others meanwhile."""
+        """Wait for partitions within the time limit, whatever the others send meanwhile."""
         if not blocking:
             self._waiting = None
             return
         (topic, partition), *others = blocking
         more = f" and {len(others)} more" if others else ""
         what = f"read {topic}/{partition}{more}, before which nothing of others may go"
-        self._waiting = self._waiting or Waiting(self._cluster, what)
+        self._waiting = self._waiting or Patience(self._cluster, what)
         self._waiting.what = what
         self._waiting.go_on()
 
     def _judge(self, partition: _Partition, now: int) -> None:
-        """Put a partition among those whose first record has a time, or among the others."""
+        """Move a partition to those whose first record has a time, or to the others."""
         if partition.is_ready():
             self._unready.discard(partition.name)
             heapq.heappush(self._ready, (partition.first_time(now), partition.name))
@@ -275,7 +275,7 @@ class ForeignTopics:
     def _refuse(self, name: _Name, error: KafkaError) -> None:
         place = f"{name[0]}/{name[1]}" if name[0] else ", ".join(self._names)
         if error.code() in _CUT:
-            msg = f"foreign topic must still hold what is read next; got '{error.str()}' in {place}"
+            msg = f"foreign topic must still hold the next record; got '{error.str()}' in {place}"
             raise OffsetError(msg)
         if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             what = f"read {place}"

@@ -1,4 +1,4 @@
-"""The log in Kafka: one topic for each of Headwater's, exactly once by sequence and fencing."""
+"""The log in Kafka: a Kafka topic for each topic; exactly once by sequences and fencing."""
 
 import re
 import sys
@@ -33,24 +33,24 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 class KafkaLog:
     """A log in a Kafka cluster, for any number of threads, processes and machines.
 
-    Each append is one transaction: readers see all of it or nothing, and it is in every in-sync
-    replica once it returns. Each role has one writer in a partition. The first append of another
-    process fences off the one before, whose next append is a `FencedError`.
+    Each append is one transaction: readers see all of it or nothing, and every in-sync replica has
+    it when the call returns. Each role has one writer in a partition. The first append of another
+    process fences off the previous writer, whose next append raises a `FencedError`.
 
-    Offsets are the sequences in the records' headers, see `state.kafka.records`.
+    Offsets are the sequences in the records' headers; see `state.kafka.records`.
 
     Args:
-        cluster: Where.
-        prefix: Of the names that topics and writers have in Kafka.
-        replication: Copies of each record in the topics that this makes.
-        writer: Who writes, beside each record: host, process and start, for people.
-        role_of: Which writer a partition of a topic belongs to; one process must hold all topics of
-            a role in a partition.
-        msgpack: Values lie in Kafka as MessagePack, where they come back byte for byte; what is
-            read is the same either way.
-        keep_s: How long records stay, by topic; the newest of a partition always does. Without:
-            for ever. Each process lets go of what is old where it writes.
-        named_within_s: How long a writer that was fenced off waits for the other to write its name.
+        cluster: Cluster of the log.
+        prefix: Prefix of Kafka's names of topics and writers.
+        replication: Copies of each record in topics that `create` makes.
+        writer: Description of this writer in each record: host, process and start.
+        role_of: Returns the role that writes a partition of a topic; one process must write all
+            topics of a role in a partition.
+        msgpack: Store values as MessagePack if they come back byte for byte; reading gives the same
+            bytes either way.
+        keep_s: Seconds for which records stay, by topic; the newest of a partition always does.
+            Default: for ever. Each process deletes old records where it writes.
+        named_within_s: Seconds that a fenced-off writer waits for its successor to write its name.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class KafkaLog:
         writer = self._writer(role, partition)
         try:
             return self._append(writer, partition, parts)
-        except ForgottenError:  # nothing was written; the new writer looks for the end anew
+        except ForgottenError:  # nothing was written; the new writer looks up the end again
             self._drop(role, partition, writer)
             return self._append(self._writer(role, partition), partition, parts)
 
@@ -228,7 +228,7 @@ class KafkaLog:
                 self._writers.pop((role, partition)).close()
 
     def _successor(self, part: Part, partition: int) -> str:
-        """Who took over; it may have to catch up before it writes."""
+        """The name of the successor, which may need time before it writes."""
         there = self._partition(part.name.removeprefix(self._prefix), partition)
         limit = time.monotonic() + self._named_within_s
         while True:
@@ -248,10 +248,10 @@ class KafkaLog:
         sequence: int | None,
         entries: Sequence[Entry],
     ) -> Part:
-        """What is not there yet, with its sequence and lifted times."""
+        """The part to append: entries not stored yet, with sequence and raised append times."""
         there = self._partition(topic, partition)
         if topic not in writer.ends:
-            there.refresh()  # the writer before may have gone on until this one was made
+            there.refresh()  # an earlier writer may have appended until this one fenced it off
             last = there.last()
             writer.ends[topic] = (
                 (last.record.offset + 1, last.record.append_time) if last else (0, 0)
@@ -259,7 +259,7 @@ class KafkaLog:
         end, last_time = writer.ends[topic]
         if sequence is not None:
             check_gap(topic, partition, sequence, end)
-            if sequence < end:  # else there is nothing to ask Kafka for
+            if sequence < end:  # otherwise there is nothing to compare
                 check_offset(topic, partition, sequence, there.start(), end)
                 old = min(len(entries), end - sequence)
                 stored = self._stored(topic, partition, sequence, old)
@@ -268,7 +268,7 @@ class KafkaLog:
         return Part(self._prefix + topic, end, _lifted(entries, last_time))
 
     def _let_go(self, topic: str, partition: int, end: int) -> None:
-        """Delete what was kept long enough; what goes wrong is said, and tried again later."""
+        """Delete records that are old enough; report an error, and retry later."""
         retention = self._retentions.get((topic, partition))
         limit = retention.limit(end) if retention else None
         if limit is not None:
@@ -276,11 +276,11 @@ class KafkaLog:
             try:
                 there.trim_old(span_s, limit, self._topics.delete_before)
             except LogError as error:
-                self._cluster.say(f"What is old in {topic}/{partition} stays for now: {error}")
+                self._cluster.say(f"cannot delete old records of {topic}/{partition} now: {error}")
 
     def _stored(self, topic: str, partition: int, sequence: int, count: int) -> list[Record]:
         there = self._partition(topic, partition)
-        there.end()  # waits until what this process wrote can be read
+        there.end()  # waits until this process's own records can be read
         stored: list[Record] = []
         while len(stored) < count:
             new = there.read(sequence + len(stored), count - len(stored), sys.maxsize)
@@ -291,7 +291,7 @@ class KafkaLog:
 
 
 def _lifted(entries: Sequence[Entry], floor: int) -> list[Entry]:
-    """The entries, none appended before the one before it."""
+    """The entries, with append times raised so that they do not decrease."""
     lifted = []
     for append_time, key, value in entries:
         floor = max(floor, append_time)

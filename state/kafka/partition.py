@@ -1,4 +1,4 @@
-"""One partition of a topic in Kafka, read by sequences."""
+"""One partition of a topic in Kafka, read by sequence."""
 
 import threading
 import time
@@ -20,8 +20,8 @@ _MOST_IDLE = 3
 _RECHECK_S = 0.002
 
 
-class _Marks(NamedTuple):
-    """What Kafka says of a partition: its first offset, and the one after all committed."""
+class _Watermarks(NamedTuple):
+    """Kafka's watermarks of a partition: first offset, and offset after all committed records."""
 
     low: int
     high: int
@@ -30,7 +30,7 @@ class _Marks(NamedTuple):
 class KafkaPartition:
     """Reads one partition, from any thread.
 
-    What other processes append is seen within `_FRESH_S`, what `appended` was told at once.
+    Appends of other processes are seen within `_FRESH_S`, those reported by `appended` at once.
 
     Args:
         cluster: Where.
@@ -59,9 +59,9 @@ class KafkaPartition:
         self._lock = threading.Lock()
         self._idle: list[Cursor] = []
         self._asked_at = float("-inf")
-        self._marks = _Marks(0, 0)
-        self._first: tuple[int, Found | None] = (-1, None)
-        self._last: tuple[int, Found | None] = (-1, None)
+        self._marks = _Watermarks(0, 0)
+        self._first: tuple[int, FoundRecord | None] = (-1, None)
+        self._last: tuple[int, FoundRecord | None] = (-1, None)
         self._known_end = 0
         self._ended_at = -1
 
@@ -72,7 +72,7 @@ class KafkaPartition:
 
     def end(self) -> int:
         """See `Log.end`."""
-        waiting = Waiting(self._cluster, f"see what was written to {self._name}")
+        waiting = Patience(self._cluster, f"read the newest records of {self._name}")
         while True:
             self.last()
             if self._seen_end() >= self._known_end:
@@ -82,8 +82,8 @@ class KafkaPartition:
             self.refresh()
             waiting.go_on()
 
-    def last(self) -> Found | None:
-        """The last committed record; None if there never was one."""
+    def last(self) -> FoundRecord | None:
+        """The last committed record; None if there was never one."""
         low, high = self._watermarks()
         if self._last[0] != high:
             self._last = high, self._find_last(low, high)
@@ -113,8 +113,8 @@ class KafkaPartition:
         """See `Trimmable.trim`.
 
         Args:
-            before: The first offset to keep.
-            delete: Makes Kafka delete what lies before a place.
+            before: First offset to keep.
+            delete: Deletes the records before a position in Kafka.
         """
         start, end = self.start(), self.end()
         check_offset(self._topic, self._partition, max(before, start), start, end)
@@ -126,15 +126,15 @@ class KafkaPartition:
         return self.start()
 
     def trim_old(self, span_s: float, limit: int, delete: Callable[[TopicPartition], None]) -> None:
-        """Trim what was appended longer ago, by Kafka's clock.
+        """Delete records older than a span, by Kafka's clock.
 
         Args:
-            span_s: How long ago.
-            limit: The first offset to keep in any case.
+            span_s: Age in seconds.
+            limit: First offset to keep in any case.
             delete: As for `trim`.
         """
         since_ms = round((time.time() - span_s) * 1000)
-        what = f"look for old records of {self._name}"
+        what = f"look up old records of {self._name}"
         asked = TopicPartition(self._name, self._partition, since_ms)
         with self._cluster.doing(what):
             (since,) = self._cluster.ask(
@@ -146,26 +146,26 @@ class KafkaPartition:
         self.trim(limit, delete)
 
     def appended(self, end: int) -> None:
-        """Take note that this process appended up to a sequence."""
+        """Note that this process has appended up to a sequence."""
         self._known_end = max(self._known_end, end)
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask Kafka anew the next time."""
+        """Ask Kafka again at the next call."""
         self._asked_at = float("-inf")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         while self._idle:
             self._idle.pop().close()
 
-    def _watermarks(self) -> _Marks:
+    def _watermarks(self) -> _Watermarks:
         now = time.monotonic()
         if now - self._asked_at > _FRESH_S:
-            what = f"look for the end of {self._name}"
+            what = f"look up the end of {self._name}"
             with self._cluster.doing(what):
                 low, high = self._cluster.ask(what, self._ask, self._asking.poll)
-            self._marks, self._asked_at = _Marks(low, high), now
+            self._marks, self._asked_at = _Watermarks(low, high), now
         return self._marks
 
     def _ask(self, seconds: float) -> tuple[int, int]:
@@ -173,7 +173,7 @@ class KafkaPartition:
         assert marks is not None
         return marks
 
-    def _first_left(self) -> Found | None:
+    def _first_left(self) -> FoundRecord | None:
         low, high = self._watermarks()
         if self._first[0] != low or self._first[1] is None:
             there = self._probe.records(self._name, self._partition, low, 1) if high > low else []
@@ -181,8 +181,8 @@ class KafkaPartition:
             self._check_known(low, there)
         return self._first[1]
 
-    def _find_last(self, low: int, high: int) -> Found | None:
-        """Look back for it, further and further: markers and aborted records lie after it."""
+    def _find_last(self, low: int, high: int) -> FoundRecord | None:
+        """Search backwards in growing steps, as markers and aborted records may come after it."""
         back = 2
         while high > low:
             first = max(low, high - back)
@@ -198,7 +198,7 @@ class KafkaPartition:
         self._check_known(low, [])
         return None
 
-    def _check_known(self, low: int, left: list[Found]) -> None:
+    def _check_known(self, low: int, left: list[FoundRecord]) -> None:
         if low and not left:
             msg = (
                 f"a record must be left for the sequences to go on from; "
@@ -232,7 +232,7 @@ class KafkaPartition:
             surplus.close()
 
     def _take(self, cursor: Cursor, max_records: int, max_bytes: int) -> list[Record]:
-        """What has come, and what was there at the last look; nothing else is waited for."""
+        """Return records that have come, without waiting for more than the last known end."""
         records = cursor.take(max_records, max_bytes, first=True)
         there = max(self._known_end, self._seen_end())
         if not records:
@@ -242,7 +242,7 @@ class KafkaPartition:
             there = max(there, cursor.next + 1)
         waiting = None
         while len(records) < max_records and cursor.next < there and not cursor.holds_more():
-            waiting = waiting or Waiting(self._cluster, f"read {self._name}/{self._partition}")
+            waiting = waiting or Patience(self._cluster, f"read {self._name}/{self._partition}")
             if cursor.wait():
                 waiting = None
             else:
@@ -273,7 +273,7 @@ class KafkaPartition:
             return [last.record]
         return [self._found(offset).record]
 
-    def _found(self, offset: int) -> Found:
+    def _found(self, offset: int) -> FoundRecord:
         physical = self._physical(offset)
         near = self._probe.records(self._name, self._partition, physical, _NEAR + 1)
         there = [found for found in near if found.record.offset == offset]
@@ -286,7 +286,7 @@ class KafkaPartition:
         """Kafka's offset of a record, or up to `_NEAR` before it.
 
         Raises:
-            OffsetError: There is no such record.
+            OffsetError: The record does not exist.
         """
         end, start = self.end(), self.start()
         check_offset(self._topic, self._partition, offset, start, end)
@@ -294,7 +294,7 @@ class KafkaPartition:
         first = self._first_left()
         if offset == end or first is None or last is None:
             return high
-        # Kafka's offsets run ahead of the sequences, further and further.
+        # Kafka's offsets are ahead of the sequences, by a growing distance.
         low = first.physical + offset - first.record.offset
         high = last.physical - (last.record.offset - offset)
         while high - low > _NEAR:

@@ -16,36 +16,36 @@ _BLOCK_S = 0.1
 
 
 class PointReader:
-    """Reads a few records anywhere; used by one thread at a time.
+    """Reads a few records at any position; for one thread at a time.
 
     Args:
-        cluster: Where.
+        cluster: Cluster of the log.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lock = threading.Lock()
-        # A fetch that is under way holds up the next one for as long as it may wait.
+        # A pending fetch would delay the next one for as long as it may wait.
         self._consumer = cluster.consumer({"fetch.wait.max.ms": 1, "queued.min.messages": 1})
         self._known: set[str] = set()
 
     def records(
         self, name: str, partition: int, physical: int, most: int, *, until: int | None = None
-    ) -> list[Found]:
-        """At most so many committed records from a physical offset on.
+    ) -> list[FoundRecord]:
+        """Read committed records from a physical offset on.
 
         Args:
-            name: Kafka's of the topic.
-            partition: Which.
-            physical: From the low to the high watermark.
-            most: So many; fewer at the end.
-            until: No more are waited for once all before this physical offset have come.
+            name: Name of the topic in Kafka.
+            partition: The partition.
+            physical: Offset between the low and the high watermark.
+            most: Most records; fewer at the end.
+            until: Physical offset; wait for no more records once all before it have come.
         """
         place = f"{name}/{partition}"
-        records: list[Found] = []
+        records: list[FoundRecord] = []
         assigned = TopicPartition(name, partition, physical)
         with self._lock, self._assigned(assigned):
-            waiting = Waiting(self._cluster, f"read {place}")
+            waiting = Patience(self._cluster, f"read {place}")
             while len(records) < most:
                 messages = self._consumer.consume(most - len(records), 0)
                 if not messages:
@@ -60,12 +60,12 @@ class PointReader:
                         return records
                     else:
                         refuse(self._cluster, place, error)
-                    waiting = Waiting(self._cluster, f"read {place}")
+                    waiting = Patience(self._cluster, f"read {place}")
                 waiting.go_on()
         return records
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
 
     def _reached(self, assigned: TopicPartition) -> int:
@@ -85,16 +85,16 @@ class PointReader:
 
 
 def refuse(cluster: Cluster, place: str, error: KafkaError) -> None:
-    """Raise what a reader was told instead of a record, unless it will pass.
+    """Raise the error that a reader got instead of a record, unless it is temporary.
 
     Raises:
-        OffsetError: What is read next is gone.
-        LogError: It must not be read.
+        OffsetError: The next record was deleted.
+        LogError: Reading is not permitted, or fails.
     """
     if error.code() in _CUT:
-        msg = f"log must still hold what is read next; got '{error.str()}' in {place}: was it cut?"
+        msg = f"log must still hold the next record; got '{error.str()}' in {place}: was it cut?"
         raise OffsetError(msg)
-    # librdkafka asks for the coordinator of a group that nothing here belongs to.
+    # librdkafka asks for the coordinator of a group that is not used here.
     if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
         what = f"read {place}"
         raise cluster.failure(what, error)

@@ -1,10 +1,10 @@
-"""How a record lies in Kafka: its sequence, append time and writer in one header.
+"""The form of a record in Kafka: sequence, append time and writer in one header.
 
-Kafka's own offsets have gaps, for each transaction ends with a marker, and a copy of the topic by
-MirrorMaker has other offsets. The sequence is what the protocol of `state.log` calls the offset.
+Kafka's own offsets have gaps, as each transaction ends with a marker, and a copy of the topic by
+MirrorMaker has other offsets. The sequence is the offset in the protocol of `state.log`.
 
-A value lies there as it is, or as MessagePack, which a second header says: only where it comes back
-byte for byte, so whoever reads by the header need not know the setting.
+A value is stored unchanged, or as MessagePack if it comes back byte for byte; a second header marks
+that, so readers need no setting.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,25 +20,25 @@ from state.log import MAX_VALUE_BYTES, LogError, Record
 _HEADER, _FORM = "headwater", "headwater-format"
 _PACKED = b"msgpack"
 _NUMBERS = Struct("<qq")
-# Beyond so many, whether a decoder gives up depends on the depth of its caller.
+# With more brackets, whether a decoder gives up depends on its caller's stack depth.
 _MOST_BRACKETS = 200
 
 _Headers = list[tuple[str, str | bytes | None]]
 
-# Python does not look whether a method failed that it calls often, unless it is called like this.
+# Python skips the check for errors of a method that it calls often, unless it is called like this.
 _given: Callable[[Message], Iterable[tuple[str, str | bytes | None]] | None]
 _given = methodcaller("headers")
 _to_json, _from_json = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 _to_msgpack, _from_msgpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 
-class Found(NamedTuple):
-    """A record as it was found.
+class FoundRecord(NamedTuple):
+    """A record with its place and writer.
 
     Attributes:
-        physical: Kafka's offset.
-        record: Ours.
-        writer: Who wrote it.
+        physical: Offset in Kafka.
+        record: The record.
+        writer: Description of its writer.
     """
 
     physical: int
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def header_of(sequence: int, append_time: int, writer: bytes) -> _Headers:
-    """The headers of a record to be written as it is.
+    """The headers of a record whose value is stored unchanged.
 
     Example:
         >>> [(name, content)] = header_of(1, 2, b"host")
@@ -58,10 +58,10 @@ def header_of(sequence: int, append_time: int, writer: bytes) -> _Headers:
 
 
 def packed(value: bytes) -> tuple[bytes, _Headers]:
-    r"""A value as MessagePack with the header that says so; as it is where bytes would change.
+    r"""Encode a value as MessagePack, with its header; unchanged if bytes could not be restored.
 
-    They would for JSON with spaces, numbers that msgspec writes otherwise, and what is no JSON;
-    what is very deep or long stays as it is too.
+    That holds for JSON with spaces, numbers that msgspec writes differently, and invalid JSON; deep
+    or long values stay unchanged too.
 
     Example:
         >>> packed(b'{"size":3}')
@@ -73,7 +73,7 @@ def packed(value: bytes) -> tuple[bytes, _Headers]:
         return value, []
     try:
         small = _to_msgpack(_from_json(value))
-    except (ValueError, OverflowError):  # no JSON, or a number of more than 64 bits
+    except (ValueError, OverflowError):  # invalid JSON, or a number of more than 64 bits
         return value, []
     if len(small) > MAX_VALUE_BYTES or _to_json(_from_msgpack(small)) != value:
         return value, []
@@ -81,7 +81,7 @@ def packed(value: bytes) -> tuple[bytes, _Headers]:
 
 
 def record_of(message: Message) -> Record:
-    """A message as a record.
+    """Decode a message to a record.
 
     Raises:
         LogError: It is not one of Headwater's.
@@ -94,12 +94,12 @@ def record_of(message: Message) -> Record:
     return Record(sequence, append_time, message.key() or b"", value)
 
 
-def found(message: Message) -> Found:
-    """A message with all that is known of it; errors as for `record_of`."""
+def found(message: Message) -> FoundRecord:
+    """Decode a message to a record with place and writer; raises as `record_of` does."""
     physical = message.offset()
     assert physical is not None
     writer = _headers(message)[0][_NUMBERS.size :].decode("utf-8", "replace")
-    return Found(physical, record_of(message), writer)
+    return FoundRecord(physical, record_of(message), writer)
 
 
 def _unpacked(form: str | bytes, value: bytes, message: Message) -> bytes:
@@ -108,16 +108,16 @@ def _unpacked(form: str | bytes, value: bytes, message: Message) -> bytes:
         raise LogError(msg)
     try:
         return _to_json(_from_msgpack(value))
-    except (ValueError, TypeError, RecursionError) as error:  # cut short, or what JSON has not
+    except (ValueError, TypeError, RecursionError) as error:  # cut short, or not possible in JSON
         msg = f"value must be MessagePack of what JSON has; got '{error}' in {_place(message)}"
         raise LogError(msg) from error
 
 
 def headers_of(message: Message) -> dict[str, str | bytes | None]:
-    """All headers of a message, of several with a name the last; to be asked once.
+    """All headers of a message, the last one of a repeated name; call it once.
 
-    None where a name is not UTF-8: confluent_kafka fails then, and what it keeps of them would end
-    the process when it is asked again.
+    None if a name is not UTF-8: confluent_kafka fails then, and would end the process if it were
+    asked again.
     """
     try:
         return dict(_given(message) or ())
@@ -126,7 +126,7 @@ def headers_of(message: Message) -> dict[str, str | bytes | None]:
 
 
 def _headers(message: Message) -> tuple[bytes, str | bytes | None]:
-    """Numbers and writer, and the form of the value if it is not as it was."""
+    """The headers of a record: numbers and writer, and the form of the value if it is not JSON."""
     headers = headers_of(message)
     content = headers.get(_HEADER)
     if isinstance(content, bytes) and len(content) >= _NUMBERS.size:

@@ -1,7 +1,7 @@
-"""When the old records of a partition go, so that recovery still finds what it has to repeat.
+"""The time at which old records of a partition are deleted, so that recovery finds all it needs.
 
-Kafka's own retention would in the end empty a partition where nothing comes, and with the newest
-record the number of the next one would be lost.
+Kafka's own retention could empty a quiet partition, and with the newest record the next sequence
+would be lost.
 """
 
 import time
@@ -11,16 +11,16 @@ _SHARE = 10
 
 
 class Retention:
-    """Of one partition of a topic that this process writes.
+    """Retention of one partition of a topic that this process writes.
 
-    A writer that was killed goes on from its newest checkpoint and repeats what came after it. That
-    was written last, or it is what this process has written first: records go only up to what was
-    there a tenth of the span before, which all checkpoints since have behind them.
+    A killed writer resumes from its newest checkpoint and repeats the records after it. Those were
+    written last, or are the first that this process has written. So only records are deleted that
+    were there a tenth of the span earlier, which is before all newer checkpoints.
 
     Args:
-        span_s: How long records stay; up to a tenth longer.
-        first: The number of the first record that this process wrote or repeated.
-        clock: Seconds that never run backwards.
+        span_s: Seconds for which records stay; up to a tenth longer.
+        first: Sequence of the first record that this process wrote or repeated.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class Retention:
         self._due_s = clock() + self._every_s
 
     def limit(self, end: int) -> int | None:
-        """Up to which number records may go now if they are old; None: it is not yet time to look.
+        """The sequence before which old records may be deleted now; None: it is too early to check.
 
         Args:
-            end: Of the partition now.
+            end: End of the partition now.
         """
         now = self._clock()
         if now < self._due_s:

@@ -1,7 +1,7 @@
-"""Kafka's topics compared with what a log needs, and brought to it.
+"""Compare Kafka's topics with those that a log needs, and change them.
 
-What is not certain to be a log's is left alone: in a cluster that others share a topic of the same
-name may be theirs.
+A topic that may not belong to the log is left alone: in a shared cluster, a topic of that name may
+be another program's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,14 @@ from state.kafka.topics import Topics, config_of
 from state.log import LogError, UnknownTopicError
 
 
-class Difference(NamedTuple):
-    """What is not as it should be.
+class TopicDifference(NamedTuple):
+    """A difference from the needed topics.
 
     Attributes:
-        topic: Kafka's name of it.
-        line: For people: + to be made, ~ to be changed, ! neither.
-        partitions: Of a topic that is to be made, else 0.
-        config: Settings to be changed, by name.
+        topic: Name in Kafka.
+        line: Text for people: + to create, ~ to change, ! neither.
+        partitions: Partition count of a topic to create, else 0.
+        config: Settings to change, by name.
     """
 
     topic: str
@@ -31,12 +31,12 @@ class Difference(NamedTuple):
     config: Mapping[str, str] = {}
 
 
-class Comparison:
-    """Compares the topics of one cluster, and mends what can be.
+class TopicPlan:
+    """Compares the topics of one cluster with the needed ones, and changes them.
 
     Args:
-        cluster: Which.
-        replication: Copies of each record that there should be.
+        cluster: The cluster.
+        replication: Wanted copies of each record.
     """
 
     def __init__(self, cluster: Cluster, replication: int) -> None:
@@ -45,48 +45,48 @@ class Comparison:
         self._intakes = Intakes(cluster)
         self._topics = Topics(cluster, self._asking, replication)
 
-    def differences(self, wanted: Mapping[str, int]) -> Iterator[Difference]:
-        """What is not as it should be.
+    def differences(self, wanted: Mapping[str, int]) -> Iterator[TopicDifference]:
+        """The differences from the needed topics.
 
         Args:
-            wanted: How many partitions each topic should have.
+            wanted: Partition count of each topic.
         """
         for name, partitions in wanted.items():
             try:
                 yield from self._of(name, partitions)
             except UnknownTopicError:
                 line = f"+ {name}: {partitions} partition{'s' * (partitions > 1)}"
-                yield Difference(name, line, partitions)
+                yield TopicDifference(name, line, partitions)
 
-    def mend(self, difference: Difference) -> bool:
-        """Make or change what can be; whether it could."""
+    def mend(self, difference: TopicDifference) -> bool:
+        """Create or change a topic if possible; return whether it was."""
         if difference.partitions:
             self._topics.create(difference.topic, difference.partitions)
         elif difference.config:
             self._topics.configure(difference.topic, difference.config)
         return bool(difference.partitions or difference.config)
 
-    def _of(self, name: str, partitions: int) -> Iterator[Difference]:
+    def _of(self, name: str, partitions: int) -> Iterator[TopicDifference]:
         places = self._topics.places(name)
         copies = min(place.copies for place in places)
         have = self._topics.configured(name)
         other = {key: value for key, value in config_of(copies).items() if have.get(key) != value}
         if len(places) != partitions:
-            yield Difference(
+            yield TopicDifference(
                 name, f"! {name}: has {len(places)} partitions, must have {partitions}"
             )
         elif other and (why := self._foreign(name, partitions)):
-            yield Difference(name, f"! {name}: is not changed, for it may not be ours: {why}")
+            yield TopicDifference(name, f"! {name}: is not changed, for it may not be ours: {why}")
         else:
             for key, value in other.items():
                 line = f"~ {name}: {key} {have.get(key)} → {value}"
-                yield Difference(name, line, config={key: value})
+                yield TopicDifference(name, line, config={key: value})
         if copies != self._replication:
             told = f"{copies} cop{'ies' if copies > 1 else 'y'} of each record"
-            yield Difference(name, f"! {name}: has {told}, must have {self._replication}")
+            yield TopicDifference(name, f"! {name}: has {told}, must have {self._replication}")
 
     def _foreign(self, name: str, partitions: int) -> str:
-        """Why a topic may not be ours; empty: both ends of each partition are as we write them."""
+        """The reason why a topic may not be ours; empty: its first and last records are ours."""
         for partition in range(partitions):
             there = KafkaPartition(
                 self._cluster,

@@ -1,4 +1,4 @@
-"""Topics in Kafka: made as a log needs them, looked at, and trimmed."""
+"""Topics in Kafka: create them as a log needs them, describe them, and trim them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from state.kafka.cluster import MAX_MESSAGE_BYTES, Cluster, Waiting
+from state.kafka.cluster import MAX_MESSAGE_BYTES, Cluster, Patience
 from state.log import LogError, UnknownTopicError
 
 _LIMIT_S = 30
@@ -21,7 +21,7 @@ _RECHECK_S = 0.01
 
 
 def config_of(replication: int) -> dict[str, str]:
-    """The settings of each topic: nothing is dropped, and an append has two copies at least.
+    """Settings of each topic: no retention, and an append has at least two copies.
 
     Args:
         replication: Copies of each record.
@@ -42,11 +42,11 @@ def config_of(replication: int) -> dict[str, str]:
 
 
 class Place(NamedTuple):
-    """Where a partition lies.
+    """The brokers of a partition.
 
     Attributes:
-        leader: `host:port` of the broker that leads it; empty: none does.
-        copies: How many there are to be.
+        leader: `host:port` of the leading broker; empty: there is none.
+        copies: Number of replicas it should have.
     """
 
     leader: str
@@ -57,25 +57,25 @@ class Topics:
     """The topics of one cluster.
 
     Args:
-        cluster: Which.
-        asking: A consumer that never reads.
-        replication: Copies of each record in the topics that this makes.
+        cluster: The cluster.
+        asking: A consumer for metadata, which never reads.
+        replication: Copies of each record in topics that `create` makes.
     """
 
     def __init__(self, cluster: Cluster, asking: Consumer, replication: int) -> None:
         self._cluster, self._asking, self._replication = cluster, asking, replication
 
     def partitions(self, name: str) -> int:
-        """How many partitions a topic has.
+        """Number of partitions of a topic.
 
         Raises:
-            UnknownTopicError: There is no such topic.
+            UnknownTopicError: The topic does not exist.
         """
         return len(self.places(name))
 
     def places(self, name: str) -> list[Place]:
-        """Where the partitions of a topic lie; errors as for `partitions`."""
-        what = f"look for topic {name!r}"
+        """The brokers of a topic's partitions; raises as `partitions` does."""
+        what = f"look up topic {name!r}"
         with self._cluster.doing(what):
             found = self._cluster.ask(what, lambda s: self._look(name, s), self._asking.poll)
         if found is None:
@@ -95,7 +95,7 @@ class Topics:
         raise KafkaException(topic.error)
 
     def create(self, name: str, partitions: int) -> int:
-        """Make a topic, nothing is done if it is there; how many partitions it has."""
+        """Create a topic unless it exists; return its number of partitions."""
         config = config_of(self._replication)
         new = NewTopic(name, partitions, self._replication, config=config)
         with self._administering(f"make topic {name!r}"):
@@ -108,8 +108,8 @@ class Topics:
         return self._await(name)
 
     def _await(self, name: str) -> int:
-        """Brokers hear of a new topic one after the other: to ask again may be to ask another."""
-        waiting = Waiting(self._cluster, f"see topic {name!r}")
+        """Wait until brokers know a new topic; each request may reach another broker."""
+        waiting = Patience(self._cluster, f"find topic {name!r}")
         while True:
             try:
                 return self.partitions(name)
@@ -118,7 +118,7 @@ class Topics:
                 waiting.go_on()
 
     def delete_before(self, place: TopicPartition) -> None:
-        """Delete the records of a partition that lie before an offset of Kafka's."""
+        """Delete the records of a partition before an offset of Kafka's."""
         with self._administering(f"trim topic {place.topic!r}"):
             admin = self._cluster.admin()
             (deletion,) = admin.delete_records([place]).values()
@@ -127,7 +127,7 @@ class Topics:
     def configured(self, name: str) -> dict[str, str]:
         """All settings of a topic."""
         resource = ConfigResource(ResourceType.TOPIC, name)
-        with self._administering(f"see the settings of topic {name!r}"):
+        with self._administering(f"read the settings of topic {name!r}"):
             admin = self._cluster.admin()
             entries = admin.describe_configs([resource])[resource].result(_LIMIT_S)
         return {key: str(entry.value) for key, entry in entries.items()}
@@ -145,7 +145,7 @@ class Topics:
 
     @contextmanager
     def _administering(self, what: str) -> Iterator[None]:
-        """Make an error of an administrator's one of ours; its silence has no words."""
+        """Turn an administrator's error into a LogError; a timeout has no message of its own."""
         try:
             with self._cluster.doing(what):
                 yield

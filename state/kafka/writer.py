@@ -1,4 +1,4 @@
-"""Writing to Kafka: transactions of the one writer that a role has in each partition."""
+"""Write to Kafka: transactions of the one writer of a role in each partition."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,20 +20,20 @@ _FENCED = frozenset(
 
 
 class FencedError(LogError):
-    """Another writer has taken over, or Kafka gave this one up; it must stop."""
+    """Another writer has taken over, or Kafka aborted this one; it must stop."""
 
 
 class ForgottenError(LogError):
-    """Kafka no longer knows the writer, which wrote nothing for days; a new one may go on."""
+    """Kafka no longer knows the writer, which wrote nothing for days; a new one may take over."""
 
 
 class Part(NamedTuple):
-    """What one transaction appends to one topic.
+    """The part of a transaction for one topic.
 
     Attributes:
-        name: Kafka's of the topic.
-        sequence: Of the first entry.
-        entries: With append times that do not run backwards.
+        name: Name of the topic in Kafka.
+        sequence: Sequence of the first entry.
+        entries: Entries with append times that do not decrease.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Part(NamedTuple):
 
 
 class Writer:
-    """A transactional producer; making one fences off whoever had its id before.
+    """A transactional producer; making one fences off the previous owner of its id.
 
     Attributes:
-        lock: Held by whoever uses it.
-        ends: The end and the last append time of what it has written to, by topic.
+        lock: Held while the writer is used.
+        ends: End and last append time of each topic it has written to.
 
     Args:
-        cluster: Where.
-        transactional_id: One for each role and partition.
-        partition: Which.
-        me: Written beside each record, for people.
-        successor: Says who wrote a part's place in a partition instead; "" if nobody did.
-        msgpack: Values lie in Kafka as MessagePack, where they come back byte for byte.
+        cluster: Cluster of the log.
+        transactional_id: One id for each role and partition.
+        partition: The partition.
+        me: Description of this writer in each record.
+        successor: Returns who wrote at a part's sequence instead; "" if no one did.
+        msgpack: Store values as MessagePack if they come back byte for byte.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class Writer:
             cluster.ask(what, self._producer.init_transactions, self._producer.poll)
 
     def commit(self, parts: Sequence[Part]) -> None:
-        """Write all parts or none; they are durable when this returns.
+        """Write all parts or none, durably.
 
-        After an error what was written is not known, so no other call succeeds: a new writer
-        aborts what was left open and finds the end.
+        After an error it is unknown what was written, so no later call succeeds: a new writer
+        aborts the open transaction and looks up the end.
 
         Raises:
             FencedError: Another writer has taken over, or the transaction took too long.
-            ForgottenError: Kafka forgot this one; nothing was written.
-            LogError: Kafka does not take them.
+            ForgottenError: Kafka no longer knows this writer; nothing was written.
+            LogError: Kafka refuses the records.
         """
         if self._broken is not None:
             raise self._broken
@@ -108,8 +108,9 @@ class Writer:
         self._broken = None
 
     def close(self) -> None:
-        """Let go of the connections; an open transaction is the next writer's to abort."""
-        # Its own `close` ends the transaction first, and raises what is known already.
+        """Close the connections; the next writer aborts an open transaction."""
+        # The client's own `close` first ends the transaction, and raises errors that are known
+        # already.
         del self._producer
 
     def _produce(self, part: Part) -> None:
@@ -122,15 +123,15 @@ class Writer:
 
     def _on_undelivered(self, error: KafkaError | None, message: Message) -> None:
         del message
-        # Once one message is refused, those behind it are purged.
+        # After one message was refused, the later ones are purged.
         if error is not None and error.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
             self._undelivered = self._undelivered or error
 
     def broken_by(self, error: KafkaError, part: Part) -> LogError:
-        """The error of ours that an error of Kafka's is; no other call succeeds after it."""
+        """Turn an error of Kafka into ours; no later call succeeds."""
         if error.code() in _FENCED:
             other = self._successor(part, self._partition)
-            # Kafka fences off a writer of a transaction that took too long in the same way.
+            # Kafka also fences off a writer whose transaction took too long.
             unknown = (
                 "one that has not written yet, or by Kafka for a transaction that took too long"
             )

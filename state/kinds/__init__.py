@@ -1,1 +1,1 @@
-"""The kinds of feature, one file each; `state/README.md` says how to add one."""
+"""The kinds of feature, one file each; `state/README.md` describes how to add one."""

@@ -1,4 +1,4 @@
-"""Arguments of declarations, checked against the types that their class declares."""
+"""Check arguments of declarations against the types that their class declares."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -8,19 +8,19 @@ from typing import Any, Literal, get_args, get_origin
 
 
 class StreamError(ValueError):
-    """A stream's definition names something that is not there, or asks for the impossible."""
+    """A stream's definition has an unknown name or an impossible value."""
 
 
 def check_arguments(made: Any) -> None:
-    """Refuse arguments of a frozen dataclass that are of other types; lists become tuples.
+    """Refuse arguments of a frozen dataclass that have other types; lists become tuples.
 
-    What lies inside of mappings and what functions take is not looked at.
+    The contents of mappings and the arguments of functions are not checked.
 
     Args:
         made: The instance.
 
     Raises:
-        StreamError: Such a one, with what to write if a comma is all it lacks.
+        StreamError: An argument has another type; with a hint if only a comma is missing.
 
     Example:
         >>> from state.features import Count, Rolling
@@ -57,7 +57,7 @@ def _refuse(made: Any, name: str, rule: str, value: Any, hint: str = "") -> None
 
 
 def _takes(declared: Any, value: Any) -> bool:
-    """Whether a value is of a declared type, as far as that is looked at."""
+    """Whether a value has a declared type, as far as types are checked."""
     origin = get_origin(declared)
     if origin is Literal:
         return value in get_args(declared)
@@ -93,4 +93,4 @@ _NAMES: dict[Any, tuple[str, str]] = {
     Mapping: ("a mapping", "mappings"),
     NoneType: ("None", "None"),
 }
-"""What a declared type is called, alone and in a tuple of them."""
+"""Names of declared types in messages, alone and in a tuple of them."""

@@ -20,11 +20,11 @@ class _OfTwo(Kind):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What comes out."""
+        """The result."""
         return (Column(self.name, transform=self.transform),)
 
     def wrong(self, scope: Scope) -> str:
-        """Both must be numbers that are there when it is computed."""
+        """Refuse columns that are not numbers of earlier features."""
         before = scope.columns[: scope.place]
         numeric = [column.name for column in before if not column.categorical]
         for name in (self.a, self.b):
@@ -36,19 +36,19 @@ class _OfTwo(Kind):
         return ""
 
     def compiled(self, scope: Scope) -> Compiled:
-        """Both places."""
+        """The derivation from both columns."""
         return Compiled(derived=Derived(self.how, scope.place_of(self.a), scope.place_of(self.b)))
 
 
 @dataclass(frozen=True)
 class Difference(_OfTwo):
-    """A column less another, such as a price less its mean of the day; missing where one is.
+    """A column minus another, such as a price minus its mean of the day; missing if one is.
 
     Args:
-        name: The column.
+        name: Name of the column.
         a: A numeric column of a feature before this one.
-        b: Another, which is taken off.
-        transform: How the linear models see it.
+        b: The column to subtract.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Difference(_OfTwo):
 
 @dataclass(frozen=True)
 class Ratio(_OfTwo):
-    """A column divided by another; missing where one is, or where that would be by 0.
+    """A column divided by another; missing if one is missing or the divisor is 0.
 
     Args:
-        name: The column.
+        name: Name of the column.
         a: A numeric column of a feature before this one.
-        b: Another, by which it is divided.
-        transform: How the linear models see it.
+        b: The column to divide by.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Ratio(_OfTwo):
 
 @part
 def derive(derived: Any, row: Any) -> None:
-    """Write what follows from other columns, in order; what is no finite number is missing."""
+    """Compute derived columns, in order; a result that is not finite becomes missing."""
     for k in range(len(derived)):
         one = derived[k]
         a, b = row[one.a], row[one.b]

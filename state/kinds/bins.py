@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from state.kinds.kind import Column, Compiled, Cut, Kind, Scope
+from state.kinds.kind import BinEdges, Column, Compiled, Kind, Scope
 from state.stream_numbers import Bound
 
 
@@ -11,12 +11,12 @@ from state.stream_numbers import Bound
 class Bins(Kind):
     """Another column cut into intervals, one level each, for the linear models and their crosses.
 
-    Trees cut for themselves: they do not get it. A missing value is a level of its own.
+    Trees cut by themselves: they do not get it. A missing value is a level of its own.
 
     Args:
-        name: The column.
+        name: Name of the column.
         of: A numeric column of the same stream.
-        edges: Where it is cut, ascending; a value on an edge lies above it.
+        edges: Ascending edges; a value on an edge belongs to the interval above.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Bins(Kind):
             yield Bound("edge", edge)
 
     def wrong(self, scope: Scope) -> str:
-        """It must cut a number, and its edges must ascend."""
+        """Refuse a column that is not numeric, and edges that do not ascend."""
         numeric = {column.name for column in scope.columns if not column.categorical}
         if self.of not in numeric:
             return f"bins {self.name!r} must cut a numeric column; got {self.of!r}"
@@ -48,5 +48,5 @@ class Bins(Kind):
         return ""
 
     def compiled(self, scope: Scope) -> Compiled:
-        """The cut."""
-        return Compiled(cut=Cut(scope.place_of(self.of), self.edges))
+        """The bins."""
+        return Compiled(cut=BinEdges(scope.place_of(self.of), self.edges))

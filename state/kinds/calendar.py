@@ -1,4 +1,4 @@
-"""`Calendar`: where a time of the request stands in the local day, week and year."""
+"""`Calendar`: position of a time of the request in the local day, week and year."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from state.events import Event
 from state.field_types import TIME
-from state.kinds.kind import Column, Compiled, Kind, Scope, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope
 from state.kinds.local_calendar import CATEGORIES, CalendarPart, calendar_readings
 
 
 @dataclass(frozen=True)
 class Calendar(Kind):
-    """Where a time of the request stands in the local day, week and year.
+    """Position of a time of the request in the local day, week and year.
 
     `weekday` (mon … sun) and `hour` (h00 … h23) are categories, the other parts numbers.
 
     Args:
         of: Field with the time (µs UTC).
         tz: IANA time zone of the local clock.
-        parts: The columns.
+        parts: Parts to use, one column each.
     """
 
     of: str
@@ -33,12 +33,12 @@ class Calendar(Kind):
         """The parts."""
         return tuple(Column(part, part in CATEGORIES) for part in self.parts)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The time."""
-        yield Use(request, self.of, TIME)
+        yield FieldUse(request, self.of, TIME)
 
     def wrong(self, scope: Scope) -> str:
-        """The time zone must be one that this machine knows."""
+        """Refuse a time zone that this machine does not know."""
         try:
             ZoneInfo(self.tz)
         except (ZoneInfoNotFoundError, ValueError, OSError):

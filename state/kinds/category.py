@@ -7,7 +7,7 @@ from typing import Any
 
 from state.events import Event
 from state.field_types import LEVEL, TEXT, declared
-from state.kinds.kind import Column, Compiled, Kind, Scope, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Category(Kind):
         """The field."""
         return (Column(self.name, categorical=True),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The field."""
-        yield Use(request, self.name, LEVEL)
+        yield FieldUse(request, self.name, LEVEL)
 
     def compiled(self, scope: Scope) -> Compiled:
         """The field."""
@@ -31,7 +31,7 @@ class Category(Kind):
 
 
 def _level_of(request: type[Event], name: str) -> Callable[[Any], str | None]:
-    """The level of a category in a request: its text, or the digits of its whole number."""
+    """A function that returns the level: a text, or the digits of a whole number."""
     get: Callable[[Any], Any] = attrgetter(name)
     if all(map(TEXT.takes, declared(request)[name])):
         return get

@@ -11,10 +11,10 @@ from state.kinds.kind import Column, Compiled, Hook, Kind, Scope, StreamError
 
 @dataclass(frozen=True)
 class Custom(Kind):
-    """A hook: `make` gives a fresh one.
+    """A stateful feature of your own, a hook that `make` returns.
 
     Args:
-        make: Called once for each shard.
+        make: Called once for each shard; returns the hook.
         forget: Age at which the hook must forget a key.
     """
 
@@ -23,12 +23,12 @@ class Custom(Kind):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The hook's."""
+        """The hook's columns."""
         return tuple(Column(name) for name in self.make().columns)
 
     @property
     def title(self) -> str:
-        """The same for all: its columns are the hook's."""
+        """One name for all hooks, as only the hook knows its columns."""
         return "Custom(custom)"
 
     def durations(self) -> Iterator[str]:
@@ -42,7 +42,7 @@ class Custom(Kind):
 
 
 def _values_of(hook: Hook) -> Callable[[Any], Sequence[float]]:
-    """The values of a hook: of one less, a column would keep what another request left there."""
+    """The values of a hook, checked for their number: a missing one would keep an old value."""
     values_of, columns = hook.values, hook.columns
 
     def values(request: Any) -> Sequence[float]:

@@ -1,7 +1,7 @@
-"""`Distinct`: how many different values a field has had lately, for each key.
+"""`Distinct`: number of different recent values of a field, for each key.
 
-Its block is `[touched, grown, first, n, entry, …]` with `first` always 0, an entry for each value:
-`[value as a number, when it was last seen]`.
+Its block is `[touched, grown, first, n, entry, …]` with `first` always 0, and an entry for each
+value: `[value as a number, time it was last seen]`.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from state.field_types import VALUE
 from state.kinds.compiled import part
 from state.kinds.entries import HEAD, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.restored import check
 from state.stream_numbers import Bound
 
@@ -31,20 +31,20 @@ _WIDTH = 2
 
 @dataclass(frozen=True)
 class Distinct(Keyed):
-    """How many different values of a field a key has had over the last minutes or hours.
+    """Number of different values of a field, per key, over the last minutes or hours.
 
-    A value counts for as long as its newest event lies within the window, to the microsecond. A
-    late request counts what has been seen since as well. A null is no value. Beyond `most` values
-    of a key the one not seen for longest is dropped, so no count is higher.
+    A value counts while its newest event is within the window, to the microsecond. A late request
+    also counts later values. A null is not counted. Beyond `most` values of a key, the one not seen
+    for longest is dropped, so no count is higher than `most`.
 
     Args:
-        name: Of the columns, between the key and the window.
-        over: The event that has the field, or `Labelled`.
-        by: Fields that make the key; where event and request call them differently, as in
+        name: Part of the column names, between key and window.
+        over: Event type with the field, or `Labelled`.
+        by: Fields that make the key; if event and request name them differently, as in
             `{"request_field": "event_field"}`.
         of: The field, a text or a number, or a function of the event.
         windows: Lengths, such as `("1h", "24h")`.
-        most: How many values of a key are told apart; each takes 16 bytes.
+        most: Most values of a key that are told apart; each takes 16 bytes.
     """
 
     name: str
@@ -70,24 +70,24 @@ class Distinct(Keyed):
         """The longest window."""
         return max(Duration.parse(window) for window in self.windows)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the field."""
         yield from super().uses(request)
         if isinstance(self.of, str):
-            yield Use(self.over, self.of, VALUE)
+            yield FieldUse(self.over, self.of, VALUE)
 
     def durations(self) -> Iterator[str]:
         """The windows."""
         yield from self.windows
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
-        """How many values."""
+        """The number of values."""
         yield Bound("most", self.most, 1, 100_000)
         for window in self.windows:
             yield Bound("window in microseconds", int(Duration.parse(window)), 1)
 
     def compiled(self, scope: Scope) -> Compiled:
-        """The values of a key, each with when it was last seen."""
+        """The values of a key, each with the time it was last seen."""
         kept = self.horizon_us + scope.lateness_us
         step = Step(
             self.over,
@@ -144,7 +144,7 @@ def is_full(pool: Any, step: Any, address: int, time: int, values: Any) -> Any:
 
 @part
 def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
-    """Note when the value was seen; a new one takes the place of what nobody can see any more."""
+    """Note the time at which a value was seen; a new value may replace an expired one."""
     n, value = int(pool[address + 3]), values[step.values]
     if np.isnan(value):
         return
@@ -168,7 +168,7 @@ def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
 
 @part
 def read(pool: Any, block: Any, address: int, stats: Any, now: int, row: Any) -> None:
-    """Write how many values were seen in each window."""
+    """Write the number of values seen in each window."""
     for s in range(block.stats, block.stats_end):
         seen = 0.0
         if address >= 0:

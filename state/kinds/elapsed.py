@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from state.events import MINUTE_US, Event
 from state.field_types import TIME
-from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope, Transform
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class Elapsed(Kind):
     """Minutes from one time of the request to another, such as the time left to a known event.
 
     Args:
-        name: The column.
+        name: Name of the column.
         since: Field with the earlier time (µs UTC).
         until: Field with the later time (µs UTC).
-        transform: How the linear models see it.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -30,9 +30,9 @@ class Elapsed(Kind):
         """The minutes."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """Both times."""
-        yield from (Use(request, name, TIME) for name in (self.since, self.until))
+        yield from (FieldUse(request, name, TIME) for name in (self.since, self.until))
 
     def compiled(self, scope: Scope) -> Compiled:
         """The difference of the two."""

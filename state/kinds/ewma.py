@@ -1,4 +1,4 @@
-"""`Ewma`: an exponentially weighted mean, one step a reading. Its block is `[touched, mean]`."""
+"""`Ewma`: an exponentially weighted mean, one step per reading. Its block is `[touched, mean]`."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from state.events import Event
 from state.field_types import NUMBER
 from state.kinds.compiled import part
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Transform, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step, Transform
 from state.stream_numbers import Bound
 
 KIND = 1
@@ -21,20 +21,20 @@ KIND = 1
 
 @dataclass(frozen=True)
 class Ewma(Keyed):
-    """Exponentially weighted mean of a reading, one step a reading: `m += rate * (x - m)`.
+    """Exponentially weighted mean of a reading, one step per reading: `m += rate * (x - m)`.
 
-    A missing reading takes no step, but keeps the key from being forgotten.
+    A missing reading makes no step, but keeps the key from being forgotten.
 
     Args:
-        name: The column.
-        over: The event that is averaged, or `Labelled`.
-        by: Fields that make the key; where event and request call them differently, as in
+        name: Name of the column.
+        over: Event type to average over, or `Labelled`.
+        by: Fields that make the key; if event and request name them differently, as in
             `{"request_field": "event_field"}`.
-        of: What is averaged.
+        of: The reading to average.
         rate: Step of each event, above 0 and at most 1.
-        prior: Where a key starts, and where it returns to once forgotten.
+        prior: Value of a new key, and of a forgotten one.
         forget: Age of a key's last event at which it is forgotten.
-        transform: How the linear models see it.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Ewma(Keyed):
         """The mean."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the reading."""
         yield from super().uses(request)
         if isinstance(self.of, str):
-            yield Use(self.over, self.of, NUMBER)
+            yield FieldUse(self.over, self.of, NUMBER)
 
     def durations(self) -> Iterator[str]:
         """The age."""
@@ -88,7 +88,7 @@ class Ewma(Keyed):
 
 @part
 def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
-    """Take a step, from the prior where the key is new or was as good as forgotten."""
+    """Make a step, from the prior if the key is new or due to be forgotten."""
     if pool[address] == 0.0 or time - pool[address] > step.bucket:
         pool[address + 1] = step.prior
     value = values[step.values]
@@ -98,13 +98,13 @@ def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
 
 @part
 def _stepped(mean: float, value: float, rate: float) -> Any:
-    """`mean + rate * (value - mean)`; where that overflows, as a weighted mean, which cannot."""
+    """`mean + rate * (value - mean)`; if that overflows, a weighted mean, which cannot."""
     stepped = mean + rate * (value - mean)
     return stepped if np.isfinite(stepped) else (1.0 - rate) * mean + rate * value
 
 
 @part
 def read(pool: Any, block: Any, address: int, now: int, row: Any) -> None:
-    """Write the mean; the prior where there is none."""
+    """Write the mean, or the prior if there is none."""
     alive = address >= 0 and now - pool[address] <= block.forget
     row[block.column] = pool[address + 1] if alive else block.prior

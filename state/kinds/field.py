@@ -1,4 +1,4 @@
-"""`Field`: a number of the request, as it is."""
+"""`Field`: a number of the request, unchanged."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from state.counted import reading
 from state.events import Event
 from state.field_types import NUMBER
-from state.kinds.kind import Column, Compiled, Kind, Scope, Transform, Use
+from state.kinds.kind import Column, Compiled, FieldUse, Kind, Scope, Transform
 
 
 @dataclass(frozen=True)
 class Field(Kind):
-    """A number of the request, as it is.
+    """A number of the request, unchanged.
 
     Args:
-        name: The request's field.
-        transform: How the linear models see it.
+        name: Field of the request.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -26,9 +26,9 @@ class Field(Kind):
         """The field."""
         return (Column(self.name, transform=self.transform),)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The field."""
-        yield Use(request, self.name, NUMBER)
+        yield FieldUse(request, self.name, NUMBER)
 
     def compiled(self, scope: Scope) -> Compiled:
         """The field."""

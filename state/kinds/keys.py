@@ -1,4 +1,4 @@
-"""Features by key: fields of the request, and those of an event that must equal them."""
+"""Features by key: fields of the request, and the event's fields that must equal them."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,24 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from state.counted import Counted, Labelled
 from state.events import Event
 from state.field_types import KEY, declared, is_text, spoken
-from state.kinds.kind import Kind, Scope, StreamError, Use
+from state.kinds.kind import FieldUse, Kind, Scope, StreamError
 
 By = tuple[str, ...] | Mapping[str, str]
-"""Fields that request and event both have, or the event's field for each of the request's."""
+"""Fields that request and event share, or a mapping of request fields to event fields."""
 
 
 class Keyed(Kind):
-    """A kind that keeps something for each key."""
+    """A kind that keeps values for each key."""
 
     by: By
 
     @property
     @abstractmethod
     def overs(self) -> Iterable[Counted]:
-        """What it observes."""
+        """The event types it observes."""
 
     def __post_init__(self) -> None:
-        """Check the key as well."""
+        """Check the key too."""
         by = self.by
         if isinstance(by, list):
             object.__setattr__(self, "by", tuple(by))
@@ -36,28 +36,28 @@ class Keyed(Kind):
 
     @property
     def request_key(self) -> tuple[str, ...]:
-        """The request's fields that make the key."""
+        """Fields of the request that make the key."""
         return tuple(self.by)
 
     def event_key(self, over: Counted) -> tuple[str, ...]:
-        """The counted event's fields that make its key; a label's are those of its request."""
+        """Fields of the counted event that make its key; for a label, fields of its request."""
         names = tuple(self.by.values()) if isinstance(self.by, Mapping) else self.by
         return tuple(f"request.{name}" for name in names) if over is Labelled else names
 
     @property
     def prefix(self) -> str:
-        """How names of columns begin."""
+        """Begin of its columns' names."""
         return "_".join(self.request_key) or "all"
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The fields of the key, on the request and on each counted event."""
-        yield from (Use(request, name, KEY) for name in self.request_key)
+        yield from (FieldUse(request, name, KEY) for name in self.request_key)
         for over in self.overs:
             for name in self.event_key(over):
-                yield Use(_holder(over, request), name.removeprefix("request."), KEY)
+                yield FieldUse(_holder(over, request), name.removeprefix("request."), KEY)
 
     def wrong(self, scope: Scope) -> str:
-        """A text never equals a number."""
+        """Refuse to pair a text with a number, as they never match."""
         for over in self.overs:
             holder = _holder(over, scope.request)
             for ours, name in zip(self.request_key, self.event_key(over), strict=True):

@@ -1,4 +1,4 @@
-"""A kind of feature: it says all there is to know of it, so that nothing else knows it by name."""
+"""The base of all kinds of feature; no other code knows a kind by name."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,39 +9,39 @@ from numpy.typing import NDArray
 
 from state.counted import Counted, Reading
 from state.events import Event
-from state.field_types import Need
+from state.field_types import FieldRequirement
 from state.kinds.arguments import StreamError, check_arguments
 from state.stream_numbers import Bound
 
 __all__ = [
+    "BinEdges",
     "Block",
     "Column",
     "Compiled",
-    "Cut",
     "Derived",
+    "FieldUse",
     "Hook",
     "Kind",
     "Scope",
     "Step",
     "StreamError",
     "Transform",
-    "Use",
     "Value",
 ]
 
 Transform = Literal["identity", "log1p", "logit"]
-"""How the linear models see a column: trees need none."""
+"""Transforms of a column for the linear models; trees need none."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One place of the feature vector.
+    """One column of the feature vector.
 
     Attributes:
-        name: Unique within the stream.
+        name: Name, unique within the stream.
         categorical: The vector holds the number of a level, not a quantity.
-        transform: How the linear models see a quantity.
-        for_trees: Whether the offline model gets it.
+        transform: Transform of a quantity for the linear models.
+        for_trees: Whether the offline model uses it.
     """
 
     name: str
@@ -50,29 +50,29 @@ class Column:
     for_trees: bool = True
 
 
-class Use(NamedTuple):
+class FieldUse(NamedTuple):
     """A field that a feature reads by name.
 
     Attributes:
-        event: Of this type.
-        name: The field.
-        need: What it must be.
+        event: Type of the event.
+        name: Name of the field.
+        need: Requirement on the field's type.
     """
 
     event: Counted
     name: str
-    need: Need
+    need: FieldRequirement
 
 
 class Scope(NamedTuple):
-    """What a feature may know of the stream that it is in.
+    """Facts about the stream that a feature may use.
 
     Attributes:
-        request: The event that asks.
-        lateness_us: How late a request may be and still see every window whole.
-        horizon_us: The longest window of all features.
-        columns: The whole vector.
-        place: Of the feature's first column.
+        request: Event type that asks for a prediction.
+        lateness_us: Largest lateness of a request that still sees every window whole.
+        horizon_us: Length of the longest window of all features.
+        columns: Columns of the whole vector.
+        place: Number of the feature's first column.
     """
 
     request: type[Event]
@@ -82,22 +82,22 @@ class Scope(NamedTuple):
     place: int
 
     def place_of(self, name: str) -> int:
-        """The place of a column of the stream."""
+        """The number of a column of the stream."""
         return next(i for i, column in enumerate(self.columns) if column.name == name)
 
 
 Value = tuple[Reading | None, float]
-"""A reading and what it is multiplied by; without a reading the number alone."""
+"""A reading and its factor; without a reading, a constant."""
 
 
 class Step(NamedTuple):
-    """What an event type does to a block.
+    """The effect of an event type on a block.
 
     Attributes:
         over: The event type.
-        by: Fields of its key.
-        at: Field of the time that it counts at.
-        values: What it takes.
+        by: Fields of the key.
+        at: Field with the time at which the event counts.
+        values: Values that the event adds.
         fixed: Fields of its `feature_kernels.UPDATE`.
     """
 
@@ -109,19 +109,19 @@ class Step(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Numbers that a feature keeps for each key; the first is when the key was last touched.
+    """Numbers that a feature keeps for each key; the first is the time of the last use.
 
-    Where it grows, the second is how often it has.
+    If the block can grow, the second is the number of growths.
 
     Attributes:
-        kind: Of the kernels that observe and read it.
-        by: Fields of the request that make its key.
-        sizes: How many numbers, at first and each time that it has grown.
-        forget_us: Age of the last touch at which the key is forgotten.
-        steps: What changes it.
+        kind: Kind of the kernels that observe and read it.
+        by: Fields of the request that make the key.
+        sizes: Numbers in the block, at first and after each growth.
+        forget_us: Age of the last use at which the key is forgotten.
+        steps: Steps of the events that change it.
         read: Fields of its `feature_kernels.READ`.
         stats: Fields of each of its `feature_kernels.STAT`.
-        check: Refuses restored blocks (the pool, their addresses) that a kernel could not follow.
+        check: Refuses restored blocks (the pool, their addresses) that are invalid for the kernels.
     """
 
     kind: int
@@ -134,15 +134,15 @@ class Block(NamedTuple):
     check: Callable[[NDArray[Any], NDArray[Any]], None] | None = None
 
 
-class Cut(NamedTuple):
-    """The first column of a feature says between which edges another lies."""
+class BinEdges(NamedTuple):
+    """The first column of a feature is the bin of another column's value."""
 
     of: int
     edges: tuple[float, ...]
 
 
 class Derived(NamedTuple):
-    """The first column of a feature follows from two others, by `state.kinds.arithmetic`."""
+    """The first column of a feature is derived from two others, by `state.kinds.arithmetic`."""
 
     how: int
     a: int
@@ -152,111 +152,111 @@ class Derived(NamedTuple):
 class Hook(Protocol):
     """A stateful feature of the user's own.
 
-    It is part of the deterministic core: no clock, no randomness, no I/O; every key it keeps must
-    be forgotten in the end.
+    It is part of the deterministic core: no clock, no randomness, no I/O; and it must forget every
+    key in the end.
     """
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns it fills."""
+        """Names of its columns."""
 
     @property
     def observes(self) -> tuple[type[Event], ...]:
-        """The event types it wants to see."""
+        """The event types that it observes."""
 
     def observe(self, event: Any) -> None:
-        """Take in one event of the types in `observes`."""
+        """Update by one event of the types in `observes`."""
 
     def values(self, request: Any) -> tuple[float, ...]:
-        """The columns at this request, NaN where missing; changes nothing."""
+        """Values of the columns for a request, NaN for a missing one; changes nothing."""
 
     def forget(self, before: int) -> None:
-        """Drop what was last touched before this event time (µs)."""
+        """Drop keys last used before this event time (µs)."""
 
     def snapshot(self) -> bytes:
-        """The whole state."""
+        """Encode the whole state."""
 
     def restore(self, state: bytes) -> None:
-        """Take the state from `snapshot`; what is none is refused with any error.
+        """Restore a `snapshot`; refuse invalid bytes with any error.
 
         The bytes may come from a store: never unpickle them.
         """
 
 
 class Compiled(NamedTuple):
-    """What a vector makes of a feature; most kinds have one of these.
+    """The compiled form of a feature; most kinds use one of these parts.
 
     Attributes:
-        given: The value of the request itself, of its only column: the name of a level where that
-            is categorical.
-        all_given: The values of all its columns, likewise.
-        blocks: What is kept for each key.
-        cut: Its column is an interval of another.
-        derived: Its column follows from two others.
-        hook: A user's own, and the age (µs) at which it must forget a key.
+        given: Returns the request's value of its only column: the name of a level if that is
+            categorical.
+        all_given: Returns the values of all its columns, likewise.
+        blocks: Blocks kept for each key.
+        cut: Its column is the bin of another column's value.
+        derived: Its column is derived from two others.
+        hook: A hook of the user's, and the age (µs) at which it must forget a key.
     """
 
     given: Callable[[Any], Any] | None = None
     all_given: Callable[[Any], Sequence[Any]] | None = None
     blocks: tuple[Block, ...] = ()
-    cut: Cut | None = None
+    cut: BinEdges | None = None
     derived: Derived | None = None
     hook: tuple[Hook, int] | None = None
 
 
 class Kind(ABC):
-    """Base of all kinds. `columns` and `compiled` make it; the rest lets a stream check it."""
+    """Base of all kinds. `columns` and `compiled` define it; the other methods serve the checks."""
 
     IN_WORDS = ("a feature", "features")
 
     def __post_init__(self) -> None:
-        """Check that each argument is of the type that the kind declares for it.
+        """Check the type of each argument.
 
         Raises:
-            StreamError: One is not.
+            StreamError: An argument has another type than declared.
         """
         check_arguments(self)
 
     @property
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:
-        """The places that it takes in the vector, in order."""
+        """Its columns in the vector, in order."""
 
     @abstractmethod
     def compiled(self, scope: Scope) -> Compiled:
-        """What the vector makes of it."""
+        """Its compiled form."""
 
     @property
     def title(self) -> str:
-        """How errors call it."""
+        """Its name in messages."""
         return f"{type(self).__name__}({self.columns[0].name})"
 
     @property
     def horizon_us(self) -> int:
-        """Its longest window: an older event would count nowhere."""
+        """Length of its longest window, µs: an older event would count nowhere."""
         return 0
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The levels of its column, where it knows them all."""
+        """The levels of its column, if they are fixed."""
         return ()
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The fields that it reads by name."""
         yield from ()
 
     def durations(self) -> Iterator[str]:
-        """Every text that must be a duration."""
+        """Texts that must be durations."""
         yield from ()
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
-        """Every number of it, its durations left out; they are known to parse."""
+        """Its numbers with their bounds, except durations, which are valid already."""
         yield from ()
 
     def limits(self) -> Iterator[tuple[Counted, str, int]]:
-        """Events, their fields and how far (µs) those may lie after the event's time."""
+        """Events, their time fields, and how far (µs) these may be after the event's time."""
         yield from ()
 
     def wrong(self, scope: Scope) -> str:
-        """The error of what else is wrong, empty if nothing; all fields and numbers are right."""
+        """The message on any other fault, once fields and numbers are valid; empty if none."""
         return ""

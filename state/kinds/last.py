@@ -12,21 +12,21 @@ from state.events import Event
 from state.field_types import NUMBER
 from state.kinds.compiled import part
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 
 KIND = 2
 
 
 @dataclass(frozen=True)
 class Last(Keyed):
-    """The newest values of a key, missing once they are too old.
+    """The newest values of a key, missing when they are too old.
 
     Args:
-        over: The event that brings them.
-        by: Fields that make the key; where event and request call them differently, as in
+        over: Event type with the values.
+        by: Fields that make the key; if event and request name them differently, as in
             `{"request_field": "event_field"}`.
         values: Fields, one column each; a null is a missing value.
-        expires: Age at which they are missing.
+        expires: Age at which they count as missing.
     """
 
     over: type[Event]
@@ -44,17 +44,17 @@ class Last(Keyed):
         """The values."""
         return tuple(Column(value) for value in self.values)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the values."""
         yield from super().uses(request)
-        yield from (Use(self.over, name, NUMBER) for name in self.values)
+        yield from (FieldUse(self.over, name, NUMBER) for name in self.values)
 
     def durations(self) -> Iterator[str]:
         """The age."""
         yield self.expires
 
     def compiled(self, scope: Scope) -> Compiled:
-        """All values of a key together."""
+        """All values of a key in one block."""
         age, n = Duration.parse(self.expires), len(self.values)
         fixed = {"kind": KIND, "n": n}
         values = tuple((name, 1.0) for name in self.values)
@@ -65,7 +65,7 @@ class Last(Keyed):
 
 @part
 def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
-    """Take the values unless newer ones are there."""
+    """Store the values unless newer ones are stored."""
     if time >= pool[address]:
         for i in range(step.n):
             pool[address + 1 + i] = values[step.values + i]
@@ -73,7 +73,7 @@ def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
 
 @part
 def read(pool: Any, block: Any, address: int, now: int, row: Any) -> None:
-    """Write the values; missing where there are none."""
+    """Write the values, or missing values if there are none."""
     alive = address >= 0 and now - pool[address] <= block.forget
     for i in range(block.n):
         row[block.column + i] = pool[address + 1 + i] if alive else np.nan

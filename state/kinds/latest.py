@@ -1,6 +1,6 @@
 """`Latest`: statistics over the last n events of a key.
 
-Its block is `[touched, grown, first, n, cell group, …]`: one for each event, the newest last.
+Its block is `[touched, grown, first, n, cell group, …]`: one group per event, the newest last.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from state.events import Event
 from state.kinds.compiled import part
 from state.kinds.entries import HEAD, move, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.kinds.statistics import (
     Statistic,
     add,
@@ -34,15 +34,15 @@ KIND = 5
 
 @dataclass(frozen=True)
 class Latest(Keyed):
-    """Statistics over the last events of a key, in the order in which they came.
+    """Statistics over the last events of a key, in order of arrival.
 
     Args:
-        over: The event counted, or `Labelled` for the labels as they become known.
-        by: Fields that make the key; where event and request call them differently, as in
+        over: Event type to count, or `Labelled` for labels when they become known.
+        by: Fields that make the key; if event and request name them differently, as in
             `{"request_field": "event_field"}`.
-        events: How many, such as `(5, 50)`; the columns end in `last5` and `last50`.
-        stats: What to compute of them.
-        forget: Age of a key's newest event at which all of them are forgotten.
+        events: Numbers of events, such as `(5, 50)`; the columns end in `last5` and `last50`.
+        stats: Statistics to compute.
+        forget: Age of a key's newest event at which all its events are forgotten.
     """
 
     over: Counted
@@ -58,14 +58,14 @@ class Latest(Keyed):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Every statistic of every number of events."""
+        """Every statistic for every number of events."""
         return tuple(
             Column(f"{self.prefix}_{stat.name}_last{n}", transform=transform_of(stat))
             for n in self.events
             for stat in self.stats
         )
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the readings."""
         yield from super().uses(request)
         yield from statistic_uses(self.stats, self.over)
@@ -75,13 +75,13 @@ class Latest(Keyed):
         yield self.forget
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
-        """How many events, and the statistics' own."""
+        """The numbers of events, and the statistics' own numbers."""
         for n in self.events:
             yield Bound("events", n, 1, 100_000)
         yield from statistic_bounds(self.stats)
 
     def compiled(self, scope: Scope) -> Compiled:
-        """The events of a key, as many as the most that are asked for."""
+        """The last events of a key, up to the largest number."""
         age, most = Duration.parse(self.forget), max(self.events)
         cells = cells_of(self.stats, [self.over])
         fixed = {"ring": most, "n": cells.width, "sure": cells.sure}
@@ -121,7 +121,7 @@ def is_full(pool: Any, step: Any, address: int) -> Any:
 
 @part
 def observe(pool: Any, step: Any, address: int, values: Any) -> None:
-    """Add the event behind the others, and drop what is one too many."""
+    """Append the event, and drop the oldest one if there are too many."""
     width = step.n + (step.n - step.sure)
     base, first, n = address + HEAD, int(pool[address + 2]), int(pool[address + 3])
     if n == step.ring:
@@ -138,7 +138,7 @@ def observe(pool: Any, step: Any, address: int, values: Any) -> None:
 
 @part
 def read(pool: Any, block: Any, address: int, stats: Any, now: int, sums: Any, row: Any) -> None:
-    """Write the statistics, of the fewest events first."""
+    """Write the statistics, those of the fewest events first."""
     sums[: block.n] = 0.0
     n = cell = 0
     if address >= 0 and now - pool[address] <= block.forget:

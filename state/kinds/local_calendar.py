@@ -10,7 +10,7 @@ from state.events import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 CalendarPart = Literal["minute_of_day", "day_of_year", "weekday", "hour"]
 CATEGORIES = frozenset({"weekday", "hour"})
-"""Parts with a name instead of a number."""
+"""Parts that are names instead of numbers."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = tuple(f"h{hour:02d}" for hour in range(24))
@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def local_clock(tz: tzinfo) -> Callable[[int], int]:
     """A function from UTC to local wall time, both in µs since 1970.
 
-    Offsets change on quarter hours only, so those of the quarters asked for lately are kept.
+    Offsets change on quarter hours only, so those of recent quarters are cached.
 
     Example:
         >>> from zoneinfo import ZoneInfo
@@ -49,7 +49,7 @@ def calendar_readings(
 ) -> Callable[[Any], tuple[int | str, ...]]:
     """A function from an event to parts of the local calendar of its field `of`.
 
-    No part changes within a local minute, so those of the minutes asked for lately are kept.
+    No part changes within a local minute, so those of recent minutes are cached.
     """
     time_of, local = attrgetter(of), local_clock(tz)
     readings = [_PARTS[part] for part in parts]
@@ -74,4 +74,4 @@ _PARTS: dict[CalendarPart, Callable[[int, int], int | str]] = {
     "weekday": lambda day, _: _WEEKDAYS[(day + 3) % 7],
     "day_of_year": lambda day, _: _day_of_year(day),
 }
-"""By the day since 1970 and the time of the day (µs)."""
+"""Functions of the day since 1970 and the time of day (µs)."""

@@ -1,8 +1,8 @@
 """`Rolling`: statistics over the last minutes or hours, for each key.
 
-Its block is `[touched, grown, first, n, bucket, …]`: the buckets that hold something, in order of
-time, n of them from place `first` on, each `[bucket number, cell group]`. A bucket drops the one
-that lies a whole number of rings before it, as if there were a ring with a place for each.
+Its block is `[touched, grown, first, n, bucket, …]`: the n buckets that are not empty, in order of
+time, from place `first` on, each `[bucket number, cell group]`. A new bucket replaces the one a
+whole number of rings before it, as in a ring with a place for each bucket.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from state.field_types import TIME
 from state.kinds.compiled import part, whole
 from state.kinds.entries import HEAD, move, room, rooms
 from state.kinds.keys import By, Keyed
-from state.kinds.kind import Block, Column, Compiled, Scope, Step, Use
+from state.kinds.kind import Block, Column, Compiled, FieldUse, Scope, Step
 from state.kinds.statistics import (
     Cells,
     Statistic,
@@ -35,7 +35,7 @@ from state.stream_numbers import Bound
 
 KIND = 0
 _MOST_BUCKETS = 1_000_000
-"""Of one key, which takes a number of 8 bytes for each statistic of each."""
+"""Most buckets of one key; each has a number of 8 bytes for each statistic."""
 _HIGHEST = 2.0**53
 
 
@@ -43,22 +43,23 @@ _HIGHEST = 2.0**53
 class Rolling(Keyed):
     """Statistics over the last minutes or hours, for each key.
 
-    A window of length W seen at time t holds the bucket of t and those before it, W in all. Unless
-    given, a bucket is a sixtieth of its window, or the next smaller part that divides it. Late
-    events land in their own bucket. Requests up to `Stream.lateness` late see their windows whole;
-    a later one sees what of them is still held, for newer buckets have taken the place of the
-    oldest. A key costs what it holds: a bucket without events takes no room.
+    A window of length W at time t holds the bucket of t and those before it, W in all. The default
+    bucket is a sixtieth of its window, or the next smaller part that divides it. A late event
+    counts in its own bucket. Requests up to `Stream.lateness` late see their windows whole; a later
+    one sees the part that newer buckets have not replaced. A key takes memory only for buckets with
+    events.
 
     Args:
-        over: The event counted, `Labelled` for the labels as they become known, or several with
-            the weight of each: `{Opened: 1, Closed: -1}` counts what is open.
-        by: Fields that make the key, on the counted events and on the request; none: one for all.
-            Where the names differ, `{"request_field": "event_field"}`.
+        over: Event type to count, `Labelled` for labels when they become known, or several types
+            with
+            weights: `{Opened: 1, Closed: -1}` counts the open ones.
+        by: Fields that make the key, on the counted events and on the request; empty: one key for
+            all. If the names differ, `{"request_field": "event_field"}`.
         windows: Lengths, such as `("1h", "3h")`.
-        stats: What to compute of each window.
-        at: Field of the counted events that says where in time they count.
-        ahead: How far `at` may lie in the future of the event.
-        bucket: Length of a bucket, for all windows; each has its own unless given.
+        stats: Statistics of each window.
+        at: Field of the counted events with the time at which they count.
+        ahead: Time by which `at` may be after the event's time.
+        bucket: Length of a bucket for all windows; default: each window has its own.
     """
 
     over: Counted | Mapping[Counted, float]
@@ -71,7 +72,7 @@ class Rolling(Keyed):
 
     @property
     def overs(self) -> tuple[Counted, ...]:
-        """All that have a weight."""
+        """The event types that have a weight."""
         return tuple(self.weights)
 
     @property
@@ -85,7 +86,7 @@ class Rolling(Keyed):
 
     @property
     def weights(self) -> Mapping[Counted, float]:
-        """The counted event types and how much one of each adds."""
+        """Weight of one event, by type."""
         return self.over if isinstance(self.over, Mapping) else {self.over: 1.0}
 
     @property
@@ -93,19 +94,19 @@ class Rolling(Keyed):
         """The longest window."""
         return max(Duration.parse(window) for window in self.windows)
 
-    def uses(self, request: type[Event]) -> Iterator[Use]:
-        """The key, the time that counts and the readings."""
+    def uses(self, request: type[Event]) -> Iterator[FieldUse]:
+        """The key, the time field, and the readings."""
         yield from super().uses(request)
         for over in self.weights:
-            yield Use(over, self.at, TIME)
+            yield FieldUse(over, self.at, TIME)
             yield from statistic_uses(self.stats, over)
 
     def durations(self) -> Iterator[str]:
-        """The windows, how far ahead, and the bucket."""
+        """The windows, `ahead`, and the bucket."""
         yield from (*self.windows, self.ahead, *([self.bucket] if self.bucket else []))
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
-        """The buckets, how many of them, the weights and the statistics' own."""
+        """The numbers of buckets, the weights, and the statistics' own numbers."""
         for bucket, windows in self._rings():
             yield Bound("bucket in microseconds", bucket, 1)
             held = max(windows) + Duration.parse(self.ahead) + lateness_us
@@ -115,13 +116,13 @@ class Rolling(Keyed):
         yield from statistic_bounds(self.stats)
 
     def limits(self) -> Iterator[tuple[Counted, str, int]]:
-        """Where events count, if that is not where they happen."""
+        """The time field of events, if it is not `time`."""
         if self.at != "time":
             for over in self.weights:
                 yield over, self.at, Duration.parse(self.ahead)
 
     def wrong(self, scope: Scope) -> str:
-        """Buckets must fill each window, beside what must hold of every key."""
+        """Refuse windows that are not multiples of their bucket, and invalid keys."""
         for bucket, windows in self._rings():
             for window in windows:
                 if not window or window % bucket:
@@ -132,18 +133,18 @@ class Rolling(Keyed):
         return super().wrong(scope)
 
     def compiled(self, scope: Scope) -> Compiled:
-        """One ring a key for each length of buckets."""
+        """One block per key for each length of buckets."""
         return Compiled(blocks=tuple(self._block(scope, *ring) for ring in self._rings()))
 
     @property
     def bucket_once(self) -> str:
-        """The bucket that its windows shared when each had none of its own; empty: as now."""
+        """The bucket that its windows shared in old homes; empty: no difference."""
         windows = [Duration.parse(window) for window in self.windows]
         shared = Duration(max(min(windows) // 60, 1))
         return str(shared) if self.bucket is None and len({*windows}) > 1 else ""
 
     def _rings(self) -> list[tuple[int, list[int]]]:
-        """Lengths of buckets (µs), and the windows that they make up."""
+        """Lengths of buckets (µs), each with its windows."""
         windows = list(dict.fromkeys(int(Duration.parse(window)) for window in self.windows))
         if self.bucket is not None:
             return [(int(Duration.parse(self.bucket)), windows)]
@@ -152,8 +153,8 @@ class Rolling(Keyed):
     def _block(self, scope: Scope, bucket: int, windows: Sequence[int]) -> Block:
         longest, slack = max(windows), Duration.parse(self.ahead) + scope.lateness_us
         ring = -(-(longest + slack) // bucket) + 1
-        # Streams from before windows had buckets of their own go on showing requests later than
-        # `lateness` what no newer bucket has taken the place of.
+        # Old streams with shared buckets show requests later than `lateness` the buckets that no
+        # newer one has replaced, as before.
         later = scope.horizon_us if self.bucket or len(self.windows) == 1 else 0
         cells = cells_of(self.stats, self.weights)
         fixed = {"kind": KIND, "ring": ring, "bucket": bucket}
@@ -183,7 +184,7 @@ class Rolling(Keyed):
     def _statistics(
         self, place: int, bucket: int, windows: Sequence[int], cells: Cells
     ) -> list[dict[str, float]]:
-        """The statistics of these windows, the shortest first."""
+        """The statistics of these windows, those of the shortest first."""
         stats = [
             {
                 "buckets": Duration.parse(window) // bucket,
@@ -216,7 +217,7 @@ def is_full(pool: Any, step: Any, address: int, time: int) -> Any:
 
 @part
 def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
-    """Add the event to its bucket, unless a newer one has taken its place."""
+    """Add the event to its bucket, unless a newer bucket has replaced it."""
     number = time // step.bucket
     width = 1 + step.n + (step.n - step.sure)
     base, first, n = address + HEAD, int(pool[address + 2]), int(pool[address + 3])
@@ -234,7 +235,7 @@ def observe(pool: Any, step: Any, address: int, time: int, values: Any) -> None:
 
 @part
 def _new_bucket(pool: Any, step: Any, address: int, number: int, width: int, place: int) -> int:
-    """The cell of a new bucket at this place among the others; -1 where there must be none."""
+    """The cell of a new bucket at this place among the others; -1 if it must not be added."""
     base, first, n = address + HEAD, int(pool[address + 2]), int(pool[address + 3])
     end = first + n
     newest = pool[base + (end - 1) * width] if n else 0.0
@@ -268,7 +269,7 @@ def _new_bucket(pool: Any, step: Any, address: int, number: int, width: int, pla
 
 @part
 def _place(pool: Any, base: int, first: int, end: int, width: int, number: int) -> int:
-    """The place behind the buckets from `first` to `end` that are of this number or before it."""
+    """The place after the buckets from `first` to `end` with this number or a lower one."""
     while first < end:
         middle = (first + end) // 2
         if pool[base + middle * width] <= number:
@@ -280,7 +281,7 @@ def _place(pool: Any, base: int, first: int, end: int, width: int, number: int) 
 
 @part
 def _taken(pool: Any, base: int, first: int, end: int, width: int, number: int, ring: int) -> int:
-    """The place of the bucket a whole number of rings away; -1: none."""
+    """The place of a bucket a whole number of rings away; -1: there is none."""
     for place in range(end - 1, first - 1, -1):
         away = int(pool[base + place * width]) - number
         if away < ring:
@@ -303,7 +304,7 @@ def _taken(pool: Any, base: int, first: int, end: int, width: int, number: int, 
 
 @part
 def read(pool: Any, block: Any, address: int, stats: Any, now: int, sums: Any, row: Any) -> None:
-    """Write the statistics of every window, the shortest first."""
+    """Write the statistics of every window, those of the shortest first."""
     sums[: block.n] = 0.0
     number = now // block.bucket
     width = 1 + block.n
@@ -325,17 +326,17 @@ def read(pool: Any, block: Any, address: int, stats: Any, now: int, sums: Any, r
 
 @whole
 def misplaced(pool: Any, addresses: Any, rooms: Any, ring: int, width: int) -> int:
-    """The first block whose buckets are not in order of time, or not as many as there can be.
+    """Index of the first block whose buckets are out of order or too many.
 
     Args:
         pool: All blocks.
-        addresses: Of the blocks; their sizes are right.
-        rooms: Of blocks, by how often they have grown.
-        ring: How many buckets there can be.
-        width: Cells of a bucket.
+        addresses: Addresses of the blocks; their sizes are valid.
+        rooms: Capacities of a block, by number of growths.
+        ring: Most buckets of a block.
+        width: Number of cells in a bucket.
 
     Returns:
-        Its place among the addresses; -1: none.
+        Index among the addresses; -1: all blocks are valid.
     """
     for k in range(len(addresses)):
         address = addresses[k]

@@ -18,17 +18,17 @@ KIND = 4
 
 @dataclass(frozen=True)
 class SinceLast(Keyed):
-    """Minutes since the newest event of a key; missing when there was none, or too long ago.
+    """Minutes since the newest event of a key; missing if there was none, or too long ago.
 
-    To a request that is later than that event it is 0 minutes.
+    For a request that is later than that event, it is 0 minutes.
 
     Args:
-        name: The column.
-        over: The event, or `Labelled`.
-        by: Fields that make the key; where event and request call them differently, as in
+        name: Name of the column.
+        over: Event type, or `Labelled`.
+        by: Fields that make the key; if event and request name them differently, as in
             `{"request_field": "event_field"}`.
-        forget: Age at which it is missing.
-        transform: How the linear models see it.
+        forget: Age at which it counts as missing.
+        transform: Transform for the linear models.
     """
 
     name: str
@@ -52,7 +52,7 @@ class SinceLast(Keyed):
         yield self.forget
 
     def compiled(self, scope: Scope) -> Compiled:
-        """Nothing but the touch."""
+        """An empty block: only the time of the last use."""
         age = Duration.parse(self.forget)
         step = Step(self.over, self.event_key(self.over), "time", (), {"kind": KIND})
         read = {"column": scope.place, "forget": age}

@@ -1,7 +1,7 @@
-"""What is computed of the events that a feature holds: counts, sums and means of readings.
+"""Statistics of the events that a feature holds: counts, sums and means of readings.
 
-A cell group is `[count, measure, …, readings, …]`: the weights of events added up, the sums of the
-readings, and of those that may be missing, which come last, how many there were.
+A cell group is `[count, measure, …, readings, …]`: the sum of the events' weights, the sums of the
+readings, and the numbers of readings for those that may be missing, which come last.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,13 +13,13 @@ import numpy as np
 from state.counted import Counted, Reading
 from state.field_types import NUMBER, nullable
 from state.kinds.compiled import part
-from state.kinds.kind import Transform, Use, Value
+from state.kinds.kind import FieldUse, Transform, Value
 from state.stream_numbers import Bound
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many events the window holds (weights added up), with or without readings."""
+    """Number of events in the window (sum of weights), with or without readings."""
 
     name: str = "count"
 
@@ -34,7 +34,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean of the readings that there are in the window, drawn toward a prior.
+    """Mean of the present readings in the window, drawn toward a prior.
 
     `(sum + strength * prior) / (readings + strength)`; missing when that is 0 / 0.
     """
@@ -47,7 +47,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Rate:
-    """Share of the readings that there are in the window which are true, drawn toward a prior."""
+    """Share of true ones among the present readings in the window, drawn toward a prior."""
 
     name: str
     of: Reading
@@ -61,7 +61,7 @@ SUM, MEAN = 0, 1
 
 
 def transform_of(stat: Statistic) -> Transform:
-    """How the linear models see a statistic."""
+    """Transform of a statistic for the linear models."""
     match stat:
         case Count():
             return "log1p"
@@ -71,15 +71,15 @@ def transform_of(stat: Statistic) -> Transform:
             return "identity"
 
 
-def statistic_uses(stats: Iterable[Statistic], over: Counted) -> Iterator[Use]:
+def statistic_uses(stats: Iterable[Statistic], over: Counted) -> Iterator[FieldUse]:
     """The fields that statistics read by name."""
     for stat in stats:
         if not isinstance(stat, Count) and isinstance(stat.of, str):
-            yield Use(over, stat.of, NUMBER)
+            yield FieldUse(over, stat.of, NUMBER)
 
 
 def statistic_bounds(stats: Iterable[Statistic]) -> Iterator[Bound]:
-    """Every number of statistics."""
+    """The numbers of statistics, with their bounds."""
     for stat in stats:
         if isinstance(stat, Rate):
             yield Bound(f"prior of {stat.name!r}", stat.prior, 0, 1)
@@ -90,12 +90,12 @@ def statistic_bounds(stats: Iterable[Statistic]) -> Iterator[Bound]:
 
 
 class Cells(NamedTuple):
-    """How statistics lie in a cell group.
+    """The places of statistics in a cell group.
 
     Attributes:
-        measures: Those that add up readings; those whose readings are counted come last.
-        sure: So many first cells take no count: one for the events, and the measures whose
-            readings are never missing.
+        measures: Statistics that add readings; those whose readings are counted come last.
+        sure: Number of first cells without a count of readings: one for the events, and the
+            measures whose readings are never missing.
     """
 
     measures: Sequence[Sum | Mean | Rate]
@@ -103,16 +103,16 @@ class Cells(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Cells that take a value: of the events and of the measures."""
+        """Number of cells that take a value: of the events and of the measures."""
         return 1 + len(self.measures)
 
     @property
     def cells(self) -> int:
-        """All cells."""
+        """Number of all cells."""
         return 2 * self.width - self.sure
 
     def values(self, weight: float) -> tuple[Value, ...]:
-        """What an event of this weight adds."""
+        """The values that an event of this weight adds."""
         return ((None, weight), *((stat.of, weight) for stat in self.measures))
 
     def fields(self, stat: Statistic) -> dict[str, float]:
@@ -133,7 +133,7 @@ class Cells(NamedTuple):
 
 
 def cells_of(stats: Sequence[Statistic], overs: Iterable[Counted]) -> Cells:
-    """How these statistics lie in a cell group."""
+    """Assign the places of these statistics in a cell group."""
     overs = list(overs)
     measures = [stat for stat in stats if not isinstance(stat, Count)]
     measures.sort(key=lambda stat: _is_counted(stat, overs))
@@ -141,12 +141,12 @@ def cells_of(stats: Sequence[Statistic], overs: Iterable[Counted]) -> Cells:
 
 
 def _is_counted(stat: Sum | Mean | Rate, overs: Sequence[Counted]) -> bool:
-    """Whether a statistic divides by a number of readings that may be less than that of events."""
+    """Whether a statistic divides by a number of readings that may be below that of events."""
     if isinstance(stat, Sum):
         return False
     if isinstance(stat.of, str):
         return any(nullable(over, stat.of) for over in overs)
-    # To count the readings of a function takes room in every group: a truth is never missing.
+    # Counting a function's readings would take room in every group; a boolean is never missing.
     return getattr(stat.of, "__annotations__", {}).get("return") not in {bool, "bool"}
 
 
@@ -163,7 +163,7 @@ def add(pool: Any, cell: int, step: Any, values: Any) -> None:
 
 @part
 def put(stat: Any, sums: Any, row: Any) -> None:
-    """Write a statistic of added up cell groups."""
+    """Write a statistic from the sums of cell groups."""
     total = sums[stat.measure]
     if stat.kind == SUM:
         row[stat.column] = total

@@ -30,7 +30,7 @@ _TIME_WORDS = {"time", "boundary", "since", "until", "start", "end"}
 Getter = Callable[[Any], Any]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """One column of a table.
 
     Attributes:
@@ -44,7 +44,7 @@ class Column(NamedTuple):
     get: Mapping[type, Getter]
 
 
-def columns_of(kind: type[msgspec.Struct]) -> list[Column]:
+def columns_of(kind: type[msgspec.Struct]) -> list[TableColumn]:
     """The columns of a struct, in the order of its fields.
 
     Example:
@@ -65,7 +65,7 @@ def columns_of(kind: type[msgspec.Struct]) -> list[Column]:
     assert isinstance(declared, inspect.StructType)
     by_name = not issubclass(kind, Event)
     return [
-        Column(name, arrow, {kind: get})
+        TableColumn(name, arrow, {kind: get})
         for field in declared.fields
         for name, arrow, get in _leaves(
             field.encode_name, field.type, attrgetter(field.name), by_name=by_name
@@ -73,9 +73,9 @@ def columns_of(kind: type[msgspec.Struct]) -> list[Column]:
     ]
 
 
-def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[Column]:
+def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[TableColumn]:
     """The columns of rows of several structs; JSON text where their types differ."""
-    found: dict[str, Column] = {}
+    found: dict[str, TableColumn] = {}
     for kind in kinds:
         for column in columns_of(kind):
             other = found.setdefault(column.name, column)
@@ -84,12 +84,12 @@ def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[Column]:
     return list(found.values())
 
 
-def schema_of(columns: Iterable[Column]) -> pa.Schema:
+def schema_of(columns: Iterable[TableColumn]) -> pa.Schema:
     """The Arrow schema of columns."""
     return pa.schema([(column.name, column.arrow) for column in columns])
 
 
-def table_of(columns: Sequence[Column], rows: Sequence[Any]) -> pa.Table:
+def table_of(columns: Sequence[TableColumn], rows: Sequence[Any]) -> pa.Table:
     """Rows as an Arrow table.
 
     Raises:
@@ -100,7 +100,7 @@ def table_of(columns: Sequence[Column], rows: Sequence[Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema_of(columns))
 
 
-def _array(column: Column, rows: Sequence[Any], kinds: set[type]) -> pa.Array:
+def _array(column: TableColumn, rows: Sequence[Any], kinds: set[type]) -> pa.Array:
     getters = column.get
     if len(kinds) == 1:  # as in most topics; four times as fast
         get = getters.get(*kinds)
@@ -150,11 +150,11 @@ def _plain(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
     return kind, {}
 
 
-def _both(one: Column, other: Column) -> Column:
+def _both(one: TableColumn, other: TableColumn) -> TableColumn:
     if one.arrow == other.arrow:
-        return Column(one.name, one.arrow, {**one.get, **other.get})
+        return TableColumn(one.name, one.arrow, {**one.get, **other.get})
     get = {kind: _as_json(get) for column in (one, other) for kind, get in column.get.items()}
-    return Column(one.name, pa.string(), get)
+    return TableColumn(one.name, pa.string(), get)
 
 
 def _then(get: Getter, step: Getter) -> Getter:

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from state.log import EVENTS, Record
-from state.outputs.columns import TIME, Column, columns_of, schema_of, table_of, union_of
+from state.outputs.columns import TIME, TableColumn, columns_of, schema_of, table_of, union_of
 from state.outputs.records import outcome_type
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -23,13 +23,13 @@ class PartitionRecord(NamedTuple):
 
 
 _PLACES = (
-    Column("partition", pa.int64(), {PartitionRecord: attrgetter("partition")}),
-    Column("append_time", TIME, {PartitionRecord: attrgetter("record.append_time")}),
+    TableColumn("partition", pa.int64(), {PartitionRecord: attrgetter("partition")}),
+    TableColumn("append_time", TIME, {PartitionRecord: attrgetter("record.append_time")}),
 )
-_OFFSET = Column("offset", pa.int64(), {PartitionRecord: attrgetter("record.offset")})
+_OFFSET = TableColumn("offset", pa.int64(), {PartitionRecord: attrgetter("record.offset")})
 
 _Names = Collection[str] | None
-_Values = tuple[Sequence[Column], Callable[[bytes], Any]]
+_Values = tuple[Sequence[TableColumn], Callable[[bytes], Any]]
 """The columns of values, and the decoder of a value."""
 
 
@@ -46,7 +46,7 @@ class TopicRows:
     """
 
     def __init__(
-        self, topic: str, places: Sequence[Column], values: Callable[[_Names], _Values]
+        self, topic: str, places: Sequence[TableColumn], values: Callable[[_Names], _Values]
     ) -> None:
         columns = values(None)[0]
         names = {column.name for column in columns}
@@ -125,7 +125,7 @@ def rows_of(topic: str, of: Declared | None) -> TopicRows:
 
 def decoder_of(
     kind: type[msgspec.Struct], names: _Names = None
-) -> tuple[list[Column], Callable[[bytes], Any]]:
+) -> tuple[list[TableColumn], Callable[[bytes], Any]]:
     """Columns and decoder of records of one struct; unwanted fields are not decoded.
 
     A missing field is null. If all fields are wanted, an unknown field is an error: it would be
@@ -160,16 +160,16 @@ def _structs(topic: str, kind: type[msgspec.Struct]) -> TopicRows:
     return TopicRows(topic, _PLACES, lambda names: decoder_of(kind, names))
 
 
-def _tagged(kinds: Sequence[type[msgspec.Struct]]) -> list[Column]:
+def _tagged(kinds: Sequence[type[msgspec.Struct]]) -> list[TableColumn]:
     tags = {kind: kind.__struct_config__.tag for kind in kinds}
-    of_type = Column("type", pa.string(), dict.fromkeys(kinds, lambda row: tags[type(row)]))
+    of_type = TableColumn("type", pa.string(), dict.fromkeys(kinds, lambda row: tags[type(row)]))
     return [of_type, *union_of(kinds)]
 
 
 def _events(stream: Stream) -> TopicRows:
     columns = _tagged(stream.events)
     if all(column.name != "raw" for column in columns):
-        columns.append(Column("raw", pa.binary(), {bytes: lambda raw: raw}))
+        columns.append(TableColumn("raw", pa.binary(), {bytes: lambda raw: raw}))
     decode, check = stream.decoder().decode, stream.check()
 
     def event_or_raw(raw: bytes) -> Any:

@@ -97,7 +97,7 @@ class ObjectStore:
                 bucket = store.get_file_info(root.partition("/")[0] or "/")
             known = bucket.type != FileType.NotFound
         if not known:
-            msg = f"store must be there and writable; got none at {self}"
+            msg = f"store must exist and be writable; got none at {self}"
             raise OSError(msg)
 
     def keep(self, sha256: str, content: bytes) -> None:
@@ -151,5 +151,5 @@ def _told() -> Iterator[None]:
     try:
         yield
     except ArrowException as error:
-        msg = f"store must be one that pyarrow reaches; got '{error}'"
+        msg = f"store must be one that pyarrow supports; got '{error}'"
         raise OSError(msg) from error

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from state.kinds.kind import Block, Cut, Derived
+from state.kinds.kind import BinEdges, Block, Derived
 from state.vector import kernels
 from state.vector.arena import NOWHERE, Arena, Table
 from state.vector.keys import key_of, writer
@@ -44,7 +44,7 @@ class ComputedColumn(NamedTuple):
     """A column that is computed from other columns."""
 
     place: int
-    how: Cut | Derived
+    how: BinEdges | Derived
 
 
 def reader(
@@ -121,7 +121,7 @@ def _bins(follows: Sequence[ComputedColumn]) -> tuple[NDArray[np.void], NDArray[
     rows: list[tuple[int, ...]] = []
     edges: list[float] = []
     for place, cut in follows:
-        if isinstance(cut, Cut):
+        if isinstance(cut, BinEdges):
             rows.append((place, cut.of, len(edges), len(edges) + len(cut.edges)))
             edges += cut.edges
     return np.array(rows, kernels.BIN), np.array(edges, np.float64)

@@ -333,10 +333,10 @@ def fuzz(
 
     Args:
         root: An empty folder.
-        seed: Of all of them.
-        numbers: Of these.
+        seed: Seed of all cases.
+        numbers: Numbers of the cases to run.
         until: When to stop (monotonic seconds).
-        say: Told of each failure.
+        say: Called with each failure.
     """
     all_worlds = worlds(root)
     for world in all_worlds:  # compiled once, in the parent

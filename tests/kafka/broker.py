@@ -120,7 +120,7 @@ class Broker:
         folder: Its data, configuration and `broker.log`.
         ports: For plain clients, the controller, and clients with a password.
         node: 1 is the controller too, others find it at its port.
-        copies: Of what Kafka keeps for itself.
+        copies: Copies of Kafka's internal topics.
 
     Attributes:
         bootstrap: For plain clients, who may do everything.

@@ -93,10 +93,10 @@ class Site:
     """A home and topics of its own on brokers, with the same events.
 
     Args:
-        root: Of the home; made.
+        root: Directory of the home; created here.
         brokers: The first is asked.
         batch: Records in a step: few, and the run takes longer.
-        options: Of librdkafka, as TOML.
+        options: Options of librdkafka, as TOML.
         small: Append the events in small pieces.
         outputs_on: The broker that alone has what the flow writes; 0: Kafka places it.
         first: Append so many of the events; None: all.

@@ -26,8 +26,8 @@ class MirrorMaker:
     """One MirrorMaker; it can be killed and started again.
 
     Args:
-        folder: Of its configuration and `mirror.log`.
-        prefix: Of the topics.
+        folder: Folder of its configuration and `mirror.log`.
+        prefix: Prefix of the topics' names.
         environment: Variables that the file needs.
     """
 

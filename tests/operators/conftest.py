@@ -26,7 +26,7 @@ def mojo(h2o_server, tmp_path_factory):
     SnapshotWriter(log, stream, root).write(0, run.shard.apply(Boundary(end)).cut)
     log.close()
     columns = stream.columns
-    task = Task(
+    task = FitTask(
         files=[root / f"0/{end}.parquet"],
         features=[column.name for column in columns],
         categoricals=[column.name for column in columns if column.categorical],

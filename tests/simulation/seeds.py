@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     """Result of a seed.
 
     Attributes:
-        seed: Which.
+        seed: The seed.
         failure: The broken promise; empty: none.
         told: The schedule, in short.
         faults: Number of faults, by kind.

@@ -76,11 +76,11 @@ class Store:
 
     Args:
         remote: The machines are brokers.
-        role_of: Which writer a partition of a topic belongs to.
+        role_of: Returns the writer of a topic's partition.
 
     Attributes:
-        topics: By name.
-        epochs: How many writers there were, by role and partition.
+        topics: Topics by name.
+        epochs: Number of writers so far, by role and partition.
         late: Entries that may still arrive.
     """
 

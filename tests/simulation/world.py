@@ -13,7 +13,7 @@ import msgspec
 
 from flows.home.home import Home
 from models.refit.fit_record import FitRecord
-from operators.training.training_cuts import Committed, SnapshotWriter
+from operators.training.training_cuts import SnapshotWriter, TrainingCut
 from state.checkpoints.store import Checkpoint, CheckpointStore
 from state.events import HOUR_US, MINUTE_US, SECOND_US
 from state.ingest.positions import Sourced
@@ -140,7 +140,9 @@ class StandInFit:
         self._snapshots = SnapshotWriter(log, stream, home.snapshots)
         self._artifacts = home.artifacts()
 
-    def __call__(self, boundary: int, cuts: list[Committed], earlier: list[FitRecord]) -> FitRecord:
+    def __call__(
+        self, boundary: int, cuts: list[TrainingCut], earlier: list[FitRecord]
+    ) -> FitRecord:
         """A decision."""
         rows = sum(len(self._snapshots.mend(cut).read_bytes()) > 0 for cut in cuts if cut.rows)
         content = f"{boundary} {[(cut.sha256, cut.rows) for cut in cuts]} {len(earlier)}"

@@ -76,7 +76,7 @@ class Soak:
     Args:
         root: An empty folder.
         rate: Events a second.
-        keys: How many visitors the state holds.
+        keys: Number of visitors that the state holds.
         refit_s: Time between refits, and between trims.
 
     Attributes:

@@ -18,7 +18,7 @@ class Slope(NamedTuple):
     Attributes:
         level: Its median.
         per_hour: The Theil-Sen estimate.
-        low: Of the 95 % confidence interval, per hour.
+        low: Lower end of the 95 % confidence interval, per hour.
         high: Likewise.
         grows: True if it has grown by more than the limit, even at the interval's low end.
     """

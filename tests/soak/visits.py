@@ -83,7 +83,7 @@ class Visits(NamedTuple):
     Attributes:
         start_us: Event time of the first.
         rate: Events a second.
-        keys: How many visitors the state is to hold.
+        keys: Number of visitors that the state shall hold.
     """
 
     start_us: int

@@ -58,7 +58,7 @@ def test_stores_must_answer(home, topics, tmp_path, capsys):
     assert lines["model store"] == ("ok", f"{models.as_uri()} exists and is writable")
     verdict, text = lines["checkpoint store"]
     assert verdict == "problem"
-    assert text.startswith("store must be one that pyarrow reaches; got 'Unrec")
+    assert text.startswith("store must be one that pyarrow supports; got 'Unrec")
     assert text.endswith("→ correct it in the settings, or who may enter")
 
 

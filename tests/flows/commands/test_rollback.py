@@ -41,7 +41,7 @@ def test_without_a_name_it_takes_the_model_that_was_in_use_before(home, capsys):
     assert champion(home) == "gbm-a"
     assert main(["rollback"]) == 2
     assert capsys.readouterr().err == (
-        "headwater: model must be named, for none was in use before gbm-a; there is gbm-b\n"
+        "headwater: model must be named, as none was in use before gbm-a; others are gbm-b\n"
     )
     assert main(["rollback", "gbm-b"]) == 0
     assert champion(home) == "gbm-b"
@@ -50,7 +50,7 @@ def test_without_a_name_it_takes_the_model_that_was_in_use_before(home, capsys):
 def test_what_was_never_in_use_is_refused_in_one_line(home, capsys):
     assert main(["rollback", "gbm-z"]) == 2
     assert capsys.readouterr().err == (
-        "headwater: model must be one that was in use before gbm-b; got gbm-z, there is gbm-a\n"
+        "headwater: model must have been in use before gbm-b; got gbm-z, others are gbm-a\n"
     )
     assert champion(home) == "gbm-b"
 

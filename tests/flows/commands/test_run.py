@@ -165,7 +165,7 @@ def test_following_says_once_that_it_waits_and_takes_what_comes_until_it_is_stop
         assert process.wait(timeout=60) == 0
     log.close()
     assert sum("waiting" in line for line in said) == 1
-    assert said[-1] == "Stopped at 2023-11-15 04:52; run again to go on.\n"
+    assert said[-1] == "Stopped at 2023-11-15 04:52; run again to resume.\n"
     assert "Traceback" not in "".join(said)
     assert "Up to date" in headwater(shop, "run")
 
@@ -255,7 +255,7 @@ def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     )
     write_stream(shop, "shop:stream", SHOP.format(value="event.asked is not None"))
     said = headwater(shop, "run")
-    assert "Definition changed (source of label.value changed): all is made again" in said
+    assert "Definition changed (source of label.value changed): all output is derived again" in said
     assert "Up to date" in said
     assert "Definition changed" not in headwater(shop, "run")
     assert "identical" in headwater(shop, "replay")

@@ -257,7 +257,7 @@ def test_an_audit_that_was_stopped_goes_on_where_it_was(market, quotes_settings)
     assert job(range(8), steps.append, lambda: None) == whole.partitions
     assert sum(step.records for step in steps) < sum(one.end for one in whole.partitions) - 300
     assert audited(market, often, None, None, 1, console, said.append) == whole
-    assert "going on where it was stopped, 0 records left" in said[0]
+    assert "resuming where it was stopped, 0 records left" in said[0]
     assert list((market.root / "audits").iterdir()) == []
 
 
@@ -300,7 +300,7 @@ def test_the_audit_that_is_gone_on_with_is_kept_however_old_it_is(market, quotes
         os.utime(folder, (number, number))
     said = []
     audited(market, quotes_settings, None, None, 1, Console(quiet=True), said.append)
-    assert "going on where it was stopped" in said[0]
+    assert "resuming where it was stopped" in said[0]
 
 
 def test_an_audit_that_is_in_use_is_kept_and_looking_takes_it_from_nobody(market):

@@ -256,7 +256,7 @@ def test_the_same_what_if_twice_at_once_is_refused(market, quotes_settings):
             {"decision.threshold": "fast"},
             "Expected `float`, got `str` - at `\\$.decision.threshold`",
         ),
-        ({"online.rate": 0.1}, "online.rate is no setting any more"),
+        ({"online.rate": 0.1}, "online.rate no longer exists"),
         ({"partitions": 3}, "setting must matter to a replay; got 'partitions'"),
         ({"follow": True}, "setting must matter to a replay; got 'follow'"),
         ({"training.algorithm": "gbmm"}, "got 'gbmm' in training.algorithm"),

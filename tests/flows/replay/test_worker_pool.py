@@ -17,7 +17,7 @@ class Job:
     """Notes what it is given; the partition that is bad raises, the others take a while.
 
     Args:
-        folder: Of the notes.
+        folder: Folder of the notes.
         bad: The partition that raises.
     """
 

@@ -17,7 +17,7 @@ from flows.home.home import Home, create_topics
 from flows.runtime.fitter import Fitter
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
-from operators.training.training_cuts import Committed
+from operators.training.training_cuts import TrainingCut
 from state.events import DAY_US, Event
 from state.features import Category, Field
 from state.log import Log
@@ -68,10 +68,10 @@ def home(tmp_path, outcomes) -> Home:
     return home
 
 
-def _cut(home: Home) -> Committed:
+def _cut(home: Home) -> TrainingCut:
     content = (home.snapshots / CUT).read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    return Committed(END_US, CUT, sha256, 4_000, FIRST_US, END_US - 1)
+    return TrainingCut(END_US, CUT, sha256, 4_000, FIRST_US, END_US - 1)
 
 
 def _log(home: Home) -> Log:
@@ -100,7 +100,7 @@ def test_what_the_disk_refuses_is_no_decision_and_tried_until_it_is_taken(
         assert not fit.done()
         (home.root / "artifacts").unlink()
         decision = fit.result()
-    assert re.search("the fit is tried again .* got .*artifacts", said[0])
+    assert re.search("the fit is retried .* got .*artifacts", said[0])
     assert "promoted" in said[-1]
     assert decision.status == "promoted"
     assert decision.certificate.ok

@@ -429,7 +429,7 @@ def test_a_rollback_takes_effect_with_the_next_message_everywhere_and_once(tmp_p
 
 
 def test_only_what_was_in_use_can_be_rolled_back_to(world):
-    with pytest.raises(ValueError, match="in use before gbm-2; got gbm-9, there is gbm-1"):
+    with pytest.raises(ValueError, match="in use before gbm-2; got gbm-9, others are gbm-1"):
         world.published.roll_back("gbm-9", 0)
     with pytest.raises(ValueError, match="got gbm-2"):
         world.published.roll_back("gbm-2", 0)

@@ -117,7 +117,7 @@ class Proxy:
     def __init__(self):
         self.backends: list[Backend] = []
         self.turn = 0
-        self.serving: set[asyncio.Task[None]] = set()
+        self.serving: set[asyncio.FitTask[None]] = set()
 
     async def serve(self, reader, writer):
         self.serving.add(asyncio.current_task())

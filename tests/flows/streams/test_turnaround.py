@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from flows.streams.turnaround import Leg, Turnaround
+from flows.streams.turnaround import AircraftLeg, Turnaround
 
-LEG = msgspec.to_builtins(Leg("f1", 0, 10, 5, 15, delay_out=3.0))
+LEG = msgspec.to_builtins(AircraftLeg("f1", 0, 10, 5, 15, delay_out=3.0))
 
 
 def restored(**changes):
@@ -15,7 +15,7 @@ def restored(**changes):
 
 
 def test_a_leg_comes_back():
-    assert restored()._legs == {"N1": Leg("f1", 0, 10, 5, 15, delay_out=3.0)}
+    assert restored()._legs == {"N1": AircraftLeg("f1", 0, 10, 5, 15, delay_out=3.0)}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_run_that_is_stopped_goes_on_from_there_to_the_same_bytes(
     until(group, lambda: grown(home, "predictions") > 50)
     said = stopped(group, number)
     assert said.splitlines()[-1].startswith("Stopped at 2024-01-01 0")
-    assert said.splitlines()[-1].endswith("; run again to go on.")
+    assert said.splitlines()[-1].endswith("; run again to resume.")
     assert "Up to date" not in said
     log, store = Home(home).log(), CheckpointStore(home / "checkpoints")
     newest = [next(store.newest_first(partition)) for partition in range(8)]
@@ -111,7 +111,7 @@ def test_a_stop_works_while_the_log_is_filled(tmp_path):
     note = home / "demo.json"
     until(group, note.exists)
     assert stopped(group, signal.SIGINT).endswith(
-        "Stopped while filling the log; run again to go on.\n"
+        "Stopped while filling the log; run again to resume.\n"
     )
     assert msgspec.json.decode(note.read_bytes())["complete"] is False
 

@@ -1,4 +1,4 @@
-"""What is promised of a threshold holds on the requests to come."""
+"""The limit promised for a threshold holds on later requests."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ SMALL = {name: values[0] for name, values in GRIDS["gbm"].items()} | {"ntrees": 
 
 @pytest.fixture
 def task(outcomes, written):
-    return Task(
+    return FitTask(
         files=written(outcomes),
         features=["carrier", "dest", "x0", "x1", "x2", "x3"],
         categoricals=["carrier", "dest"],

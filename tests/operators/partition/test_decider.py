@@ -10,7 +10,7 @@ import pytest
 from models.refit.fit_record import FitRecord
 from models.scorecard import Scorecard
 from operators.partition.boundaries import Boundaries
-from operators.partition.decider import Decider, Newest
+from operators.partition.decider import Decider, NewestTimes
 from operators.partition.journal import (
     Activated,
     Configured,

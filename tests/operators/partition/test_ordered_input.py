@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from operators.partition.boundaries import Boundaries
-from operators.partition.decider import Decider, Newest
+from operators.partition.decider import Decider, NewestTimes
 from operators.partition.journal import Activated, Journal, JournalWriter
 from operators.partition.ordered_input import EntryAheadError, OrderedInput, with_model
 from operators.partition.partition_runner import PartitionRunner
@@ -90,7 +90,7 @@ class TestFlow(OrderedInputContract):
                 champions=NothingNew(),
                 load=str,
                 wanted=lambda: deciding(OTHERS),
-                newest=Newest(lambda: 136, lambda: 130),
+                newest=NewestTimes(lambda: 136, lambda: 130),
                 wait=request.param,
                 tell=pytest.fail,
             )

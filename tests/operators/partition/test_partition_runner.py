@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from operators.partition.boundaries import Boundaries
-from operators.partition.decider import Decider, Newest
+from operators.partition.decider import Decider, NewestTimes
 from operators.partition.journal import JournalWriter
 from operators.partition.ordered_input import OrderedInput
 from operators.partition.partition_runner import PartitionRunner
@@ -62,7 +62,7 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
         champions=ModelRegistry(log),
         load=pytest.fail,
         wanted=lambda: None,
-        newest=Newest(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),
+        newest=NewestTimes(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),
         wait=False,
         tell=pytest.fail,
     )

@@ -66,7 +66,7 @@ def test_one_rollback_after_another_goes_further_back(log):
     for boundary in (1, 2, 3):
         models.publish(decision(boundary, b"trees"))
     assert [models.roll_back(None, 0) for _ in range(2)] == ["gbm-2", "gbm-1"]
-    with pytest.raises(ValueError, match="none was in use before gbm-1; there is gbm-2, gbm-3"):
+    with pytest.raises(ValueError, match="none was in use before gbm-1; others are gbm-2, gbm-3"):
         models.roll_back(None, 0)
     assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
     assert models.roll_back(None, 0) == "gbm-2"

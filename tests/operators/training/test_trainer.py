@@ -9,7 +9,7 @@ import pytest
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry
 from operators.training.trainer import Trainer
-from operators.training.training_cuts import Committed
+from operators.training.training_cuts import TrainingCut
 from state.log import Entry
 from state.log.sqlite import SqliteLog
 from state.outputs.records import Alert
@@ -27,7 +27,7 @@ def log(tmp_path):
 
 def commit(log, *boundaries):
     for partition in range(2):
-        cuts = [Committed(b, f"{partition}/{b}.parquet", "", 1, 0, b) for b in boundaries]
+        cuts = [TrainingCut(b, f"{partition}/{b}.parquet", "", 1, 0, b) for b in boundaries]
         log.append("snapshots", partition, [Entry(0, b"", msgspec.json.encode(c)) for c in cuts])
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from operators.shard.messages import Boundary, Cut
 from operators.training.training_cuts import (
-    Committed,
     SnapshotError,
     SnapshotWriter,
+    TrainingCut,
     TrainingCuts,
     newest_boundary,
 )
@@ -42,7 +42,7 @@ def run(log):
 
 
 def committed(log):
-    return [msgspec.json.decode(r.value, type=Committed) for r in log.read("snapshots", 0, 0)]
+    return [msgspec.json.decode(r.value, type=TrainingCut) for r in log.read("snapshots", 0, 0)]
 
 
 def test_a_file_holds_the_outcomes_of_its_cut_as_columns(tmp_path, log, run):
@@ -72,7 +72,7 @@ def test_what_is_committed_tells_the_file(tmp_path, log, run):
     times = [
         msgspec.json.decode(v)["event_time"] for v in run.values("outcomes")[: run.cuts[0].end]
     ]
-    assert one == Committed(
+    assert one == TrainingCut(
         boundary=FIRST,
         path=f"0/{FIRST}.parquet",
         sha256=hashlib.sha256((tmp_path / f"0/{FIRST}.parquet").read_bytes()).hexdigest(),
@@ -152,7 +152,7 @@ def test_odd_letters_and_absurd_numbers_survive_the_file(tmp_path, log, run):
 
 
 def cut(boundary, rows=1, partition=0):
-    return Committed(boundary, f"{partition}/{boundary}.parquet", "", rows, START_US, START_US)
+    return TrainingCut(boundary, f"{partition}/{boundary}.parquet", "", rows, START_US, START_US)
 
 
 @pytest.fixture

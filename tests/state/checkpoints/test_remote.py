@@ -209,8 +209,8 @@ def test_a_store_that_cannot_be_reached_is_told_of_once_and_gets_all_later(
         assert flushed(shared, 10)
     assert offsets(machine("scorer")[0]) == [3, 2, 1, 0]
     told = [line for line in caplog.messages if line.startswith(place.as_uri())]
-    assert "must be reached; it is tried again: " in told[0]
-    assert told[1:] == [f"{place.as_uri()} is reached again"]
+    assert "cannot be reached, retrying: " in told[0]
+    assert told[1:] == [f"{place.as_uri()} can be reached again"]
 
 
 def test_who_begins_while_the_store_cannot_be_reached_is_told_so(machine, monkeypatch):
@@ -224,7 +224,7 @@ def test_who_begins_while_the_store_cannot_be_reached_is_told_so(machine, monkey
 
 
 def test_a_store_that_nothing_reaches_is_told_so():
-    with pytest.raises(OSError, match=r"must be one that pyarrow reaches; got 'Unrec.*s3x://b/c'"):
+    with pytest.raises(OSError, match=r"must be one that pyarrow supports; got 'Unrec.*s3x://b/c'"):
         ObjectStore("s3x://b/c").sizes("0")
 
 
@@ -246,8 +246,8 @@ def test_a_home_with_checkpoints_does_without_the_store_and_is_copied_later(
         assert not flushed(shared, 0.05)
         monkeypatch.setattr(ObjectStore, "sizes", sizes)
         assert flushed(shared, 10)
-    assert [line.partition(" must be reached")[2] for line in caplog.messages][:1] == [
-        "; it is tried again: no way"
+    assert [line.partition(" cannot be reached")[2] for line in caplog.messages][:1] == [
+        ", retrying: no way"
     ]
     assert len(caplog.messages) == 2
     assert offsets(machine("scorer")[0]) == [3]

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 from state.kafka.cluster import Cluster
 from state.kafka.log import KafkaLog
 from state.kafka.records import header_of
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.topics import Topics
 from state.kafka.writer import FencedError, ForgottenError, Part, Writer
 from state.log import (
@@ -43,7 +43,7 @@ class TestKafkaLog(LogContract, TrimContract):
     def opening(self, broker, prefix):
         return f"""
 from state.kafka.cluster import Cluster
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
 log = KafkaLog(cluster, prefix={prefix!r}, writer="me", role_of=lambda *_: "shard")
@@ -55,7 +55,7 @@ class TestKafkaLogInMessagePack(LogContract, TrimContract):
     def opening(self, broker, prefix):
         return f"""
 from state.kafka.cluster import Cluster
-from state.kafka.topic_plan import Comparison
+from state.kafka.topic_plan import TopicPlan
 from state.kafka.log import KafkaLog
 cluster = Cluster({broker.bootstrap!r}, {{}})
 role = {{"role_of": lambda *_: "shard"}}
@@ -422,7 +422,7 @@ def test_records_that_cannot_go_are_told_and_harm_nobody(broker, prefix, log):
     keeps._topics.delete_before = no_leave
     while not said:
         keeps.append("t", 0, entries(b"a"))
-    assert said[0].startswith("What is old in t/0 stays for now: ")
+    assert said[0].startswith("cannot delete old records of t/0 now: ")
     assert keeps.start("t", 0) == 0
     keeps.close()
 
@@ -430,7 +430,7 @@ def test_records_that_cannot_go_are_told_and_harm_nobody(broker, prefix, log):
 @pytest.fixture
 def compared(broker):
     """The comparison with a wanted replication factor."""
-    return Comparison(Cluster(broker.bootstrap, {}), 1)
+    return TopicPlan(Cluster(broker.bootstrap, {}), 1)
 
 
 def lines(comparison, wanted):
@@ -451,7 +451,7 @@ def test_topics_are_made_as_wanted_and_compared(compared, broker, prefix):
     assert changed.line == f"~ {prefix}b: retention.ms 1000 → -1"
     assert compared.mend(changed)
     assert lines(compared, wanted) == []
-    wishes_more = Comparison(Cluster(broker.bootstrap, {}), 3)
+    wishes_more = TopicPlan(Cluster(broker.bootstrap, {}), 3)
     (copies,) = wishes_more.differences({f"{prefix}b": 1})
     assert copies.line == f"! {prefix}b: has 1 copy of each record, must have 3"
     assert not wishes_more.mend(copies)
@@ -497,7 +497,7 @@ def as_user(broker, prefix, password):
 
 def test_a_wrong_password_is_told_at_once(broker, prefix):
     log = as_user(broker, prefix, "guess")
-    with pytest.raises(LogError, match=r"must let us in; got .*[Aa]uthentication"):
+    with pytest.raises(LogError, match=r"cannot log in: .*[Aa]uthentication"):
         log.partitions("t")
     log.close()
 
@@ -505,7 +505,7 @@ def test_a_wrong_password_is_told_at_once(broker, prefix):
 def test_a_refusal_once_kafka_has_let_us_in_may_pass():
     cluster = Cluster("127.0.0.1:1", {})
     cluster.note(KafkaError(KafkaError._AUTHENTICATION))
-    with pytest.raises(LogError, match="must let us in"):
+    with pytest.raises(LogError, match="cannot log in"):
         cluster.check_refused()
     cluster.ask("answer", lambda _: True, lambda _: None)
     assert cluster.last_error() == "no answer"
@@ -538,7 +538,7 @@ def test_a_missing_permission_is_told(log, broker, prefix):
 
     log.append("t", 0, entries(b"a"))
     user = as_user(broker, prefix, PASSWORD)
-    with pytest.raises(LogError, match=rf"look for topic '{prefix}t'; got .*[Aa]uthoriz"):
+    with pytest.raises(LogError, match=rf"look up topic '{prefix}t': .*[Aa]uthoriz"):
         user.partitions("t")
     allow(ResourceType.TOPIC, AclOperation.READ)
     assert values(read_all(user, "t")) == [b"a"]
