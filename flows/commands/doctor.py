@@ -41,7 +41,7 @@ from flows.repair.repair import repair
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from models.h2o.server import H2OError, H2OServer, check_h2o_version
-from models.refit.plan import Task
+from models.refit.plan import FitTask
 from models.refit.refit import train
 from operators.partition.journal import LaterVersionError
 from operators.partition.log_check import check_log, verify

@@ -15,7 +15,7 @@ from models.h2o.search import check_algorithm
 from models.h2o.server import H2OError, H2OServer, check_h2o_version, work_dir_for
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord
-from models.refit.plan import Task
+from models.refit.plan import FitTask
 from models.refit.refit import Champion, failed, lacking, skipped, train
 from operators.training.model_registry import file_of
 from operators.training.training_cuts import SnapshotError, SnapshotWriter, TrainingCut
@@ -143,7 +143,7 @@ class Fitter:
         columns = [column for column in self._stream.columns if column.for_trees]
         champion = _champion_of(earlier)
         winner = next((record for record in reversed(earlier) if record.parameters), None)
-        return Task(
+        return FitTask(
             files=(),
             features=[column.name for column in columns],
             categoricals=[column.name for column in columns if column.categorical],

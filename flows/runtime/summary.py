@@ -55,7 +55,7 @@ def print_summary(
     _print_quality(console, log, most)
     if decisions:
         print_fits(console, decisions)
-    reasons = Counter(letter.reason for letter in _newest(log, DEAD_LETTERS, _Buried, most))
+    reasons = Counter(letter.reason for letter in _newest(log, DEAD_LETTERS, _DeadLetter, most))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     letters = _held(log, DEAD_LETTERS)
     if letters > reasons.total():

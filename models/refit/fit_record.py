@@ -36,7 +36,7 @@ class TrainingWindow(msgspec.Struct, frozen=True, kw_only=True):
     files: list[TrainingFile]
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TriedCandidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A candidate of the search.
 
     Attributes:

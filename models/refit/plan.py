@@ -19,7 +19,7 @@ _ALIKE = 1.25
 """Of two windows whose numbers of rows differ by less than this factor, one is tried."""
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class FitTask(msgspec.Struct, frozen=True, kw_only=True):
     """One fit at one boundary. Times and durations in µs.
 
     Attributes:
@@ -100,7 +100,7 @@ class Plan(NamedTuple):
     reason: str
 
 
-def plan(task: Task) -> Plan:
+def plan(task: FitTask) -> Plan:
     """What the files allow, found without H2O.
 
     The slice that judges has at most a fifth of the rows. Where it is less than ten times as long
@@ -134,7 +134,7 @@ def _no_fit(reason: str) -> Plan:
     return Plan([], reason)
 
 
-def _too_few(rows: int, task: Task) -> str:
+def _too_few(rows: int, task: FitTask) -> str:
     return f"rows must be at least {task.min_rows}; got {rows} in the window"
 
 
@@ -165,7 +165,7 @@ class _Seen(NamedTuple):
     varying: int
 
 
-def _seen(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> dict[str, _Seen]:
+def _seen(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> dict[str, _Seen]:
     """How many rows each span has, how many kinds of labels, and how many features that vary."""
     found = []
     for span in cuts:
@@ -181,7 +181,7 @@ def _seen(rows: pl.LazyFrame, task: Task, cuts: TimeSplit) -> dict[str, _Seen]:
     return dict(zip(TimeSplit._fields, found, strict=True))
 
 
-def _lack(task: Task, seen: dict[str, _Seen]) -> str:
+def _lack(task: FitTask, seen: dict[str, _Seen]) -> str:
     """Why H2O could not fit these rows, or nobody judge by them; empty if both can be."""
     training = seen["training"]
     least = fewest_rows(task.algorithm)
@@ -198,7 +198,7 @@ def _lack(task: Task, seen: dict[str, _Seen]) -> str:
     return ""
 
 
-def _windows(rows: pl.LazyFrame, task: Task, whole: Window, longest: int) -> list[Window]:
+def _windows(rows: pl.LazyFrame, task: FitTask, whole: Window, longest: int) -> list[Window]:
     """The whole window, so many µs, and narrower ones with rows enough, the last winner's first."""
     found = [whole]
     slice_ = (whole.cuts.validation.end - whole.cuts.validation.start) * 1000

@@ -14,7 +14,7 @@ from models.mojo.model import Mojo, read_mojo
 from models.refit.certificate import Certificate, altered, certify, kept_rows
 from models.refit.fit_record import FitRecord, Status, TrainingFile, TrainingWindow, model_id
 from models.refit.gate import Verdict, gate
-from models.refit.plan import Task, plan
+from models.refit.plan import FitTask, plan
 from models.refit.search import search
 from models.scorecard import Floats, scorecard
 
@@ -78,7 +78,7 @@ def train(server: H2OServer, task: FitTask, champion: Champion | None) -> Traine
     return Trained(record, artifact, kept)
 
 
-def lacking(task: Task) -> str:
+def lacking(task: FitTask) -> str:
     """Why there can be no fit, told without H2O; empty if there can."""
     return plan(task).reason
 

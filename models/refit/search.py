@@ -9,8 +9,8 @@ from models.h2o.fit import Candidate, Tables, best_of, fit_each, refit
 from models.h2o.frames import cut, import_files, upload
 from models.h2o.search import candidates
 from models.h2o.server import H2OServer
-from models.refit.fit_record import Tried
-from models.refit.plan import Task, Window
+from models.refit.fit_record import TriedCandidate
+from models.refit.plan import FitTask, Window
 from models.scorecard import Floats
 
 
@@ -26,13 +26,13 @@ class Found(NamedTuple):
 
     winner: Candidate
     window: Window
-    tried: list[Tried]
+    tried: list[TriedCandidate]
     model: str
 
 
 def search(
     server: H2OServer,
-    task: Task,
+    task: FitTask,
     windows: list[Window],
     prefix: str,
     validation: pl.DataFrame,
@@ -83,7 +83,7 @@ def search(
         cut(server, everything, whole, window.cuts.whole)
         model = refit(server, task.algorithm, winner, whole, task.seed)
     known = [
-        Tried(
+        TriedCandidate(
             parameters=one.parameters,
             trees=one.trees,
             log_loss=one.log_loss,

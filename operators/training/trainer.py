@@ -9,7 +9,7 @@ import msgspec
 
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry
-from operators.training.training_cuts import Committed, TrainingCuts
+from operators.training.training_cuts import TrainingCut, TrainingCuts
 from state.in_thread import in_thread
 from state.log import Entry, Log
 from state.outputs.records import Alert

@@ -7,7 +7,7 @@ from confluent_kafka import Message
 from state.kafka.cluster import Cluster
 from state.kafka.intake import Lane
 from state.kafka.reader import refuse
-from state.kafka.records import Found, found, record_of
+from state.kafka.records import FoundRecord, found, record_of
 from state.log import LogError, Record
 
 
@@ -64,7 +64,7 @@ class Cursor:
         return self._lane.reached
 
     @property
-    def last(self) -> Found | None:
+    def last(self) -> FoundRecord | None:
         """The last record that was taken from the lane, if one was."""
         return None if self._newest is None else found(self._newest)
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from state.kafka.cluster import Cluster, Waiting
+from state.kafka.cluster import Cluster, Patience
 from state.kafka.cursor import Cursor
 from state.kafka.intake import Lane
 from state.kafka.reader import PointReader
-from state.kafka.records import Found
+from state.kafka.records import FoundRecord
 from state.log import LogError, Record, check_offset
 
 _FRESH_S = 0.02

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, TopicPartition
 
-from state.kafka.cluster import Cluster, Waiting, passes
-from state.kafka.records import Found, found
+from state.kafka.cluster import Cluster, Patience, passes
+from state.kafka.records import FoundRecord, found
 from state.log import OffsetError
 
 _EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own names

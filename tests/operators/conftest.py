@@ -3,7 +3,7 @@
 import pytest
 
 from models.mojo.model import read_mojo
-from models.refit.plan import Task
+from models.refit.plan import FitTask
 from models.refit.refit import train
 from models.scoring.bound_model import Offline
 from operators.shard.messages import Boundary

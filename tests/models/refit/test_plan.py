@@ -4,7 +4,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from models.refit.plan import Task, plan
+from models.refit.plan import FitTask, plan
 
 START_US, DAY_US, HOUR_US = 1_357_000_000_000_000, 86_400_000_000, 3_600_000_000
 BOUNDARY = START_US + 10 * DAY_US
@@ -12,7 +12,7 @@ BOUNDARY = START_US + 10 * DAY_US
 
 @pytest.fixture
 def task(outcomes, written):
-    return Task(
+    return FitTask(
         files=written(outcomes),
         features=["carrier", "dest", "x0", "x1", "x2", "x3"],
         categoricals=["carrier", "dest"],

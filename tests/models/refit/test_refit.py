@@ -15,7 +15,7 @@ from models.h2o.server import H2OError, H2OLost, H2OServer
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
-from models.refit.plan import Task
+from models.refit.plan import FitTask
 from models.refit.refit import Champion, failed, lacking, train
 from models.scorecard import scorecard
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from models.h2o.search import GRIDS
-from models.refit.plan import Task, plan
+from models.refit.plan import FitTask, plan
 from models.refit.refit import train
 from models.refit.search import _tried
 
@@ -25,7 +25,7 @@ def turned(outcomes):
 
 @pytest.fixture
 def task(turned, written):
-    return Task(
+    return FitTask(
         files=written(turned),
         features=["carrier", "dest", "x0", "x1", "x2", "x3"],
         categoricals=["carrier", "dest"],
@@ -87,7 +87,7 @@ def test_no_more_is_fitted_than_was_asked_for(task):
 def test_parameters_that_need_more_rows_than_there_are_are_not_tried(h2o_server, turned, written):
     few = turned.tail(170)
     previous = {name: values[0] for name, values in GRIDS["gbm"].items()} | {"min_rows": 100}
-    task = Task(
+    task = FitTask(
         files=written(few),
         features=["carrier", "dest", "x0", "x1", "x2", "x3"],
         categoricals=["carrier", "dest"],

@@ -100,7 +100,7 @@ def reader(
         champions=decisions,
         load=load,
         wanted=wanted,
-        newest=Newest(lambda: newest(log, "events"), cut, settled, begun),
+        newest=NewestTimes(lambda: newest(log, "events"), cut, settled, begun),
         wait=wait,
         tell=tell,
     )
