@@ -199,8 +199,9 @@ class Reading(_Part, frozen=True):
     in_flight: Annotated[int, Meta(ge=1, le=2**40)] = 64 * 2**20
 
 
-_SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config")
-"""How librdkafka's names of what nobody else may know end."""
+_SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config",
+            "auth.user.info", "auth.token")  # fmt: skip
+"""How librdkafka's and the registry client's names of what nobody else may know end."""
 
 
 def _check_wait(name: str, wait: Duration) -> None:
@@ -216,6 +217,24 @@ def _check_secrets(where: str, options: dict[str, str | int | float | bool]) -> 
                 f"{name} must name a variable, such as 'env:KAFKA_SECRET'; "
                 f"got the secret itself in {where}"
             )
+            raise ValueError(msg)
+
+
+def _check_registry(addresses: str) -> None:
+    """Refuse what is no address, and a password in it."""
+    for address in addresses.split(",") if addresses else ():
+        try:
+            url = urlsplit(address.strip())
+        except ValueError:
+            url = urlsplit("")
+        if url.username is not None or url.password is not None:
+            msg = (
+                "kafka.schema_registry must name no user or password; got one for "
+                f"{url.hostname!r}: kafka.schema_registry_options take them from the environment"
+            )
+            raise ValueError(msg)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            msg = f"kafka.schema_registry must be like 'http://host:8081'; got {address!r}"
             raise ValueError(msg)
 
 
@@ -277,6 +296,10 @@ class Kafka(_Part, frozen=True):
         patience: How long a call waits for Kafka once it has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
+        schema_registry: Address of the registry that has the schemas of foreign records in Avro
+            and Protobuf; several with commas.
+        schema_registry_options: Any of Confluent's registry client, such as
+            `"basic.auth.user.info" = "env:REGISTRY_USER"`.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -286,10 +309,14 @@ class Kafka(_Part, frozen=True):
     format: Literal["json", "msgpack"] = "json"
     patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
+    schema_registry: str = ""
+    schema_registry_options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
         """Refuse a password in the file, to lose what is read again, and to wait for days."""
         _check_wait("kafka.patience", self.patience)
+        _check_registry(self.schema_registry)
+        _check_secrets("kafka.schema_registry_options", self.schema_registry_options)
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.prefix):
             rule = "must be of at most 200 letters, digits, dots, underscores and hyphens"
             msg = f"kafka.prefix {rule}; got {shortened(self.prefix)}"
@@ -339,7 +366,7 @@ class ForeignTopic(_Part, frozen=True):
         time: Where its time is; `timestamp`: the record's own.
         source: Where the name of its source is; empty: the topic's name.
         fields: Where its other fields are; those not named have their own name there.
-        format: Of keys and values.
+        format: Of keys and values; `avro` and `protobuf` need `kafka.schema_registry`.
     """
 
     topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
@@ -349,7 +376,7 @@ class ForeignTopic(_Part, frozen=True):
     time: Place = "timestamp"
     source: Place = ""
     fields: dict[str, Place] = {}
-    format: Literal["json", "msgpack"] = "json"
+    format: Literal["json", "msgpack", "avro", "protobuf"] = "json"
 
 
 class Ingest(_Part, frozen=True):

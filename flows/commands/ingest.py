@@ -48,9 +48,9 @@ def _arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="JSON lines, a JSON array, CSV or Parquet, recognized by the first bytes; text may be "
-        "compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first; "
-        "default: the foreign topics of the settings",
+        help="JSON lines, a JSON array, CSV, Parquet or Avro, recognized by the first bytes; text "
+        "may be compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first"
+        "; default: the foreign topics of the settings",
     )
     parser.add_argument(
         "--type",
@@ -259,8 +259,8 @@ INGEST = Verb(
         "Appends every line or row to the topic `events`, valid or not: the run that reads it "
         "writes invalid records to `dead_letters`. First it checks the first 1,000 records of "
         "each file. Nothing is appended if a file has an unknown format, holds no valid event, or "
-        "has times in another unit than the stream's. Cells of CSV and Parquet are converted to "
-        "the declared types of the event's fields; times in RFC 3339 become microseconds. Several "
+        "has times in another unit than the stream's. Cells of CSV, Parquet and Avro are converted "
+        "to the declared types of the event's fields; times in RFC 3339 become microseconds. Several "
         "files, each sorted by time, are merged by time. Append times are taken from an export, "
         "else derived from the order of the file, and are never later than this machine's clock. "
         "An empty home is set up first. Without a FILE it ingests the foreign topics that the "

@@ -1,4 +1,4 @@
-"""Files of events as lines: JSON lines or a JSON array, and Parquet with a row per event."""
+"""Files of events as lines: JSON lines or a JSON array, Parquet and Avro with a row per event."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from flows.intake.envelope import unwrap
 from flows.intake.file_forms import BUFFER_BYTES, UNREADABLE, FileForm, FormError, form_of, opened
 from flows.intake.json_array import ArrayError, elements
 from flows.intake.parquet_decoder import RECORD_BYTES
-from flows.intake.parquet_rows import parquet_rows
+from flows.intake.parquet_rows import AVRO, PARQUET, parquet_rows
 from state.log import MAX_VALUE_BYTES
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
@@ -46,8 +46,8 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
     """The values of a file, in its order; empty lines are passed over, nothing else is.
 
     Args:
-        path: JSON lines, a JSON array, or Parquet; text may be compressed. A Parquet row becomes a
-            JSON object of its columns that are not null, timestamps in microseconds.
+        path: JSON lines, a JSON array, Parquet or Avro; text may be compressed. A row of Parquet or
+            Avro becomes a JSON object of its columns that are not null, timestamps in microseconds.
         form: Of the file; none: by its first bytes, and what is unknown is lines.
 
     Raises:
@@ -58,8 +58,8 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
     """
     with named(path):
         form = form or form_of(path)
-    if form.form == "parquet":
-        return _read_parquet(path)
+    if form.form in {"parquet", "avro"}:
+        return _read_table(path, PARQUET if form.form == "parquet" else AVRO)
     return _read_array(path, form) if form.form == "json array" else _read_json(path, form)
 
 
@@ -130,10 +130,11 @@ def _empty_lines(reader: BufferedReader) -> Iterator[tuple[int, int]]:
         yield lines, size
 
 
-def _read_parquet(path: Path) -> Iterator[Line]:
+def _read_table(path: Path, decoder: str) -> Iterator[Line]:
     size = path.stat().st_size
     with named(path):
-        for value, share in parquet_rows(path, MAX_VALUE_BYTES, most_bytes(size)):
+        rows = parquet_rows(path, MAX_VALUE_BYTES, most_bytes(size), decoder=decoder)
+        for value, share in rows:
             yield Line(value, None, int(size * share))
 
 

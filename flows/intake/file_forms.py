@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from state.plain_text import plain_line
 
-Form = Literal["json lines", "json array", "csv", "parquet", "text"]
+Form = Literal["json lines", "json array", "csv", "parquet", "avro", "text"]
 
 BUFFER_BYTES = 2**18
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
@@ -32,7 +32,6 @@ _FOREIGN = {
     b"\xfd7zXZ\x00": "XZ compression",
     b"ARROW1": "an Arrow file",
     b"ORC": "ORC",
-    b"Obj\x01": "Avro",
     b"PARE": "encrypted Parquet",
     b"SQLite format 3\x00": "an SQLite database",
     b"\x89HDF": "HDF5",
@@ -84,8 +83,8 @@ def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
             with _decompressed(file, codec) as reader:
                 head = reader.read(_HEAD_BYTES)
     form = _form(head, columns, path)._replace(codec=codec)
-    if form.form == "parquet" and codec is not None:
-        msg = f"Parquet within {codec}"
+    if form.form in {"parquet", "avro"} and codec is not None:
+        msg = f"{form.form.title()} within {codec}"
         raise _refused(msg, path)
     suffix = path.suffix.lower()
     if form.form == "text" and (suffix in _PARQUET or (suffix in _PACKED and codec is None)):
@@ -131,6 +130,8 @@ def _decompressed(file: BufferedReader, codec: str | None) -> Iterator[BufferedR
 def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
     if head.startswith(b"PAR1"):
         return FileForm("parquet")
+    if head.startswith(b"Obj\x01"):
+        return FileForm("avro")
     if head.startswith(_WIDE) or _has_wide_letters(head[:_SHOWN]):
         msg = "UTF-16 or UTF-32, to be converted to UTF-8 (iconv),"
         raise _refused(msg, path)
@@ -168,4 +169,6 @@ def _beginning(head: bytes) -> str:
 
 
 def _refused(got: str, path: Path) -> FormError:
-    return FormError(f"file must be JSON lines, a JSON array, CSV or Parquet; got {got} in {path}")
+    return FormError(
+        f"file must be JSON lines, a JSON array, CSV, Parquet or Avro; got {got} in {path}"
+    )

@@ -1,9 +1,9 @@
-"""Parquet as JSON objects, a row each, decoded in a process whose memory is limited.
+"""Parquet and Avro as JSON objects, a row each, decoded in a process whose memory is limited.
 
-How much memory decoding takes cannot be known beforehand: its footer may lie, and two
-kilobytes of dictionary and run lengths stand for any number of values. So
-`flows.intake.parquet_decoder` runs as a child, under a limit that the kernel keeps. A file that
-needs more is refused, and so is one that crashes the decoder.
+How much memory decoding takes cannot be known beforehand: the footer of Parquet may lie, and two
+kilobytes of dictionary and run lengths stand for any number of values. So a decoder
+(`flows.intake.parquet_decoder`, `flows.intake.avro_decoder`) runs as a child, under a limit that
+the kernel keeps. A file that needs more is refused, and so is one that crashes the decoder.
 """
 
 import os
@@ -17,10 +17,16 @@ from typing import NamedTuple
 
 import msgspec
 
+import flows
 from flows.intake import parquet_decoder
 
 MEMORY_BYTES = 320 * 2**20
 """The heap that the decoder may take; with its code and its start it is some 60 MiB more."""
+
+PARQUET, AVRO = "flows.intake.parquet_decoder", "flows.intake.avro_decoder"
+"""The decoders, as modules."""
+
+_OWN = str(Path(flows.__file__).parents[1])
 
 
 class Decoded(NamedTuple):
@@ -36,10 +42,15 @@ class Decoded(NamedTuple):
 
 
 def parquet_rows(
-    path: Path, most_value: int, most_bytes: int, *, memory: int = MEMORY_BYTES
+    path: Path,
+    most_value: int,
+    most_bytes: int,
+    *,
+    memory: int = MEMORY_BYTES,
+    decoder: str = PARQUET,
 ) -> Iterator[tuple[bytes, float]]:
     """The rows of a file as JSON objects, bytes in base64; else as `decoded`."""
-    with decoded(path, most_value, most_bytes, memory=memory) as (_, rows):
+    with decoded(path, most_value, most_bytes, memory=memory, decoder=decoder) as (_, rows):
         yield from rows
 
 
@@ -51,6 +62,7 @@ def decoded(
     *,
     binary: Iterable[str] | None = None,
     memory: int = MEMORY_BYTES,
+    decoder: str = PARQUET,
 ) -> Iterator[Decoded]:
     """The table in a file.
 
@@ -63,15 +75,16 @@ def decoded(
         binary: Columns whose bytes are base64, where those of others are text if they are UTF-8;
             None: those of all.
         memory: The decoder's limit.
+        decoder: `PARQUET` or `AVRO`.
 
     Raises:
         OSError: The file is broken, its columns are not distinct, or it needs more than a limit.
     """
-    words = [sys.executable, "-P", parquet_decoder.__file__, str(path)]
+    words = [sys.executable, "-P", "-m", decoder, str(path.absolute())]
     limits = [str(most_value), str(most_bytes), str(memory)]
     texts = [] if binary is None else [parquet_decoder.AS_TEXT, *binary]
     # Arrow's other pools reserve addresses by the gigabyte.
-    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": _OWN}
     with Popen([*words, *limits, *texts], stdout=PIPE, stderr=PIPE, env=environment) as child:
         assert child.stdout is not None
         assert child.stderr is not None

@@ -11,7 +11,7 @@ from flows.intake.csv_rows import read_csv
 from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
 from flows.intake.file_forms import FileForm, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
-from flows.intake.parquet_rows import decoded
+from flows.intake.parquet_rows import AVRO, PARQUET, decoded
 from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
 from state.ingest.rows import Rows
@@ -35,12 +35,12 @@ def read_events(
 ) -> Generator[Line]:
     """The events of a file, times in microseconds.
 
-    Rows of CSV and Parquet become events by the declared types, see `state.ingest.rows`. A JSON
-    object stays as it is but for its times; one that an export wrote stays so altogether. What is
-    no event is a line too: the shard will judge.
+    Rows of CSV, Parquet and Avro become events by the declared types, see `state.ingest.rows`. A
+    JSON object stays as it is but for its times; one that an export wrote stays so altogether.
+    Something that is no event is a line too: the shard will judge.
 
     Args:
-        path: JSON lines or a JSON array, CSV, or Parquet; text may be compressed.
+        path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
         stream: Whose events.
         kind: The `type` of those that name none; none: rows of a table are requests.
         is_sure: Times are in the stream's unit, however unlikely that is.
@@ -59,8 +59,9 @@ def read_events(
     tell = on_left_out or (lambda _: None)
     if form.form == "csv":
         return _read_csv(path, form, stream, kind, tell, is_sure=is_sure)
-    if form.form == "parquet":
-        return _read_parquet(path, stream, kind, tell, is_sure=is_sure)
+    if form.form in {"parquet", "avro"}:
+        decoder = PARQUET if form.form == "parquet" else AVRO
+        return _read_table(path, stream, kind, tell, is_sure=is_sure, decoder=decoder)
     return _read_json(path, form, stream, kind, is_sure=is_sure)
 
 
@@ -97,19 +98,22 @@ def _read_csv(
             yield Line(value, None, file.tell())
 
 
-def _read_parquet(
+def _read_table(
     path: Path,
     stream: Stream,
     kind: str | None,
     tell: Callable[[list[str]], None],
     *,
     is_sure: bool,
+    decoder: str,
 ) -> Generator[Line]:
     size = path.stat().st_size
     binary = {name for event in stream.events for name in fields_of_bytes(event)}
     with (
         named(path),
-        decoded(path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary)) as (table, read),
+        decoded(
+            path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary), decoder=decoder
+        ) as (table, read),
     ):
         stamped = frozenset(table.stamped)
         rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)

@@ -104,7 +104,6 @@ FOREIGN = {
     "xz": (b"\xfd7zXZ\x00" + bytes(99), "XZ"),
     "html": (b"<!DOCTYPE html><p>404", "XML or HTML"),
     "arrow": (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
-    "avro": (b"Obj\x01" + bytes(99), "Avro"),
     "sqlite": (b"SQLite format 3\x00" + bytes(99), "SQLite"),
     "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begins"),
     "a letter": (b"Dear all,\nplease find", "CSV must have the columns id and time; got only Dear"),
