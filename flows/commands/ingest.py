@@ -31,6 +31,7 @@ from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
 from flows.terminal.time_format import format_time
+from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
 from state.log import Log
 from state.plain_text import plain_line
@@ -96,8 +97,11 @@ def _run(arguments: Namespace) -> int:
         read = partial(read_events, stream=stream, kind=arguments.type, is_sure=arguments.force)
         judge = Judge(stream)
         judge.check_type(arguments.type)
+        routing = LabelRouting(stream, settings.partitions or stream.partitions)
         for name, path in paths:
-            _look(name, path, judge, read, arguments)
+            _look(name, path, judge, routing, read, arguments)
+        if routing.warning:
+            TerminalConsole(stderr=True).print(Text(routing.warning), soft_wrap=True)
         if arguments.dry_run:
             return 0
         _append(paths, settings, home, read, now)
@@ -112,14 +116,19 @@ def _check_no_file(arguments: Namespace) -> None:
 
 
 def _look(
-    name: str, path: Path, judge: Judge, read: Callable[..., Generator[Line]], arguments: Namespace
+    name: str,
+    path: Path,
+    judge: Judge,
+    routing: LabelRouting,
+    read: Callable[..., Generator[Line]],
+    arguments: Namespace,
 ) -> None:
     """Preview the first records of a file, and refuse it if none is a valid event."""
     console = TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
     with closing(read(path, on_left_out=left_out.extend)) as lines:
-        found = preview(lines, judge)
+        found = preview(lines, judge, routing)
     if left_out:
         say(f"{name}: skipped columns that no event has: {plain_line(', '.join(left_out))}")
     if arguments.dry_run:

@@ -81,6 +81,8 @@ def _label_lines(trial: Trial) -> Iterator[str]:
     if known:
         rate = sum(trial.labels) / known
         yield _line("labels", f"{known:,}, {rate:.2%} of them 1; {silent / known:.2%} by silence")
+    if trial.astray:
+        yield _line("astray", trial.astray)
 
 
 def _value_lines(first: Sequence[Seen]) -> Iterator[str]:

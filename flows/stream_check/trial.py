@@ -17,6 +17,7 @@ from flows.intake.stream_events import read_events
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
+from state.admission.label_routing import LabelRouting
 from state.events import Event
 from state.log import EVENTS, Entry, Record
 from state.log.sqlite import SqliteLog
@@ -72,6 +73,7 @@ class Trial:
         known: Append times (µs) at which the labels became known.
         due: Boundaries (µs) that were reached.
         state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
+        astray: A line about label events that do not come to their requests; empty: all do.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -87,6 +89,7 @@ class Trial:
     span: tuple[int, int] = (0, 0)
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
+    astray: str = ""
 
 
 def tried(
@@ -119,10 +122,12 @@ def tried(
             File(str(path), partial(read_events, path, stream=stream, kind=kind)) for path in files
         ]
         ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
+        routing = LabelRouting(stream, log.partitions(EVENTS))
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, most_requests).take(_records(log, partition))
+            _Fold(trial, shard, most_requests, routing).take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
+    trial.astray = routing.warning
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
     return trial
@@ -138,8 +143,11 @@ def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
 class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
-    def __init__(self, trial: Trial, shard: Shard, most_requests: int) -> None:
+    def __init__(
+        self, trial: Trial, shard: Shard, most_requests: int, routing: LabelRouting
+    ) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
+        self._routing = routing
         self._decode = shard.stream.decoder().decode
         self._waiting: dict[str, int] = {}
         every = int(shard.settings.training.every)
@@ -193,6 +201,7 @@ class _Fold:
         trial.due.add(self._boundaries.newest(record.append_time))
         if event is None:
             return
+        self._routing.see(event)
         trial.events[str(type(event).__struct_config__.tag)] += 1
         first, last = trial.span
         trial.span = min(first or event.time, event.time), max(last, event.time)

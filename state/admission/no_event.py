@@ -1,9 +1,11 @@
 """The reason why a value is not a valid event of a stream."""
 
 import re
+from typing import NamedTuple
 
 import msgspec
 
+from state.events import Event
 from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -26,6 +28,13 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
 
 
+class Refused(NamedTuple):
+    """Why a value would be a dead letter: a word to count by and a sentence."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
 class Judge:
     """Judges a value as the shard would on its own, without regard to other events.
 
@@ -38,6 +47,7 @@ class Judge:
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
+from state.events import Event
     def refusal(self, value: bytes) -> tuple[DeadLetterReason, str] | None:
         """The reason why a value would be a dead letter, as word and sentence; None: it is valid.
 
@@ -48,13 +58,13 @@ class Judge:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason, detail = no_event(value, error)
-            return reason, self.explained(reason, detail)
+            return Refused(reason, self.explained(reason, detail))
         try:
             wrong = self._check(event)
         except Exception as error:
             raise_blamed(self._stream, error, "before anything was appended")
             raise
-        return None if wrong is None else ("invalid", wrong)
+        return event if wrong is None else Refused("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
         """The detail of a dead letter; for an unknown type also the stream's types."""

@@ -173,3 +173,27 @@ def test_the_schemas_are_one_json_object(folder, capsys):
     assert found["schemas"]["events"]["$defs"].keys() == {"Offered", "Sold", "Moved"}
     assert found["asyncapi"]["info"]["title"] == "Headwater: offers"
     assert said(capsys, "--schema", "offers.py", code=2).startswith("headwater: --schema must go")
+
+
+def test_labels_that_would_go_to_another_partition_are_told_by_every_verb(folder, capsys):
+    (folder / "offers.py").write_text(
+        DEFINITION.replace("{value}", "True")
+        .replace("    of: str", "    of: str\n    shop: str")
+        .replace('name="offers",', 'name="offers",\n    key="shop",\n    partitions=4,')
+    )
+    asked = [offered(n) for n in range(40)]
+    told = [sold(n) | {"shop": "south" if n % 8 == 0 else "west"} for n in range(0, 40, 2)]
+    (folder / "asked.jsonl").write_text(taken(*asked))
+    (folder / "told.jsonl").write_text(taken(*told))
+    warning = (
+        "5 of 20 Sold events go to another partition than their request and would label nothing: "
+        "Sold 's0' with shop 'south' goes to partition"
+    )
+    out = said(capsys, "asked.jsonl", "told.jsonl")
+    assert line(out, "astray").removeprefix("astray").strip().startswith(warning)
+    assert main(["ingest", "told.jsonl", "asked.jsonl"]) == 0
+    assert capsys.readouterr().err.startswith(warning)
+    assert main(["doctor", "--no-h2o"]) == 0
+    (found,) = [one for one in capsys.readouterr().out.splitlines() if "label routing" in one]
+    assert found.startswith("warning")
+    assert warning in found
