@@ -47,9 +47,8 @@ class Judge:
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
-from state.events import Event
-    def refusal(self, value: bytes) -> tuple[DeadLetterReason, str] | None:
-        """The reason why a value would be a dead letter, as word and sentence; None: it is valid.
+    def event(self, value: bytes) -> Event | Refused:
+        """The event that a value is, or the reason why it would be a dead letter.
 
         Raises:
             StreamFunctionError: A function of the stream raised an error.
