@@ -45,7 +45,7 @@ def parse_time(text: str) -> datetime:
     if len(text) > _MOST_CHARACTERS:
         msg = f"time must be at most {_MOST_CHARACTERS} characters; got {len(text)}"
         raise ValueError(msg)
-    text = text.strip()
+    text = text.strip().removesuffix(" UTC")
     digits = _DIGITS.get(len(text)) if text.isascii() and text.isdecimal() else None
     if digits is not None:
         return datetime.strptime(text, digits).replace(tzinfo=UTC)

@@ -15,6 +15,7 @@ from flows.intake.parquet_decoder import (
     as_text,
     decode_within,
     encoded,
+    finite,
 )
 
 _STAMPS = frozenset({
@@ -67,6 +68,8 @@ def _cells(record: Mapping[str, Any], binary: Collection[str] | None) -> Iterato
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return finite(value)
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)

@@ -56,7 +56,7 @@ def _records(reader: BufferedReader, delimiter: str) -> Iterator[list[str]]:
     lines = csv.reader(_lines(reader), delimiter=delimiter, strict=True)
     try:
         for cells in lines:
-            if cells:
+            if len(cells) > 1 or any(map(str.strip, cells)):
                 yield cells
     except csv.Error as error:
         msg = f"CSV must have lines and quotes that end; got '{error}' in line {lines.line_num}"

@@ -1,7 +1,7 @@
 """Files of events as lines: JSON lines or a JSON array, Parquet and Avro with a row per event."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -9,8 +9,16 @@ from typing import NamedTuple
 
 from flows.intake.csv_rows import CsvError
 from flows.intake.envelope import unwrap
-from flows.intake.file_forms import BUFFER_BYTES, UNREADABLE, FileForm, FormError, form_of, opened
-from flows.intake.json_array import ArrayError, elements
+from flows.intake.file_forms import (
+    BOM,
+    BUFFER_BYTES,
+    UNREADABLE,
+    FileForm,
+    FormError,
+    form_of,
+    opened,
+)
+from flows.intake.json_array import ArrayError, elements, objects
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, parquet_rows
 from state.log import MAX_VALUE_BYTES
@@ -60,7 +68,9 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
         form = form or form_of(path)
     if form.form in {"parquet", "avro"}:
         return _read_table(path, PARQUET if form.form == "parquet" else AVRO)
-    return _read_array(path, form) if form.form == "json array" else _read_json(path, form)
+    if form.form in {"json array", "json objects"}:
+        return _read_joined(path, form, elements if form.form == "json array" else objects)
+    return _read_json(path, form)
 
 
 def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
@@ -69,6 +79,8 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
         bound = Bound(path)
         while text := reader.readline(_MAX_LINE_BYTES):
             number += 1
+            if text.startswith(BOM):  # as where files were joined
+                text = text.removeprefix(BOM)
             value, append_time = unwrap(text.removesuffix(b"\n").removesuffix(b"\r"))
             if len(value) > MAX_VALUE_BYTES:
                 limit = f"event must be at most {MAX_VALUE_BYTES} bytes"
@@ -83,10 +95,12 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
                     bound.take(size, f"line {number}")
 
 
-def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
+def _read_joined(
+    path: Path, form: FileForm, each: Callable[[BufferedReader, int], Iterator[bytes]]
+) -> Iterator[Line]:
     with named(path), opened(path, form) as (reader, file):
         bound = Bound(path)
-        for number, value in enumerate(elements(reader, MAX_VALUE_BYTES), 1):
+        for number, value in enumerate(each(reader, MAX_VALUE_BYTES), 1):
             if len(value) > MAX_VALUE_BYTES:
                 message = f"event must be at most {MAX_VALUE_BYTES} bytes"
                 message += f"; got more in {path} element {number}"

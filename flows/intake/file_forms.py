@@ -1,6 +1,8 @@
 """The form of a file of events, told by its first bytes: a suffix may lie."""
 
 import gzip
+import json
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from state.plain_text import plain_line
 
-Form = Literal["json lines", "json array", "csv", "parquet", "avro", "text"]
+Form = Literal["json lines", "json array", "json objects", "csv", "parquet", "avro", "text"]
 
 BUFFER_BYTES = 2**18
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
@@ -26,7 +28,9 @@ _CODECS = {
     b"BZh": "bz2",
     b"\x04\x22\x4d\x18": "lz4",
 }
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""Of UTF-8."""
+
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
     b"\xfd7zXZ\x00": "XZ compression",
@@ -39,7 +43,10 @@ _FOREIGN = {
     b"%PDF": "PDF",
     b"<": "XML or HTML",
 }
+_SEPARATOR = b"\x1e"  # RFC 7464
+_decode_first = json.JSONDecoder().raw_decode
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
+_SEP = re.compile(rb"(?i)sep=.")
 _DELIMITERS = (",", ";", "\t", "|")
 _PARQUET, _PACKED = frozenset({".parquet", ".pq"}), frozenset({".gz", ".zst", ".bz2", ".lz4"})
 
@@ -54,7 +61,7 @@ class FileForm(NamedTuple):
     Attributes:
         form: Of its content; `text`: it is none of the others.
         codec: Of its compression, as Arrow names it; None: it has none.
-        bom: Bytes before the text.
+        bom: Bytes before the text: a mark of byte order, Excel's `sep=;`.
         delimiter: Between the cells of CSV.
     """
 
@@ -99,7 +106,7 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
     names = max((_cells(first, delimiter) for delimiter in _DELIMITERS), key=len)
-    if len(names) == 1:
+    if len(names) == 1 or "\ufffd" in first or not first.replace("\t", "").strip().isprintable():
         return _refused(_beginning(head), path)
     lacking = " and ".join(name for name in columns if name not in names)
     shown = plain_line(", ".join(names)[: 5 * _SHOWN])
@@ -138,20 +145,38 @@ def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
     foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
     if foreign is not None:
         raise _refused(foreign, path)
-    bom = len(_BOM) if head.startswith(_BOM) else 0
+    bom = len(BOM) if head.startswith(BOM) else 0
     text = head[bom:].lstrip()
-    if not text or text.startswith(b"{"):
-        return FileForm("json lines", bom=bom)
+    if not text or text.startswith((b"{", _SEPARATOR)):
+        return FileForm("json objects" if _are_joined(text) else "json lines", bom=bom)
     if text.startswith(b"[") and text[1:].lstrip()[:1] in {b"{", b"]"}:
         return FileForm("json array", bom=bom)
-    first = text.splitlines()[0].decode(errors="replace")
+    first, *others = text.splitlines()
+    told = _SEP.fullmatch(first)
+    skipped = 0
+    if told and others:
+        # Excel's own line, which says what is between cells.
+        skipped, first = head.index(others[0], bom + 5) - bom, others[0]
     for delimiter in _DELIMITERS if columns else ():
-        if set(columns) <= set(_cells(first, delimiter)):
-            return FileForm("csv", bom=bom, delimiter=delimiter)
+        if set(columns) <= set(_cells(first.decode(errors="replace"), delimiter)):
+            return FileForm("csv", bom=bom + skipped, delimiter=delimiter)
     # A bad line may be the first of good ones.
     lines = text.splitlines()
     is_json = any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
     return FileForm("json lines" if is_json else "text", bom=bom)
+
+
+def _are_joined(text: bytes) -> bool:
+    """Whether objects are not one on a line: written over several, or several on one."""
+    first = text.partition(b"\n")[0].strip()
+    if first == b"{" or text.startswith(_SEPARATOR):
+        return True
+    try:
+        _, end = _decode_first(text.decode("latin-1"))  # a character a byte, so `end` counts bytes
+    except (ValueError, RecursionError):
+        return False
+    rest = text[end:].lstrip(b" \t")
+    return b"\n" in text[:end] or (rest[:1] in {b"{", b",", b"\r"} and rest[:2] != b"\r\n")
 
 
 def _has_wide_letters(head: bytes) -> bool:

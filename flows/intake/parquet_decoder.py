@@ -4,6 +4,7 @@ It writes what the table is, then each row as a JSON object, each after its leng
 nothing else of ours, so that it starts fast and small.
 """
 
+import math
 import os
 import resource
 import shutil
@@ -167,14 +168,12 @@ def _of_bytes(schema: "pa.Schema") -> set[str]:
     import pyarrow as pa  # noqa: PLC0415 - below the limit
 
     of = pa.types
-    return {
-        field.name
-        for field in schema
-        if of.is_binary(field.type)
-        or of.is_large_binary(field.type)
-        or of.is_fixed_size_binary(field.type)
-        or (of.is_dictionary(field.type) and of.is_binary(field.type.value_type))
-    }
+    tests = (of.is_binary, of.is_large_binary, of.is_fixed_size_binary, of.is_binary_view)
+
+    def is_bytes(kind: "pa.DataType") -> bool:
+        return any(test(kind.value_type if of.is_dictionary(kind) else kind) for test in tests)
+
+    return {field.name for field in schema if is_bytes(field.type)}
 
 
 def _objects(file: "pq.ParquetFile", group: int, texts: Collection[str]) -> Iterator[bytes]:
@@ -234,13 +233,16 @@ def _rows(
 ) -> Iterator[bytes]:
     for batch in _batches(file, group, columns):
         plain = _in_microseconds(batch)
+        infinite = _infinite(plain)
         at, n = 0, 1
         while at < plain.num_rows:
             try:
                 rows = plain.slice(at, n).to_pylist()
-                for name in texts:
-                    for row in rows:
+                for row in rows:
+                    for name in texts:
                         row[name] = as_text(row.get(name))
+                    for name in infinite:
+                        row[name] = finite(row[name])
                 values = [encoded({k: v for k, v in row.items() if v is not None}) for row in rows]
             except MemoryError:
                 if n == 1:
@@ -253,12 +255,27 @@ def _rows(
             n = max(1, min(2 * n, _SLICE_BYTES // size))
 
 
-def as_text(value: bytes | None) -> str | bytes | None:
-    """Bytes as a text, if they are one in UTF-8."""
+def as_text(value: bytes | None) -> str | list[int] | None:
+    """Bytes as a text if they are one in UTF-8, else as numbers: nothing takes these for a text."""
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
-        return value
+        return list(value or b"")
+
+
+def finite(value: float | None) -> float | str | None:
+    """A number; an infinite one as text, for JSON would make it a null."""
+    return str(value) if value is not None and math.isinf(value) else value
+
+
+def _infinite(batch: "pa.RecordBatch") -> list[str]:
+    """The columns that hold an infinity."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+    import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
+
+    columns = zip(batch.schema, batch.columns, strict=True)
+    numbers = [(field.name, array) for field, array in columns if pa.types.is_floating(field.type)]
+    return [name for name, array in numbers if pc.any(pc.is_inf(array)).as_py()]
 
 
 def _batches(

@@ -9,18 +9,21 @@ import msgspec
 
 from flows.intake.csv_rows import read_csv
 from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
-from flows.intake.file_forms import FileForm, form_of, opened, refusal_of
+from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, decoded
 from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
+from state.ingest.objects import Objects
 from state.ingest.rows import Rows
 from state.log import MAX_VALUE_BYTES
+from state.plain_text import plain_line
 from state.stream import Stream
 
 NEEDED = ("id", "time")
 """The columns that every table of events has."""
 
+_MOST_SHOWN = 200
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -36,8 +39,9 @@ def read_events(
     """The events of a file, times in microseconds.
 
     Rows of CSV, Parquet and Avro become events by the declared types, see `state.ingest.rows`. A
-    JSON object stays as it is but for its times; one that an export wrote stays so altogether.
-    Something that is no event is a line too: the shard will judge.
+    JSON object that is an event stays as it is but for its times; numbers of one that is none are
+    mended, see `state.ingest.objects`; one that an export wrote stays so altogether. Something that
+    is no event is a line too: the shard will judge.
 
     Args:
         path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
@@ -68,12 +72,12 @@ def read_events(
 def _read_json(
     path: Path, form: FileForm, stream: Stream, kind: str | None, *, is_sure: bool
 ) -> Generator[Line]:
-    times = stream.times(is_sure=is_sure)
+    times, objects = stream.times(is_sure=is_sure), Objects(stream)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
             with _placed(path, number):
-                value = times.of(value if kind is None else _typed(value, kind))
+                value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
 
 
@@ -115,6 +119,11 @@ def _read_table(
             path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary), decoder=decoder
         ) as (table, read),
     ):
+        lacking = [name for name in NEEDED if name not in table.columns]
+        if table.rows and lacking:
+            shown = plain_line(", ".join(table.columns)[:_MOST_SHOWN])
+            msg = f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}"
+            raise FormError(msg)
         stamped = frozenset(table.stamped)
         rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)
         _tell(rows, tell)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from state.event_times import time_fields
 from state.events import Event
 from state.outputs.records import DeadLetterReason
 from state.stream import Stream
@@ -28,6 +29,9 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
 
 
+_OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`")
+
+
 class Refused(NamedTuple):
     """Why a value would be a dead letter: a word to count by and a sentence."""
 
@@ -45,6 +49,7 @@ class Judge:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._decode, self._check = stream.decoder().decode, stream.check()
+        self._times = frozenset().union(*map(time_fields, stream.events))
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
     def event(self, value: bytes) -> Event | Refused:
@@ -66,9 +71,13 @@ class Judge:
         return event if wrong is None else Refused("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
-        """The detail of a dead letter; for an unknown type also the stream's types."""
-        types = ", ".join(self._types)
-        return f"{detail}: the types are {types}" if reason == "unknown_type" else detail
+        """The detail of a dead letter, with the types there are, or how a time is written."""
+        if reason == "unknown_type":
+            return f"{detail}: the types are {', '.join(self._types)}"
+        wrong = _OF_TIME.fullmatch(detail)
+        if wrong and wrong[1] in self._times:
+            return f"{detail}: as text it must be RFC 3339, such as 2026-01-01T12:00:00Z"
+        return detail
 
     def check_type(self, kind: str | None) -> None:
         """Refuse an unknown event type.

@@ -174,6 +174,8 @@ def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
             return _parsed(cell.strip(), cell, truth=is_truth, whole=whole, number=number)
         if isinstance(cell, float) and math.isinf(cell):
             return str(cell)  # JSON would make a null of it
+        if isinstance(cell, bool) and (whole or number) and not is_truth:
+            return int(cell)
         if isinstance(cell, int | float) and is_truth and not (whole or number) and cell in {0, 1}:
             return bool(cell)
         return int(cell) if whole and isinstance(cell, float) and cell.is_integer() else cell
