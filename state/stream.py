@@ -174,6 +174,8 @@ class Stream:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
         self._check_types()
+        for event in self.events:
+            _check_own_names(event, self.name)
         try:
             self.decoder()
         except TypeError as error:
@@ -363,6 +365,17 @@ def _us(moment: datetime) -> int:
 def _boundless(event: type[Event]) -> list[str]:
     """Fields that may hold an unbounded whole number."""
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
+
+
+def _check_own_names(event: type[Event], stream: str) -> None:
+    """Refuse fields that JSON has by another name: keys and columns are found by their own."""
+    for field in msgspec.structs.fields(event):
+        if field.encode_name != field.name:
+            msg = (
+                f"field must have its own name in JSON; got {field.name!r} of {event.__name__}, "
+                f"renamed to {field.encode_name!r}, in stream {stream!r}: leave out `rename`"
+            )
+            raise StreamError(msg)
 
 
 def _check_field(event: Counted, name: str, need: Need, where: str) -> None:

@@ -56,7 +56,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--type",
         metavar="TYPE",
-        help="type of records that have none; default for CSV and Parquet: the stream's request",
+        help="type of records that have none; default for a table: the one its columns fit best",
     )
     parser.add_argument(
         "--dry-run",
@@ -127,8 +127,11 @@ def _look(
     console = TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
-    with closing(read(path, on_left_out=left_out.extend)) as lines:
+    guessed: list[str] = []
+    with closing(read(path, on_left_out=left_out.extend, on_kind=guessed.append)) as lines:
         found = preview(lines, judge, routing)
+    if guessed:
+        say(f"{name}: rows are {guessed[0]!r} by their columns; --type says another type")
     if left_out:
         say(f"{name}: skipped columns that no event has: {plain_line(', '.join(left_out))}")
     if arguments.dry_run:
@@ -269,8 +272,8 @@ INGEST = Verb(
         "writes invalid records to `dead_letters`. First it checks the first 1,000 records of "
         "each file. Nothing is appended if a file has an unknown format, holds no valid event, or "
         "has times in another unit than the stream's. Cells of CSV, Parquet and Avro are converted "
-        "to the declared types of the event's fields; times in RFC 3339 become microseconds. Several "
-        "files, each sorted by time, are merged by time. Append times are taken from an export, "
+        "to the declared types of the event's fields; times in RFC 3339 become microseconds. "
+        "Several files, each sorted by time, are merged by time. Append times are taken from an export, "
         "else derived from the order of the file, and are never later than this machine's clock. "
         "An empty home is set up first. Without a FILE it ingests the foreign topics that the "
         "settings map, each record once however often it is stopped, as `python -m bytewax.run "

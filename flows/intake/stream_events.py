@@ -35,6 +35,7 @@ def read_events(
     kind: str | None = None,
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
+    on_kind: Callable[[str], None] | None = None,
 ) -> Generator[Line]:
     """The events of a file, times in microseconds.
 
@@ -46,9 +47,11 @@ def read_events(
     Args:
         path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
         stream: Whose events.
-        kind: The `type` of those that name none; none: rows of a table are requests.
+        kind: The `type` of those that name none; none: rows of a table are of the type that its
+            columns fit best.
         is_sure: Times are in the stream's unit, however unlikely that is.
         on_left_out: Called with the columns that no event has, if there are any.
+        on_kind: Called with the type of a table's rows, where only its columns tell that.
 
     Raises:
         FormError: The file is in no form that is read.
@@ -60,7 +63,13 @@ def read_events(
         form = form_of(path, NEEDED)
     if form.form == "text":
         raise refusal_of(path, form, NEEDED)
-    tell = on_left_out or (lambda _: None)
+
+    def tell(rows: Rows) -> None:
+        if rows.missed and on_left_out is not None:
+            on_left_out(rows.missed)
+        if rows.is_guessed and on_kind is not None:
+            on_kind(rows.kind)
+
     if form.form == "csv":
         return _read_csv(path, form, stream, kind, tell, is_sure=is_sure)
     if form.form in {"parquet", "avro"}:
@@ -86,7 +95,7 @@ def _read_csv(
     form: FileForm,
     stream: Stream,
     kind: str | None,
-    tell: Callable[[list[str]], None],
+    tell: Callable[[Rows], None],
     *,
     is_sure: bool,
 ) -> Generator[Line]:
@@ -94,7 +103,7 @@ def _read_csv(
         bound = Bound(path)
         table = read_csv(reader, form.delimiter)
         rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
-        _tell(rows, tell)
+        tell(rows)
         for number, row in enumerate(table.rows, 1):
             with _placed(path, number):
                 value = _event_of(rows, row)
@@ -106,7 +115,7 @@ def _read_table(
     path: Path,
     stream: Stream,
     kind: str | None,
-    tell: Callable[[list[str]], None],
+    tell: Callable[[Rows], None],
     *,
     is_sure: bool,
     decoder: str,
@@ -126,7 +135,7 @@ def _read_table(
             raise FormError(msg)
         stamped = frozenset(table.stamped)
         rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)
-        _tell(rows, tell)
+        tell(rows)
         for number, (raw, share) in enumerate(read, 1):
             with _placed(path, number):
                 value = rows.event_of_json(raw)
@@ -145,11 +154,6 @@ def _placed(path: Path, number: int) -> Iterator[None]:
     except TimeUnitError as error:
         msg = f"{error} in {path} record {number}"
         raise TimeUnitError(msg) from error
-
-
-def _tell(rows: Rows, tell: Callable[[list[str]], None]) -> None:
-    if rows.missed:
-        tell(rows.missed)
 
 
 def _event_of(rows: Rows, row: dict[str, str]) -> bytes:

@@ -49,6 +49,8 @@ def trial_lines(trial: Trial, stream: Stream, settings: Settings) -> Iterator[st
     ]
     span = " to ".join(map(format_time, trial.span)) if trial.events else "no time"
     yield _line("events", f"{', '.join(counted) or 'none'}; {span}")
+    for note in trial.notes:
+        yield _line("", note)
     if unseen:
         yield _line("", f"none of type {', '.join(unseen)}")
     yield from _letter_lines(trial)

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from flows.ingest import File, ingest_merged
+from flows.intake.event_files import Line
 from flows.intake.stream_events import read_events
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
@@ -22,6 +23,7 @@ from state.events import Event
 from state.log import EVENTS, Entry, Record
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
+from state.plain_text import plain_line
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
@@ -74,6 +76,7 @@ class Trial:
         due: Boundaries (µs) that were reached.
         state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
         astray: A line about label events that do not come to their requests; empty: all do.
+        notes: Lines about the files: columns that no event has, types that only columns tell.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -90,6 +93,7 @@ class Trial:
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
     astray: str = ""
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 def tried(
@@ -119,7 +123,7 @@ def tried(
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
         log.create(EVENTS, settings.partitions or stream.partitions)
         read = [
-            File(str(path), partial(read_events, path, stream=stream, kind=kind)) for path in files
+            File(str(path), partial(_read, trial, path, stream=stream, kind=kind)) for path in files
         ]
         ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
         routing = LabelRouting(stream, log.partitions(EVENTS))
@@ -131,6 +135,17 @@ def tried(
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
     return trial
+
+
+def _read(trial: Trial, path: Path, stream: Stream, kind: str | None) -> Iterator[Line]:
+    def left_out(columns: list[str]) -> None:
+        names = plain_line(", ".join(columns))
+        trial.notes[f"{path}: left out columns that no event has: {names}"] = None
+
+    def guessed(kind: str) -> None:
+        trial.notes[f"{path}: rows are {kind!r} by their columns"] = None
+
+    return read_events(path, stream, kind=kind, on_left_out=left_out, on_kind=guessed)
 
 
 def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:

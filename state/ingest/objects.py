@@ -38,6 +38,7 @@ class Objects:
             }
             for takes in (_is_text, _is_whole)
         )
+        self._only = next(iter(self._texts)) if len(self._texts) == 1 else None
 
     def of(self, raw: bytes) -> bytes:
         """The object, mended where that is needed and possible."""
@@ -52,7 +53,7 @@ class Objects:
     def _mended(self, raw: bytes) -> bytes:
         try:
             fields = _decode_fields(raw)
-            kind = _decode(fields["type"]) if "type" in fields else None
+            kind = _decode(fields["type"]) if "type" in fields else self._only
         except _UNREADABLE:
             return raw
         if not isinstance(kind, str) or kind not in self._texts:

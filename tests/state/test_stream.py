@@ -294,3 +294,14 @@ def test_peeking_finds_time_and_key_or_nothing(value, seen):
 
 def test_without_a_key_only_the_time_is_peeked():
     assert stream.peek()(b'{"time":5}') == (5, b"")
+
+
+def test_a_field_that_json_has_by_another_name_is_refused():
+    class Sent(Event, frozen=True, kw_only=True, rename={"sender": "from"}):
+        sender: str
+
+    changed = {"events": (*stream.events, Sent)}
+    with pytest.raises(
+        StreamError, match="got 'sender' of Sent, renamed to 'from', in stream 'rides'"
+    ):
+        replace(stream, **changed)

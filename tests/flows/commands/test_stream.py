@@ -197,3 +197,20 @@ def test_labels_that_would_go_to_another_partition_are_told_by_every_verb(folder
     (found,) = [one for one in capsys.readouterr().out.splitlines() if "label routing" in one]
     assert found.startswith("warning")
     assert warning in found
+
+
+def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
+    for name, events in {
+        "asked.csv": [offered(n, note="x") for n in range(20)],
+        "told.csv": [sold(n) for n in range(0, 20, 2)],
+    }.items():
+        columns = [column for column in events[0] if column != "type"]
+        rows = [columns, *([str(event[column]) for column in columns] for event in events)]
+        (folder / name).write_text("\n".join(map(",".join, rows)))
+    out = said(capsys, "asked.csv", "told.csv")
+    assert "20 offered, 10 sold" in line(out, "events")
+    assert "asked.csv: left out columns that no event has: note" in out
+    assert "told.csv: rows are 'sold' by their columns" in out
+    assert main(["ingest", "asked.csv", "told.csv"]) == 0
+    said_once = capsys.readouterr().out
+    assert "told.csv: rows are 'sold' by their columns; --type says another type" in said_once

@@ -1,11 +1,12 @@
 """Numbers of JSON objects become what their fields are declared to be; all else stays."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from state.ingest.objects import Objects
-from tests.state.ingest.test_rows import stream
+from tests.state.ingest.test_rows import Asked, stream
 
 US = 1_767_225_600_000_000
 mended = Objects(stream).of
@@ -58,3 +59,13 @@ def test_all_else_stays_byte_for_byte(value):
 def test_an_event_stays_as_it_is_written():
     value = b'{ "type":"asked","id":"a", "time":1767225600000000,"text":"x","number":1.0e0 }'
     assert mended(value) == value
+
+
+def test_where_there_is_one_type_only_it_need_not_be_named():
+    one = replace(
+        stream,
+        events=(Asked,),
+        request=Asked,
+        label=replace(stream.label, on=Asked, of="text", value=bool),
+    )
+    assert json.loads(Objects(one).of(b'{"id":7,"time":5,"text":"x","number":1}'))["id"] == "7"
