@@ -14,7 +14,7 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.commands.verb import Verb, moment
+from flows.commands.verb import Verb, add_rename, moment, names_of
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import find_stream, load_settings
@@ -58,6 +58,7 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="TYPE",
         help="type of records that have none; default for a table: the one its columns fit best",
     )
+    add_rename(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -94,7 +95,13 @@ def _run(arguments: Namespace) -> int:
     stream = find_stream(settings.stream)
     with ExitStack() as held, as_command_errors():
         paths = [(name, held.enter_context(_path(name))) for name in arguments.files]
-        read = partial(read_events, stream=stream, kind=arguments.type, is_sure=arguments.force)
+        read = partial(
+            read_events,
+            stream=stream,
+            kind=arguments.type,
+            is_sure=arguments.force,
+            names=names_of(stream, arguments.rename),
+        )
         judge = Judge(stream)
         judge.check_type(arguments.type)
         routing = LabelRouting(stream, settings.partitions or stream.partitions)
@@ -109,7 +116,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check_no_file(arguments: Namespace) -> None:
-    for option in ("now", "type", "dry_run", "force"):
+    for option in ("now", "type", "rename", "dry_run", "force"):
         if getattr(arguments, option):
             msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
             raise CommandError(msg)
@@ -285,6 +292,7 @@ INGEST = Verb(
   headwater ingest events.jsonl       file of `headwater export events`, byte for byte
   headwater ingest --dry-run trips.csv
   headwater ingest --type finished ends.csv
+  headwater ingest --rename trip=id --rename started_at=time trips.csv
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",

@@ -110,7 +110,10 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
         return _refused(_beginning(head), path)
     lacking = " and ".join(name for name in columns if name not in names)
     shown = plain_line(", ".join(names)[: 5 * _SHOWN])
-    return FormError(f"CSV must have the columns {lacking}; got only {shown} in {path}")
+    return FormError(
+        f"CSV must have the columns {lacking}; got only {shown} in {path}"
+        ": --rename OLD=NEW gives columns other names"
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Files of events as people bring them, as the lines that the log takes."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ NEEDED = ("id", "time")
 """The columns that every table of events has."""
 
 _MOST_SHOWN = 200
+_AS_THEY_ARE: Mapping[str, str] = {}
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -36,6 +37,7 @@ def read_events(
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
     on_kind: Callable[[str], None] | None = None,
+    names: Mapping[str, str] = _AS_THEY_ARE,
 ) -> Generator[Line]:
     """The events of a file, times in microseconds.
 
@@ -52,6 +54,7 @@ def read_events(
         is_sure: Times are in the stream's unit, however unlikely that is.
         on_left_out: Called with the columns that no event has, if there are any.
         on_kind: Called with the type of a table's rows, where only its columns tell that.
+        names: Of columns and of fields of JSON objects, those of the events where they differ.
 
     Raises:
         FormError: The file is in no form that is read.
@@ -59,10 +62,12 @@ def read_events(
         OSError: As for `flows.intake.event_files.read_lines`.
         ValueError: Likewise.
     """
+    theirs = {ours: name for name, ours in names.items()}
+    needed = [theirs.get(name, name) for name in NEEDED]
     with named(path):
-        form = form_of(path, NEEDED)
+        form = form_of(path, needed)
     if form.form == "text":
-        raise refusal_of(path, form, NEEDED)
+        raise refusal_of(path, form, needed)
 
     def tell(rows: Rows) -> None:
         if rows.missed and on_left_out is not None:
@@ -71,20 +76,27 @@ def read_events(
             on_kind(rows.kind)
 
     if form.form == "csv":
-        return _read_csv(path, form, stream, kind, tell, is_sure=is_sure)
+        return _read_csv(path, form, stream, kind, tell, names, is_sure=is_sure)
     if form.form in {"parquet", "avro"}:
         decoder = PARQUET if form.form == "parquet" else AVRO
-        return _read_table(path, stream, kind, tell, is_sure=is_sure, decoder=decoder)
-    return _read_json(path, form, stream, kind, is_sure=is_sure)
+        return _read_table(path, stream, kind, tell, names, is_sure=is_sure, decoder=decoder)
+    return _read_json(path, form, stream, kind, names, is_sure=is_sure)
 
 
 def _read_json(
-    path: Path, form: FileForm, stream: Stream, kind: str | None, *, is_sure: bool
+    path: Path,
+    form: FileForm,
+    stream: Stream,
+    kind: str | None,
+    names: Mapping[str, str],
+    *,
+    is_sure: bool,
 ) -> Generator[Line]:
     times, objects = stream.times(is_sure=is_sure), Objects(stream)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
+            value = _renamed(value, names) if names else value
             with _placed(path, number):
                 value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
@@ -96,12 +108,13 @@ def _read_csv(
     stream: Stream,
     kind: str | None,
     tell: Callable[[Rows], None],
+    names: Mapping[str, str],
     *,
     is_sure: bool,
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
         bound = Bound(path)
-        table = read_csv(reader, form.delimiter)
+        table = read_csv(reader, form.delimiter, names)
         rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
         tell(rows)
         for number, row in enumerate(table.rows, 1):
@@ -116,29 +129,35 @@ def _read_table(
     stream: Stream,
     kind: str | None,
     tell: Callable[[Rows], None],
+    names: Mapping[str, str],
     *,
     is_sure: bool,
     decoder: str,
 ) -> Generator[Line]:
     size = path.stat().st_size
-    binary = {name for event in stream.events for name in fields_of_bytes(event)}
+    theirs = {ours: name for name, ours in names.items()}
+    binary = {theirs.get(n, n) for event in stream.events for n in fields_of_bytes(event)}
     with (
         named(path),
         decoded(
             path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary), decoder=decoder
         ) as (table, read),
     ):
-        lacking = [name for name in NEEDED if name not in table.columns]
+        columns = [names.get(name, name) for name in table.columns]
+        lacking = [name for name in NEEDED if name not in columns]
         if table.rows and lacking:
             shown = plain_line(", ".join(table.columns)[:_MOST_SHOWN])
-            msg = f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}"
+            msg = (
+                f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}: "
+            )
+            msg += "--rename OLD=NEW gives columns other names"
             raise FormError(msg)
-        stamped = frozenset(table.stamped)
-        rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)
+        stamped = frozenset(names.get(name, name) for name in table.stamped)
+        rows = Rows(stream, columns, kind=kind, stamped=stamped, is_sure=is_sure)
         tell(rows)
         for number, (raw, share) in enumerate(read, 1):
             with _placed(path, number):
-                value = rows.event_of_json(raw)
+                value = rows.event_of_json(_renamed(raw, names) if names else raw)
             yield Line(value, None, int(size * share))
 
 
@@ -163,6 +182,18 @@ def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
         bad = {name: cell for name, cell in row.items() if not cell.isprintable()}
         typed = {"type": rows.kind} | bad | row
         return json.dumps(typed, ensure_ascii=False).encode(errors="surrogateescape")
+
+
+def _renamed(value: bytes, names: Mapping[str, str]) -> bytes:
+    """An object with other names for its fields; a name that it has already is not taken."""
+    try:
+        fields = _decode_fields(value)
+    except _UNREADABLE:
+        return value
+    new = {names.get(name, name) for name in fields}
+    if len(new) < len(fields) or new == fields.keys():
+        return value
+    return msgspec.json.encode({names.get(name, name): raw for name, raw in fields.items()})
 
 
 def _typed(value: bytes, kind: str) -> bytes:

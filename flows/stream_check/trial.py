@@ -14,7 +14,6 @@ import msgspec
 
 from flows.ingest import File, ingest_merged
 from flows.intake.event_files import Line
-from flows.intake.stream_events import read_events
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
@@ -101,7 +100,7 @@ def tried(
     settings: Settings,
     files: Sequence[Path],
     most_requests: int,
-    kind: str | None = None,
+    read: Callable[..., Iterator[Line]],
 ) -> Trial:
     """Ingest files as `headwater ingest` does, then score, label and learn as a run does.
 
@@ -112,7 +111,7 @@ def tried(
         settings: Settings for learning and for the boundaries.
         files: Files as `flows.intake.stream_events.read_events` takes them.
         most_requests: Number of first requests to keep.
-        kind: Type of the events that have no `type` field.
+        read: Reads one of them, as `flows.intake.stream_events.read_events` does.
 
     Raises:
         OSError: A file is unreadable.
@@ -122,10 +121,8 @@ def tried(
     trial = Trial()
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
         log.create(EVENTS, settings.partitions or stream.partitions)
-        read = [
-            File(str(path), partial(_read, trial, path, stream=stream, kind=kind)) for path in files
-        ]
-        ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
+        taken = [File(str(path), partial(_noted, trial, path, read)) for path in files]
+        ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
         routing = LabelRouting(stream, log.partitions(EVENTS))
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
@@ -137,7 +134,7 @@ def tried(
     return trial
 
 
-def _read(trial: Trial, path: Path, stream: Stream, kind: str | None) -> Iterator[Line]:
+def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
     def left_out(columns: list[str]) -> None:
         names = plain_line(", ".join(columns))
         trial.notes[f"{path}: left out columns that no event has: {names}"] = None
@@ -145,7 +142,7 @@ def _read(trial: Trial, path: Path, stream: Stream, kind: str | None) -> Iterato
     def guessed(kind: str) -> None:
         trial.notes[f"{path}: rows are {kind!r} by their columns"] = None
 
-    return read_events(path, stream, kind=kind, on_left_out=left_out, on_kind=guessed)
+    return read(path, on_left_out=left_out, on_kind=guessed)
 
 
 def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:

@@ -214,3 +214,28 @@ def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
     assert main(["ingest", "asked.csv", "told.csv"]) == 0
     said_once = capsys.readouterr().out
     assert "told.csv: rows are 'sold' by their columns; --type says another type" in said_once
+
+
+def test_columns_get_other_names_by_an_option_of_both_verbs(folder, capsys):
+    rows = ["number,made at,shop,price"] + [f"o{n},{START_US + n},east,{n}" for n in range(9)]
+    (folder / "asked.csv").write_text("\n".join(rows))
+    names = ["--rename", "number=id", "--rename", "made at=time"]
+    assert "9 offered" in line(said(capsys, *names, "asked.csv"), "events")
+    assert main(["ingest", *names, "asked.csv"]) == 0
+    assert "asked.csv: 9 records" in capsys.readouterr().out
+    assert "--rename OLD=NEW gives columns other names" in said(capsys, "asked.csv", code=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (["number"], "must be OLD=NEW; got 'number'"),
+        (["=id"], "must be OLD=NEW; got '=id'"),
+        (["a=number"], "--rename must lead to a field of an event, one of id, of, price, shop"),
+        (["a=id", "b=id"], "--rename must give each column a name of its own"),
+    ],
+)
+def test_a_wrong_name_is_refused(folder, capsys, names, wrong):
+    (folder / "asked.csv").write_text("id,time\n")
+    options = [word for name in names for word in ("--rename", name)]
+    assert wrong in said(capsys, *options, "asked.csv", code=2)

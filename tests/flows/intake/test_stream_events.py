@@ -126,7 +126,8 @@ def test_what_is_in_no_form_is_refused_by_name(tmp_path, name):
     with pytest.raises(FormError, match=said) as told:
         read_events(path, stream)
     assert "\n" not in str(told.value)
-    assert str(told.value).endswith(f" in {path}")
+    hint = ": --rename OLD=NEW gives columns other names"
+    assert str(told.value).removesuffix(hint).endswith(f" in {path}")
 
 
 @pytest.mark.parametrize(
@@ -346,3 +347,45 @@ def test_a_text_that_is_no_time_is_told_how_one_is_written():
         "Expected `int`, got `str` - at `$.time`: as text it must be RFC 3339, such as "
         "2026-01-01T12:00:00Z",
     )
+
+
+NAMES = {"trip": "id", "at": "time", "words": "text"}
+NAMED = [
+    {"trip": i, "at": "2026-01-01T00:00:00Z", "words": "x", "number": 1.5, "type": "asked"}
+    for i in range(3)
+]
+
+
+def written_as(path, form):
+    if form == "csv":
+        lines = [",".join(NAMED[0]), *(",".join(map(str, row.values())) for row in NAMED)]
+        path.write_text("\n".join(lines))
+    elif form == "parquet":
+        pq.write_table(pa.Table.from_pylist(NAMED), path)
+    elif form == "json":
+        path.write_text(json.dumps(NAMED, indent=1))
+    else:
+        path.write_text("\n".join(map(json.dumps, NAMED)))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json", "jsonl"])
+def test_columns_may_have_other_names(tmp_path, form):
+    path = tmp_path / "t"
+    written_as(path, form)
+    found = [json.loads(line.value) for line in read_events(path, tables, names=NAMES)]
+    expected = {"type": "asked", "time": US, "text": "x", "number": 1.5}
+    assert found == [expected | {"id": str(i)} for i in range(3)]
+    swapped = {"trip": "text", "words": "id", "at": "time"}
+    first = next(json.loads(line.value) for line in read_events(path, tables, names=swapped))
+    assert (first["id"], first["text"]) == ("x", "0")
+
+
+def test_a_name_that_is_there_already_is_not_given_twice(tmp_path):
+    path = tmp_path / "t"
+    path.write_text('{"type":"told","id":"a","no":"b","time":5,"of":"x","yes":true}\n')
+    (line,) = read_events(path, tables, is_sure=True, names={"no": "id"})
+    assert json.loads(line.value)["id"] == "a"
+    assert isinstance(Judge(tables).event(line.value), Refused)
+    path.write_text("id,no,time\na,b,5\n")
+    with pytest.raises(FormError, match="columns must be distinct; got 'id' more than once"):
+        list(read_events(path, tables, names={"no": "id"}))
