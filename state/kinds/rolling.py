@@ -122,6 +122,8 @@ class Rolling(Keyed):
 
     def wrong(self, scope: Scope) -> str:
         """Buckets must fill each window, beside what must hold of every key."""
+        if not self.weights:
+            return f"over must name an event type at least; got none in feature {self.title}"
         for bucket, windows in self._rings():
             for window in windows:
                 if not window or window % bucket:
