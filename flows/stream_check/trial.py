@@ -137,7 +137,7 @@ def tried(
 def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
     def left_out(columns: list[str]) -> None:
         names = plain_line(", ".join(columns))
-        trial.notes[f"{path}: left out columns that no event has: {names}"] = None
+        trial.notes[f"{path}: skipped columns that no event has: {names}"] = None
 
     def guessed(kind: str) -> None:
         trial.notes[f"{path}: rows are {kind!r} by their columns"] = None

@@ -209,7 +209,7 @@ def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
         (folder / name).write_text("\n".join(map(",".join, rows)))
     out = said(capsys, "asked.csv", "told.csv")
     assert "20 offered, 10 sold" in line(out, "events")
-    assert "asked.csv: left out columns that no event has: note" in out
+    assert "asked.csv: skipped columns that no event has: note" in out
     assert "told.csv: rows are 'sold' by their columns" in out
     assert main(["ingest", "asked.csv", "told.csv"]) == 0
     said_once = capsys.readouterr().out
