@@ -212,7 +212,8 @@ class Scorer:
         """Answer one request; nothing is changed or written.
 
         Args:
-            request: An event of the stream's request type, or its fields as JSON values.
+            request: An event of the stream's request type, or its fields as JSON values; times in
+                microseconds since 1970 UTC, or as text in RFC 3339.
 
         Raises:
             RequestError: The flow would refuse it; the message names the field. A time further
@@ -268,6 +269,10 @@ class Scorer:
             answers += self._answers(_given(rows), len(answers))
         columns = zip(*map(astuple, answers), strict=True)
         return pl.DataFrame(dict(zip(FIELDS, columns, strict=False)), _TYPES)
+
+    def with_times(self, raw: bytes) -> bytes:
+        """Requests in JSON with times as numbers: `flows.scoring.requests.Requests.with_times`."""
+        return self._requests.with_times(raw)
 
     @property
     def partitions(self) -> list[int]:

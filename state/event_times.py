@@ -17,7 +17,8 @@ YEAR_2100_US = 4_102_444_800 * SECOND_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = {"s": Decimal(SECOND_US), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
 _WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
-_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+"""What units are called."""
 _MOST_CHARACTERS = 100
 # Lengths of digit strings that are dates, as no unit has such numbers since 1990.
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -44,7 +45,7 @@ def parse_time(text: str) -> datetime:
     if len(text) > _MOST_CHARACTERS:
         msg = f"time must be at most {_MOST_CHARACTERS} characters; got {len(text)}"
         raise ValueError(msg)
-    text = text.strip()
+    text = text.strip().removesuffix(" UTC")
     digits = _DIGITS.get(len(text)) if text.isascii() and text.isdecimal() else None
     if digits is not None:
         return datetime.strptime(text, digits).replace(tzinfo=UTC)
@@ -212,9 +213,9 @@ class Times:
         hint = (
             "earlier times need `times_from` in the stream"
             if likely is None
-            else f'it looks like {_WORDS[likely]}: put time_unit="{likely}" into the stream'
+            else f'it looks like {WORDS[likely]}: put time_unit="{likely}" into the stream'
         )
-        msg = f"{name} must be {_WORDS[self._unit]} from {since} to 2100; got {value}: {hint}"
+        msg = f"{name} must be {WORDS[self._unit]} from {since} to 2100; got {value}: {hint}"
         raise TimeUnitError(msg)
 
     def _rewritten(self, raw: bytes) -> bytes:

@@ -204,8 +204,9 @@ class ReadSettings(_Part, frozen=True):
     in_flight: Annotated[int, Meta(ge=1, le=2**40)] = 64 * 2**20
 
 
-_SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config")
-"""Endings of librdkafka's option names whose values are secret."""
+_SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config",
+            "auth.user.info", "auth.token")  # fmt: skip
+"""How librdkafka's and the registry client's names of what nobody else may know end."""
 
 
 def _check_wait(name: str, wait: Duration) -> None:
@@ -221,6 +222,24 @@ def _check_secrets(where: str, options: dict[str, str | int | float | bool]) -> 
                 f"{name} must name a variable, such as 'env:KAFKA_SECRET'; "
                 f"got the secret itself in {where}"
             )
+            raise ValueError(msg)
+
+
+def _check_registry(addresses: str) -> None:
+    """Refuse what is no address, and a password in it."""
+    for address in addresses.split(",") if addresses else ():
+        try:
+            url = urlsplit(address.strip())
+        except ValueError:
+            url = urlsplit("")
+        if url.username is not None or url.password is not None:
+            msg = (
+                "kafka.schema_registry must name no user or password; got one for "
+                f"{url.hostname!r}: kafka.schema_registry_options take them from the environment"
+            )
+            raise ValueError(msg)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            msg = f"kafka.schema_registry must be like 'http://host:8081'; got {address!r}"
             raise ValueError(msg)
 
 
@@ -283,6 +302,10 @@ class Kafka(_Part, frozen=True):
         patience: How long a call waits for Kafka once it has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
+        schema_registry: Address of the registry that has the schemas of foreign records in Avro
+            and Protobuf; several with commas.
+        schema_registry_options: Any of Confluent's registry client, such as
+            `"basic.auth.user.info" = "env:REGISTRY_USER"`.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -293,13 +316,14 @@ class Kafka(_Part, frozen=True):
     commit: Duration = _D("20ms")
     patience: Duration = _D("2m")
     options: dict[str, str | int | float | bool] = {}
+    schema_registry: str = ""
+    schema_registry_options: dict[str, str | int | float | bool] = {}
 
     def __post_init__(self) -> None:
         """Refuse a password in the file, retention of topics read again, and long waits."""
         _check_wait("kafka.patience", self.patience)
-        if self.commit > _LONGEST_COMMIT:
-            msg = f"kafka.commit must be at most {_LONGEST_COMMIT}; got {self.commit}"
-            raise ValueError(msg)
+        _check_registry(self.schema_registry)
+        _check_secrets("kafka.schema_registry_options", self.schema_registry_options)
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.prefix):
             rule = "must be of at most 200 letters, digits, dots, underscores and hyphens"
             msg = f"kafka.prefix {rule}; got {shortened(self.prefix)}"
@@ -343,13 +367,13 @@ class ForeignTopic(_Part, frozen=True):
     Attributes:
         topic: Name of the topic in Kafka.
         event: The `type` of the events.
-        when: Values that a record must have at these places; the first mapping of a topic that fits
-            is used.
-        id: Place of the event's id; `offset`: made of topic, partition and offset.
-        time: Place of its time; `timestamp`: the record's own.
-        source: Place of its source's name; empty: the topic's name.
-        fields: Places of its other fields; by default, the field's own name.
-        format: Format of keys and values.
+        when: Only records with these values at these places; of several mappings of a topic the
+            first that fits is taken.
+        id: Where the event's id is; `offset`: made of topic, partition and offset.
+        time: Where its time is; `timestamp`: the record's own.
+        source: Where the name of its source is; empty: the topic's name.
+        fields: Where its other fields are; those not named have their own name there.
+        format: Of keys and values; `avro` and `protobuf` need `kafka.schema_registry`.
     """
 
     topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
@@ -359,7 +383,7 @@ class ForeignTopic(_Part, frozen=True):
     time: Place = "timestamp"
     source: Place = ""
     fields: dict[str, Place] = {}
-    format: Literal["json", "msgpack"] = "json"
+    format: Literal["json", "msgpack", "avro", "protobuf"] = "json"
 
 
 class Ingest(_Part, frozen=True):

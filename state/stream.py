@@ -178,11 +178,17 @@ class Stream:
         return key_peeker(self.key)
 
     def _check_events(self) -> None:
+        if not (self.name and is_plain_line(self.name)):
+            msg = f"name must be a text on one line; got {shortened(self.name)} in Stream"
+            raise StreamError(msg)
+        self._check_label_arguments()
         for event in (self.request, self.label.on):
             if event not in self.events:
                 msg = f"stream {self.name!r} must list {event.__name__} among its events"
                 raise StreamError(msg)
         self._check_types()
+        for event in self.events:
+            _check_own_names(event, self.name)
         try:
             self.decoder()
         except TypeError as error:
@@ -247,6 +253,24 @@ class Stream:
             fix = "route each event type by a field of its own, or by None to one partition"
             msg = f"{error}: {fix}, as in key={{{event.__name__}: None, …}}"
             raise StreamError(msg) from None
+
+    def _check_label_arguments(self) -> None:
+        """Refuse arguments of the label that are of other types."""
+        label = self.label
+        if not (isinstance(label.on, type) and issubclass(label.on, Event)):
+            msg = (
+                f"label.on must be an event type; got {shortened(label.on)} in stream {self.name!r}"
+            )
+            raise StreamError(msg)
+        if not isinstance(label.delay, str):
+            msg = f"label.delay must be a text such as '1h'; got {label.delay!r} in {self.name!r}"
+            raise StreamError(msg)
+        names = [*(label.by or ()), *label.fields.values(), label.of or ""]
+        if isinstance(label.by, str) or not all(isinstance(name, str) for name in names):
+            got = f"{shortened(label.by)} and {shortened(label.of)}"
+            rule = "label.by must be a tuple of field names, label.of one"
+            msg = f"{rule}; got {got} in stream {self.name!r}"
+            raise StreamError(msg)
 
     def _check_label(self) -> None:
         label = self.label
@@ -374,7 +398,18 @@ def _boundless(event: type[Event]) -> list[str]:
     return [name for name, types in declared(event).items() if any(map(is_boundless, types))]
 
 
-def _check_field(event: Counted, name: str, need: FieldRequirement, where: str) -> None:
+def _check_own_names(event: type[Event], stream: str) -> None:
+    """Refuse fields that JSON has by another name: keys and columns are found by their own."""
+    for field in msgspec.structs.fields(event):
+        if field.encode_name != field.name:
+            msg = (
+                f"field must have its own name in JSON; got {field.name!r} of {event.__name__}, "
+                f"renamed to {field.encode_name!r}, in stream {stream!r}: leave out `rename`"
+            )
+            raise StreamError(msg)
+
+
+def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
     fields = declared(event)
     if name not in fields:
         have = ", ".join(fields)

@@ -47,6 +47,8 @@ from operators.partition.journal import LaterVersionError
 from operators.partition.log_check import check_log, verify
 from operators.partition.recovery import usable
 from operators.shard.shard import Shard
+from state.admission.label_routing import LabelRouting
+from state.admission.no_event import Judge, Refused
 from state.checkpoints.keys import VARIABLE
 from state.events import HOUR_US, MINUTE_US
 from state.log import EVENTS, LogError, newest_append_time
@@ -54,10 +56,12 @@ from state.log.sqlite import SqliteLog
 from state.settings import Settings
 from state.storage.object_store import ObjectStore
 from state.stream import StreamError
+from state.stream_functions import StreamFunctionError
 from state.vector.memory import WARN_BYTES, key_memory
 
 _PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30
+_LOOKED_AT = 10_000
 _UNREAD = "unknown, see the log above"
 
 
@@ -193,6 +197,7 @@ def _of_content(home: Home) -> Iterator[_Check]:
     heal = "`headwater doctor --repair`, or set this machine's clock right"
     yield _Check("append times", partial(_append_times, home), heal)
     yield _Check("journal", partial(_journal, home), "`headwater doctor --repair`")
+    yield _Check("label routing", partial(_routing, home), "correct `key`, and begin a new home")
 
 
 def _h2o_release() -> str:
@@ -381,6 +386,30 @@ def _journal(home: Home) -> str:
         msg = f"journal must be readable; got {broken[0]}{more}"
         raise LogError(msg)
     return "all entries are valid"
+
+
+def _routing(home: Home) -> str:
+    """Whether the first label events lie in the partition of their request."""
+    settings = _loaded()
+    try:
+        stream = find_stream(settings.stream)
+    except (ConfigurationError, StreamError):  # another check tells it
+        return "not looked at without the stream"
+    judge = Judge(stream)
+    with closing(find_log(settings, home)) as log:
+        try:
+            partitions = log.partitions(EVENTS)
+            routing = LabelRouting(stream, partitions)
+            for partition in range(partitions):
+                start = log.start(EVENTS, partition)
+                for record in log.read(EVENTS, partition, start, max_records=_LOOKED_AT):
+                    if not isinstance(event := judge.event(record.value), Refused):
+                        routing.see(event)
+        except (LogError, StreamFunctionError):
+            return _UNREAD
+    if routing.warning:
+        raise _DoubtError(routing.warning)
+    return f"no label astray among the first {_LOOKED_AT:,} records of each partition"
 
 
 def _h2o_fit(home: Home) -> str:

@@ -14,7 +14,7 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.commands.verb import Verb, moment
+from flows.commands.verb import Verb, add_rename, moment, names_of
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import find_stream, load_settings
@@ -31,6 +31,7 @@ from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
 from flows.terminal.time_format import format_time
+from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
 from state.log import Log
 from state.plain_text import plain_line
@@ -48,15 +49,16 @@ def _arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="JSON lines, a JSON array, CSV or Parquet, recognized by the first bytes; text may be "
-        "compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first; "
-        "default: the foreign topics of the settings",
+        help="JSON lines, a JSON array, CSV, Parquet or Avro, recognized by the first bytes; text "
+        "may be compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first"
+        "; default: the foreign topics of the settings",
     )
     parser.add_argument(
         "--type",
         metavar="TYPE",
-        help="type of records that have none; default for CSV and Parquet: the stream's request",
+        help="type of records that have none; default for a table: the one its columns fit best",
     )
+    add_rename(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -93,11 +95,20 @@ def _run(arguments: Namespace) -> int:
     stream = find_stream(settings.stream)
     with ExitStack() as held, as_command_errors():
         paths = [(name, held.enter_context(_path(name))) for name in arguments.files]
-        read = partial(read_events, stream=stream, kind=arguments.type, is_sure=arguments.force)
+        read = partial(
+            read_events,
+            stream=stream,
+            kind=arguments.type,
+            is_sure=arguments.force,
+            names=names_of(stream, arguments.rename),
+        )
         judge = Judge(stream)
         judge.check_type(arguments.type)
+        routing = LabelRouting(stream, settings.partitions or stream.partitions)
         for name, path in paths:
-            _look(name, path, judge, read, arguments)
+            _look(name, path, judge, routing, read, arguments)
+        if routing.warning:
+            TerminalConsole(stderr=True).print(Text(routing.warning), soft_wrap=True)
         if arguments.dry_run:
             return 0
         _append(paths, settings, home, read, now)
@@ -105,21 +116,29 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check_no_file(arguments: Namespace) -> None:
-    for option in ("now", "type", "dry_run", "force"):
+    for option in ("now", "type", "rename", "dry_run", "force"):
         if getattr(arguments, option):
             msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
             raise CommandError(msg)
 
 
 def _look(
-    name: str, path: Path, judge: Judge, read: Callable[..., Generator[Line]], arguments: Namespace
+    name: str,
+    path: Path,
+    judge: Judge,
+    routing: LabelRouting,
+    read: Callable[..., Generator[Line]],
+    arguments: Namespace,
 ) -> None:
     """Preview the first records of a file, and refuse it if none is a valid event."""
     console = TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
-    with closing(read(path, on_left_out=left_out.extend)) as lines:
-        found = preview(lines, judge)
+    guessed: list[str] = []
+    with closing(read(path, on_left_out=left_out.extend, on_kind=guessed.append)) as lines:
+        found = preview(lines, judge, routing)
+    if guessed:
+        say(f"{name}: rows are {guessed[0]!r} by their columns; --type says another type")
     if left_out:
         say(f"{name}: skipped columns that no event has: {plain_line(', '.join(left_out))}")
     if arguments.dry_run:
@@ -259,13 +278,13 @@ INGEST = Verb(
         "Appends every line or row to the topic `events`, valid or not: the run that reads it "
         "writes invalid records to `dead_letters`. First it checks the first 1,000 records of "
         "each file. Nothing is appended if a file has an unknown format, holds no valid event, or "
-        "has times in another unit than the stream's. Cells of CSV and Parquet are converted to "
-        "the declared types of the event's fields; times in RFC 3339 become microseconds. Several "
-        "files, each sorted by time, are merged by time. Append times are taken from an export, "
-        "else derived from the order of the file, and are never later than this machine's clock. "
-        "An empty home is set up first. Without a FILE it ingests the foreign topics that the "
-        "settings map, each record once however often it is stopped, as `python -m bytewax.run "
-        "flows.ingest` does."
+        "has times in another unit than the stream's. Cells of CSV, Parquet and Avro are "
+        "converted to the declared types of the event's fields; times in RFC 3339 become "
+        "microseconds. Several files, each sorted by time, are merged by time. Append times are "
+        "taken from an export, else derived from the order of the file, and are never later than "
+        "this machine's clock. An empty home is set up first. Without a FILE it ingests the "
+        "foreign topics that the settings map, each record once however often it is stopped, as "
+        "`python -m bytewax.run flows.ingest` does."
     ),
     examples="""\
   headwater ingest january.jsonl.gz february.parquet
@@ -273,6 +292,7 @@ INGEST = Verb(
   headwater ingest events.jsonl       file of `headwater export events`, byte for byte
   headwater ingest --dry-run trips.csv
   headwater ingest --type finished ends.csv
+  headwater ingest --rename trip=id --rename started_at=time trips.csv
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",

@@ -4,11 +4,13 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from flows.commands.verb import Verb, count
+from flows.commands.verb import Verb, add_rename, count, names_of
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import BUILT_IN, find_stream, load_settings
+from flows.intake.stream_events import read_events
 from flows.stream_check.report import definition_lines, trial_lines
 from flows.stream_check.schemas import async_api, json_schemas
 from flows.stream_check.trial import tried
@@ -34,6 +36,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--type", metavar="TYPE", help="type of events that have none, such as rows of CSV"
     )
+    add_rename(parser)
     parser.add_argument(
         "--schema",
         action="store_true",
@@ -62,7 +65,9 @@ def _run(arguments: Namespace) -> int:
     if files:
         with as_command_errors():
             Judge(stream).check_type(arguments.type)
-            trial = tried(stream, settings, files, arguments.requests, arguments.type)
+            names = names_of(stream, arguments.rename)
+            read = partial(read_events, stream=stream, kind=arguments.type, names=names)
+            trial = tried(stream, settings, files, arguments.requests, read)
         console.print("\n".join(trial_lines(trial, stream, settings)), soft_wrap=True)
     return 0
 

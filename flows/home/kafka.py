@@ -14,8 +14,9 @@ from flows.home.configuration import ConfigurationError
 from flows.home.home import read_note
 from state.atomic_write import write_atomically
 from state.events import SECOND_US
+from state.ingest.mapping import Decode
 from state.kafka.broker_clocks import BrokerClocks
-from state.kafka.cluster import Cluster
+from state.kafka.cluster import Cluster, Options, to_stderr
 from state.kafka.foreign_topics import ForeignTopics
 from state.kafka.health import HealthProbe
 from state.kafka.log import KafkaLog
@@ -87,6 +88,29 @@ def foreign_topics(
     return ForeignTopics(cluster, topics, position, now, clocks, skip_lost=skip_lost)
 
 
+def record_decoders(settings: Settings) -> dict[str, Decode]:
+    """Decoders of foreign records in Avro and Protobuf, by format; empty without a registry.
+
+    Raises:
+        ConfigurationError: What they need is not installed, or an option cannot be used.
+    """
+    kafka = settings.kafka
+    if not kafka.schema_registry:
+        return {}
+    try:
+        from state.kafka.schema_registry import SchemaRegistry  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        msg = (
+            f"kafka.schema_registry must have its client; got '{error}': "
+            "pip install 'headwater[schemas]'"
+        )
+        raise ConfigurationError(msg) from error
+    options = _options(kafka.schema_registry_options, "kafka.schema_registry_options")
+    patience_s = kafka.patience / SECOND_US
+    with _configuring():
+        return SchemaRegistry(kafka.schema_registry, options, to_stderr, patience_s).decoders()
+
+
 def foreign_cluster(settings: Settings) -> Cluster:
     """The cluster that has the foreign topics; raises as `kafka_log` does."""
     ingest, kafka = settings.ingest, settings.kafka
@@ -139,18 +163,23 @@ def _configuring() -> Iterator[None]:
 
 
 def _cluster(settings: Kafka) -> Cluster:
-    options = {name: _secret(name, value, os.environ) for name, value in settings.options.items()}
+    options = _options(settings.options, "kafka.options")
     return Cluster(settings.bootstrap, options, patience_s=settings.patience / 1e6)
 
 
+def _options(options: Options, where: str) -> dict[str, str | int | float | bool]:
+    """Options with their values; `env:NAME` stands for a variable."""
+    return {name: _secret(name, value, os.environ, where) for name, value in options.items()}
+
+
 def _secret(
-    name: str, value: str | float | bool, environment: Mapping[str, str]
+    name: str, value: str | float | bool, environment: Mapping[str, str], where: str
 ) -> str | int | float | bool:
     """Value of an option; `env:NAME` is replaced by that environment variable."""
     if not isinstance(value, str) or not value.startswith("env:"):
         return value
     variable = value.removeprefix("env:")
     if variable not in environment:
-        msg = f"environment must have {variable}; got no such variable for kafka.options {name!r}"
+        msg = f"environment must have {variable}; got no such variable for {where} {name!r}"
         raise ConfigurationError(msg)
     return environment[variable]

@@ -2,11 +2,12 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from typing import NamedTuple
 
 _MOST_LINE_BYTES = 2**20
+_AS_THEY_ARE: Mapping[str, str] = {}
 
 
 class CsvError(ValueError):
@@ -26,18 +27,21 @@ class Csv(NamedTuple):
     rows: Iterator[dict[str, str]]
 
 
-def read_csv(reader: BufferedReader, delimiter: str) -> Csv:
-    """Read a table (RFC 4180) of any length, with the memory of one record.
+def read_csv(
+    reader: BufferedReader, delimiter: str, names: Mapping[str, str] = _AS_THEY_ARE
+) -> Csv:
+    """The table that a file holds (RFC 4180), however long, in the memory of a record.
 
     Args:
-        reader: Reader at the first line.
-        delimiter: Character between cells.
+        reader: At its first line.
+        delimiter: Between cells.
+        names: Other names for columns.
 
     Raises:
         CsvError: A column is repeated; or, while rows are read, a line or cell is too long.
     """
     records = _records(reader, delimiter)
-    columns = [cell.strip() for cell in next(records, [])]
+    columns = [names.get(cell.strip(), cell.strip()) for cell in next(records, [])]
     twice = [name for name, n in Counter(columns).items() if n > 1 and name]
     if twice:
         msg = f"columns must be distinct; got {twice[0]!r} more than once"
@@ -56,7 +60,7 @@ def _records(reader: BufferedReader, delimiter: str) -> Iterator[list[str]]:
     lines = csv.reader(_lines(reader), delimiter=delimiter, strict=True)
     try:
         for cells in lines:
-            if cells:
+            if len(cells) > 1 or any(map(str.strip, cells)):
                 yield cells
     except csv.Error as error:
         msg = f"CSV must have lines and quotes that end; got '{error}' in line {lines.line_num}"

@@ -1,7 +1,7 @@
-"""Read files of events as lines: JSON lines or a JSON array, and Parquet with a row per event."""
+"""Files of events as lines: JSON lines or a JSON array, Parquet and Avro with a row per event."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -9,10 +9,18 @@ from typing import NamedTuple
 
 from flows.intake.csv_rows import CsvError
 from flows.intake.envelope import unwrap
-from flows.intake.file_forms import BUFFER_BYTES, UNREADABLE, FileForm, FormError, form_of, opened
-from flows.intake.json_array import ArrayError, elements
+from flows.intake.file_forms import (
+    BOM,
+    BUFFER_BYTES,
+    UNREADABLE,
+    FileForm,
+    FormError,
+    form_of,
+    opened,
+)
+from flows.intake.json_array import ArrayError, elements, objects
 from flows.intake.parquet_decoder import RECORD_BYTES
-from flows.intake.parquet_rows import parquet_rows
+from flows.intake.parquet_rows import AVRO, PARQUET, parquet_rows
 from state.log import MAX_VALUE_BYTES
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
@@ -46,9 +54,9 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
     """Read the values of a file in order; only empty lines are skipped.
 
     Args:
-        path: JSON lines, a JSON array, or Parquet; text may be compressed. A Parquet row becomes a
-            JSON object of its columns that are not null, with timestamps in microseconds.
-        form: Form of the file; None: detected by its first bytes, JSON lines by default.
+        path: JSON lines, a JSON array, Parquet or Avro; text may be compressed. A row of Parquet or
+            Avro becomes a JSON object of its columns that are not null, timestamps in microseconds.
+        form: Of the file; none: by its first bytes, and what is unknown is lines.
 
     Raises:
         OSError: The file is missing, broken, or larger than `most_bytes` or the memory; the message
@@ -58,9 +66,11 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
     """
     with named(path):
         form = form or form_of(path)
-    if form.form == "parquet":
-        return _read_parquet(path)
-    return _read_array(path, form) if form.form == "json array" else _read_json(path, form)
+    if form.form in {"parquet", "avro"}:
+        return _read_table(path, PARQUET if form.form == "parquet" else AVRO)
+    if form.form in {"json array", "json objects"}:
+        return _read_joined(path, form, elements if form.form == "json array" else objects)
+    return _read_json(path, form)
 
 
 def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
@@ -69,6 +79,8 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
         bound = SizeLimit(path)
         while text := reader.readline(_MAX_LINE_BYTES):
             number += 1
+            if text.startswith(BOM):  # as where files were joined
+                text = text.removeprefix(BOM)
             value, append_time = unwrap(text.removesuffix(b"\n").removesuffix(b"\r"))
             if len(value) > MAX_VALUE_BYTES:
                 limit = f"event must be at most {MAX_VALUE_BYTES} bytes"
@@ -83,10 +95,12 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
                     bound.take(size, f"line {number}")
 
 
-def _read_array(path: Path, form: FileForm) -> Iterator[Line]:
+def _read_joined(
+    path: Path, form: FileForm, each: Callable[[BufferedReader, int], Iterator[bytes]]
+) -> Iterator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = SizeLimit(path)
-        for number, value in enumerate(elements(reader, MAX_VALUE_BYTES), 1):
+        bound = Bound(path)
+        for number, value in enumerate(each(reader, MAX_VALUE_BYTES), 1):
             if len(value) > MAX_VALUE_BYTES:
                 message = f"event must be at most {MAX_VALUE_BYTES} bytes"
                 message += f"; got more in {path} element {number}"
@@ -130,10 +144,11 @@ def _empty_lines(reader: BufferedReader) -> Iterator[tuple[int, int]]:
         yield lines, size
 
 
-def _read_parquet(path: Path) -> Iterator[Line]:
+def _read_table(path: Path, decoder: str) -> Iterator[Line]:
     size = path.stat().st_size
     with named(path):
-        for value, share in parquet_rows(path, MAX_VALUE_BYTES, most_bytes(size)):
+        rows = parquet_rows(path, MAX_VALUE_BYTES, most_bytes(size), decoder=decoder)
+        for value, share in rows:
             yield Line(value, None, int(size * share))
 
 

@@ -1,6 +1,8 @@
 """Detect the form of a file of events by its first bytes, as a suffix may be wrong."""
 
 import gzip
+import json
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from state.plain_text import plain_line
 
-Form = Literal["json lines", "json array", "csv", "parquet", "text"]
+Form = Literal["json lines", "json array", "json objects", "csv", "parquet", "avro", "text"]
 
 BUFFER_BYTES = 2**18
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
@@ -26,13 +28,14 @@ _CODECS = {
     b"BZh": "bz2",
     b"\x04\x22\x4d\x18": "lz4",
 }
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""Of UTF-8."""
+
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
     b"\xfd7zXZ\x00": "XZ compression",
     b"ARROW1": "an Arrow file",
     b"ORC": "ORC",
-    b"Obj\x01": "Avro",
     b"PARE": "encrypted Parquet",
     b"SQLite format 3\x00": "an SQLite database",
     b"\x89HDF": "HDF5",
@@ -40,7 +43,10 @@ _FOREIGN = {
     b"%PDF": "PDF",
     b"<": "XML or HTML",
 }
+_SEPARATOR = b"\x1e"  # RFC 7464
+_decode_first = json.JSONDecoder().raw_decode
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
+_SEP = re.compile(rb"(?i)sep=.")
 _DELIMITERS = (",", ";", "\t", "|")
 _PARQUET, _PACKED = frozenset({".parquet", ".pq"}), frozenset({".gz", ".zst", ".bz2", ".lz4"})
 
@@ -53,10 +59,10 @@ class FileForm(NamedTuple):
     """The form of a file.
 
     Attributes:
-        form: Form of the content; `text`: none of the others.
-        codec: Arrow's name of the compression; None: it has none.
-        bom: Bytes before the text.
-        delimiter: Character between the cells of CSV.
+        form: Of its content; `text`: it is none of the others.
+        codec: Of its compression, as Arrow names it; None: it has none.
+        bom: Bytes before the text: a mark of byte order, Excel's `sep=;`.
+        delimiter: Between the cells of CSV.
     """
 
     form: Form
@@ -84,8 +90,8 @@ def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
             with _decompressed(file, codec) as reader:
                 head = reader.read(_HEAD_BYTES)
     form = _form(head, columns, path)._replace(codec=codec)
-    if form.form == "parquet" and codec is not None:
-        msg = f"Parquet within {codec}"
+    if form.form in {"parquet", "avro"} and codec is not None:
+        msg = f"{form.form.title()} within {codec}"
         raise _refused(msg, path)
     suffix = path.suffix.lower()
     if form.form == "text" and (suffix in _PARQUET or (suffix in _PACKED and codec is None)):
@@ -100,11 +106,14 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
     names = max((_cells(first, delimiter) for delimiter in _DELIMITERS), key=len)
-    if len(names) == 1:
+    if len(names) == 1 or "\ufffd" in first or not first.replace("\t", "").strip().isprintable():
         return _refused(_beginning(head), path)
     lacking = " and ".join(name for name in columns if name not in names)
     shown = plain_line(", ".join(names)[: 5 * _SHOWN])
-    return FormError(f"CSV must have the columns {lacking}; got only {shown} in {path}")
+    return FormError(
+        f"CSV must have the columns {lacking}; got only {shown} in {path}"
+        ": --rename OLD=NEW gives columns other names"
+    )
 
 
 @contextmanager
@@ -131,26 +140,46 @@ def _decompressed(file: BufferedReader, codec: str | None) -> Iterator[BufferedR
 def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
     if head.startswith(b"PAR1"):
         return FileForm("parquet")
+    if head.startswith(b"Obj\x01"):
+        return FileForm("avro")
     if head.startswith(_WIDE) or _has_wide_letters(head[:_SHOWN]):
         msg = "UTF-16 or UTF-32, to be converted to UTF-8 (iconv),"
         raise _refused(msg, path)
     foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
     if foreign is not None:
         raise _refused(foreign, path)
-    bom = len(_BOM) if head.startswith(_BOM) else 0
+    bom = len(BOM) if head.startswith(BOM) else 0
     text = head[bom:].lstrip()
-    if not text or text.startswith(b"{"):
-        return FileForm("json lines", bom=bom)
+    if not text or text.startswith((b"{", _SEPARATOR)):
+        return FileForm("json objects" if _are_joined(text) else "json lines", bom=bom)
     if text.startswith(b"[") and text[1:].lstrip()[:1] in {b"{", b"]"}:
         return FileForm("json array", bom=bom)
-    first = text.splitlines()[0].decode(errors="replace")
+    first, *others = text.splitlines()
+    told = _SEP.fullmatch(first)
+    skipped = 0
+    if told and others:
+        # Excel's own line, which says what is between cells.
+        skipped, first = head.index(others[0], bom + 5) - bom, others[0]
     for delimiter in _DELIMITERS if columns else ():
-        if set(columns) <= set(_cells(first, delimiter)):
-            return FileForm("csv", bom=bom, delimiter=delimiter)
-    # An invalid line may precede valid ones.
+        if set(columns) <= set(_cells(first.decode(errors="replace"), delimiter)):
+            return FileForm("csv", bom=bom + skipped, delimiter=delimiter)
+    # A bad line may be the first of good ones.
     lines = text.splitlines()
     is_json = any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
     return FileForm("json lines" if is_json else "text", bom=bom)
+
+
+def _are_joined(text: bytes) -> bool:
+    """Whether objects are not one on a line: written over several, or several on one."""
+    first = text.partition(b"\n")[0].strip()
+    if first == b"{" or text.startswith(_SEPARATOR):
+        return True
+    try:
+        _, end = _decode_first(text.decode("latin-1"))  # a character a byte, so `end` counts bytes
+    except (ValueError, RecursionError):
+        return False
+    rest = text[end:].lstrip(b" \t")
+    return b"\n" in text[:end] or (rest[:1] in {b"{", b",", b"\r"} and rest[:2] != b"\r\n")
 
 
 def _has_wide_letters(head: bytes) -> bool:
@@ -168,4 +197,6 @@ def _beginning(head: bytes) -> str:
 
 
 def _refused(got: str, path: Path) -> FormError:
-    return FormError(f"file must be JSON lines, a JSON array, CSV or Parquet; got {got} in {path}")
+    return FormError(
+        f"file must be JSON lines, a JSON array, CSV, Parquet or Avro; got {got} in {path}"
+    )

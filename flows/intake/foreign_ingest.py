@@ -19,7 +19,7 @@ from flows.home.home import Home
 from flows.home.open_log import needing_kafka
 from flows.home.wall_clock import check_append_times, microseconds_now
 from operators.partition.dataflow import AtEnd
-from state.ingest.mapping import Foreign, Mapper, Refused
+from state.ingest.mapping import Decode, Foreign, Mapper, Refused
 from state.ingest.positions import IngestWriter, Sourced
 from state.log import Trimmable
 from state.outputs.records import DeadLetter
@@ -37,10 +37,16 @@ def mapper_of(settings: Settings, stream: Stream) -> Mapper:
     """The mappings of the settings.
 
     Raises:
-        ConfigurationError: A mapping does not fit the stream.
+        ConfigurationError: It does not fit the stream, or lacks what it needs.
     """
+    decoders: Mapping[str, Decode] = {}
+    if settings.kafka.schema_registry:
+        with needing_kafka():
+            from flows.home.kafka import record_decoders  # noqa: PLC0415 - needs an extra
+
+        decoders = record_decoders(settings)
     try:
-        return Mapper(stream, settings.ingest.topics)
+        return Mapper(stream, settings.ingest.topics, decoders)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 

@@ -1,4 +1,7 @@
-"""Read the elements of a JSON array as bytes, piece by piece, with the memory of one element."""
+"""The elements of a JSON array, and objects one after the other, as bytes; read piece by piece.
+
+Only one need fit the memory.
+"""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +12,9 @@ import msgspec
 _READ_BYTES = 2**16
 # A whole text, or a character that opens, closes or separates; a lone quote is a text cut off.
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+_BETWEEN = b" \t\r\n,\x1e\xef\xbb\xbf"
 _OPENS, _CLOSES = frozenset(b"[{"), frozenset(b"]}")
+_OPENING, _CLOSING = frozenset({b"[", b"{"}), frozenset({b"]", b"}"})
 
 
 class ArrayError(ValueError):
@@ -66,6 +71,45 @@ def elements(reader: BufferedReader, most_bytes: int) -> Iterator[bytes]:
             raise ArrayError(msg)
     msg = f"array must end with a bracket; got the end of the file after {number} elements"
     raise ArrayError(msg)
+
+
+def objects(reader: BufferedReader, most_bytes: int) -> Iterator[bytes]:
+    r"""The objects that come one after the other, as they are written, without line breaks.
+
+    Between them may be space, commas, marks of byte order, and the separators of RFC 7464.
+
+    Args:
+        reader: At the first.
+        most_bytes: The largest object.
+
+    Raises:
+        ArrayError: The last one does not end, or one is too large.
+
+    Example:
+        >>> from io import BytesIO
+        >>> list(objects(BufferedReader(BytesIO(b'{"a": "}"}{"b": {}},\n')), 100))
+        [b'{"a": "}"}', b'{"b": {}}']
+    """
+    held, begin, at, depth, number = b"", 0, 0, 0, 0
+    while block := reader.read(max(_READ_BYTES, len(held) - begin)):  # in proportion: linear
+        held, at, begin = held[begin:] + block, at - begin, 0
+        while found := _TOKENS.search(held, at):
+            if found[0] == b'"':
+                at = found.start()  # it goes on in the next block
+                break
+            at, depth = found.end(), depth + (found[0] in _OPENING) - (found[0] in _CLOSING)
+            if depth <= 0 and found[0] in _CLOSING:
+                number, depth = number + 1, 0
+                yield _on_one_line(held[begin:at].lstrip(_BETWEEN))
+                begin = at
+        else:
+            at = len(held)
+        if len(held) - begin > most_bytes + _READ_BYTES:
+            msg = f"event must be at most {most_bytes} bytes; got more in object {number + 1}"
+            raise ArrayError(msg)
+    if held[begin:].strip(_BETWEEN):
+        msg = f"object must end with a brace; got the end of the file after {number} objects"
+        raise ArrayError(msg)
 
 
 def _on_one_line(element: bytes) -> bytes:

@@ -1,9 +1,10 @@
 """The process that decodes Parquet for `flows.intake.parquet_rows`, under a memory limit.
 
-It writes a description of the table, then each row as a JSON object, each after its length. It
-imports no other module of Headwater, so that it starts fast and small.
+It writes what the table is, then each row as a JSON object, each after its length. It imports
+nothing else of ours, so that it starts fast and small.
 """
 
+import math
 import os
 import resource
 import shutil
@@ -45,7 +46,8 @@ _MOST_OF_A_COLUMN, _LEAST_OF_A_COLUMN = 3 * 2**20, 2**17
 _BUFFER_BYTES = 2**16
 _LENGTH = struct.Struct("<I")
 _FEWER = 30
-_encode = msgspec.json.Encoder().encode
+encoded = msgspec.json.Encoder().encode
+"""A value as JSON."""
 
 
 class TableInfo(msgspec.Struct):
@@ -62,7 +64,7 @@ class TableInfo(msgspec.Struct):
     stamped: list[str]
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The file is refused."""
 
 
@@ -76,14 +78,55 @@ def frames(stream: IO[bytes]) -> Iterator[bytes]:
         yield content
 
 
-def _main() -> int:
+class Limits:
+    """Writes to the parent, and counts the bytes that leave.
+
+    Args:
+        most_value: The largest row.
+        most_bytes: The most of all rows together.
+    """
+
+    def __init__(self, most_value: int, most_bytes: int) -> None:
+        self._most_value, self._most_bytes, self._left = most_value, most_bytes, most_bytes
+        self._out = sys.stdout.buffer
+
+    def write(self, value: bytes, row: int = 0) -> None:
+        """Write a row, or what the table is.
+
+        Raises:
+            RefusedError: It is too large, or all are.
+        """
+        self._left -= (len(value) + RECORD_BYTES) * (row > 0)
+        if row and len(value) > self._most_value:
+            msg = f"row {row} must be at most {self._most_value} bytes; got {len(value)}"
+            raise RefusedError(msg)
+        if self._left < 0:
+            msg = (
+                f"rows of a file of this size must be at most {self._most_bytes} bytes in all; "
+                f"got more at row {row}"
+            )
+            raise RefusedError(msg)
+        self._out.write(_LENGTH.pack(len(value)) + value)
+
+
+def decode_within(write_rows: Callable[[str, Limits, Collection[str] | None], None]) -> int:
+    """Decode the file that the command line names, within the limits that it gives.
+
+    Args:
+        write_rows: Takes the file, the limits, and the columns whose bytes are base64, where those
+            of others are text; None: those of all are base64.
+
+    Returns:
+        The exit code.
+    """
     path, most_value, most_bytes, memory = sys.argv[1], *map(int, sys.argv[2:5])
     binary = frozenset(sys.argv[6:]) if sys.argv[5:6] == [AS_TEXT] else None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _write_rows(path, _Limits(most_value, most_bytes), binary)
+        write_rows(path, Limits(most_value, most_bytes), binary)
+        sys.stdout.buffer.flush()
     except (MemoryError, BrokenPipeError):
         return 1
     except Exception as error:  # noqa: BLE001 - foreign code on a foreign file may raise any error
@@ -92,51 +135,21 @@ def _main() -> int:
     return 0
 
 
-class _Limits:
-    """Counts and limits the bytes that are written or put aside."""
-
-    def __init__(self, most_value: int, most_bytes: int) -> None:
-        self._most_value, self._most_bytes, self._left = most_value, most_bytes, most_bytes
-
-    def pass_on(self, value: bytes, row: int) -> bytes:
-        self._left -= len(value) + RECORD_BYTES
-        if len(value) > self._most_value:
-            msg = f"row {row} must be at most {self._most_value} bytes; got {len(value)}"
-            raise _RefusedError(msg)
-        if self._left < 0:
-            msg = (
-                f"rows of a file of this size must be at most {self._most_bytes} bytes in all; "
-                f"got more at row {row}"
-            )
-            raise _RefusedError(msg)
-        return value
-
-
-def _write_rows(path: str, limits: _Limits, binary: frozenset[str] | None) -> None:
-    """Write all rows.
-
-    Args:
-        path: Path of the file.
-        limits: Limits on the written bytes.
-        binary: Columns whose bytes become base64, other columns' become text; None: all columns.
-    """
+def _write_rows(path: str, limits: Limits, binary: Collection[str] | None) -> None:
     import pyarrow as pa  # noqa: PLC0415 - below the limit
     import pyarrow.parquet as pq  # noqa: PLC0415 - below the limit
 
-    out = sys.stdout.buffer
     row = 0
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
         schema = file.schema_arrow
         _check_names(list(schema))
         stamped = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-        table = _encode(TableInfo(file.metadata.num_rows, schema.names, stamped))
-        out.write(_LENGTH.pack(len(table)) + table)
-        texts = () if binary is None else _of_bytes(schema) - binary
+        limits.write(encoded(Table(file.metadata.num_rows, schema.names, stamped)))
+        texts = () if binary is None else _of_bytes(schema).difference(binary)
         for group in range(file.num_row_groups):
             for value in _objects(file, group, texts):
                 row += 1
-                out.write(_LENGTH.pack(len(value)) + limits.pass_on(value, row))
-    out.flush()
+                limits.write(value, row)
 
 
 def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
@@ -144,7 +157,7 @@ def _check_names(fields: "list[pa.Field]", where: str = "") -> None:
     twice = [name for name, n in Counter(field.name for field in fields).items() if n > 1]
     if twice:
         msg = f"columns must be distinct; got {twice[0]!r} more than once{where}"
-        raise _RefusedError(msg)
+        raise RefusedError(msg)
     for field in fields:
         inner = [field.type.field(i) for i in range(field.type.num_fields)]
         _check_names(inner, f" in {field.name!r}")
@@ -155,24 +168,22 @@ def _of_bytes(schema: "pa.Schema") -> set[str]:
     import pyarrow as pa  # noqa: PLC0415 - below the limit
 
     of = pa.types
-    return {
-        field.name
-        for field in schema
-        if of.is_binary(field.type)
-        or of.is_large_binary(field.type)
-        or of.is_fixed_size_binary(field.type)
-        or (of.is_dictionary(field.type) and of.is_binary(field.type.value_type))
-    }
+    tests = (of.is_binary, of.is_large_binary, of.is_fixed_size_binary, of.is_binary_view)
+
+    def is_bytes(kind: "pa.DataType") -> bool:
+        return any(test(kind.value_type if of.is_dictionary(kind) else kind) for test in tests)
+
+    return {field.name for field in schema if is_bytes(field.type)}
 
 
 def _objects(file: "pq.ParquetFile", group: int, texts: Collection[str]) -> Iterator[bytes]:
     """The rows of a row group; a wide one is decoded some columns at a time and put aside."""
     parts = _parts(file, group)
     if len(parts) == 1:
-        yield from _encoded(file, group, None, texts)
+        yield from _rows(file, group, None, texts)
         return
     with ExitStack() as stack:
-        aside = [_put_aside(stack, _encoded(file, group, columns, texts)) for columns in parts]
+        aside = [_put_aside(stack, _rows(file, group, columns, texts)) for columns in parts]
         for pieces in zip(*aside, strict=True):
             yield b"{%s}" % b",".join(inner for piece in pieces if (inner := piece[1:-1]))
 
@@ -212,24 +223,27 @@ def _put_aside(stack: ExitStack, values: Iterator[bytes]) -> Iterator[bytes]:
             packed.write(_LENGTH.pack(len(value)) + value)
             if written.tell() > most:
                 msg = f"row group must fit half of what is free in {tempfile.gettempdir()}: {HINT}"
-                raise _RefusedError(msg)
+                raise RefusedError(msg)
     file.seek(0)
     return frames(BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "lz4")))
 
 
-def _encoded(
+def _rows(
     file: "pq.ParquetFile", group: int, columns: list[str] | None, texts: Collection[str]
 ) -> Iterator[bytes]:
     for batch in _batches(file, group, columns):
         plain = _in_microseconds(batch)
+        infinite = _infinite(plain)
         at, n = 0, 1
         while at < plain.num_rows:
             try:
                 rows = plain.slice(at, n).to_pylist()
-                for name in texts:
-                    for row in rows:
-                        row[name] = _as_text(row.get(name))
-                values = [_encode({k: v for k, v in row.items() if v is not None}) for row in rows]
+                for row in rows:
+                    for name in texts:
+                        row[name] = as_text(row.get(name))
+                    for name in infinite:
+                        row[name] = finite(row[name])
+                values = [encoded({k: v for k, v in row.items() if v is not None}) for row in rows]
             except MemoryError:
                 if n == 1:
                     raise
@@ -241,12 +255,27 @@ def _encoded(
             n = max(1, min(2 * n, _SLICE_BYTES // size))
 
 
-def _as_text(value: bytes | None) -> str | bytes | None:
-    """Bytes as text, if they are valid UTF-8."""
+def as_text(value: bytes | None) -> str | list[int] | None:
+    """Bytes as a text if they are one in UTF-8, else as numbers: nothing takes these for a text."""
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
-        return value
+        return list(value or b"")
+
+
+def finite(value: float | None) -> float | str | None:
+    """A number; an infinite one as text, for JSON would make it a null."""
+    return str(value) if value is not None and math.isinf(value) else value
+
+
+def _infinite(batch: "pa.RecordBatch") -> list[str]:
+    """The columns that hold an infinity."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+    import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
+
+    columns = zip(batch.schema, batch.columns, strict=True)
+    numbers = [(field.name, array) for field, array in columns if pa.types.is_floating(field.type)]
+    return [name for name, array in numbers if pc.any(pc.is_inf(array)).as_py()]
 
 
 def _batches(
@@ -330,4 +359,4 @@ def _each(kind: "pa.DataType", to: "Callable[[pa.DataType], pa.DataType]") -> "p
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(decode_within(_write_rows))

@@ -1,9 +1,9 @@
-"""Read Parquet as JSON objects, one per row, decoded in a process with a memory limit.
+"""Parquet and Avro as JSON objects, a row each, decoded in a process whose memory is limited.
 
-The memory for decoding cannot be known beforehand: the footer may be wrong, and two kilobytes of
-dictionary and run lengths can stand for any number of values. So `flows.intake.parquet_decoder`
-runs as a child process under a limit that the kernel enforces. A file that needs more memory, or
-crashes the decoder, is refused.
+How much memory decoding takes cannot be known beforehand: the footer of Parquet may lie, and two
+kilobytes of dictionary and run lengths stand for any number of values. So a decoder
+(`flows.intake.parquet_decoder`, `flows.intake.avro_decoder`) runs as a child, under a limit that
+the kernel keeps. A file that needs more is refused, and so is one that crashes the decoder.
 """
 
 import os
@@ -17,10 +17,16 @@ from typing import NamedTuple
 
 import msgspec
 
+import flows
 from flows.intake import parquet_decoder
 
 MEMORY_BYTES = 320 * 2**20
 """Heap limit of the decoder; its code and its start take some 60 MiB more."""
+
+PARQUET, AVRO = "flows.intake.parquet_decoder", "flows.intake.avro_decoder"
+"""The decoders, as modules."""
+
+_OWN = str(Path(flows.__file__).parents[1])
 
 
 class Decoded(NamedTuple):
@@ -36,10 +42,15 @@ class Decoded(NamedTuple):
 
 
 def parquet_rows(
-    path: Path, most_value: int, most_bytes: int, *, memory: int = MEMORY_BYTES
+    path: Path,
+    most_value: int,
+    most_bytes: int,
+    *,
+    memory: int = MEMORY_BYTES,
+    decoder: str = PARQUET,
 ) -> Iterator[tuple[bytes, float]]:
-    """The rows of a file as JSON objects, bytes in base64; otherwise as `decoded`."""
-    with decoded(path, most_value, most_bytes, memory=memory) as (_, rows):
+    """The rows of a file as JSON objects, bytes in base64; else as `decoded`."""
+    with decoded(path, most_value, most_bytes, memory=memory, decoder=decoder) as (_, rows):
         yield from rows
 
 
@@ -51,28 +62,29 @@ def decoded(
     *,
     binary: Iterable[str] | None = None,
     memory: int = MEMORY_BYTES,
+    decoder: str = PARQUET,
 ) -> Iterator[Decoded]:
     """Decode the table in a file.
 
     Columns that are null in a row are left out of its object; timestamps are microseconds.
 
     Args:
-        path: Path of the file.
-        most_value: Size of the largest object, in bytes.
-        most_bytes: Limit on all objects together, in bytes.
-        binary: Columns whose bytes become base64; other columns' bytes become text if they are
-            UTF-8;
-            None: all columns.
-        memory: Memory limit of the decoder, in bytes.
+        path: Which file.
+        most_value: The largest object, in bytes.
+        most_bytes: The most that all objects may be together.
+        binary: Columns whose bytes are base64, where those of others are text if they are UTF-8;
+            None: those of all.
+        memory: The decoder's limit.
+        decoder: `PARQUET` or `AVRO`.
 
     Raises:
         OSError: The file is broken, a column is repeated, or a limit is exceeded.
     """
-    words = [sys.executable, "-P", parquet_decoder.__file__, str(path)]
+    words = [sys.executable, "-P", "-m", decoder, str(path.absolute())]
     limits = [str(most_value), str(most_bytes), str(memory)]
     texts = [] if binary is None else [parquet_decoder.AS_TEXT, *binary]
     # Arrow's other pools reserve addresses by the gigabyte.
-    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": _OWN}
     with Popen([*words, *limits, *texts], stdout=PIPE, stderr=PIPE, env=environment) as child:
         assert child.stdout is not None
         assert child.stderr is not None

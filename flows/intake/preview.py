@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from flows.intake.event_files import Line
 from flows.intake.refusals import Refusal, grouped, shown
-from state.admission.no_event import Judge
+from state.admission.label_routing import LabelRouting
+from state.admission.no_event import Judge, Refused
 
 RECORDS = 1_000
 """Number of records to check."""
@@ -42,12 +43,13 @@ class Preview(NamedTuple):
             yield f"  {shown(example)}"
 
 
-def preview(lines: Iterable[Line], judge: Judge) -> Preview:
-    """Check the first records, as far as they fit into memory.
+def preview(lines: Iterable[Line], judge: Judge, routing: LabelRouting) -> Preview:
+    """Look at the first records, as far as they fit the memory.
 
     Args:
-        lines: Lines of a file.
-        judge: Judge of its stream.
+        lines: Of a file.
+        judge: Of its stream.
+        routing: Shown the events.
     """
     refused: list[tuple[Refusal, bytes]] = []
     events: list[bytes] = []
@@ -56,11 +58,13 @@ def preview(lines: Iterable[Line], judge: Judge) -> Preview:
         records += 1
         size += len(line.value)
         is_export = is_export or line.append_time is not None
-        refusal = judge.refusal(line.value)
-        if refusal is not None:
-            refused.append((Refusal(*refusal), line.value))
-        elif len(events) < _SHOWN_EVENTS:
-            events.append(line.value)
+        event = judge.event(line.value)
+        if isinstance(event, Refused):
+            refused.append((Refusal(*event), line.value))
+        else:
+            routing.see(event)
+            if len(events) < _SHOWN_EVENTS:
+                events.append(line.value)
         if size > _MOST_BYTES:
             break
     return Preview(records, refused, events, is_export)

@@ -1,26 +1,30 @@
 """Read users' files of events as the lines that the log stores."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from flows.intake.csv_rows import read_csv
-from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_lines
-from flows.intake.file_forms import FileForm, form_of, opened, refusal_of
+from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
+from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
-from flows.intake.parquet_rows import decoded
+from flows.intake.parquet_rows import AVRO, PARQUET, decoded
 from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
+from state.ingest.objects import Objects
 from state.ingest.rows import Rows
 from state.log import MAX_VALUE_BYTES
+from state.plain_text import plain_line
 from state.stream import Stream
 
 NEEDED = ("id", "time")
 """Columns that every table of events needs."""
 
+_MOST_SHOWN = 200
+_AS_THEY_ARE: Mapping[str, str] = {}
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -32,20 +36,25 @@ def read_events(
     kind: str | None = None,
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
+    on_kind: Callable[[str], None] | None = None,
+    names: Mapping[str, str] = _AS_THEY_ARE,
 ) -> Generator[Line]:
     """Read the events of a file, with times in microseconds.
 
-    Rows of CSV and Parquet become events by the declared types, see `state.ingest.rows`. In a JSON
-    object only the times are converted; an exported object stays unchanged. Invalid events are
-    lines
-    too: the shard will refuse them.
+    Rows of CSV, Parquet and Avro become events by the declared types, see `state.ingest.rows`. A
+    JSON object that is an event stays as it is but for its times; numbers of one that is none are
+    mended, see `state.ingest.objects`; one that an export wrote stays so altogether. Something that
+    is no event is a line too: the shard will judge.
 
     Args:
-        path: JSON lines or a JSON array, CSV, or Parquet; text may be compressed.
-        stream: Stream of the events.
-        kind: Event type of those that have none; None: rows of a table are requests.
-        is_sure: Times are in the stream's unit; do not check them.
-        on_left_out: Called with the skipped columns that no event has, if there are any.
+        path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
+        stream: Whose events.
+        kind: The `type` of those that name none; none: rows of a table are of the type that its
+            columns fit best.
+        is_sure: Times are in the stream's unit, however unlikely that is.
+        on_left_out: Called with the columns that no event has, if there are any.
+        on_kind: Called with the type of a table's rows, where only its columns tell that.
+        names: Of columns and of fields of JSON objects, those of the events where they differ.
 
     Raises:
         FormError: The file's form is not supported.
@@ -53,27 +62,43 @@ def read_events(
         OSError: As for `flows.intake.event_files.read_lines`.
         ValueError: As for `flows.intake.event_files.read_lines`.
     """
+    theirs = {ours: name for name, ours in names.items()}
+    needed = [theirs.get(name, name) for name in NEEDED]
     with named(path):
-        form = form_of(path, NEEDED)
+        form = form_of(path, needed)
     if form.form == "text":
-        raise refusal_of(path, form, NEEDED)
-    tell = on_left_out or (lambda _: None)
+        raise refusal_of(path, form, needed)
+
+    def tell(rows: Rows) -> None:
+        if rows.missed and on_left_out is not None:
+            on_left_out(rows.missed)
+        if rows.is_guessed and on_kind is not None:
+            on_kind(rows.kind)
+
     if form.form == "csv":
-        return _read_csv(path, form, stream, kind, tell, is_sure=is_sure)
-    if form.form == "parquet":
-        return _read_parquet(path, stream, kind, tell, is_sure=is_sure)
-    return _read_json(path, form, stream, kind, is_sure=is_sure)
+        return _read_csv(path, form, stream, kind, tell, names, is_sure=is_sure)
+    if form.form in {"parquet", "avro"}:
+        decoder = PARQUET if form.form == "parquet" else AVRO
+        return _read_table(path, stream, kind, tell, names, is_sure=is_sure, decoder=decoder)
+    return _read_json(path, form, stream, kind, names, is_sure=is_sure)
 
 
 def _read_json(
-    path: Path, form: FileForm, stream: Stream, kind: str | None, *, is_sure: bool
+    path: Path,
+    form: FileForm,
+    stream: Stream,
+    kind: str | None,
+    names: Mapping[str, str],
+    *,
+    is_sure: bool,
 ) -> Generator[Line]:
-    times = stream.times(is_sure=is_sure)
+    times, objects = stream.times(is_sure=is_sure), Objects(stream)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
+            value = _renamed(value, names) if names else value
             with _placed(path, number):
-                value = times.of(value if kind is None else _typed(value, kind))
+                value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
 
 
@@ -82,15 +107,16 @@ def _read_csv(
     form: FileForm,
     stream: Stream,
     kind: str | None,
-    tell: Callable[[list[str]], None],
+    tell: Callable[[Rows], None],
+    names: Mapping[str, str],
     *,
     is_sure: bool,
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = SizeLimit(path)
-        table = read_csv(reader, form.delimiter)
+        bound = Bound(path)
+        table = read_csv(reader, form.delimiter, names)
         rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
-        _tell(rows, tell)
+        tell(rows)
         for number, row in enumerate(table.rows, 1):
             with _placed(path, number):
                 value = _event_of(rows, row)
@@ -98,26 +124,40 @@ def _read_csv(
             yield Line(value, None, file.tell())
 
 
-def _read_parquet(
+def _read_table(
     path: Path,
     stream: Stream,
     kind: str | None,
-    tell: Callable[[list[str]], None],
+    tell: Callable[[Rows], None],
+    names: Mapping[str, str],
     *,
     is_sure: bool,
+    decoder: str,
 ) -> Generator[Line]:
     size = path.stat().st_size
-    binary = {name for event in stream.events for name in fields_of_bytes(event)}
+    theirs = {ours: name for name, ours in names.items()}
+    binary = {theirs.get(n, n) for event in stream.events for n in fields_of_bytes(event)}
     with (
         named(path),
-        decoded(path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary)) as (table, read),
+        decoded(
+            path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary), decoder=decoder
+        ) as (table, read),
     ):
-        stamped = frozenset(table.stamped)
-        rows = Rows(stream, table.columns, kind=kind, stamped=stamped, is_sure=is_sure)
-        _tell(rows, tell)
+        columns = [names.get(name, name) for name in table.columns]
+        lacking = [name for name in NEEDED if name not in columns]
+        if table.rows and lacking:
+            shown = plain_line(", ".join(table.columns)[:_MOST_SHOWN])
+            msg = (
+                f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}: "
+            )
+            msg += "--rename OLD=NEW gives columns other names"
+            raise FormError(msg)
+        stamped = frozenset(names.get(name, name) for name in table.stamped)
+        rows = Rows(stream, columns, kind=kind, stamped=stamped, is_sure=is_sure)
+        tell(rows)
         for number, (raw, share) in enumerate(read, 1):
             with _placed(path, number):
-                value = rows.event_of_json(raw)
+                value = rows.event_of_json(_renamed(raw, names) if names else raw)
             yield Line(value, None, int(size * share))
 
 
@@ -135,11 +175,6 @@ def _placed(path: Path, number: int) -> Iterator[None]:
         raise TimeUnitError(msg) from error
 
 
-def _tell(rows: Rows, tell: Callable[[list[str]], None]) -> None:
-    if rows.missed:
-        tell(rows.missed)
-
-
 def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
     try:
         return rows.event(row)
@@ -147,6 +182,18 @@ def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
         bad = {name: cell for name, cell in row.items() if not cell.isprintable()}
         typed = {"type": rows.kind} | bad | row
         return json.dumps(typed, ensure_ascii=False).encode(errors="surrogateescape")
+
+
+def _renamed(value: bytes, names: Mapping[str, str]) -> bytes:
+    """An object with other names for its fields; a name that it has already is not taken."""
+    try:
+        fields = _decode_fields(value)
+    except _UNREADABLE:
+        return value
+    new = {names.get(name, name) for name in fields}
+    if len(new) < len(fields) or new == fields.keys():
+        return value
+    return msgspec.json.encode({names.get(name, name): raw for name, raw in fields.items()})
 
 
 def _typed(value: bytes, kind: str) -> bytes:

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from state.event_times import Times
+from state.event_times import (
+    WORDS,
+    YEAR_1990_US,
+    is_number,
+    likely_unit,
+    microseconds,
+    time_fields,
+)
 from state.events import Event
 from state.field_types import fields_of_bytes
 from state.log import partition_of
@@ -13,6 +20,8 @@ from state.stream import Stream
 
 _BYTES = frozenset({bytes, bytearray, memoryview})
 _UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError)
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 class RequestError(ValueError):
@@ -55,7 +64,9 @@ class Requests:
         self._named = stream.key_fields[stream.request]
         self._count, self._followed = count, followed
         self._of_bytes = fields_of_bytes(stream.request)
-        self._times = Times((stream.request,), is_sure=True)
+        self._time_fields = time_fields(stream.request)
+        since = stream.times_from
+        self._since = YEAR_1990_US if since is None else round(since.timestamp() * 1e6)
         self._decode = msgspec.json.Decoder(stream.request).decode
         self._decode_all = msgspec.json.Decoder(list[stream.request]).decode  # type: ignore[name-defined]
         self._encode = msgspec.json.Encoder().encode
@@ -103,14 +114,26 @@ class Requests:
                 self._check_bytes(request, row)
         return [self._placed(event, row) for row, event in enumerate(events, first)]
 
+    def with_times(self, raw: bytes) -> bytes:
+        """A request in JSON, or an array of them, with times in RFC 3339 as microseconds.
+
+        Whatever it lacks or has beside them, stays; so does a text that is no time.
+        """
+        try:
+            found = _decode_fields(raw)
+        except _UNREADABLE:
+            return raw
+        for fields in found if isinstance(found, list) else [found]:
+            for name in self._time_fields & fields.keys():
+                if bytes(fields[name])[:1] == b'"':
+                    fields[name] = _in_microseconds(name, fields[name])
+        return self._encode(found)
+
     def _decoded(self, raw: bytes) -> Event:
         try:
             return self._decode(raw)
         except msgspec.ValidationError:
-            in_us = self._times.of(raw)
-            if in_us == raw:
-                raise
-            return self._decode(in_us)
+            return self._decode(self.with_times(raw))
 
     def _check_kind(self, request: Event | Mapping[str, Any], row: int | None) -> None:
         if type(request) is not self._request and not isinstance(request, dict):
@@ -127,6 +150,12 @@ class Requests:
                 raise RequestError(msg, row)
 
     def _placed(self, event: Event, row: int | None) -> RoutedRequest:
+        if event.time < self._since and (unit := likely_unit(event.time)) is not None:
+            msg = (
+                f"time must be microseconds since 1970 UTC or RFC 3339; got {event.time}, which "
+                f"looks like {WORDS[unit]}"
+            )
+            raise RequestError(msg, row)
         key = self._key(event)
         partition = partition_of(key.encode(), self._count)
         if partition not in self._followed:
@@ -136,3 +165,12 @@ class Requests:
             )
             raise RequestError(msg, row)
         return RoutedRequest(event, partition, key)
+
+
+def _in_microseconds(name: str, raw: msgspec.Raw) -> msgspec.Raw:
+    """A text in JSON as a number, if it is a time; a number as text is none."""
+    try:
+        text = _decode_text(raw)
+        return raw if is_number(text) else msgspec.Raw(b"%d" % microseconds(text, "us", name))
+    except (*_UNREADABLE, ValueError):
+        return raw

@@ -10,6 +10,7 @@ import msgspec
 from flows.serving.problems import Problem
 from flows.serving.schemas import Health, Models, Scored
 from flows.serving.service import MOST_REASONS
+from state.event_times import time_fields
 from state.settings import Serve
 from state.stream import Stream
 
@@ -45,6 +46,9 @@ class _Endpoint(NamedTuple):
     errors: tuple[int, ...] = ()
 
 
+_TIME = "Microseconds since 1970 UTC; text in RFC 3339 is taken too."
+
+
 def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any]:
     """Build the OpenAPI 3.1 document.
 
@@ -56,7 +60,10 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
     kinds: list[Any] = [stream.request, Scored, Models, Health, Problem]
     (asked, *sent), schemas = msgspec.json.schema_components(kinds, ref_template=_NAMES)
     # The tag tells events apart; this endpoint takes only requests.
-    schemas[asked["$ref"].rpartition("/")[2]]["required"].remove("type")
+    described = schemas[asked["$ref"].rpartition("/")[2]]
+    described["required"].remove("type")
+    for name in time_fields(stream.request):
+        described["properties"][name]["description"] = _TIME
     scored, models, health, problem = sent
     many = {
         "type": "array",

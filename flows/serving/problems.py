@@ -97,15 +97,25 @@ def shown(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
-def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+def decoded(
+    body: bytes, decoder: "msgspec.json.Decoder[T]", mended: Callable[[bytes], bytes] = bytes
+) -> T:
     """Decode a body.
+
+    Args:
+        body: JSON.
+        decoder: Of what is wanted.
+        mended: Gives a body that is not wanted as it came in another form, to be tried once.
 
     Raises:
         ProblemError: The body is not JSON (400), or is JSON of another type (422). A repeated name
             is refused too, as other JSON readers could take the other value.
     """
     try:
-        wanted = decoder.decode(body)
+        try:
+            wanted = decoder.decode(body)
+        except msgspec.ValidationError:
+            wanted = decoder.decode(mended(body))
         _check_names(body)
     except _TwiceError as error:
         field = _path_of(body, lambda value: value is _TWICE)

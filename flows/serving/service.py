@@ -98,13 +98,13 @@ class Service:
         self._thread.shutdown(cancel_futures=True)
 
     def _score(self, body: bytes, most_reasons: int) -> bytes:
-        event = decoded(body, self._one)
+        event = decoded(body, self._one, self.scorer.with_times)
         with self._refusing():
             answer = self.scorer.score(event)
         return _encode(self._scored(answer, most_reasons))
 
     def _score_all(self, body: bytes) -> bytes:
-        events = decoded(body, self._many)
+        events = decoded(body, self._many, self.scorer.with_times)
         if len(events) > self.settings.batch:
             msg = f"batch must have at most {self.settings.batch} requests; got {len(events)}"
             raise ProblemError(413, msg, "$")

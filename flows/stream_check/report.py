@@ -49,6 +49,8 @@ def trial_lines(trial: Trial, stream: Stream, settings: Settings) -> Iterator[st
     ]
     span = " to ".join(map(format_time, trial.span)) if trial.events else "no time"
     yield _line("events", f"{', '.join(counted) or 'none'}; {span}")
+    for note in trial.notes:
+        yield _line("", note)
     if unseen:
         yield _line("", f"none of type {', '.join(unseen)}")
     yield from _letter_lines(trial)
@@ -81,6 +83,8 @@ def _label_lines(trial: Trial) -> Iterator[str]:
     if known:
         rate = sum(trial.labels) / known
         yield _line("labels", f"{known:,}, {rate:.2%} of them 1; {silent / known:.2%} by silence")
+    if trial.astray:
+        yield _line("astray", trial.astray)
 
 
 def _value_lines(first: Sequence[Seen]) -> Iterator[str]:

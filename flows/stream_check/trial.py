@@ -13,14 +13,16 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from flows.ingest import File, ingest_merged
-from flows.intake.stream_events import read_events
+from flows.intake.event_files import Line
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
+from state.admission.label_routing import LabelRouting
 from state.events import Event
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
+from state.plain_text import plain_line
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
@@ -72,6 +74,8 @@ class Trial:
         known: Append times (µs) at which the labels became known.
         due: Boundaries (µs) that were reached.
         state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
+        astray: A line about label events that do not come to their requests; empty: all do.
+        notes: Lines about the files: columns that no event has, types that only columns tell.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -87,6 +91,8 @@ class Trial:
     span: tuple[int, int] = (0, 0)
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
+    astray: str = ""
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 def tried(
@@ -94,7 +100,7 @@ def tried(
     settings: Settings,
     files: Sequence[Path],
     most_requests: int,
-    kind: str | None = None,
+    read: Callable[..., Iterator[Line]],
 ) -> Trial:
     """Ingest files as `headwater ingest` does, then score, label and learn as a run does.
 
@@ -105,7 +111,7 @@ def tried(
         settings: Settings for learning and for the boundaries.
         files: Files as `flows.intake.stream_events.read_events` takes them.
         most_requests: Number of first requests to keep.
-        kind: Type of the events that have no `type` field.
+        read: Reads one of them, as `flows.intake.stream_events.read_events` does.
 
     Raises:
         OSError: A file is unreadable.
@@ -115,18 +121,28 @@ def tried(
     trial = Trial()
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
         log.create(EVENTS, settings.partitions or stream.partitions)
-        read = [
-            File(str(path), partial(read_events, path, stream=stream, kind=kind)) for path in files
-        ]
-        ingest_merged(log, read, stream.peek(), tolerance=settings.clock.tolerance)
-        begun = oldest_append_time(log, EVENTS)
+        taken = [File(str(path), partial(_noted, trial, path, read)) for path in files]
+        ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
+        routing = LabelRouting(stream, log.partitions(EVENTS))
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, begun, most_requests).take(_records(log, partition))
+            _Fold(trial, shard, most_requests, routing).take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
+    trial.astray = routing.warning
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
     return trial
+
+
+def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
+    def left_out(columns: list[str]) -> None:
+        names = plain_line(", ".join(columns))
+        trial.notes[f"{path}: skipped columns that no event has: {names}"] = None
+
+    def guessed(kind: str) -> None:
+        trial.notes[f"{path}: rows are {kind!r} by their columns"] = None
+
+    return read(path, on_left_out=left_out, on_kind=guessed)
 
 
 def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
@@ -139,8 +155,11 @@ def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
 class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
-    def __init__(self, trial: Trial, shard: Shard, begun: int, most_requests: int) -> None:
+    def __init__(
+        self, trial: Trial, shard: Shard, most_requests: int, routing: LabelRouting
+    ) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
+        self._routing = routing
         self._decode = shard.stream.decoder().decode
         self._waiting: dict[str, int] = {}
         every = int(shard.settings.training.every)
@@ -194,6 +213,7 @@ class _Fold:
         trial.due.add(self._boundaries.newest(record.append_time))
         if event is None:
             return
+        self._routing.see(event)
         trial.events[str(type(event).__struct_config__.tag)] += 1
         first, last = trial.span
         trial.span = min(first or event.time, event.time), max(last, event.time)

@@ -1,9 +1,12 @@
 """The reason why a value is not a valid event of a stream."""
 
 import re
+from typing import NamedTuple
 
 import msgspec
 
+from state.event_times import time_fields
+from state.events import Event
 from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -26,6 +29,16 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
 
 
+_OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`")
+
+
+class Refused(NamedTuple):
+    """Why a value would be a dead letter: a word to count by and a sentence."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
 class Judge:
     """Judges a value as the shard would on its own, without regard to other events.
 
@@ -36,10 +49,11 @@ class Judge:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._decode, self._check = stream.decoder().decode, stream.check()
+        self._times = frozenset().union(*map(time_fields, stream.events))
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
 
-    def refusal(self, value: bytes) -> tuple[DeadLetterReason, str] | None:
-        """The reason why a value would be a dead letter, as word and sentence; None: it is valid.
+    def event(self, value: bytes) -> Event | Refused:
+        """The event that a value is, or the reason why it would be a dead letter.
 
         Raises:
             StreamFunctionError: A function of the stream raised an error.
@@ -48,18 +62,22 @@ class Judge:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason, detail = no_event(value, error)
-            return reason, self.explained(reason, detail)
+            return Refused(reason, self.explained(reason, detail))
         try:
             wrong = self._check(event)
         except Exception as error:
             raise_blamed(self._stream, error, "before anything was appended")
             raise
-        return None if wrong is None else ("invalid", wrong)
+        return event if wrong is None else Refused("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
-        """The detail of a dead letter; for an unknown type also the stream's types."""
-        types = ", ".join(self._types)
-        return f"{detail}: the types are {types}" if reason == "unknown_type" else detail
+        """The detail of a dead letter, with the types there are, or how a time is written."""
+        if reason == "unknown_type":
+            return f"{detail}: the types are {', '.join(self._types)}"
+        wrong = _OF_TIME.fullmatch(detail)
+        if wrong and wrong[1] in self._times:
+            return f"{detail}: as text it must be RFC 3339, such as 2026-01-01T12:00:00Z"
+        return detail
 
     def check_type(self, kind: str | None) -> None:
         """Refuse an unknown event type.

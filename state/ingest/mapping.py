@@ -8,15 +8,18 @@ partition and offset; `const:x` the text x. A place that is not text is the valu
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from state.event_times import Times
+from state.event_times import Times, time_fields
 from state.events import Event, TimeUnit
-from state.field_types import TEXT, TIME, declared, nullable
+from state.field_types import TEXT, declared, nullable
 from state.ingest.connect_decimals import connect_decimal
 from state.log import MAX_VALUE_BYTES
 from state.outputs.records import DeadLetterReason
@@ -28,14 +31,12 @@ _KINDS = ("field", "header", "key", "const")
 _ENVELOPE = ("id", "time", "source")
 # Prefix of values by Confluent's serializers: a zero and the schema's id.
 _MAGIC, _FRAME_BYTES = b"\0", 5
-_DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "json": msgspec.json.Decoder().decode,
-    "msgpack": msgspec.msgpack.Decoder().decode,
-}
-# With more brackets, whether a decoder gives up depends on its caller's stack depth.
+_from_json = msgspec.json.Decoder().decode
+_from_msgpack = msgspec.msgpack.Decoder().decode
+# Beyond so many, whether a decoder gives up depends on the depth of its caller.
 _MOST_BRACKETS = 200
-# An object may take 70 bytes of memory for one byte of MessagePack.
-_MOST_BYTES = {"json": MAX_VALUE_BYTES, "msgpack": MAX_VALUE_BYTES // 4}
+# An object may take 70 bytes of memory for one of MessagePack.
+_MOST_BYTES = MAX_VALUE_BYTES // 4
 
 
 class Foreign(NamedTuple):
@@ -67,10 +68,21 @@ class Refused(NamedTuple):
     detail: str
 
 
+class Decode(Protocol):
+    """Decodes a key or a value.
+
+    Raises:
+        ValueError: It cannot be decoded.
+    """
+
+    def __call__(self, content: bytes, record: Foreign, *, is_key: bool) -> Any:
+        """Plain values: objects, lists, texts, numbers, moments, decimals, bytes."""
+
+
 class _Body(NamedTuple):
     record: Foreign
     value: Any
-    format: str
+    decode: Decode
 
 
 _Read = Callable[[_Body], Any]
@@ -80,6 +92,7 @@ _TimesOf = Callable[[TimeUnit | None], Times]
 class _Rule(NamedTuple):
     event: type[Event]
     format: str
+    decode: Decode
     when: list[tuple[_Read, Option]]
     fields: list[tuple[str, _Read]]
 
@@ -88,8 +101,9 @@ class Mapper:
     """Maps records of foreign topics to events.
 
     Args:
-        stream: Stream of the events.
-        topics: Mappings; the first one that fits a record is used.
+        stream: Whose events.
+        topics: Mappings; of one topic the first that fits a record is taken.
+        decoders: Of formats that need more than the record, such as Avro's schemas.
 
     Attributes:
         digest: Hash of the mappings, as other mappings could map a record to something else.
@@ -98,8 +112,14 @@ class Mapper:
         ValueError: A mapping is invalid; the message has its path.
     """
 
-    def __init__(self, stream: Stream, topics: Iterable[ForeignTopic]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        topics: Iterable[ForeignTopic],
+        decoders: Mapping[str, Decode] | None = None,
+    ) -> None:
         self._stream = stream
+        known = {**_DECODERS, **(decoders or {})}
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._key = stream.key_of()
         self._rules: dict[str, list[_Rule]] = {}
@@ -118,7 +138,12 @@ class Mapper:
             if rules and rules[0].format != topic.format:
                 msg = f"format must be the same for one topic; got another in {where}.format"
                 raise ValueError(msg)
-            rules.append(_rule(events[topic.event], topic, stream.times, where))
+            if topic.format not in known:
+                msg = f"format {topic.format!r} must have a schema registry; got none in {where}: "
+                msg += "set kafka.schema_registry"
+                raise ValueError(msg)
+            decode = known[topic.format]
+            rules.append(_rule(events[topic.event], topic, decode, stream.times, where))
 
     @property
     def topics(self) -> list[str]:
@@ -137,11 +162,12 @@ class Mapper:
         rules = self._rules.get(record.topic)
         if rules is None:
             return Refused("unknown_type", f"no mapping is of topic {record.topic!r}")
+        decode = rules[0].decode
         try:
-            value = _decoded(record.value, rules[0].format)
+            value = decode(record.value, record, is_key=False)
         except (ValueError, RecursionError) as error:
             return Refused("malformed", f"no {rules[0].format}: {error}")
-        body = _Body(record, value, rules[0].format)
+        body = _Body(record, value, decode)
         try:
             rule = next((rule for rule in rules if _fits(rule, body)), None)
             if rule is None:
@@ -194,7 +220,9 @@ def _digest(topics: list[ForeignTopic]) -> str:
     return blake2b(written, digest_size=8).hexdigest()
 
 
-def _rule(event: type[Event], topic: ForeignTopic, times: _TimesOf, where: str) -> _Rule:
+def _rule(
+    event: type[Event], topic: ForeignTopic, decode: Decode, times: _TimesOf, where: str
+) -> _Rule:
     names = [field.name for field in msgspec.structs.fields(event)]
     unknown = sorted(set(topic.fields) - set(names) | set(topic.fields) & set(_ENVELOPE))
     if unknown:
@@ -213,6 +241,7 @@ def _rule(event: type[Event], topic: ForeignTopic, times: _TimesOf, where: str) 
     return _Rule(
         event,
         topic.format,
+        decode,
         [(_reader(at, f"{where}.when"), value) for at, value in topic.when.items()],
         [(name, _field(event, name, times, *place)) for name, place in places.items()],
     )
@@ -221,7 +250,7 @@ def _rule(event: type[Event], topic: ForeignTopic, times: _TimesOf, where: str) 
 def _field(event: type[Event], name: str, times: _TimesOf, place: Place, where: str) -> _Read:
     """Make a reader of one field of an event, with its declared type."""
     kinds = declared(event)[name]
-    is_time, is_text = (all(map(need.takes, kinds)) for need in (TIME, TEXT))
+    is_time, is_text = name in time_fields(event), all(map(TEXT.takes, kinds))
     scaled = place if isinstance(place, Scaled) else Scaled(path="")
     if place is scaled and not is_time and scaled.scale is None:
         msg = f"unit must be of a time; got one for {name!r} in {where}"
@@ -241,16 +270,31 @@ def _field(event: type[Event], name: str, times: _TimesOf, place: Place, where: 
         if value is None or isinstance(value, UnsetType):
             return value
         if is_time:
-            return value if of_time else time_of(name, value)
-        if scaled.scale is not None:
+            return value if of_time else time_of(name, _of_json(value))
+        if scaled.scale is not None and not isinstance(value, Decimal):
             value = connect_decimal(value, scaled.scale, name)
+        if isinstance(value, Decimal):
             value = int(value) if value == value.to_integral_value() and not is_text else value
             return format(value, "f")
-        if is_text and isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return value
+        return _as_text(value) if is_text else _of_json(value)
 
     return field
+
+
+def _of_json(value: Any) -> Any:
+    """What only some formats have, as JSON has it."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    return str(value) if isinstance(value, date | time | UUID) else value
+
+
+def _as_text(value: Any) -> Any:
+    """A value for a field of text: whole numbers and bytes are texts too."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _of_json(value)
 
 
 def _reader(place: Option, where: str) -> _Read:
@@ -261,7 +305,7 @@ def _reader(place: Option, where: str) -> _Read:
     if place == "offset":
         return lambda body: f"{body.record.topic}-{body.record.partition}-{body.record.offset}"
     if place == "key":
-        return lambda body: body.record.key.decode() if body.record.key else UNSET
+        return _key_text
     kind, colon, rest = place.partition(":")
     if not colon:
         kind, rest = "field", place
@@ -275,8 +319,16 @@ def _reader(place: Option, where: str) -> _Read:
         return lambda body: _text(body.record.headers.get(rest))
     steps = rest.split(".")
     if kind == "key":
-        return lambda body: _at(_decoded(body.record.key, body.format), steps)
+        return lambda body: _at(body.decode(body.record.key, body.record, is_key=True), steps)
     return lambda body: _at(body.value, steps)
+
+
+def _key_text(body: _Body) -> Any:
+    """The key as text; one that a schema frames is decoded, for it may be a text of its own."""
+    key = body.record.key
+    if key[:1] == _MAGIC and len(key) > _FRAME_BYTES:
+        return body.decode(key, body.record, is_key=True)
+    return key.decode() if key else UNSET
 
 
 def _text(content: bytes | None) -> str | UnsetType:
@@ -295,16 +347,29 @@ def _at(value: Any, steps: list[str]) -> Any:
     return value
 
 
-def _decoded(content: bytes, form: str) -> Any:
-    if len(content) > _MOST_BYTES[form]:
-        msg = f"more than {_MOST_BYTES[form]} bytes"
-        raise ValueError(msg)
-    if content[:1] == _MAGIC and len(content) > _FRAME_BYTES:
-        content = content[_FRAME_BYTES:]
-    if form == "json" and content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
+def _decode_json(content: bytes, record: Foreign, *, is_key: bool) -> Any:
+    del record, is_key
+    content = _unframed(content, MAX_VALUE_BYTES)
+    if content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
         msg = f"more than {_MOST_BRACKETS} brackets"
         raise ValueError(msg)
-    return _DECODERS[form](content)
+    return _from_json(content)
+
+
+def _decode_msgpack(content: bytes, record: Foreign, *, is_key: bool) -> Any:
+    del record, is_key
+    return _from_msgpack(_unframed(content, _MOST_BYTES))
+
+
+def _unframed(content: bytes, most: int) -> bytes:
+    if len(content) > most:
+        msg = f"more than {most} bytes"
+        raise ValueError(msg)
+    is_framed = content[:1] == _MAGIC and len(content) > _FRAME_BYTES
+    return content[_FRAME_BYTES:] if is_framed else content
+
+
+_DECODERS: dict[str, Decode] = {"json": _decode_json, "msgpack": _decode_msgpack}
 
 
 def _fits(rule: _Rule, body: _Body) -> bool:

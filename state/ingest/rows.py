@@ -46,14 +46,15 @@ class Rows:
     null.
 
     Args:
-        stream: Stream of the events.
-        columns: Columns of the table.
-        kind: Event type of rows without one; None: the request's.
-        stamped: Columns whose numbers are microseconds, whatever the stream's unit.
+        stream: Whose events.
+        columns: Of the table.
+        kind: The `type` of rows that name none; none: of the event that the columns fit best.
+        stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
         is_sure: See `state.event_times.Times`.
 
     Attributes:
-        kind: Event type of rows without one.
+        kind: The `type` of rows that name none.
+        is_guessed: Only the columns tell it, and it is not the request's.
         left_out: Columns that no event has.
     """
 
@@ -66,7 +67,9 @@ class Rows:
         stamped: Collection[str] = (),
         is_sure: bool = False,
     ) -> None:
-        self.kind = kind or str(stream.request.__struct_config__.tag)
+        self.kind = kind or _fitting_kind(stream, frozenset(columns))
+        is_request = self.kind == str(stream.request.__struct_config__.tag)
+        self.is_guessed = kind is None and "type" not in columns and not is_request
         self._times, sure = stream.times(is_sure=is_sure), stream.times("us", is_sure=True)
         self._fields = {
             str(event.__struct_config__.tag): {
@@ -118,6 +121,18 @@ class Rows:
             else:
                 return raw if self._is_stamped else self._times.of(raw)
         return self.event(_decode(raw))
+
+
+def _fitting_kind(stream: Stream, columns: frozenset[str]) -> str:
+    """The type with all required fields among the columns, and the most fields; else requests."""
+
+    def fit(event: type[Event]) -> tuple[int, bool]:
+        fields = msgspec.structs.fields(event)
+        is_whole = all(field.name in columns for field in fields if field.required)
+        used = sum(field.name in columns for field in fields) if is_whole else 0
+        return used, event is stream.request
+
+    return str(max(stream.events, key=fit).__struct_config__.tag)
 
 
 def _fields(
@@ -173,7 +188,9 @@ def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
         if isinstance(cell, str):
             return _parsed(cell.strip(), cell, truth=is_truth, whole=whole, number=number)
         if isinstance(cell, float) and math.isinf(cell):
-            return str(cell)  # JSON would encode it as null
+            return str(cell)  # JSON would make a null of it
+        if isinstance(cell, bool) and (whole or number) and not is_truth:
+            return int(cell)
         if isinstance(cell, int | float) and is_truth and not (whole or number) and cell in {0, 1}:
             return bool(cell)
         return int(cell) if whole and isinstance(cell, float) and cell.is_integer() else cell

@@ -8,6 +8,8 @@ from typing import Any
 from state.durations import Duration
 from state.kinds.kind import Column, Compiled, Hook, Kind, Scope, StreamError
 
+_NEEDED = ("columns", "observes", "observe", "values", "forget", "snapshot", "restore")
+
 
 @dataclass(frozen=True)
 class Custom(Kind):
@@ -20,6 +22,25 @@ class Custom(Kind):
 
     make: Callable[[], Hook]
     forget: str = "7d"
+
+    def __post_init__(self) -> None:
+        """Check that it gives hooks.
+
+        Raises:
+            StreamError: It gives none, or raises.
+        """
+        super().__post_init__()
+        if not callable(self.make):
+            return  # the stream says so
+        try:
+            hook: Any = self.make()
+        except Exception as error:
+            msg = f"make must give a hook; got {type(error).__name__} {str(error)!r:.200} in Custom"
+            raise StreamError(msg) from error
+        lacking = [name for name in _NEEDED if not hasattr(hook, name)]
+        if lacking:
+            msg = f"make must give a hook; got {shortened(hook)} without {lacking[0]} in Custom"
+            raise StreamError(msg)
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from state.counted import Counted
+from state.counted import Counted, Labelled
 from state.durations import Duration
 from state.events import Event
 from state.field_types import NUMBER
@@ -22,17 +22,19 @@ class Last(Keyed):
     """The newest values of a key, missing when they are too old.
 
     Args:
-        over: Event type with the values.
-        by: Fields that make the key; if event and request name them differently, as in
+        over: The event that brings them; `Labelled`: the label that became known last, `"label"`.
+        by: Fields that make the key; where event and request call them differently, as in
             `{"request_field": "event_field"}`.
         values: Fields, one column each; a null is a missing value.
-        expires: Age at which they count as missing.
+        expires: Age at which they are missing.
+        names: Of the columns; none: as the fields, after the key where `over` is `Labelled`.
     """
 
-    over: type[Event]
+    over: Counted
     by: By
     values: tuple[str, ...]
     expires: str
+    names: tuple[str, ...] = ()
 
     @property
     def overs(self) -> tuple[Counted, ...]:
@@ -42,7 +44,10 @@ class Last(Keyed):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The values."""
-        return tuple(Column(value) for value in self.values)
+        plain = self.values
+        if self.over is Labelled:
+            plain = tuple(f"{self.prefix}_{value}" for value in self.values)
+        return tuple(Column(name) for name in self.names or plain)
 
     def uses(self, request: type[Event]) -> Iterator[FieldUse]:
         """The key and the values."""
@@ -52,6 +57,15 @@ class Last(Keyed):
     def durations(self) -> Iterator[str]:
         """The age."""
         yield self.expires
+
+    def wrong(self, scope: Scope) -> str:
+        """There must be a name for each value, if there are any."""
+        if self.names and len(self.names) != len(self.values):
+            return (
+                f"names must be one for each of {len(self.values)} values; got {len(self.names)} "
+                f"in feature {self.title}"
+            )
+        return super().wrong(scope)
 
     def compiled(self, scope: Scope) -> Compiled:
         """All values of a key in one block."""

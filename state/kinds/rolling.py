@@ -122,7 +122,9 @@ class Rolling(Keyed):
                 yield over, self.at, Duration.parse(self.ahead)
 
     def wrong(self, scope: Scope) -> str:
-        """Refuse windows that are not multiples of their bucket, and invalid keys."""
+        """Buckets must fill each window, beside what must hold of every key."""
+        if not self.weights:
+            return f"over must name an event type at least; got none in feature {self.title}"
         for bucket, windows in self._rings():
             for window in windows:
                 if not window or window % bucket:

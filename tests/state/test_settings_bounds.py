@@ -29,7 +29,12 @@ FULL = {
     "partitions": 2,
     "online": {"river": RIVER},
     "scoring": {"staleness": "1s"},
-    "kafka": {"retention": {"metrics": "30d"}, "options": {"a": 1, "b": 1.0, "c": "x"}},
+    "kafka": {
+        "retention": {"metrics": "30d"},
+        "options": {"a": 1, "b": 1.0, "c": "x"},
+        "schema_registry": "http://registry:8081",
+        "schema_registry_options": {"a": 1.0},
+    },
     "ingest": {"topics": [TOPIC], "options": {"a": 1.0}},
 }
 """A value for each key that has none by default, and for each that holds others."""
@@ -80,7 +85,7 @@ def test_the_document_of_these_tests_has_every_key():
 )
 @pytest.mark.parametrize("path", NUMBERS, ids=lambda path: ".".join(map(str, path)))
 def test_no_number_can_be_beyond_what_it_means(path, value):
-    free = {"river", "options", "when", "fields"}
+    free = {"river", "options", "schema_registry_options", "when", "fields"}
     if value == 1e308 and free & set(path):
         return  # whoever made it says what it means: a finite number is all that is known here
     given = document()

@@ -12,6 +12,7 @@ from state.features import (
     Calendar,
     Category,
     Count,
+    Custom,
     Elapsed,
     Ewma,
     Field,
@@ -294,3 +295,62 @@ def test_peeking_finds_time_and_key_or_nothing(value, seen):
 
 def test_without_a_key_only_the_time_is_peeked():
     assert stream.peek()(b'{"time":5}') == (5, b"")
+
+
+def test_a_field_that_json_has_by_another_name_is_refused():
+    class Sent(Event, frozen=True, kw_only=True, rename={"sender": "from"}):
+        sender: str
+
+    changed = {"events": (*stream.events, Sent)}
+    with pytest.raises(
+        StreamError, match="got 'sender' of Sent, renamed to 'from', in stream 'rides'"
+    ):
+        replace(stream, **changed)
+
+
+class Wordless:
+    columns = ("x",)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(stream, name=""), "name must be a text on one line; got '' in Stream"),
+        (lambda: replace(stream, name="a\nb"), "name must be a text on one line; got 'a"),
+        (lambda: labelled(on="ended"), "label.on must be an event type; got 'ended'"),
+        (lambda: labelled(delay=3600), "label.delay must be a text such as '1h'; got 3600"),
+        (
+            lambda: labelled(of=3),
+            "label.by must be a tuple of field names, label.of one; got None and",
+        ),
+        (
+            lambda: labelled(of=None, by="city"),
+            "label.by must be a tuple of field names, label.of one",
+        ),
+        (
+            lambda: labelled(of=None, by=(3,)),
+            "label.by must be a tuple of field names, label.of one",
+        ),
+        (
+            lambda: replace(stream, features=(rolling(over={}),)),
+            "over must name an event type at least",
+        ),
+        (
+            lambda: Custom(make=lambda: None),
+            "make must give a hook; got None without columns in Custom",
+        ),
+        (lambda: Custom(make=Wordless), "without observes in Custom"),
+        (
+            lambda: Custom(make=lambda: 1 // 0),
+            "make must give a hook; got ZeroDivisionError 'integer",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_line(make, message):
+    with pytest.raises(StreamError, match=message) as told:
+        make()
+    assert "\n" not in str(told.value)
+
+
+def labelled(**changes):
+    return replace(stream, label=replace(stream.label, **changes))

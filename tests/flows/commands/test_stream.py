@@ -174,3 +174,69 @@ def test_the_schemas_are_one_json_object(folder, capsys):
     assert found["schemas"]["events"]["$defs"].keys() == {"Offered", "Sold", "Moved"}
     assert found["asyncapi"]["info"]["title"] == "Headwater: offers"
     assert said(capsys, "--schema", "offers.py", code=2).startswith("headwater: --schema must go")
+
+
+def test_labels_that_would_go_to_another_partition_are_told_by_every_verb(folder, capsys):
+    (folder / "offers.py").write_text(
+        DEFINITION.replace("{value}", "True")
+        .replace("    of: str", "    of: str\n    shop: str")
+        .replace('name="offers",', 'name="offers",\n    key="shop",\n    partitions=4,')
+    )
+    asked = [offered(n) for n in range(40)]
+    told = [sold(n) | {"shop": "south" if n % 8 == 0 else "west"} for n in range(0, 40, 2)]
+    (folder / "asked.jsonl").write_text(taken(*asked))
+    (folder / "told.jsonl").write_text(taken(*told))
+    warning = (
+        "5 of 20 Sold events go to another partition than their request and would label nothing: "
+        "Sold 's0' with shop 'south' goes to partition"
+    )
+    out = said(capsys, "asked.jsonl", "told.jsonl")
+    assert line(out, "astray").removeprefix("astray").strip().startswith(warning)
+    assert main(["ingest", "told.jsonl", "asked.jsonl"]) == 0
+    assert capsys.readouterr().err.startswith(warning)
+    assert main(["doctor", "--no-h2o"]) == 0
+    (found,) = [one for one in capsys.readouterr().out.splitlines() if "label routing" in one]
+    assert found.startswith("warning")
+    assert warning in found
+
+
+def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
+    for name, events in {
+        "asked.csv": [offered(n, note="x") for n in range(20)],
+        "told.csv": [sold(n) for n in range(0, 20, 2)],
+    }.items():
+        columns = [column for column in events[0] if column != "type"]
+        rows = [columns, *([str(event[column]) for column in columns] for event in events)]
+        (folder / name).write_text("\n".join(map(",".join, rows)))
+    out = said(capsys, "asked.csv", "told.csv")
+    assert "20 offered, 10 sold" in line(out, "events")
+    assert "asked.csv: skipped columns that no event has: note" in out
+    assert "told.csv: rows are 'sold' by their columns" in out
+    assert main(["ingest", "asked.csv", "told.csv"]) == 0
+    said_once = capsys.readouterr().out
+    assert "told.csv: rows are 'sold' by their columns; --type says another type" in said_once
+
+
+def test_columns_get_other_names_by_an_option_of_both_verbs(folder, capsys):
+    rows = ["number,made at,shop,price"] + [f"o{n},{START_US + n},east,{n}" for n in range(9)]
+    (folder / "asked.csv").write_text("\n".join(rows))
+    names = ["--rename", "number=id", "--rename", "made at=time"]
+    assert "9 offered" in line(said(capsys, *names, "asked.csv"), "events")
+    assert main(["ingest", *names, "asked.csv"]) == 0
+    assert "asked.csv: 9 records" in capsys.readouterr().out
+    assert "--rename OLD=NEW gives columns other names" in said(capsys, "asked.csv", code=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (["number"], "must be OLD=NEW; got 'number'"),
+        (["=id"], "must be OLD=NEW; got '=id'"),
+        (["a=number"], "--rename must lead to a field of an event, one of id, of, price, shop"),
+        (["a=id", "b=id"], "--rename must give each column a name of its own"),
+    ],
+)
+def test_a_wrong_name_is_refused(folder, capsys, names, wrong):
+    (folder / "asked.csv").write_text("id,time\n")
+    options = [word for name in names for word in ("--rename", name)]
+    assert wrong in said(capsys, *options, "asked.csv", code=2)

@@ -7,6 +7,8 @@ import time
 import tomllib
 import uuid
 from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -20,6 +22,9 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from flows.__main__ import main
 from flows.home.configuration import find_stream, load_settings
@@ -40,6 +45,7 @@ from state.settings import settings_from
 from tests.flow_processes import Group
 from tests.kafka.broker import PASSWORD, USER
 from tests.kafka.raw_producer import produce
+from tests.kafka.schema_registry import registry as schema_registry
 
 HOUR_MS, HOUR = 3_600_000, Duration.parse("1h")
 MINUTE = Duration.parse("1m")
@@ -405,3 +411,54 @@ def test_of_two_ingests_into_kafka_the_older_is_fenced_off(foreign):
     assert [r.value for part in records(EVENTS) for r in part] == [b"%d" % i for i in range(6)]
     for log in (older, newer):
         log.close()
+
+
+SOLD = json.dumps({
+    "type": "record",
+    "name": "Sold",
+    "fields": [
+        {"name": "no", "type": "int"},
+        {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "who", "type": "long"},
+        {"name": "what", "type": {"type": "record", "name": "What",
+                                  "fields": [{"name": "code", "type": "string"}]}},
+        {"name": "sum", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9,
+                                 "scale": 2}},
+    ],
+})  # fmt: skip
+
+
+def test_avro_comes_through_a_registry_and_waits_for_one_that_is_down(foreign, capsys):
+    topic = foreign.topic("", 1)
+    with schema_registry() as registry:
+        serialize = AvroSerializer(SchemaRegistryClient({"url": registry.url}), SOLD)
+        mapping = TRADES.replace('{from = "ts", unit = "ms"}', '"ts"').replace(
+            "header:host", "const:x"
+        )
+        foreign.configure([(topic, f'format = "avro"\n{mapping}')])
+        settings = foreign.root / "headwater.toml"
+        address = f'[kafka]\nschema_registry = "{registry.url}"\npatience = "1s"\n'
+        settings.write_text(settings.read_text().replace("[kafka]\n", address))
+        for no in range(20):
+            sold = {"no": no, "ts": datetime.now(UTC), "who": 7, "what": {"code": "S"}}
+            context = SerializationContext(topic, MessageField.VALUE)
+            foreign.producer.produce(topic, serialize(sold | {"sum": Decimal("12.50")}, context))
+        foreign.producer.produce(topic, b"no avro")
+        foreign.producer.produce(topic, b"\0\0\0\0\x63" + b"x" * 20)
+        assert not foreign.producer.flush(30)
+        registry.status = 503
+        assert main(["ingest"]) == 2
+        assert "schema registry must answer within 1 s" in capsys.readouterr().err
+        registry.status = 200
+        assert main(["ingest"]) == 0
+        assert sorted(int(event["id"]) for event in events()) == [*range(20)]
+        assert {event["amount"] for event in events()} == {12.5}
+        assert [one.raw[:1] for one in letters(reason="malformed")] == [b"n", b"\0"]
+        # The missing schema comes after all: what waited for it is mapped anew.
+        registry.schemas += registry.schemas[:1] * 98
+        foreign.producer.produce(topic, b"no avro")
+        asked = len(registry.asked)
+        assert main(["run"]) == 0
+        assert len(registry.asked) == asked
+        assert main(["dead-letters", "--again"]) == 0
+        assert len(registry.asked) > asked

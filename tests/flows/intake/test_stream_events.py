@@ -4,6 +4,7 @@ import bz2
 import decimal
 import gzip
 import json
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,9 +15,11 @@ import pytest
 
 from flows.intake.file_forms import FormError
 from flows.intake.stream_events import read_events
+from state.admission.no_event import Judge, Refused
 from state.event_times import TimeUnitError
 from tests.flows.intake.test_ingest_bombs import measured
 from tests.rides import stream
+from tests.state.ingest.test_rows import stream as tables
 
 US = 1_767_225_600_000_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,7 +107,6 @@ FOREIGN = {
     "xz": (b"\xfd7zXZ\x00" + bytes(99), "XZ"),
     "html": (b"<!DOCTYPE html><p>404", "XML or HTML"),
     "arrow": (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
-    "avro": (b"Obj\x01" + bytes(99), "Avro"),
     "sqlite": (b"SQLite format 3\x00" + bytes(99), "SQLite"),
     "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begins"),
     "a letter": (b"Dear all,\nplease find", "CSV must have the columns id and time; got only Dear"),
@@ -124,7 +126,8 @@ def test_what_is_in_no_form_is_refused_by_name(tmp_path, name):
     with pytest.raises(FormError, match=said) as told:
         read_events(path, stream)
     assert "\n" not in str(told.value)
-    assert str(told.value).endswith(f" in {path}")
+    hint = ": --rename OLD=NEW gives columns other names"
+    assert str(told.value).removesuffix(hint).endswith(f" in {path}")
 
 
 @pytest.mark.parametrize(
@@ -290,3 +293,99 @@ def test_a_long_table_takes_little_memory(tmp_path, form):
     memory, came = measured(COUNTED, path)
     assert came == f"{rows} events"
     assert memory < 64
+
+
+def test_cells_of_parquet_that_no_field_takes_are_refused_and_never_changed(tmp_path):
+    path = tmp_path / "t.parquet"
+    columns = {
+        "id": ["a", "b", "c"],
+        "time": [US] * 3,
+        "text": pa.array([b"x", b"\xff", "ö".encode()], pa.binary()).cast(pa.binary_view()),
+        "number": [math.inf, 1.0, math.nan],
+        "whole": [True, False, True],
+    }
+    pq.write_table(pa.table(columns), path)
+    found = [json.loads(line.value) for line in read_events(path, tables)]
+    assert [one["text"] for one in found] == ["x", [255], "ö"]
+    assert [one["number"] for one in found] == ["inf", 1.0, None]
+    assert [one["whole"] for one in found] == [1, 0, 1]
+    reasons = [Judge(tables).event(json.dumps(one).encode()) for one in found]
+    assert [isinstance(one, Refused) for one in reasons] == [True, True, False]
+
+
+def test_a_table_without_the_columns_of_every_event_is_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"ID": ["a"], "time": [US]}), path)
+    with pytest.raises(
+        FormError, match=r"must have the columns id; got only ID, time in .*t\.parq"
+    ):
+        list(read_events(path, tables))
+
+
+def test_bytes_with_commas_are_not_taken_for_csv(tmp_path):
+    path = tmp_path / "t.csv"
+    for content in (b"\x8b\x08,\x00k,M\n", b"id\x01,\xff,time2\n", b"\x1b,id,x\n"):
+        path.write_bytes(content)
+        with pytest.raises(FormError, match=r"got (text|bytes) that begins"):
+            list(read_events(path, tables))
+
+
+def test_a_line_of_space_is_no_row_and_excel_s_own_line_says_what_is_between_cells(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = "id;time;text;number\n\n a;1767225600000000;x;1\n  \nb;1767225600000000;y;2\n"
+    for before in ("", "sep=;\n", "SEP=;\r\n", "\ufeffsep=;\n"):
+        path.write_text(before + rows)
+        assert [json.loads(line.value)["id"] for line in read_events(path, tables)] == [" a", "b"]
+
+
+def test_a_text_that_is_no_time_is_told_how_one_is_written():
+    wrong = Judge(tables).event(
+        b'{"type":"asked","id":"a","time":"1/2/2026","text":"x","number":1}'
+    )
+    assert wrong == Refused(
+        "invalid",
+        "Expected `int`, got `str` - at `$.time`: as text it must be RFC 3339, such as "
+        "2026-01-01T12:00:00Z",
+    )
+
+
+NAMES = {"trip": "id", "at": "time", "words": "text"}
+NAMED = [
+    {"trip": i, "at": "2026-01-01T00:00:00Z", "words": "x", "number": 1.5, "type": "asked"}
+    for i in range(3)
+]
+
+
+def written_as(path, form):
+    if form == "csv":
+        lines = [",".join(NAMED[0]), *(",".join(map(str, row.values())) for row in NAMED)]
+        path.write_text("\n".join(lines))
+    elif form == "parquet":
+        pq.write_table(pa.Table.from_pylist(NAMED), path)
+    elif form == "json":
+        path.write_text(json.dumps(NAMED, indent=1))
+    else:
+        path.write_text("\n".join(map(json.dumps, NAMED)))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json", "jsonl"])
+def test_columns_may_have_other_names(tmp_path, form):
+    path = tmp_path / "t"
+    written_as(path, form)
+    found = [json.loads(line.value) for line in read_events(path, tables, names=NAMES)]
+    expected = {"type": "asked", "time": US, "text": "x", "number": 1.5}
+    assert found == [expected | {"id": str(i)} for i in range(3)]
+    swapped = {"trip": "text", "words": "id", "at": "time"}
+    first = next(json.loads(line.value) for line in read_events(path, tables, names=swapped))
+    assert (first["id"], first["text"]) == ("x", "0")
+
+
+def test_a_name_that_is_there_already_is_not_given_twice(tmp_path):
+    path = tmp_path / "t"
+    path.write_text('{"type":"told","id":"a","no":"b","time":5,"of":"x","yes":true}\n')
+    (line,) = read_events(path, tables, is_sure=True, names={"no": "id"})
+    assert json.loads(line.value)["id"] == "a"
+    assert isinstance(Judge(tables).event(line.value), Refused)
+    path.write_text("id,no,time\na,b,5\n")
+    with pytest.raises(FormError, match="columns must be distinct; got 'id' more than once"):
+        list(read_events(path, tables, names={"no": "id"}))

@@ -5,6 +5,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from flows.serving.problems import ProblemError
 from flows.serving.service import Service
+from state.events import HOUR_US
 from state.settings import Serve, changed
 from tests.trips_world import FIRST_US, SETTINGS, World, ask, zone_of
 
@@ -165,3 +167,47 @@ def test_too_many_in_work_are_asked_to_come_again(world, serve):
         with pytest.raises(ProblemError, match="requests in flight must be at most 64") as caught:
             told(service.score(Request(scope, receive)))
     assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "1"})
+
+
+NEITHER = "time must be microseconds since 1970 UTC or RFC 3339;"
+
+
+def text_of(time_us, zone):
+    return datetime.fromtimestamp(time_us / 1e6, zone).isoformat(timespec="microseconds")
+
+
+def test_times_may_be_text_over_http_alone_and_in_batches(world, serve):
+    world.go(0)
+    at = FIRST_US + 5 * HOUR_US + 1
+    asked = msgspec.to_builtins(ask(zone_of(0), time=at))
+    ist = timezone(timedelta(hours=5, minutes=30))
+    texts = [text_of(at, UTC), text_of(at, ist), text_of(at, UTC)[:-6], text_of(at, UTC)[:-6] + "z"]
+    with world.scorer(partitions=[0]) as scorer:
+        service = serve(scorer)
+        expected = service._score(msgspec.json.encode(asked), 0)
+        for text in texts:
+            assert service._score(msgspec.json.encode(asked | {"time": text}), 0) == expected
+            assert scorer.score(asked | {"time": text}).as_dict() == scorer.score(asked).as_dict()
+        many = service._score_all(msgspec.json.encode([asked | {"time": text} for text in texts]))
+        assert many == b"[" + b",".join([expected] * 4) + b"]"
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        ('"soon"', "Expected `int`, got `str` - at `$.time`"),
+        ('"1767225600000000"', "Expected `int`, got `str` - at `$.time`"),
+        ('"2026-13-01"', "Expected `int`, got `str` - at `$.time`"),
+        ('"2026-01-01", "time": 5', "`$.time` must be given once; got it more than once"),
+        ("1767225600", f"{NEITHER} got 1767225600, which looks like seconds"),
+        ("1767225600000", f"{NEITHER} got 1767225600000, which looks like milliseconds"),
+    ],
+)
+def test_a_time_of_no_use_is_refused_by_its_field(world, serve, time, said):
+    world.go(0)
+    body = msgspec.json.encode(ask(zone_of(0), time=0))
+    assert b'"time":0' in body
+    with world.scorer(partitions=[0]) as scorer, pytest.raises(ProblemError) as caught:
+        serve(scorer)._score(body.replace(b'"time":0', f'"time":{time}'.encode()), 0)
+    assert (caught.value.status, caught.value.field) == (422, "$.time")
+    assert caught.value.detail == said

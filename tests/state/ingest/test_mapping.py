@@ -301,3 +301,17 @@ def test_a_time_of_a_million_digits_is_refused_without_reckoning():
     value = {"payload": {"after": BODY["payload"]["after"] | {"ts": "9" * 10_000_000}}}
     refused = mapper(CONNECT).map(body(value))
     assert refused == Refused("invalid", "time must be at most 100 characters; got 10000000")
+
+
+def test_a_time_that_may_be_null_is_read_like_any_other():
+    topic = {"topic": "t", "event": "asked", "fields": {"when": {"from": "at", "unit": "s"}}}
+    mapped = Mapper(tables, settings_from({"ingest": {"topics": [topic]}}).ingest.topics)
+    asked = {"text": "a", "number": 1.5}
+    times = []
+    for at in (1_772_368_200, "2026-03-01T12:30:00Z", None):
+        outcome = mapped.map(
+            RECORD._replace(topic="t", value=msgspec.json.encode(asked | {"at": at}))
+        )
+        assert not isinstance(outcome, Refused), outcome
+        times.append(tables.decoder().decode(outcome[1]).when)
+    assert times == [1_772_368_200_000_000] * 2 + [None]

@@ -139,3 +139,21 @@ def test_a_row_names_its_type_or_has_that_of_its_table():
 def test_a_row_that_is_an_event_already_is_not_changed():
     raw = b'{"id":"a","type":"told","time":1767225600000000,"yes":true,"of":"a"}'
     assert Rows(stream, COLUMNS).event_of_json(raw) == raw
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind", "is_guessed"),
+    [
+        (["id", "time", "of", "yes", "text"], "told", True),
+        (["id", "time", "text", "number"], "asked", False),
+        (["id", "time", "text", "number", "of", "yes"], "asked", False),
+        (["id", "time", "text", "number", "of", "yes", "source"], "asked", False),
+        (["id", "time", "of"], "asked", False),
+        (["id", "time", "type", "of", "yes"], "told", False),
+    ],
+)
+def test_rows_that_name_no_type_are_of_the_one_that_the_columns_fit_best(columns, kind, is_guessed):
+    rows = Rows(stream, columns)
+    assert (rows.kind, rows.is_guessed) == (kind, is_guessed)
+    assert Rows(stream, columns, kind="asked").kind == "asked"
+    assert not Rows(stream, columns, kind="told").is_guessed

@@ -1,0 +1,73 @@
+"""Whether label events come to the partition of their request, before it costs labels."""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from state.events import Event
+from state.log import partition_of
+from state.stream import Stream
+
+MOST_IDS = 1_000_000
+"""So many requests and label events are kept in mind; what comes after them is not looked at."""
+
+
+class LabelRouting:
+    """Follows requests and the label events that name them, in any order.
+
+    Args:
+        stream: Its `key` routes.
+        partitions: Of `events`; with one, or with labels by key, nothing can go astray.
+    """
+
+    def __init__(self, stream: Stream, partitions: int) -> None:
+        label = stream.label
+        self._request, self._on, self._partitions = stream.request, label.on, partitions
+        self._fields = stream.key_fields
+        self._key: Callable[[Event], str] = stream.key_of()
+        self._request_of: Callable[[Any], str] = attrgetter(label.of or "id")
+        self._is_needed = label.of is not None and partitions > 1
+        self._asked: dict[str, str] = {}
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._met = self._astray = 0
+        self._first = ""
+
+    def see(self, event: Event) -> None:
+        """Take in the next event, of whatever type."""
+        if not self._is_needed or len(self._asked) + len(self._waiting) >= MOST_IDS:
+            return
+        if isinstance(event, self._request):
+            key = self._key(event)
+            self._asked.setdefault(event.id, key)
+            if (told := self._waiting.pop(event.id, None)) is not None:
+                self._meet(event.id, key, *told)
+        if isinstance(event, self._on) and self._request_of(event) != event.id:
+            request, key = self._request_of(event), self._key(event)
+            if request in self._asked:
+                self._meet(request, self._asked[request], event.id, key)
+            else:
+                self._waiting[request] = event.id, key
+
+    def _meet(self, request: str, asked: str, label: str, told: str) -> None:
+        self._met += 1
+        ours, theirs = (partition_of(key.encode(), self._partitions) for key in (asked, told))
+        if ours == theirs:
+            return
+        self._astray += 1
+        if not self._first:
+            of, on = self._fields[self._request], self._fields[self._on]
+            self._first = (
+                f"{self._on.__name__} {label!r} with {on} {told!r} goes to partition {theirs}, "
+                f"its {self._request.__name__} {request!r} with {of} {asked!r} to {ours}"
+            )
+
+    @property
+    def warning(self) -> str:
+        """How many went astray, with the first, in a line; empty: none did."""
+        if not self._astray:
+            return ""
+        return (
+            f"{self._astray:,} of {self._met:,} {self._on.__name__} events go to another partition "
+            f"than their request and would label nothing: {self._first}. `key` must send both "
+            "the same way, or use partitions=1"
+        )

@@ -1,0 +1,96 @@
+"""JSON objects as a stream's events: numbers as their fields are declared, all else as it came."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from state.field_types import TEXT, declared
+from state.stream import Stream
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_MOST_DIGITS = 40
+
+
+class Objects:
+    """Mends objects whose numbers JSON, or who wrote it, has in another form.
+
+    A whole number where the field is a text becomes its digits, such as an id; a whole number
+    written with a point, as where a column had nulls, becomes a whole one. An object that is an
+    event as it came stays so, byte for byte.
+
+    Args:
+        stream: Whose events.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._event = stream.decoder().decode
+        self._texts, self._wholes = (
+            {
+                str(event.__struct_config__.tag): frozenset(
+                    name for name, kinds in declared(event).items() if takes(kinds)
+                )
+                for event in stream.events
+            }
+            for takes in (_is_text, _is_whole)
+        )
+        self._only = next(iter(self._texts)) if len(self._texts) == 1 else None
+
+    def of(self, raw: bytes) -> bytes:
+        """The object, mended where that is needed and possible."""
+        try:
+            self._event(raw)
+        except msgspec.ValidationError:
+            return self._mended(raw)
+        except _UNREADABLE:
+            pass
+        return raw
+
+    def _mended(self, raw: bytes) -> bytes:
+        try:
+            fields = _decode_fields(raw)
+            kind = _decode(fields["type"]) if "type" in fields else self._only
+        except _UNREADABLE:
+            return raw
+        if not isinstance(kind, str) or kind not in self._texts:
+            return raw
+        changed = _change(fields, self._texts[kind], _digits)
+        changed |= _change(fields, self._wholes[kind], _whole)
+        return _encode(fields) if changed else raw
+
+
+def _change(
+    fields: dict[str, msgspec.Raw],
+    names: frozenset[str],
+    mend: Callable[[bytes], bytes | None],
+) -> bool:
+    found = {name: mend(bytes(fields[name])) for name in names & fields.keys()}
+    fields |= {name: msgspec.Raw(raw) for name, raw in found.items() if raw is not None}
+    return any(raw is not None for raw in found.values())
+
+
+def _digits(raw: bytes) -> bytes | None:
+    """A whole number as a text; None for all else."""
+    return b'"%s"' % raw if raw.removeprefix(b"-").isdigit() else None
+
+
+def _whole(raw: bytes) -> bytes | None:
+    """A whole number that is written with a point or an exponent, without; None for all else."""
+    if raw[:1] not in b"-0123456789" or len(raw) > _MOST_DIGITS:
+        return None
+    value: Any = _decode(raw)
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return b"%d" % int(value) if is_whole else None
+
+
+def _is_text(kinds: tuple[inspect.Type, ...]) -> bool:
+    return all(map(TEXT.takes, kinds))
+
+
+def _is_whole(kinds: tuple[inspect.Type, ...]) -> bool:
+    numbers = [kind for kind in kinds if isinstance(kind, inspect.IntType | inspect.FloatType)]
+    return bool(numbers) and all(isinstance(kind, inspect.IntType) for kind in numbers)

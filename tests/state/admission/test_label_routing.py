@@ -1,0 +1,74 @@
+"""Label events that go to another partition than their request are found beforehand."""
+
+from itertools import permutations
+from zlib import crc32
+
+import pytest
+
+from state.admission.label_routing import LabelRouting
+from state.events import Event
+from state.features import Field
+from state.stream import Label, Stream
+
+
+class Opened(Event, frozen=True, kw_only=True):
+    station: str
+    size: float = 0.0
+
+
+class Closed(Event, frozen=True, kw_only=True):
+    of: str
+    station: str
+
+
+def stream_of(**changes):
+    label = Label(
+        on=Closed,
+        of="of",
+        value=lambda _: True,
+        deadline=lambda opened: opened.time + 1,
+        silence=False,
+        delay="1s",
+    )
+    given = {"key": "station", "partitions": 4, "features": (Field("size"),)} | changes
+    return Stream(name="doors", events=(Opened, Closed), request=Opened, label=label, **given)
+
+
+def opened(number, station):
+    return Opened(id=f"o{number}", time=number, station=station)
+
+
+def closed(number, station):
+    return Closed(id=f"c{number}", time=number, of=f"o{number}", station=station)
+
+
+# 'a' and 'd' go to different partitions of four, 'a' and 'c' to the same.
+assert [crc32(key) % 4 for key in (b"a", b"d", b"c")] == [3, 0, 3]
+EVENTS = [opened(1, "a"), closed(1, "d"), opened(2, "a"), closed(2, "c"), closed(9, "d")]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(5))][::7])
+def test_they_are_counted_in_any_order_with_the_first_of_them(order):
+    routing = LabelRouting(stream_of(), 4)
+    for place in order:
+        routing.see(EVENTS[place])
+    assert routing.warning == (
+        "1 of 2 Closed events go to another partition than their request and would label nothing: "
+        "Closed 'c1' with station 'd' goes to partition 0, its Opened 'o1' with station 'a' to 3. "
+        "`key` must send both the same way, or use partitions=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stream", "partitions"),
+    [
+        (stream_of(partitions=1), 1),
+        (stream_of(key=None, partitions=1), 1),
+        (stream_of(key={Opened: "id", Closed: "of"}), 4),
+    ],
+)
+def test_where_none_can_go_astray_nothing_is_said(stream, partitions):
+    routing = LabelRouting(stream, partitions)
+    for event in EVENTS:
+        routing.see(event)
+    assert routing.warning == ""
