@@ -322,6 +322,9 @@ class Kafka(_Part, frozen=True):
     def __post_init__(self) -> None:
         """Refuse a password in the file, retention of topics read again, and long waits."""
         _check_wait("kafka.patience", self.patience)
+        if self.commit > _LONGEST_COMMIT:
+            msg = f"kafka.commit must be at most {_LONGEST_COMMIT}; got {self.commit}"
+            raise ValueError(msg)
         _check_registry(self.schema_registry)
         _check_secrets("kafka.schema_registry_options", self.schema_registry_options)
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.prefix):

@@ -409,7 +409,7 @@ def _check_own_names(event: type[Event], stream: str) -> None:
             raise StreamError(msg)
 
 
-def _check_field(event: Counted, name: str, need: Need, where: str) -> None:
+def _check_field(event: Counted, name: str, need: FieldRequirement, where: str) -> None:
     fields = declared(event)
     if name not in fields:
         have = ", ".join(fields)

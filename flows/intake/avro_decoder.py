@@ -11,7 +11,7 @@ from typing import Any
 from flows.intake.parquet_decoder import (
     Limits,
     RefusedError,
-    Table,
+    TableInfo,
     as_text,
     decode_within,
     encoded,
@@ -35,7 +35,7 @@ def _write_rows(path: str, limits: Limits, binary: Collection[str] | None) -> No
         file.seek(0)
         records: Any = reader(file)
         columns, stamped = _columns(records.writer_schema)
-        limits.write(encoded(Table(total, columns, stamped)))
+        limits.write(encoded(TableInfo(total, columns, stamped)))
         for row, record in enumerate(records, 1):
             limits.write(encoded(dict(_cells(record, binary))), row)
 

@@ -99,7 +99,7 @@ def _read_joined(
     path: Path, form: FileForm, each: Callable[[BufferedReader, int], Iterator[bytes]]
 ) -> Iterator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         for number, value in enumerate(each(reader, MAX_VALUE_BYTES), 1):
             if len(value) > MAX_VALUE_BYTES:
                 message = f"event must be at most {MAX_VALUE_BYTES} bytes"

@@ -144,7 +144,7 @@ def _write_rows(path: str, limits: Limits, binary: Collection[str] | None) -> No
         schema = file.schema_arrow
         _check_names(list(schema))
         stamped = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-        limits.write(encoded(Table(file.metadata.num_rows, schema.names, stamped)))
+        limits.write(encoded(TableInfo(file.metadata.num_rows, schema.names, stamped)))
         texts = () if binary is None else _of_bytes(schema).difference(binary)
         for group in range(file.num_row_groups):
             for value in _objects(file, group, texts):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from flows.intake.csv_rows import read_csv
-from flows.intake.event_files import Bound, Line, most_bytes, named, read_lines
+from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_lines
 from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, decoded
@@ -113,7 +113,7 @@ def _read_csv(
     is_sure: bool,
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
-        bound = Bound(path)
+        bound = SizeLimit(path)
         table = read_csv(reader, form.delimiter, names)
         rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
         tell(rows)

@@ -123,10 +123,11 @@ def tried(
         log.create(EVENTS, settings.partitions or stream.partitions)
         taken = [File(str(path), partial(_noted, trial, path, read)) for path in files]
         ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
+        begun = oldest_append_time(log, EVENTS)
         routing = LabelRouting(stream, log.partitions(EVENTS))
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, most_requests, routing).take(_records(log, partition))
+            _Fold(trial, shard, begun, most_requests, routing).take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
     trial.astray = routing.warning
     trial.first.sort(key=lambda one: one.time)
@@ -156,7 +157,7 @@ class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
     def __init__(
-        self, trial: Trial, shard: Shard, most_requests: int, routing: LabelRouting
+        self, trial: Trial, shard: Shard, begun: int, most_requests: int, routing: LabelRouting
     ) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
         self._routing = routing
