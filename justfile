@@ -25,14 +25,18 @@ clones:
 
 # Run the tests and list the lines that none of them reaches
 coverage *args:
-    pytest --cov=flows --cov=operators --cov=models --cov=state --cov-report=term-missing:skip-covered {{ args }}
+    pytest -m '' --cov=flows --cov=operators --cov=models --cov=state --cov-report=term-missing:skip-covered {{ args }}
 
 # Run the tests, or the ones named
 test *args:
     pytest {{ args }}
 
+# Run the tests that need Kafka or take long
+test-long *args:
+    pytest -m 'kafka or long' {{ args }}
+
 # All that CI looks at
-check: lint clones test
+check: lint clones test test-long
 
 # Change the source a little at a time and see whether a test notices (extra: mutate)
 mutate *args:

@@ -19,6 +19,45 @@ START_US = 1_357_000_000_000_000
 DAY_US = 86_400_000_000
 
 
+LONG = (
+    "bench/*",
+    "flows/errors/test_bytewax_errors.py",
+    "flows/errors/test_terminated.py",
+    "flows/intake/test_ingest_bombs.py",
+    "flows/mirror/*",
+    "flows/notebooks/*",
+    "flows/repair/test_command.py",
+    "flows/replay/test_branching.py",
+    "flows/replay/test_what_if.py",
+    "flows/serving/test_serve_attacks.py",
+    "flows/serving/test_serve_ending.py",
+    "flows/streams/test_flights_history.py",
+    "flows/terminal/test_console.py",
+    "flows/terminal/test_signals.py",
+    "models/judging/test_drift.py",
+    "models/mojo/test_bombs.py",
+    "models/mojo/test_java_scorer.py",
+    "models/mojo/test_parity.py",
+    "simulation/test_simulation.py",
+    "soak/*",
+    "test_fuzz.py",
+    "test_torture.py",
+)
+"""Test files that take many seconds: attacks, crashes, whole histories, benchmarks."""
+
+_MARKS = {"broker": "kafka", "h2o_server": "h2o"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that start Kafka or H2O, by their fixtures, and long ones, by their file."""
+    for item in items:
+        for fixture in _MARKS.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(_MARKS[fixture])
+        if any(item.path.match(f"tests/{name}") for name in LONG):
+            item.add_marker("long")
+
+
 _NO_BROKER = "no Kafka broker to test on"
 
 

@@ -15,14 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cosmic_ray.commands import init
-from cosmic_ray.mutating import mutate_and_test
-from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
 from rich.console import Console
 from rich.progress import track
+
+if TYPE_CHECKING:
+    from cosmic_ray.work_item import WorkItem, WorkResult
 
 ROOT = Path(__file__).parents[1]
 TOPS = ("flows", "operators", "models", "state", "tests", "bench", "pyproject.toml")
@@ -57,7 +56,7 @@ class NoCopyError(Exception):
     """The tests fail without any change."""
 
 
-def changes(sources: list[Path], count: int, seed: int) -> list[WorkItem]:
+def changes(sources: list[Path], count: int, seed: int) -> "list[WorkItem]":
     """Some of the changes that can be made, in the order of the files.
 
     Args:
@@ -65,6 +64,9 @@ def changes(sources: list[Path], count: int, seed: int) -> list[WorkItem]:
         count: Most mutations.
         seed: Chooses them.
     """
+    from cosmic_ray.commands import init  # noqa: PLC0415 - needs an extra
+    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415
+
     with use_db(":memory:", WorkDB.Mode.create) as db:
         init(sources, db, {})
         everything = [item for item in db.work_items if item.mutations]
@@ -73,7 +75,7 @@ def changes(sources: list[Path], count: int, seed: int) -> list[WorkItem]:
     return sorted(chosen, key=_place)
 
 
-def _place(item: WorkItem) -> tuple[str, tuple[int, int], str, int]:
+def _place(item: "WorkItem") -> tuple[str, tuple[int, int], str, int]:
     (change,) = item.mutations
     return (str(change.module_path), change.start_pos, change.operator_name, change.occurrence)
 
@@ -88,13 +90,15 @@ def copied(folder: Path) -> None:
             shutil.copy(source, folder / top)
 
 
-def tried(part: Part, count: int, seed: int, console: Console) -> Iterator[WorkResult]:
+def tried(part: Part, count: int, seed: int, console: Console) -> "Iterator[WorkResult]":
     """Make the changes of a part in the current folder, one after the other.
 
     Raises:
         NoCopyError: The tests fail without any change.
     """
-    words = [sys.executable, "-m", "pytest", "-n0", "-x", "-q", "-p", "no:cacheprovider"]
+    from cosmic_ray.mutating import mutate_and_test  # noqa: PLC0415 - needs an extra
+
+    words = [sys.executable, "-m", "pytest", "-n0", "-m", "", "-x", "-q", "-p", "no:cacheprovider"]
     words += part.tests
     began = time.monotonic()
     plain = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -121,7 +125,7 @@ def main(words: list[str] | None = None) -> int:
         os.environ["PYTHONPATH"] = folder
         for name in given.parts or PARTS:
             results = list(tried(PARTS[name], given.count, given.seed, console))
-            lived = [one for one in results if one.test_outcome == TestOutcome.SURVIVED]
+            lived = [one for one in results if one.test_outcome == "survived"]
             for one in lived:
                 console.print(one.diff, markup=False, highlight=False)
             print(f"{name}: {len(results)} changes, {len(lived)} survived")
