@@ -143,7 +143,7 @@ class Soak:
         for partition in range(stream.partitions):
             read, end = 0, self._log.end(PREDICTIONS, partition)
             if end:
-                (newest,) = self._log.read(PREDICTIONS, partition, end - 1)
+                (newest,) = self._log.read(PREDICTIONS, partition, end - 1, max_records=1)
                 read = msgspec.json.decode(newest.value, type=Prediction).offset
             behind += self._log.end(EVENTS, partition) - read
         return behind
@@ -300,7 +300,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="headwater-soak-"))
     print(f"home in {folder}, removed at the end", flush=True)
     soak = Soak(folder / "home", arguments.rate, arguments.keys, arguments.refit)
-    problem = ""
+    warm_up = 30 * arguments.minutes if arguments.warm_up is None else 60 * arguments.warm_up
+    problem, grows = "", False
     try:
         soak.run(stop, time.monotonic() + 60 * arguments.minutes)
         behind = median(soak.samples.series[Quantity(FLOW, "events behind")][1])
@@ -308,12 +309,11 @@ def main() -> int:
             problem = f"the flow must keep up; it was {behind:,.0f} events behind"
     except SoakError as error:
         problem = str(error)
-    finally:
+    finally:  # also after a failure of the soak's own: an hour's figures are not made again
+        table, grows = _table(soak.samples, warm_up, arguments.refit)
+        Console(width=120).print(table)
         soak.end()
         shutil.rmtree(folder)
-    warm_up = 30 * arguments.minutes if arguments.warm_up is None else 60 * arguments.warm_up
-    table, grows = _table(soak.samples, warm_up, arguments.refit)
-    Console(width=120).print(table)
     print(problem or ("something grows" if grows else "none grows"))
     return int(grows or bool(problem))
 
