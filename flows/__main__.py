@@ -35,6 +35,7 @@ with loading():
     from flows.commands.watch import WATCH
     from flows.errors.user_errors import USER_ERRORS, root_of
     from flows.terminal.console import plain_streams
+    from flows.terminal.signals import ending_signals
 
 _VERBS = (
     RUN,
@@ -79,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after the command's name; None: this process's.
 
     Returns:
-        Exit code: 0; 1 if a check found a problem; 2 on an error of the user; 130 after Ctrl-C;
-            143 after SIGTERM.
+        Exit code: 0; 1 if a check found a problem; 2 on an error of the user; 129 after SIGHUP;
+            130 after Ctrl-C; 143 after SIGTERM.
     """
     with plain_streams():
         return _main(argv)
@@ -93,10 +94,9 @@ def _main(argv: Sequence[str] | None) -> int:
         stopped = arguments.stopped
         with _terminated_like_stopped():
             code: int = arguments.call(arguments)
-    except _Terminated:
-        return _end(143, f"stopped: {stopped}")
-    except KeyboardInterrupt:
-        return _end(130, f"stopped: {stopped}")
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if isinstance(interrupt, _Terminated) else signal.SIGINT
+        return _end(128 + number, f"stopped: {stopped}")
     except (BytewaxRuntimeError, *USER_ERRORS) as error:
         root = root_of(error)
         if not isinstance(root, USER_ERRORS):
@@ -106,28 +106,31 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM was received."""
+    """A signal was received; the argument is its number."""
 
 
 @contextmanager
 def _terminated_like_stopped() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C, so that no incomplete file is left.
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no incomplete file is left.
 
-    Verbs that run a flow replace this handler, for a clean stop.
+    Verbs that run a flow replace these handlers, for a clean stop.
     """
+    signals = set(ending_signals()) - {signal.SIGINT}
 
-    def terminate(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
-        raise _Terminated
+    def terminate(number: int, _: object) -> None:
+        for one in signals:
+            signal.signal(one, signal.SIG_IGN)  # a second one would interrupt the cleanup
+        raise _Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, terminate) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(code: int, line: str) -> int:

@@ -171,6 +171,11 @@ class Checkpoints(_Part, frozen=True):
     trusted: bool = False
 
 
+_MOST_PORT = 65_535
+_H2O_URL = r"https?://(?:[\w-]{1,63}\.)*[\w-]{1,63}:(?P<port>\d{1,5})(?:/[\w-]+)*/?"
+"""All that H2O's own client takes."""
+
+
 class H2O(_Part, frozen=True):
     """The H2O cluster.
 
@@ -184,8 +189,10 @@ class H2O(_Part, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse values that H2O's client or Java would not accept."""
-        if self.url and not re.fullmatch(r"https?://[^\s/]+\S*", self.url):
-            msg = f"h2o.url must be like 'http://host:54321'; got {shortened(self.url)}"
+        url = re.fullmatch(_H2O_URL, self.url, re.ASCII)
+        if self.url and (url is None or int(url["port"]) > _MOST_PORT):
+            got = "one with a user or a password" if "@" in self.url else shortened(self.url)
+            msg = f"h2o.url must be like 'http://host:54321'; got {got}"
             raise ValueError(msg)
         if not re.fullmatch(r"[1-9][0-9]{0,11}[kKmMgGtT]?", self.memory):
             msg = f"h2o.memory must be like '512m' or '2g'; got {shortened(self.memory)}"
@@ -270,7 +277,7 @@ class Serve(_Part, frozen=True):
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    port: Annotated[int, Meta(ge=0, le=_MOST_PORT)] = 8080
     body: Annotated[int, Meta(ge=1, le=2**30)] = 2**20
     batch: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
     concurrent: Annotated[int, Meta(ge=1, le=100_000)] = 64
@@ -485,7 +492,11 @@ def settings_from(document: dict[str, Any]) -> Settings:
         Traceback (most recent call last):
         ValueError: Object contains unknown field `evry` - at `$.training`
     """
-    _check_values(document, "$")
+    try:
+        _check_values(document, "$")
+    except RecursionError:
+        msg = "settings must not be nested so deeply"
+        raise ValueError(msg) from None
     _check_gone(document)
     try:
         return msgspec.convert(_listed(document), Settings, dec_hook=_decode)

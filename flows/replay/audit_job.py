@@ -101,8 +101,9 @@ class AuditJob:
         before = kept(self.folder, partition, log, self.today)
         if before is not None:
             return before
-        store = home.checkpoints()
-        found = store.newest_first(partition, before=self.span.firsts[partition])
+        store, first = home.checkpoints(), self.span.firsts[partition]
+        # Before the first event a quiet partition may have written metrics: the head has none.
+        found = store.newest_first(partition, before=first) if first else iter(())
         restorable = partial(is_restorable, store=store, log=log, settings=self.today)
         newest = next(usable(found, self.shape, log, restorable), None)
         if newest is None and log.start(EVENTS, partition):

@@ -106,7 +106,9 @@ class Fitter:
         reason = lacking(task)
         if reason:
             return skipped(task, reason)
-        trained = train(self.server(), task, self._champion(earlier))
+        server = self.server()
+        server.clear()  # else each fit adds keys to its memory
+        trained = train(server, task, self._champion(earlier))
         self._artifacts.put(trained.artifact)
         self._artifacts.put(trained.rows)
         return trained.record

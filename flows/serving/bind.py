@@ -60,7 +60,7 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _not_had(host, port, error) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,6 +83,7 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _not_had(host: str, port: int, error: OSError) -> OSError:
-    msg = f"address must be free and of this machine; got {host}:{port}: {error.strerror}"
+def _not_had(host: str, port: int, error: OSError | UnicodeError) -> OSError:
+    why = error.strerror if isinstance(error, OSError) else "a host has no such name"
+    msg = f"address must be free and of this machine; got {host[:100]}:{port}: {why}"
     return OSError(msg)

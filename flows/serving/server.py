@@ -15,18 +15,18 @@ import uvicorn
 from flows.serving.connections import MOST, Connections
 from flows.serving.middleware import Edge, Served
 from flows.serving.protocol import Protocol
+from flows.terminal.signals import ending_signals
 
 _KEEP_ALIVE_S = 75
 """Longer than proxies keep idle connections, so that the proxies close them first."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT.
+    """Serves until SIGTERM, SIGHUP or SIGINT.
 
-    After SIGTERM the service is no longer ready but still answers for the drain time, each answer
-    the last one of its connection; then the rest is closed. SIGINT or a second signal ends that
-    time.
+    After SIGTERM or SIGHUP the service is no longer ready but still answers for the drain time,
+    each answer the last one of its connection; then the rest is closed. SIGINT or a second signal
+    ends that time.
 
     Args:
         app: The app to serve.
@@ -68,13 +68,13 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End on signals, with exit code 0."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        loop, signals = asyncio.get_running_loop(), ending_signals()
+        for number in signals:
             loop.add_signal_handler(number, partial(self._end, number))
         try:
             yield
         finally:
-            for number in _SIGNALS:
+            for number in signals:
                 loop.remove_signal_handler(number)
 
     def _end(self, number: signal.Signals) -> None:

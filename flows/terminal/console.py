@@ -6,9 +6,9 @@ in `sys.stdout` and `sys.stderr`. So no caller has to take care of it.
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress
@@ -27,6 +27,16 @@ class TerminalConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream to which plain text and rich's own control codes are written."""
+        found: IO[str] = _beneath(super().file)
+        return found
+
+    @file.setter
+    def file(self, new: IO[str]) -> None:
+        self._file = new
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make the text plain before rich lays it out, so that none of it is cut off."""
@@ -51,6 +61,35 @@ class Bar(Progress):
             make_plain()
 
 
+def _beneath(to: Any) -> Any:
+    """Return the stream beneath those that make text plain and those of rich's bars."""
+    while (within := getattr(to, "rich_proxied_file", to)) is not to:
+        to = within
+    return to
+
+
+class _Unfailing:
+    """A text stream that drops text which cannot be written.
+
+    So a flow goes on after its terminal or pipe was closed, or the disk for its messages is full.
+    """
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._to.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._to.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._to, name)
+
+
 class _PlainStream:
     """A text stream that makes all written text plain."""
 
@@ -60,7 +99,8 @@ class _PlainStream:
     @property
     def rich_proxied_file(self) -> TextIO:
         """The stream to which rich writes its own control codes."""
-        return cast("TextIO", getattr(self._to, "rich_proxied_file", self._to))
+        found: TextIO = _beneath(self._to)
+        return found
 
     def write(self, text: str) -> int:
         self._to.write(plain(text))
@@ -75,7 +115,10 @@ class _PlainStream:
 
 
 def make_plain() -> None:
-    """Make `sys.stdout` and `sys.stderr` accept plain text only, for the rest of the process."""
+    """Make `sys.stdout` and `sys.stderr` accept plain text only, for the rest of the process.
+
+    Stderr never fails from then on.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _PlainStream):
@@ -83,6 +126,8 @@ def make_plain() -> None:
                 stream.reconfigure(
                     errors="backslashreplace"
                 )  # for a terminal with a small character set
+            if name == "stderr":
+                stream = _Unfailing(stream)
             setattr(sys, name, _PlainStream(stream))
 
 

@@ -33,6 +33,9 @@ def tidy(server: H2OServer) -> Iterator[str]:
         try:
             for key in _stored(server, prefix):
                 _rapids(server, f'(rm "{key}")')
+            for job in _listed(server, "GET /3/Jobs"):
+                if job["dest"] is not None and prefix in job["dest"]["name"]:
+                    server.request(f"DELETE /3/DKV/{job['key']['name']}")
         except H2OLost:
             pass  # H2O is gone, and its tables with it
 

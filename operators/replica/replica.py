@@ -313,8 +313,8 @@ class Replica:
     def _activate(self, message: Activation) -> None:
         """Activate the model on both copies, or keep the previous one if it cannot be loaded."""
         model, load = message.model, self._load
-        if model == self._sides.active.shard.model:  # activated again: its shadow continues
-            self._sides.write(lambda side: _keep(side.shard, message.number))
+        if model == self._sides.active.shard.model:
+            self._sides.write(lambda side: _activate_again(side, message))
             return
         in_shadow = self._shadow and not self._follower.has_served(model, message.number)
         try:
@@ -397,6 +397,13 @@ def _score_many(shard: Shard, predictor: Predictor, requests: Sequence[Event]) -
         Score(row, unseen, blend, blend.probability >= threshold, *place)
         for row, (unseen, blend) in zip(rows, found, strict=True)
     ]
+
+
+def _activate_again(side: _Copy, message: Activation) -> None:
+    """Activate the model in use again: its shadow continues, except after a rollback."""
+    if message.alone:
+        side.old = None
+    side.shard.apply(message._replace(offline=side.shard.serving.newest))
 
 
 def _keep(shard: Shard, number: int) -> None:

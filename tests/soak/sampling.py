@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +19,12 @@ ALLOWED = {
     "disk": 8 * MIB,
     "keys": 4,
     "values": 8 * MIB,
+    "heap": 8 * MIB,
+    "events behind": 1_000,
 }
-"""Growth over a whole run that still counts as none: for memory, a byte per event."""
+"""Growth over the judged part that still counts as none: for memory, two bytes per event."""
 
-IN_BYTES = frozenset({"memory", "disk", "values"})
+IN_BYTES = frozenset({"memory", "disk", "values", "heap"})
 
 FLOW, H2O = "run", "H2O of run"
 H2O_HEAP = 2**30
@@ -48,8 +50,12 @@ MOST = {Quantity(H2O, "memory"): H2O_HEAP + _BESIDE_HEAP}
 """Quantities that may grow up to a limit.
 
 Java gives back no heap before it has taken its maximum, so its slope tells nothing. What H2O holds
-is judged by its slope all the same: the keys of its store, and the size of their values.
+is judged by its slope all the same: the keys of its store, the size of their values, and the heap
+that is in use right after a collection, for which the soak asks once a minute.
 """
+
+_COLLECT_S, _HEARTBEAT_S = 60.0, 1.5
+"""How often; and how long it takes H2O to tell what it found."""
 
 
 class Samples:
@@ -61,11 +67,23 @@ class Samples:
 
     def __init__(self) -> None:
         self.series: dict[Quantity, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+        self._collected = 0.0
 
-    def take(self, processes: dict[str, int], home: Path) -> None:
-        """Look at processes, by name and id, and at the folders of a home."""
+    def take(
+        self, processes: dict[str, int], home: Path, others: Iterable[tuple[Quantity, float]] = ()
+    ) -> None:
+        """Look at processes, by name and id, and at the folders of a home.
+
+        Args:
+            processes: Their ids by name.
+            home: Its folder.
+            others: What was found elsewhere at the same time.
+        """
         now = time.monotonic()
-        found = [*_processes(processes), *_folders(home)]
+        collect = now - self._collected >= _COLLECT_S
+        if collect:
+            self._collected = now
+        found = [*_processes(processes, collect=collect), *_folders(home), *others]
         for quantity, value in found:
             times, values = self.series[quantity]
             times.append(now)
@@ -76,7 +94,7 @@ class Samples:
         return self.series[Quantity(of, what)][1][-1] if Quantity(of, what) in self.series else 0.0
 
 
-def _processes(processes: dict[str, int]) -> Iterator[tuple[Quantity, float]]:
+def _processes(processes: dict[str, int], *, collect: bool) -> Iterator[tuple[Quantity, float]]:
     for name, pid in processes.items():
         process = psutil.Process(pid)
         yield from _process(name, process)
@@ -84,17 +102,23 @@ def _processes(processes: dict[str, int]) -> Iterator[tuple[Quantity, float]]:
             with suppress(psutil.NoSuchProcess):  # H2O may end between two fits
                 if child.name() == "java":
                     yield from _process(H2O, child)
-                    yield from _held_by_h2o(child)
+                    yield from _held_by_h2o(child, collect=collect)
 
 
-def _held_by_h2o(java: psutil.Process) -> Iterator[tuple[Quantity, float]]:
-    """Figures that H2O reports on its own store; none if it does not answer."""
+def _held_by_h2o(java: psutil.Process, *, collect: bool) -> Iterator[tuple[Quantity, float]]:
+    """Figures that H2O reports on its own store and heap; none if it does not answer."""
     ports = [one.laddr.port for one in java.net_connections() if one.status == "LISTEN"]
     with suppress(OSError, ValueError):  # it starts, ends or is busy
-        with urlopen(f"http://127.0.0.1:{min(ports)}/3/Cloud?skip_ticks=true", timeout=2) as answer:
+        here = f"http://127.0.0.1:{min(ports)}/3"
+        if collect:
+            with urlopen(f"{here}/GarbageCollect", data=b"", timeout=10):
+                time.sleep(_HEARTBEAT_S)
+        with urlopen(f"{here}/Cloud?skip_ticks=true", timeout=2) as answer:
             (node,) = json.load(answer)["nodes"]
         yield Quantity(H2O, "keys"), node["num_keys"]
         yield Quantity(H2O, "values"), node["mem_value_size"]
+        if collect:
+            yield Quantity(H2O, "heap"), node["pojo_mem"] + node["mem_value_size"]
 
 
 def _process(name: str, process: psutil.Process) -> list[tuple[Quantity, float]]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import theilslopes
 
-_BLOCKS = 60
+_LEAST_BLOCKS = 3
 _CONFIDENCE = 0.95
 _ALLOWED_SHARE = 0.02
 """Of the level: so much more at the end than at the beginning is no growth."""
@@ -30,18 +30,21 @@ class Slope(NamedTuple):
     grows: bool
 
 
-def slope_of(hours: Sequence[float], values: Sequence[float], allowed: float) -> Slope:
+def slope_of(
+    hours: Sequence[float], values: Sequence[float], allowed: float, cycle: float
+) -> Slope:
     """The slope of a series.
 
-    Samples that follow each other are not independent: the interval is that of medians of blocks,
-    sixty at most.
+    What is cut back once a cycle is a sawtooth, and samples that follow each other are not
+    independent: so the slope and its interval are those of the medians of whole cycles.
 
     Args:
         hours: When each value was taken, ascending; three at least.
         values: As many.
         allowed: Growth over the whole series that is none; 2 % of the level if that is more.
+        cycle: How long one lasts (hours).
     """
-    count = min(_BLOCKS, len(values))
+    count = max(_LEAST_BLOCKS, min(round((hours[-1] - hours[0]) / cycle), len(values)))
     at = [float(np.median(block)) for block in np.array_split(np.array(hours), count)]
     medians = [float(np.median(block)) for block in np.array_split(np.array(values), count)]
     per_hour, _, low, high = theilslopes(medians, at, alpha=_CONFIDENCE)

@@ -13,11 +13,12 @@ from tests.soak.visits import KEPT_US, Asked, Seen, Taken, Visits, stream
 
 HOURS = [i / 360 for i in range(270)]
 """Three quarters of an hour, every ten seconds."""
+CYCLE = 1 / 12
 
 
-def sawtooth(i):
+def sawtooth(i, height=100.0):
     """Of a tenth of the level, every five minutes."""
-    return 100.0 * (i % 30) / 30
+    return height * (i % 30) / 30
 
 
 def noise(i):
@@ -30,19 +31,21 @@ def noise(i):
         (lambda _: 1000.0, False),
         (lambda i: 1000.0 + sawtooth(i) + noise(i), False),
         (lambda i: 1000.0 + sawtooth(i) + noise(i) + 200 * HOURS[i], True),
+        (lambda i: 1000.0 + sawtooth(i, 1000.0) + noise(i), False),
+        (lambda i: 1000.0 + sawtooth(i, 1000.0) + noise(i) + 200 * HOURS[i], True),
         (lambda i: 1000.0 + 30 * HOURS[i], True),
         (lambda i: 1000.0 - 200 * HOURS[i], False),
         (lambda i: 1000.0 + (5000.0 if i == 200 else 0.0), False),
     ],
 )
 def test_growth_is_told_from_a_sawtooth_from_noise_and_from_one_wrong_sample(shape, grows):
-    slope = slope_of(HOURS, [shape(i) for i in range(270)], 5.0)
+    slope = slope_of(HOURS, [shape(i) for i in range(270)], 5.0, CYCLE)
     assert slope.grows == grows
     assert slope.low <= slope.per_hour <= slope.high
 
 
 def test_the_slope_of_a_line_is_its_own():
-    slope = slope_of(HOURS, [7.0 + 40.0 * at for at in HOURS], 1.0)
+    slope = slope_of(HOURS, [7.0 + 40.0 * at for at in HOURS], 1.0, CYCLE)
     assert slope.per_hour == pytest.approx(40.0)
     assert (slope.low, slope.high) == (pytest.approx(40.0), pytest.approx(40.0))
 

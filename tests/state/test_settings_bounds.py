@@ -115,6 +115,14 @@ def test_no_text_has_control_characters_or_fills_the_memory(path, value):
         {"h2o": {"memory": "-1g"}},
         {"h2o": {"memory": "2g -XX:OnOutOfMemoryError=reboot"}},
         {"h2o": {"url": "file:///etc"}},
+        {"h2o": {"url": "http://10.0.0.5"}},
+        {"h2o": {"url": "http://10.0.0.5:abc"}},
+        {"h2o": {"url": "http://10.0.0.5:65536"}},
+        {"h2o": {"url": "http://10.0.0.5:54321?a=b"}},
+        {"h2o": {"url": "http://[::1"}},
+        {"h2o": {"url": "http://me:hidden@10.0.0.5:54321"}},
+        {"h2o": {"url": "http://" + "a" * 64 + ":54321"}},
+        {"h2o": {"url": "http://\u0663.0.0.1:54321"}},
         {"artifacts": "http://[::1"},
         {"kafka": {"prefix": "a/b"}},
         {"kafka": {"patience": "2d"}},
@@ -123,13 +131,30 @@ def test_no_text_has_control_characters_or_fills_the_memory(path, value):
         {"training": {"every": "9999999999d"}},
         {"training": {"every": "50001d"}},
         {"training": {"every": "9" * 10_000 + "d"}},
+        tomllib.loads("a" + ".a" * 5_000 + " = 1"),
+        tomllib.loads("online.river.a" + ".a" * 5_000 + " = 1"),
     ],
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_what_has_no_meaning_is_refused_in_a_line(wrong):
     with pytest.raises(ValueError, match=r"must|Expected") as refused:
         settings_from(wrong)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 300
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:54321",
+        "https://h2o.example.com:443/a/b-c/",
+        "http://h2o_1:1",
+        "http://10.0.0.5:65535/",
+    ],
+)
+def test_an_address_that_h2os_client_takes_is_taken(url):
+    assert settings_from({"h2o": {"url": url}}).h2o.url == url
 
 
 def test_settings_with_a_value_at_every_key_can_be_changed():

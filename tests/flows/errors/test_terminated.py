@@ -1,4 +1,4 @@
-"""SIGTERM at any moment leaves no part of a file; what SIGKILL leaves, the next start removes."""
+"""A signal at any moment leaves no part of a file; what SIGKILL leaves, the next start removes."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def until_it_writes(running, folder):
         assert running.poll() is None, "it ended before it wrote"
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_in_the_midst_of_an_export_leaves_nothing(tmp_path, home, kind):
     folder = tmp_path / "out"
     folder.mkdir()
@@ -57,10 +57,25 @@ def test_a_signal_in_the_midst_of_an_export_leaves_nothing(tmp_path, home, kind)
         running.send_signal(kind)
         _, told = running.communicate()
         assert (running.returncode, told) == (
-            {signal.SIGTERM: 143, signal.SIGINT: 130}[kind],
+            {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}[kind],
             "headwater: stopped: nothing was written\n",
         )
         assert list(folder.iterdir()) == []
+
+
+def test_an_export_that_nohup_started_outlives_its_terminal(tmp_path, home):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        running = export(home, folder / "events.jsonl.gz")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    until_it_writes(running, folder)
+    running.send_signal(signal.SIGHUP)
+    running.communicate()
+    assert running.returncode == 0
+    assert [path.name for path in folder.iterdir()] == ["events.jsonl.gz"]
 
 
 def test_what_a_kill_left_is_gone_after_the_next_export(tmp_path, home):

@@ -9,12 +9,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from flows.home.configuration import find_stream
 from flows.replay import audit
 from flows.replay.audit import audited, job_of
 from flows.replay.audit_progress import drop_old
 from flows.replay.held import InUseError, held, is_held
 from flows.replay.replay_range import span_of
-from operators.shard.shard import TOPICS
+from operators.partition.recovery import checkpoint_of
+from operators.shard.messages import Boundary
+from operators.shard.shard import TOPICS, Shard
 from state.settings import changed
 from tests.flows.replay.conftest import run
 
@@ -64,6 +67,17 @@ def test_a_history_with_fits_is_made_again_to_the_last_byte(rides, rides_setting
     found = dict(frame.select("topic", "identical").iter_rows())
     assert found == {topic: log.end(topic, 0) for topic in TOPICS}
     assert min(found["predictions"], found["outcomes"], found["dead_letters"]) > 10
+
+
+def test_an_audit_of_everything_begins_at_no_checkpoint(market, quotes_settings):
+    """One of offset 0 may come after metrics, which a partition without events writes too."""
+    log = market.log()
+    shard = Shard(find_stream("quotes"), quotes_settings, 0)
+    shard.apply(Boundary(append_time(log, 0), None))
+    market.checkpoints().save(checkpoint_of(shard, at_boundary=True))
+    job = job_of(market, log, quotes_settings, span_of(log, None, None))
+    assert job.begin(market, log, 0) == (None, None)
+    log.close()
 
 
 def test_nothing_in_the_home_changes(rides, rides_settings):

@@ -147,6 +147,20 @@ def test_a_model_that_java_scores_is_kept_with_its_rows_and_judged_as_champion(h
     assert second.champion_metrics == second.metrics
 
 
+def test_what_one_fit_leaves_in_an_h2o_of_its_own_is_gone_with_the_next(home):
+    training = {"validation": "2d", "min_rows": 500}
+    settings = settings_from({"h2o": {"memory": "600m"}, "training": training})
+    fitter, cut = Fitter(settings, STREAM, _log(home), home, str), _cut(home)
+    assert fitter(cut.boundary, [cut], []).status == "promoted"
+    server = fitter.server()
+    ast = "(assign left (rep_len 1 3))"
+    server.request("POST /99/Rapids", ast=ast, session_id=server.session)
+    assert fitter(cut.boundary, [cut], []).status == "promoted"
+    assert fitter.server() is server
+    assert not server.request("GET /3/Frames")["frames"]
+    fitter.close()
+
+
 def test_an_algorithm_that_cannot_be_served_is_refused_before_the_flow_starts(home):
     with pytest.raises(ValueError, match=r"algorithm must be .*; got 'isolationforest'"):
         _fitter(home, "", [], algorithm="isolationforest")

@@ -428,6 +428,27 @@ def test_a_rollback_takes_effect_with_the_next_message_everywhere_and_once(tmp_p
         assert scorer.score(ask(IN_0)).model == "gbm-1"
 
 
+@pytest.mark.parametrize("shadow", [0, 50])
+def test_a_rollback_to_the_model_in_use_leaves_it_alone_everywhere(world, shadow):
+    world.go(0, 20)
+    with world.scorer(settings=with_shadow(shadow), partitions=[0]) as scorer:
+        world.go(0, 100)
+        scorer.advance()
+        own = world.lives[0].shard
+        assert (own.model, own.older) == ("gbm-2", "gbm-1")
+        promoted = msgspec.structs.replace(
+            world.published.of("gbm-2"), boundary=FIRST_US + 9 * HOUR_US, model="gbm-3"
+        )
+        world.published.publish(promoted)
+        assert world.published.roll_back(None, 0) == "gbm-2"
+        world.go(0, 104)
+        scorer.advance()
+        assert (own.model, own.older) == ("gbm-2", None)
+        answer = scorer.score(ask(IN_0))
+        assert answer.model == "gbm-2"
+        assert said(answer) == own.predict(ask(IN_0))
+
+
 def test_only_what_was_in_use_can_be_rolled_back_to(world):
     with pytest.raises(ValueError, match="in use before gbm-2; got gbm-9, others are gbm-1"):
         world.published.roll_back("gbm-9", 0)

@@ -499,6 +499,15 @@ def test_a_port_in_use_is_one_line(here, capsys):
     )
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".de", "xn--\xe4", "..", "a" * 10_000])
+def test_a_host_that_can_have_no_address_is_one_line(here, monkeypatch, capsys, host):
+    monkeypatch.setenv("HEADWATER_TOKEN", "t" * 20)
+    assert main(["serve", "--port", "0", "--host", host]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("headwater: address must be free and of this machine; got ")
+    assert len(line) < 300
+
+
 def test_where_others_can_ask_it_does_not_start_without_a_token(here, capsys):
     assert main(["serve", "--host", "0.0.0.0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a flow cleanly, whatever it is at; and it goes on from there."""
+"""SIGINT, SIGTERM and SIGHUP end a flow cleanly, whatever it is at; and it goes on from there."""
 
 import shutil
 import signal
@@ -67,6 +67,7 @@ def grown(root, topic):
         (signal.SIGINT, Shape(), RUN),
         (signal.SIGTERM, Shape(workers=3), ()),
         (signal.SIGINT, Shape(processes=2), ()),
+        (signal.SIGHUP, Shape(), RUN),
     ],
 )
 def test_a_run_that_is_stopped_goes_on_from_there_to_the_same_bytes(

@@ -140,9 +140,11 @@ def test_nothing_stays_in_h2o_but_what_others_made(h2o_server, outcomes):
         predict(h2o_server, f"{prefix}m", names.training)
     frames = [frame["frame_id"]["name"] for frame in h2o_server.request("GET /3/Frames")["frames"]]
     models = [model["model_id"]["name"] for model in h2o_server.request("GET /3/Models")["models"]]
+    jobs = [job["dest"]["name"] for job in h2o_server.request("GET /3/Jobs")["jobs"]]
     h2o_server.request("DELETE /3/Frames/theirs")
     assert "theirs" in frames
-    assert not [name for name in frames + models if name.startswith(prefix)]
+    assert "theirs" in jobs
+    assert not [name for name in frames + models + jobs if name.startswith(prefix)]
 
 
 def test_a_file_that_h2o_cannot_read_is_named(h2o_server, outcomes, written):

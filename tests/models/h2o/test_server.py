@@ -75,6 +75,27 @@ def test_a_refused_request_says_what_was_refused(h2o_server):
         h2o_server.request("GET /3/Nowhere")
 
 
+def _frames(server):
+    return {frame["frame_id"]["name"] for frame in server.request("GET /3/Frames")["frames"]}
+
+
+def _make(server, name):
+    ast = f"(assign {name} (rep_len 1 3))"
+    server.request("POST /99/Rapids", ast=ast, session_id=server.session)
+
+
+def test_a_child_is_cleared_of_everything_and_a_given_h2o_of_nothing(tmp_path):
+    with H2OServer(memory="300m", threads=1, work_dir=tmp_path) as child:
+        _make(child, "theirs")
+        with H2OServer(url=child.url) as second:
+            second.clear()
+            assert _frames(second) == {"theirs"}
+        child.clear()
+        assert not _frames(child)
+        _make(child, "after")
+        assert _frames(child) == {"after"}
+
+
 def test_nobody_at_the_url_is_an_error_that_names_it():
     with (
         pytest.raises(H2OStartError, match=r"http://127\.0\.0\.1:1"),
