@@ -86,21 +86,28 @@ class World:
         self.lives = {p: opened(self.flow, p) for p in range(2)}
 
     def decide(self, until):
-        """Of the first boundaries, an hour apart, two have a new model."""
+        """Decide so many hours; two of them begin with a new model, the others have none."""
         for k in range(self.decided, until):
-            model = {1: "gbm-1", 3: "gbm-2"}.get(k, "")
-            self.published.publish(
-                FitRecord(
-                    boundary=FIRST_US + k * HOUR_US,
-                    status="promoted" if model else "skipped",
-                    reason="",
-                    algorithm="gbm",
-                    model=model,
-                    sha256=self.files.get(model, ""),
-                    rows_sha256=self.rows.get(model, ""),
+            parts = {0: 8, 1: 4, 2: 2}.get(k, 1)  # as a young log has boundaries
+            for part in range(parts):
+                self._publish(
+                    FIRST_US + k * HOUR_US + part * HOUR_US // parts,
+                    {1: "gbm-1", 3: "gbm-2"}.get(k, "") if not part else "",
                 )
-            )
         self.decided = until
+
+    def _publish(self, boundary, model):
+        self.published.publish(
+            FitRecord(
+                boundary=boundary,
+                status="promoted" if model else "skipped",
+                reason="",
+                algorithm="gbm",
+                model=model,
+                sha256=self.files.get(model, ""),
+                rows_sha256=self.rows.get(model, ""),
+            )
+        )
 
     def begin_anew(self, partition, settings):
         """The flow of a partition begins anew, with other settings."""
