@@ -139,7 +139,7 @@ def test_those_who_wait_must_be_the_pending_requests():
     ("which", "value", "message"),
     [
         (0, -1, ">= 0"),
-        (1, [2] * 150, "labels must be 0, 1, awaited or given up"),
+        (1, [2] * 150, "labels must be 0, 1, awaited or dropped"),
         (1, [1] * 150, "the first request must wait"),
         (1, [-1] * 149, "turns must be"),
         (3, b"\0" * 8, "parts must be 2 of each request"),

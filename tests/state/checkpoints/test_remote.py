@@ -102,8 +102,9 @@ def test_what_was_saved_before_there_was_a_store_is_copied_too(machine, tmp_path
 
 
 def test_a_damaged_one_is_read_from_the_store(machine, caplog):
-    store, _ = saved(machine, checkpoint(1), checkpoint(2))
+    store, shared = saved(machine, checkpoint(1), checkpoint(2))
     path = store.save(checkpoint(2))
+    assert flushed(shared, 10)
     path.write_bytes(b"half")
     with caplog.at_level(logging.WARNING):
         assert offsets(store) == [2, 1]
