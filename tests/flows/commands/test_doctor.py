@@ -59,7 +59,7 @@ def test_stores_must_answer(home, topics, tmp_path, capsys):
     verdict, text = lines["checkpoint store"]
     assert verdict == "problem"
     assert text.startswith("store must be one that pyarrow supports; got 'Unrec")
-    assert text.endswith("→ correct it in the settings, or who may enter")
+    assert text.endswith("→ correct the address in the settings, or the access rights")
 
 
 def test_an_empty_home_is_left_as_it_was(home, capsys):

@@ -477,7 +477,7 @@ def test_a_message_over_the_topics_limit_is_an_error_and_the_log_opened_anew_goe
 ):
     cluster = Cluster(broker.bootstrap, {})
     Topics(cluster, cluster.consumer({}), 1).configure(f"{prefix}t", {"max.message.bytes": "1000"})
-    with pytest.raises(LogError, match=rf"append to {prefix}t; got .*[Ll]arge"):
+    with pytest.raises(LogError, match=rf"append to {prefix}t: .*[Ll]arge"):
         log.append("t", 0, entries(bytes(5000)))
     assert opened("two").append("t", 0, entries(b"small"), sequence=0) == 1
     while log.end("t", 0) < 1:
@@ -542,10 +542,10 @@ def test_a_missing_permission_is_told(log, broker, prefix):
         user.partitions("t")
     allow(ResourceType.TOPIC, AclOperation.READ)
     assert values(read_all(user, "t")) == [b"a"]
-    with pytest.raises(LogError, match=rf"writer {prefix}headwater-t-0; got .*[Aa]uthoriz"):
+    with pytest.raises(LogError, match=rf"writer {prefix}headwater-t-0: .*[Aa]uthoriz"):
         user.append("t", 0, entries(b"b"))
     allow(ResourceType.TRANSACTIONAL_ID, AclOperation.ALL)
-    with pytest.raises(LogError, match=rf"append to {prefix}t; got .*[Aa]uthoriz"):
+    with pytest.raises(LogError, match=rf"append to {prefix}t: .*[Aa]uthoriz"):
         user.append("t", 0, entries(b"b"))
     user.close()
     allow(ResourceType.TOPIC, AclOperation.WRITE)
