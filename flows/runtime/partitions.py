@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.home.home import Home
 from flows.home.journaled_settings import usable
@@ -29,6 +29,7 @@ from state.log import EVENTS, Log, SequenceConflictError, newest_append_time
 from state.settings import Settings, deciding
 from state.stream import Stream
 
+T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _SETTLES_IN_S = 1.0
 _EMPTY_LOOK_EVERY_S = 0.05
@@ -188,15 +189,15 @@ def _nothing() -> None:
 
 
 def _remembered(
-    ask: Callable[[], int], seconds: float, clock: Callable[[], float]
-) -> Callable[[], int]:
+    ask: Callable[[], T], seconds: float, clock: Callable[[], float]
+) -> Callable[[], T]:
     """Cache `ask` for some seconds: a partition at its end asks all the time."""
-    until, answer = float("-inf"), 0
+    until, answer = float("-inf"), None
 
-    def asked() -> int:
+    def asked() -> T:
         nonlocal until, answer
         now = clock()
-        if now >= until:
+        if answer is None or now >= until:
             until, answer = now + seconds, ask()
         return answer
 

@@ -47,7 +47,7 @@ class NewestTimes(NamedTuple):
     append_time: Callable[[], int]
     cut: Callable[[], int]
     settled: Callable[[], int] | None = None
-    begun: Callable[[], int] | None = None
+    begun: Callable[[], int | None] | None = None
 
 
 class Decider:
@@ -159,7 +159,7 @@ class Decider:
         asked = self._newest.begun
         if asked is None or self._journal.entries:
             return 0
-        return asked() or None
+        return asked()
 
     def _configure(self, begun: int) -> bool:
         """Write the settings that are wanted, if they are others; whether they are."""

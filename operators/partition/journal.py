@@ -214,8 +214,10 @@ class Journal:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
 
 
-def begun_of(log: ReadableLog) -> int:
-    """Append time of the log's first event (µs), as some partition has noted it; 0: none is there.
+def begun_of(log: ReadableLog) -> int | None:
+    """Append time of the log's first event (µs), as some partition has noted it.
+
+    0: boundaries are equally spaced. None: there is no event.
 
     What is noted is the same for all partitions, whatever comes to one of them later.
 
@@ -224,8 +226,9 @@ def begun_of(log: ReadableLog) -> int:
     """
     for partition in range(log.partitions(TOPIC)):
         for record in log.read(TOPIC, partition, 0, max_records=1):
-            if noted := _begun(read_entry(partition, record.offset, record.value)):
-                return noted
+            return _begun(read_entry(partition, record.offset, record.value))
+    if not any(log.end(EVENTS, partition) for partition in range(log.partitions(EVENTS))):
+        return None
     return oldest_append_time(log, EVENTS)
 
 

@@ -96,7 +96,8 @@ def test_what_is_left_is_told_before_in_and_after_a_run(home, capsys):
     assert main(["status"]) == 0
     said = capsys.readouterr().out
     assert "all: lag 0 records, " in said
-    assert "fits that are due: 2024-01-01 00:00, 2024-01-01 00:10, 2024-01-01 00:20\n" in said
+    due = ", ".join(f"2024-01-01 00:{minute:02}" for minute in (5, 10, 15, 20))
+    assert f"fits that are due: {due}\n" in said
 
 
 def test_nothing_is_made_where_there_is_no_home(tmp_path, monkeypatch, capsys):

@@ -134,7 +134,9 @@ def test_a_second_flow_on_the_same_home_is_refused_and_names_the_first(tmp_path)
         [sys.executable, "-c", words, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
         first.stdout.readline()
-        with pytest.raises(ConfigurationError, match=rf"events/3 must .* got process {first.pid}"):
+        with pytest.raises(
+            ConfigurationError, match=rf"events/3 is already processed by pid {first.pid} "
+        ):
             lock_partition(tmp_path, 3)
         os.close(lock_partition(tmp_path, 2))
         first.stdin.close()

@@ -84,3 +84,10 @@ def test_what_one_partition_noted_holds_for_all_though_an_older_event_comes(tmp_
     drained(flow(later, SKIPS))
     assert [journal(later, p)[0].begun for p in (0, 1)] == times(5, 5)
     later.close()
+
+
+def test_events_of_the_earliest_time_there_is_begin_a_log_too(tmp_path):
+    log = filled(tmp_path / "log", [])
+    assert begun_of(log) is None
+    log.append("events", 0, [Entry(0, b"", b"{}")])
+    assert begun_of(log) == 0
