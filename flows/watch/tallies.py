@@ -82,8 +82,8 @@ def pooled(parts: Iterable[Mapping[str, Losses]]) -> dict[str, Losses]:
     """Losses by model over several sets of labels.
 
     Example:
-        >>> pooled([{"online": Losses(1, 0.4, 0.1)}, {"online": Losses(3, 0.8, 0.3)}])
-        {'online': Losses(n=4, log_loss=0.7, brier=0.25)}
+        >>> pooled([{"online": Losses(1, 0.5, 0.25)}, {"online": Losses(3, 0.75, 0.5)}])
+        {'online': Losses(n=4, log_loss=0.6875, brier=0.4375)}
     """
     by_model: dict[str, list[Losses]] = {}
     for part in parts:

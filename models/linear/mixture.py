@@ -53,7 +53,7 @@ def regret_bound(n: int, parts: int) -> float:
 
     Example:
         >>> round(regret_bound(1_000_000, 26), 1)
-        52.1
+        22.1
     """
     each = -math.log1p(-SWITCHING[0]) - math.log1p(-DRIFT)
     return (math.log(len(SWITCHING)) + math.log(parts) + n * each) / ETA

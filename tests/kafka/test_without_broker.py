@@ -35,7 +35,7 @@ def mvn(folder, text):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_what_needs_one_is_skipped_and_told_in_one_line(tmp_path, workers):
-    words = [sys.executable, "-m", "pytest", workers, "-p", "no:cacheprovider", *TESTS]
+    words = [sys.executable, "-m", "pytest", workers, "-m", "", "-p", "no:cacheprovider", *TESTS]
     environment = {**os.environ, "HEADWATER_KAFKA_JARS": str(tmp_path)}
     done = subprocess.run(
         words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

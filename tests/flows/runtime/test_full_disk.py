@@ -100,7 +100,7 @@ def undisturbed(folder) -> dict[str, list[bytes]]:
     assert _headwater(folder, home, "ingest", "asked.jsonl")[0] == 0
     assert _headwater(folder, home, "run")[0] == 0
     outputs = _outputs(home)
-    assert len(outputs["snapshots"]) == 5
+    assert len(outputs["snapshots"]) == 10
     return outputs
 
 

@@ -78,7 +78,7 @@ def test_a_signal_stops_all_cleanly(following):
     assert len(pids) == 2
     flow.signal(signal.SIGTERM)
     assert flow.wait(WITHIN_S) == [0], flow.output()
-    assert "run again to go on" in flow.output()
+    assert "run again to resume" in flow.output()
 
 
 @pytest.mark.timeout(600)

@@ -128,7 +128,7 @@ def test_a_stop_ends_h2o_at_once_and_nothing_is_decided(tmp_path):
     log = Home(home).log()
     decisions = [msgspec.json.decode(r.value, type=FitRecord) for r in log.read("models", 0, 0)]
     log.close()
-    assert [one.status for one in decisions] == ["skipped"]  # the boundary before any outcome
+    assert {one.status for one in decisions} == {"skipped"}  # those with too few outcomes
 
 
 def test_a_second_signal_ends_the_process_at_once():
