@@ -39,7 +39,7 @@ def test_a_look_counts_what_a_run_did(tmp_path):
     assert letters == {"malformed": 1, "invalid": 1, "unmatched": 5}
     assert log.events.unread == 0
     assert set(log.events.alerts.values()) == {0}
-    assert log.fits.decisions == {"promoted": 0, "rejected": 0, "failed": 0, "skipped": 1}
+    assert log.fits.decisions == {"promoted": 0, "rejected": 0, "failed": 0, "skipped": 5}
     assert sample.disk.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.2)
     assert {"log", "checkpoints"} <= {*sample.disk.parts}
     assert sample.beats == []
