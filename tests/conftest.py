@@ -1,6 +1,7 @@
 """One real H2O for all tests that fit, and outcomes that a model can learn from."""
 
 import gc
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -44,6 +45,9 @@ LONG = (
     "test_torture.py",
 )
 """Test files that take many seconds: attacks, crashes, whole histories, benchmarks."""
+
+# Where the tests were started by nohup, what they start would ignore a hangup too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _MARKS = {"broker": "kafka", "h2o_server": "h2o"}
 
