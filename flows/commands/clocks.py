@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.table import Table
 
-from flows.commands.verb import Verb, log_of, moment
+from flows.commands.verb import Verb, add_times, log_of
 from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.home.open_log import needing_kafka
@@ -21,14 +21,9 @@ from state.settings import Settings
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--from",
-        dest="since",
-        type=moment,
-        metavar="DATE",
-        help="append time, UTC (default: a day before the newest record)",
+    add_times(
+        parser, "append time, UTC (default: a day before the newest record)", "append time, UTC"
     )
-    parser.add_argument("--to", dest="until", type=moment, metavar="DATE", help="append time, UTC")
 
 
 def _run(arguments: Namespace) -> int:

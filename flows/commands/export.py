@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from flows.commands.verb import Verb, log_of, moment
+from flows.commands.verb import Verb, add_times, log_of
 from flows.errors.user_errors import as_command_errors
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
@@ -26,15 +26,11 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help=".parquet, .jsonl, .jsonl.gz or .jsonl.zst",
     )
-    parser.add_argument(
-        "--from",
-        dest="since",
-        type=moment,
-        metavar="T",
-        help="only records appended at or after this date or time, UTC",
-    )
-    parser.add_argument(
-        "--to", type=moment, metavar="T", help="only records appended before this, UTC"
+    add_times(
+        parser,
+        "only records appended at or after this date or time, UTC",
+        "only records appended before this, UTC",
+        "T",
     )
 
 
@@ -55,7 +51,7 @@ def _run(arguments: Namespace) -> int:
         Bar(*columns, console=console, transient=True, disable=hidden) as progress,
     ):
         task = progress.add_task(topic, total=None)
-        since, until = _us(arguments.since), _us(arguments.to)
+        since, until = _us(arguments.since), _us(arguments.until)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)

@@ -8,13 +8,13 @@ from rich.table import Table
 
 from flows.commands.verb import Verb, log_of
 from flows.home.home import environment_home
+from flows.reports.counts import newest_metrics_of
 from flows.runtime.summary import print_fits
 from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
-from state.log import EVENTS, Log, decoded
-from state.outputs.records import Metrics
+from state.log import EVENTS, Log
 
 
 class _PartitionModels(msgspec.Struct, frozen=True):
@@ -62,20 +62,12 @@ def _in_use(log: Log) -> list[_PartitionModels]:
     for partition in range(log.partitions(EVENTS)):
         active = Journal(log, partition).active
         model, offset = (active.model, active.offset) if active else (None, 0)
-        newest = _newest_metrics(log, partition)
+        newest = newest_metrics_of(log, partition)
         if newest is None or newest.model != model:
             found.append(_PartitionModels(partition, model, offset))
         else:
             found.append(_PartitionModels(partition, model, offset, newest.older, newest.shares))
     return found
-
-
-def _newest_metrics(log: Log, partition: int) -> Metrics | None:
-    end = log.end("metrics", partition)
-    if end <= log.start("metrics", partition):
-        return None
-    (newest,) = log.read("metrics", partition, end - 1, max_records=1)
-    return decoded("metrics", partition, newest, Metrics)
 
 
 def _uses_table(in_use: list[_PartitionModels]) -> Table:

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from flows.commands.branches import changes_of
-from flows.commands.verb import Verb, log_of, moment, workers
+from flows.commands.verb import Verb, add_times, log_of, workers
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings, parse_toml, read_toml
 from flows.home.home import Home, environment_home
@@ -27,15 +27,11 @@ from state.settings import Settings, changed
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--from",
-        dest="since",
-        type=moment,
-        metavar="T",
-        help="only records appended at or after this date or time, UTC",
-    )
-    parser.add_argument(
-        "--to", type=moment, metavar="T", help="only records appended before this, UTC"
+    add_times(
+        parser,
+        "only records appended at or after this date or time, UTC",
+        "only records appended before this, UTC",
+        "T",
     )
     parser.add_argument(
         "--set",
@@ -106,7 +102,7 @@ def _check_out(out: Path) -> None:
 
 
 def _audit(arguments: Namespace, home: Home, settings: Settings, console: Console) -> int:
-    since, until, workers = arguments.since, arguments.to, arguments.workers
+    since, until, workers = arguments.since, arguments.until, arguments.workers
     found = audited(home, settings, since, until, workers, console, _sayer(console))
     _sayer(TerminalConsole())(_audit_text(found))
     return 1 if any(one.different for one in found.partitions) else 0
@@ -162,7 +158,7 @@ def _what_if(arguments: Namespace, home: Home, settings: Settings, console: Cons
             raise CommandError(msg) from error
         changes.insert(0, policy)
     found = branched(
-        home, settings, changes, arguments.since, arguments.to, arguments.workers, console,
+        home, settings, changes, arguments.since, arguments.until, arguments.workers, console,
         _sayer(console),
     )  # fmt: skip
     say = _sayer(TerminalConsole())

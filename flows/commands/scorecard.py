@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 from rich.table import Table
 
-from flows.commands.verb import Verb, moment
+from flows.commands.verb import Verb, add_times
 from flows.home.configuration import find_stream, load_settings
 from flows.reading import read
 from flows.reports.scorecard import (
@@ -44,14 +44,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--answers", choices=ANSWERS, default="ensemble", help="whose answers (default: ensemble)"
     )
-    parser.add_argument(
-        "--from",
-        dest="since",
-        type=moment,
-        metavar="DATE",
-        help="event time of the oldest request, UTC (default: all)",
-    )
-    parser.add_argument("--to", dest="until", type=moment, metavar="DATE", help="before this")
+    add_times(parser, "event time of the oldest request, UTC (default: all)", "before this")
     parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
 

@@ -83,6 +83,19 @@ def other_name(text: str) -> tuple[str, str]:
     return old, new
 
 
+def add_times(parser: ArgumentParser, since: str, until: str, metavar: str = "DATE") -> None:
+    """Let a verb take a span of time, as `since` and `until`.
+
+    Args:
+        parser: The verb's.
+        since: Help text of `--from`.
+        until: Help text of `--to`.
+        metavar: Name of a time in the help.
+    """
+    for flag, name, text in (("--from", "since", since), ("--to", "until", until)):
+        parser.add_argument(flag, dest=name, type=moment, metavar=metavar, help=text)
+
+
 def add_rename(parser: ArgumentParser) -> None:
     """Let a verb that reads files take other names for their columns."""
     parser.add_argument(

@@ -31,13 +31,17 @@ class Counts(msgspec.Struct, frozen=True):
 
 def newest_metrics(log: Log) -> list[Metrics]:
     """The newest metrics of each partition that has some."""
-    newest = []
-    for partition in range(log.partitions("metrics")):
-        end = log.end("metrics", partition)
-        if end > log.start("metrics", partition):
-            (record,) = log.read("metrics", partition, end - 1, max_records=1)
-            newest.append(decoded("metrics", partition, record, Metrics))
-    return newest
+    found = (newest_metrics_of(log, partition) for partition in range(log.partitions("metrics")))
+    return [newest for newest in found if newest is not None]
+
+
+def newest_metrics_of(log: Log, partition: int) -> Metrics | None:
+    """The newest metrics of a partition; None before its first."""
+    end = log.end("metrics", partition)
+    if end <= log.start("metrics", partition):
+        return None
+    (newest,) = log.read("metrics", partition, end - 1, max_records=1)
+    return decoded("metrics", partition, newest, Metrics)
 
 
 def counts_of(newest: Sequence[Metrics]) -> Counts | None:

@@ -14,7 +14,7 @@ from flows.terminal.time_format import format_time
 from models.h2o.search import check_algorithm
 from models.h2o.server import H2OError, H2OServer, check_h2o_version, work_dir_for
 from models.mojo.model import MojoError, read_mojo
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import FitRecord, champion_of
 from models.refit.plan import FitTask
 from models.refit.refit import Champion, failed, lacking, skipped, train
 from operators.training.model_registry import file_of
@@ -143,7 +143,7 @@ class Fitter:
         """The task of a fit, without the files."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
-        champion = _champion_of(earlier)
+        champion = champion_of(earlier)
         winner = next((record for record in reversed(earlier) if record.parameters), None)
         return FitTask(
             files=(),
@@ -168,7 +168,7 @@ class Fitter:
         )
 
     def _champion(self, earlier: list[FitRecord]) -> Champion | None:
-        newest = _champion_of(earlier)
+        newest = champion_of(earlier)
         if newest is None:
             return None
         assert newest.window is not None
@@ -183,10 +183,6 @@ def _check_window(window: Duration, stream: Stream) -> None:
             f"delay of the label of stream {stream.name!r}; got {window}"
         )
         raise ValueError(msg)
-
-
-def _champion_of(earlier: list[FitRecord]) -> FitRecord | None:
-    return next((one for one in reversed(earlier) if one.status == "promoted"), None)
 
 
 def _line(record: FitRecord) -> str:

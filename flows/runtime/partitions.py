@@ -192,12 +192,13 @@ def _remembered(
     ask: Callable[[], T], seconds: float, clock: Callable[[], float]
 ) -> Callable[[], T]:
     """Cache `ask` for some seconds: a partition at its end asks all the time."""
-    until, answer = float("-inf"), None
+    until = float("-inf")
+    answer: T
 
     def asked() -> T:
         nonlocal until, answer
         now = clock()
-        if answer is None or now >= until:
+        if now >= until:
             until, answer = now + seconds, ask()
         return answer
 

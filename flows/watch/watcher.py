@@ -16,9 +16,9 @@ from flows.reports.status import Status, StatusReader
 from flows.watch.machine import DiskGauge, H2OProbe
 from flows.watch.sample import FIT_DECISIONS, Fits, KafkaHealth, LogSample, Sample, Sources
 from flows.watch.tallies import Tallies
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import FitRecord, champion_of
 from state.durations import Duration
-from state.log import Log, LogError, newest_append_time
+from state.log import Log, LogError, newest_append_time, oldest_append_time
 from state.outputs.records import Metrics
 from state.settings import Settings
 from state.topics import OUTCOMES, PREDICTIONS
@@ -186,18 +186,8 @@ class _Rates:
 
 def _labels_behind_s(log: Log) -> float:
     predicted = newest_append_time(log, PREDICTIONS)
-    known = newest_append_time(log, OUTCOMES) or _oldest(log, PREDICTIONS)
+    known = newest_append_time(log, OUTCOMES) or oldest_append_time(log, PREDICTIONS)
     return max(predicted - known, 0) / 1e6
-
-
-def _oldest(log: Log, topic: str) -> int:
-    """The append time of the oldest record left of a topic; 0 for an empty one."""
-    found = []
-    for partition in range(log.partitions(topic)):
-        start = log.start(topic, partition)
-        if start < log.end(topic, partition):
-            found += log.read(topic, partition, start, max_records=1)
-    return min((record.append_time for record in found), default=0)
 
 
 def _sources(newest: list[Metrics]) -> Sources:
@@ -215,8 +205,7 @@ def _fits(records: list[FitRecord], pending: int) -> Fits:
     for status in statuses:
         decisions[status] += 1
     failed = next((i for i, s in enumerate(reversed(statuses)) if s != "failed"), len(statuses))
-    promoted = [record for record in records if record.status == "promoted"]
-    champion = promoted[-1] if promoted else None
+    champion = champion_of(records)
     return Fits(
         decisions,
         failed,

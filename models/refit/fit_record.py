@@ -1,5 +1,6 @@
 """The record of a fit: one per boundary, whatever the decision."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -110,3 +111,8 @@ def model_id(algorithm: str, digest: str) -> str:
         'gbm-0123456789ab'
     """
     return f"{algorithm}-{digest[:12]}"
+
+
+def champion_of(decisions: Sequence[FitRecord]) -> FitRecord | None:
+    """The newest promoted fit of some decisions; None if no model was promoted."""
+    return next((one for one in reversed(decisions) if one.status == "promoted"), None)

@@ -48,9 +48,8 @@ class _Partition(StatefulSourcePartition[tuple[int, Message], None]):
     def next_batch(self) -> list[tuple[int, Message]]:
         if self._finished or (self._runner is None and self._stop.is_set()):
             raise StopIteration
-        if (
-            self._runner is None
-        ):  # by now all of the worker are claimed; none is read before all are open
+        if self._runner is None:
+            # By now all of the worker are claimed; none is read before all are open.
             self._runner = self._open()
             return []
         message = None if self._stop.is_set() else self._runner.poll()

@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import FitRecord, champion_of
 from state.log import Entry, Log, LogError, UnknownTopicError, decoded
 from state.storage.artifact_chunks import chunks_of, is_chunk
 from state.storage.artifact_store import ArtifactError, ArtifactStore
@@ -253,5 +253,5 @@ def _promoted_again(rolled: RolledBack, before: list[FitRecord]) -> FitRecord:
 
 
 def _champion(records: list[FitRecord]) -> str | None:
-    promoted = [record.model for record in records if record.status == "promoted"]
-    return promoted[-1] if promoted else None
+    champion = champion_of(records)
+    return champion.model if champion else None

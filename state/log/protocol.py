@@ -257,11 +257,12 @@ def newest_append_time(log: ReadableLog, topic: str) -> int:
 
 def oldest_append_time(log: ReadableLog, topic: str) -> int:
     """The lowest append time of all partitions of a topic; 0 for an empty one."""
-    oldest = 0
-    for partition in range(log.partitions(topic)):
-        for first in log.read(topic, partition, log.start(topic, partition), max_records=1):
-            oldest = min(oldest or first.append_time, first.append_time)
-    return oldest
+    firsts = (
+        first.append_time
+        for partition in range(log.partitions(topic))
+        for first in log.read(topic, partition, log.start(topic, partition), max_records=1)
+    )
+    return min(firsts, default=0)
 
 
 def offset_at(log: ReadableLog, topic: str, partition: int, append_time: int) -> int:
