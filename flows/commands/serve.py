@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from reprlib import repr as shortened
 
@@ -14,6 +13,7 @@ from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.scorer import Scorer
 from flows.serving.bind import bind, token_for
+from flows.terminal.console import say_at_once
 from operators.training.model_loader import ModelError
 
 
@@ -48,21 +48,16 @@ def _run(arguments: Namespace) -> int:
         token = token_for(settings.host, os.environ)
     log_of(environment_home()).close()
     with bind(settings.host, settings.port) as bound, _opened() as scorer:
-        serve(scorer, settings, bound, token, _say)
-    _say("Stopped.")
+        serve(scorer, settings, bound, token, say_at_once)
+    say_at_once("Stopped.")
     return 0
 
 
 def _opened() -> Scorer:
     try:
-        return Scorer.open(on_trouble=_say)
+        return Scorer.open(on_trouble=say_at_once)
     except ModelError as error:
         raise CommandError(str(error)) from error
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 SERVE = Verb(

@@ -13,6 +13,7 @@ from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.serving.bind import bind, token_for
+from flows.terminal.console import say_at_once
 from flows.watch.rules_file import rules_file
 from flows.watch.watcher import Watcher
 from state.durations import Duration
@@ -95,14 +96,9 @@ def _run(arguments: Namespace) -> int:
     watcher = Watcher(settings, environment_home())
     limits = msgspec.structs.replace(settings.serve, drain=Duration(0))
     with bind(host, port) as bound:
-        serve(Looking(watcher, arguments.every, _say), limits, bound, token, _say)
-    _say("Stopped.")
+        serve(Looking(watcher, arguments.every, say_at_once), limits, bound, token, say_at_once)
+    say_at_once("Stopped.")
     return 0
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 WATCH = Verb(

@@ -114,6 +114,12 @@ class _PlainStream:
         return getattr(self._to, name)
 
 
+def say_at_once(line: str) -> None:
+    """Write a line to standard error, whatever gathers its output."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def make_plain() -> None:
     """Make `sys.stdout` and `sys.stderr` accept plain text only, for the rest of the process.
 
