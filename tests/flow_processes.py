@@ -13,6 +13,7 @@ from flows.home.home import Home, create_topics
 from flows.ingest import append_history
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -89,6 +90,11 @@ class Group:
     def wait(self, timeout_s: float) -> list[int]:
         """The exit codes, once all have ended."""
         return [process.wait(timeout_s) for process in self.processes]
+
+    def until(self, condition: Callable[[], object], within_s: float = 120.0) -> None:
+        """Return once a condition holds; a flow that ends before that has failed."""
+        until(lambda: condition() or self.ended(), within_s, told=self.output)
+        assert condition(), self.output()
 
     def output(self) -> str:
         """The output since the start."""

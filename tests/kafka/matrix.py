@@ -171,11 +171,7 @@ class Site:
 
     def until(self, flow: Group, wanted: Records, share: float) -> None:
         """Wait until this share of the predictions is there."""
-        limit = time.monotonic() + _PATIENCE_S
-        while self.predictions() < share * _most(wanted):
-            assert not flow.ended(), flow.output()
-            assert time.monotonic() < limit, flow.output()
-            time.sleep(_LOOK_EVERY_S)
+        flow.until(lambda: self.predictions() >= share * _most(wanted), _PATIENCE_S)
 
     def finish(self, flow: Group, wanted: Records) -> int:
         """Let the flow come to its end and compare every record; how many are the same."""

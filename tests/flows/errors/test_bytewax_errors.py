@@ -15,7 +15,6 @@ from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
 from state.kafka.cluster import Cluster
 from state.kafka.log import KafkaLog
-from tests import waiting
 from tests.flow_processes import ALONE, Group, Shape, _free_ports, fill
 
 RUN, MAIN = ("-m", "flows", "run"), ("-m", "bytewax.run", "flows.main")
@@ -149,11 +148,6 @@ def start():
         process.wait()
 
 
-def until(condition, group):
-    waiting.until(lambda: condition() or group.ended(), 120, told=group.output)
-    assert condition(), group.output()
-
-
 FLOWS = {
     "main": (ALONE, MAIN),
     "run": (ALONE, RUN),
@@ -173,7 +167,7 @@ def test_a_broker_that_is_lost_in_mid_run(site, start, broker):
             "train": lambda group=group: "Waiting for boundaries" in group.output(),
             "ingest": lambda log=log: log.end("dead_letters", stream.partitions),
         }
-        until(begun.get(name, lambda log=log: log.end("predictions", 7)), group)
+        group.until(begun.get(name, lambda log=log: log.end("predictions", 7)))
         groups.append(group)
     broker.kill()
     try:
@@ -188,7 +182,7 @@ def test_a_broker_that_is_lost_in_mid_run(site, start, broker):
 def test_the_older_of_two_flows(site, start):
     home, log = site("home")
     older = start(home, ALONE, MAIN)
-    until(lambda: log.end("predictions", 7), older)
+    older.until(lambda: log.end("predictions", 7))
     newer = start(home, ALONE, MAIN)
     hours = count(0.05, 0.005)
 
@@ -196,7 +190,7 @@ def test_the_older_of_two_flows(site, start):
         append_history(log, Market(seed=3, rate_per_s=1.2).events(next(hours)), stream.peek())
         return older.ended()
 
-    until(has_ended, newer)
+    newer.until(has_ended)
     assert older.processes[0].wait() == 2
     (line,) = [line for line in older.output().splitlines() if line.startswith("headwater: ")]
     assert "must be the only one; got fenced off by " in line

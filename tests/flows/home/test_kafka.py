@@ -14,6 +14,7 @@ from flows.streams.quotes_market import Market
 from state.ingest.positions import LETTERS, IngestWriter
 from state.log import Entry
 from state.settings import changed, settings_from
+from tests.kafka.matrix import held
 
 SETTINGS = """
 stream = "quotes"
@@ -48,13 +49,9 @@ def records():
     """All that the log of the settings holds, by topic and partition."""
     settings = load_settings()
     log = find_log(settings, Home.of({"HEADWATER_HOME": f"{settings.log}-home"}))
-    held = {
-        (topic, p): log.read(topic, p, 0, max_records=10**6)
-        for topic in ALL_TOPICS
-        for p in range(log.partitions(topic))
-    }
+    found = held(log)
     log.close()
-    return held
+    return found
 
 
 def test_topics_are_compared_made_and_then_as_they_should_be(kafka, capsys):

@@ -4,12 +4,12 @@ import os
 import re
 import select
 import signal
-import time
 
 import pytest
 
-from flows.home.home import ALL_TOPICS, Home
+from flows.home.home import Home
 from tests.flow_processes import Group, fill
+from tests.kafka.matrix import held
 
 SETTINGS = """
 [training]
@@ -22,24 +22,17 @@ FLOW = ("-m", "flows", "run")
 WITHIN_S = 240.0
 
 
-def held(root):
+def records(root):
     log = Home(root).log()
-    records = {
-        (topic, p): log.read(topic, p, 0, max_records=10**6)
-        for topic in ALL_TOPICS
-        for p in range(log.partitions(topic))
-    }
+    found = held(log)
     log.close()
-    return records
+    return found
 
 
 def workers(flow, root):
     """Process ids of those that work on partitions, once all eight are worked on."""
-    limit = time.monotonic() + WITHIN_S
     locks = [root / "running" / f"{p}.lock" for p in range(8)]
-    while not all(lock.exists() and lock.read_text() for lock in locks):
-        assert not flow.ended(), flow.output()
-        assert time.monotonic() < limit, flow.output()
+    flow.until(lambda: all(lock.exists() and lock.read_text() for lock in locks), WITHIN_S)
     return sorted({int(lock.read_text()) for lock in locks})
 
 
@@ -68,7 +61,7 @@ def test_two_processes_write_what_one_does(tmp_path):
         fill(tmp_path / name, SETTINGS, 0.5)
         flow = Group(tmp_path / name, words=(*FLOW, *words))
         assert flow.wait(WITHIN_S) == [0], flow.output()
-    assert held(tmp_path / "one") == held(tmp_path / "two")
+    assert records(tmp_path / "one") == records(tmp_path / "two")
     assert len(re.findall(r"^\[[01]\] Up to date", flow.output(), re.MULTILINE)) == 1
 
 

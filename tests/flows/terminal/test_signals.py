@@ -11,7 +11,6 @@ import pytest
 from flows.home.home import Home
 from models.refit.fit_record import FitRecord
 from state.checkpoints.store import CheckpointStore
-from tests import waiting
 from tests.flow_processes import REPOSITORY, Group, Shape, fill
 from tests.torture import WITHOUT_H2O, compare
 
@@ -37,12 +36,6 @@ def filled(tmp_path_factory):
     shutil.copytree(fresh, whole)
     assert Group(whole).wait(60) == [0]
     return fresh, whole
-
-
-def until(group, condition):
-    """Return once a condition holds; a flow that ends before it has failed."""
-    waiting.until(lambda: condition() or group.ended(), 120, told=group.output)
-    assert condition(), group.output()
 
 
 def stopped(group, number):
@@ -77,7 +70,7 @@ def test_a_run_that_is_stopped_goes_on_from_there_to_the_same_bytes(
     home = tmp_path / "home"
     shutil.copytree(fresh, home)
     group = Group(home, shape, words)
-    until(group, lambda: grown(home, "predictions") > 50)
+    group.until(lambda: grown(home, "predictions") > 50)
     said = stopped(group, number)
     assert said.splitlines()[-1].startswith("Stopped at 2024-01-01 0")
     assert said.splitlines()[-1].endswith("; run again to resume.")
@@ -99,7 +92,7 @@ def test_a_stop_works_while_partitions_hold_at_a_boundary(tmp_path):
     home = tmp_path / "home"
     fill(home, '[training]\nevery = "20m"\ntrainer = "external"\n', hours=0.5)
     group = Group(home)
-    until(group, lambda: grown(home, "snapshots") == 8)  # the first boundary, never decided
+    group.until(lambda: grown(home, "snapshots") == 8)  # the first boundary, never decided
     assert "Stopped" in stopped(group, signal.SIGTERM)
     assert grown(home, "activations") == 8  # the settings of each partition, no model
 
@@ -110,7 +103,7 @@ def test_a_stop_works_while_the_log_is_filled(tmp_path):
     (home / "headwater.toml").write_text('stream = "quotes"\n')
     group = Group(home, words=RUN)
     note = home / "demo.json"
-    until(group, note.exists)
+    group.until(note.exists)
     assert stopped(group, signal.SIGINT).endswith(
         "Stopped while filling the log; run again to resume.\n"
     )
@@ -121,7 +114,7 @@ def test_a_stop_ends_h2o_at_once_and_nothing_is_decided(tmp_path):
     home = tmp_path / "home"
     fill(home, FITTING, hours=0.7)
     group = Group(home)
-    until(group, lambda: any(home.glob("tmp/headwater-h2o-*/flatfile")))
+    group.until(lambda: any(home.glob("tmp/headwater-h2o-*/flatfile")))
     said = stopped(group, signal.SIGTERM)
     assert not any((home / "tmp").iterdir())
     assert "failed" not in said

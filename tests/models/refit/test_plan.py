@@ -4,7 +4,8 @@ import msgspec
 import polars as pl
 import pytest
 
-from models.refit.plan import FitTask, plan
+from models.refit.plan import plan
+from tests.models.refit.tasks import fit_task
 
 START_US, DAY_US, HOUR_US = 1_357_000_000_000_000, 86_400_000_000, 3_600_000_000
 BOUNDARY = START_US + 10 * DAY_US
@@ -12,10 +13,8 @@ BOUNDARY = START_US + 10 * DAY_US
 
 @pytest.fixture
 def task(outcomes, written):
-    return FitTask(
-        files=written(outcomes),
-        features=["carrier", "dest", "x0", "x1", "x2", "x3"],
-        categoricals=["carrier", "dest"],
+    return fit_task(
+        written(outcomes),
         boundary=BOUNDARY,
         window=90 * DAY_US,
         windows=3,

@@ -15,9 +15,9 @@ from models.h2o.server import H2OError, H2OLost, H2OServer
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
-from models.refit.plan import FitTask
 from models.refit.refit import Champion, failed, lacking, train
 from models.scorecard import scorecard
+from tests.models.refit.tasks import fit_task
 
 START_US, DAY_US = 1_357_000_000_000_000, 86_400_000_000
 BOUNDARY = START_US + 9 * DAY_US
@@ -27,10 +27,8 @@ SMALL = {name: values[0] for name, values in GRIDS["gbm"].items()} | {"ntrees": 
 
 @pytest.fixture
 def task(outcomes, written):
-    return FitTask(
-        files=written(outcomes),
-        features=["carrier", "dest", "x0", "x1", "x2", "x3"],
-        categoricals=["carrier", "dest"],
+    return fit_task(
+        written(outcomes),
         boundary=BOUNDARY,
         window=8 * DAY_US,
         validation=VALIDATION,

@@ -8,6 +8,7 @@ from models.h2o.search import GRIDS
 from models.refit.plan import FitTask, plan
 from models.refit.refit import train
 from models.refit.search import _tried
+from tests.models.refit.tasks import fit_task
 
 START_US, DAY_US = 1_357_000_000_000_000, 86_400_000_000
 BOUNDARY = START_US + 10 * DAY_US
@@ -25,10 +26,8 @@ def turned(outcomes):
 
 @pytest.fixture
 def task(turned, written):
-    return FitTask(
-        files=written(turned),
-        features=["carrier", "dest", "x0", "x1", "x2", "x3"],
-        categoricals=["carrier", "dest"],
+    return fit_task(
+        written(turned),
         boundary=BOUNDARY,
         window=90 * DAY_US,
         windows=3,
