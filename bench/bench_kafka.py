@@ -88,13 +88,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Done(NamedTuple):
-    """What was done between two moments of `time.perf_counter`.
+    """Work between two values of `time.perf_counter`.
 
     Attributes:
-        began: The work did.
-        ended: The same.
-        requests: How many were scored.
-        labels: How many were learned.
+        began: Begin of the work.
+        ended: End of the work.
+        requests: Number of requests scored.
+        labels: Number of labels learned.
     """
 
     began: float

@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = {"s": Decimal(SECOND_US), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
 _WHOLE_US = {unit: int(us) for unit, us in _US.items() if us >= 1}
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-"""What units are called."""
+"""Names of the units."""
 _MOST_CHARACTERS = 100
 # Lengths of digit strings that are dates, as no unit has such numbers since 1990.
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}

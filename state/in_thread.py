@@ -1,4 +1,4 @@
-"""A call beside its caller."""
+"""Run a function in a thread of its own."""
 
 import threading
 from collections.abc import Callable
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 def in_thread(call: Callable[[], T], name: str) -> Future[T]:
-    """What a call gives, from a thread that the end of the program, unlike an executor's, leaves.
+    """Run a function in a daemon thread, which does not delay the end of the program.
 
     Args:
-        call: Its error is raised where the result is asked for.
-        name: Of the thread.
+        call: The function; its error is raised by `result` of the future.
+        name: Name of the thread.
 
     Example:
         >>> in_thread(lambda: 6 * 7, "sum").result()

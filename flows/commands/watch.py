@@ -47,7 +47,7 @@ def address(text: str) -> Address:
     """An address of an argument.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: The text is not an address.
 
     Example:
         >>> address(":9464"), address("[::1]:0")
@@ -64,7 +64,7 @@ def pause(text: str) -> float:
     """Seconds between two looks.
 
     Raises:
-        ArgumentTypeError: It is no duration, or out of bounds.
+        ArgumentTypeError: The text is not a duration, or the duration is out of bounds.
 
     Example:
         >>> pause("500ms")

@@ -34,7 +34,7 @@ def note(root: Path, stream: Stream) -> None:
 
 
 def changed_since(root: Path, stream: Stream) -> Change:
-    """How today's definition differs from the noted one; no differences if there is no note.
+    """Compare today's definition with the noted one; without a note there are no differences.
 
     Args:
         root: The home's directory.

@@ -63,7 +63,7 @@ def load_settings(named: Path | str | None = None) -> Settings:
 def _check_slice(document: dict[str, Any], training: Training) -> None:
     """Refuse a file that asks for a longer slice to judge by than there are rows to fit on.
 
-    A default that does not fit the other setting is no contradiction: it is the most.
+    If only one of the two is set, the default of the other is an upper limit and never refused.
 
     Raises:
         ValueError: The message names both.

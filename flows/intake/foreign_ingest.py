@@ -224,7 +224,7 @@ def foreign_flow(
         stop: If set, the flow ends cleanly.
 
     Raises:
-        ConfigurationError: There is no mapping, or one does not fit.
+        ConfigurationError: No mapping is set, or one does not match the stream.
         LogError: The log or the topics are invalid.
     """
     if not settings.ingest.topics:

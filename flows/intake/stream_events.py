@@ -42,13 +42,13 @@ def read_events(
     """Read the events of a file, with times in microseconds.
 
     Rows of CSV, Parquet and Avro become events by the declared types, see `state.ingest.rows`. A
-    JSON object that is an event stays as it is but for its times; numbers of one that is none are
-    mended, see `state.ingest.objects`; one that an export wrote stays so altogether. Something that
-    is no event is a line too: the shard will judge.
+    JSON object that is a valid event keeps everything but its times. The numbers of any other
+    object are mended, see `state.ingest.objects`. An object that an export wrote is unchanged. An
+    invalid event is a line too; the shard makes it a dead letter.
 
     Args:
         path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
-        stream: Whose events.
+        stream: Stream of the events.
         kind: The `type` of those that name none; none: rows of a table are of the type that its
             columns fit best.
         is_sure: Times are in the stream's unit, however unlikely that is.

@@ -39,7 +39,7 @@ def clocks_of(log: Log, tolerance_us: int, since: int, until: int | None) -> lis
     """The clocks of all sources in a range of append time, the smallest lag first.
 
     A clock that is ahead shows as a negative lag, reduced by the delay of transport. A clock that
-    is behind cannot be told from a slow transport.
+    is behind looks like a slow transport.
 
     Args:
         log: Log with the events.

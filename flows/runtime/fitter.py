@@ -31,7 +31,7 @@ _ROOM_BYTES = 64 * 2**20
 class Fitter:
     """Makes one decision for each boundary; the champion stays if anything fails in H2O.
 
-    A disk error is no decision: a fit that cannot read its rows or write its model is repeated
+    A disk error decides nothing: a fit that cannot read its rows or write its model is repeated
     until it can, so that a disk that was full for a while leaves no trace in the log.
 
     For use by one thread at a time.

@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 0.1
 _PATIENCE_S = 10.0
 _SHOWN = 5
 _PEER = "all processes of a flow must run"
-"""What those say whose neighbour has ended."""
+"""Part of the message of a process that ends because another one has ended."""
 
 
 class _Child:

@@ -100,7 +100,7 @@ def _print_quality(console: Console, log: Log, most: int) -> None:
 
 
 def _scores(log: Log, most: int) -> dict[str, Floats]:
-    """What the summary needs of outcomes, 40 bytes for each; NaN where there is none."""
+    """The columns of outcomes that the summary needs, 40 bytes a row; NaN for a missing value."""
     columns = {name: array("d") for name in _Scored.__struct_fields__}
     put = [column.append for column in columns.values()]
     for one in _newest(log, OUTCOMES, _Scored, most):

@@ -40,7 +40,7 @@ class Counting(Protocol):
 
 
 class Served(Protocol):
-    """What the edge and the server need of a service.
+    """The part of a service that the edge and the server use.
 
     Attributes:
         draining: Set when it is to end.

@@ -11,7 +11,7 @@ _ENDS_IN_S = 10.0
 
 
 class Looking:
-    """Holds the newest sample; nobody who asks for it waits for the log.
+    """Looks in a thread and holds the newest sample, so that a request never waits for the log.
 
     Args:
         watcher: Looks; used by the thread alone.

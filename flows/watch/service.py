@@ -132,7 +132,7 @@ def serve(
         settings: Limits and times.
         bound: Where; closed at the end.
         token: Clients must send it; None: anyone may ask.
-        say: Told in one line when it listens.
+        say: Called with one line once the server listens.
     """
     service = WatchService(looking, settings)
     url = url_of(bound)

@@ -119,7 +119,7 @@ def candidates(
 
 
 _FEWEST = {"stackedensemble": 150, "automl": 12}
-"""What the folds of their base models need, seen by trial."""
+"""Fewest rows that the folds of their base models need, found by trial."""
 
 
 def fewest_rows(algorithm: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 
 GAIN, TRACE, SPAN = 0, 1, 2
-"""What is kept of each place: its gain, the trace of its steps, and what their product is like."""
+"""Numbers kept for each place: its gain, the trace of its steps, and the scale of their product."""
 KEPT = 3
 _META = 0.05
 _SLOWLY = 1e-4

@@ -1,4 +1,4 @@
-"""What a fit can be made of: how much of the newest judges, and how far back candidates look."""
+"""The rows of a fit: the newest slice, which judges, and how far back candidates look."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +89,7 @@ class Window(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What can be fitted.
+    """The possible windows of a fit.
 
     Attributes:
         windows: Those to try, the last winner's first, else the whole one; none: there is no fit.
@@ -101,7 +101,7 @@ class Plan(NamedTuple):
 
 
 def plan(task: FitTask) -> Plan:
-    """What the files allow, found without H2O.
+    """Plan a fit from its files, without H2O.
 
     The slice that judges has at most a fifth of the rows. Where it is less than ten times as long
     as a label may take, it ends that long before the boundary: of what was asked later only the
@@ -145,7 +145,7 @@ def _times(rows: pl.LazyFrame, span: TimeRange) -> pl.Series:
 
 
 def _slice(times: pl.Series, end: int, most: int, embargo: int) -> tuple[int, int]:
-    """Where the slice that judges begins and ends."""
+    """Begin and end of the slice that judges."""
     split = until = end
     for until in (end, end - embargo):
         asked = int(times.search_sorted(until, side="left"))
@@ -158,7 +158,7 @@ def _slice(times: pl.Series, end: int, most: int, embargo: int) -> tuple[int, in
 
 
 class _Seen(NamedTuple):
-    """What a fit would see of a span."""
+    """Counts over the rows of a span."""
 
     rows: int
     labels: int

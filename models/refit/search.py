@@ -15,7 +15,7 @@ from models.scorecard import Floats
 
 
 class Found(NamedTuple):
-    """What a search gives.
+    """Result of a search.
 
     Attributes:
         winner: The best candidate.

@@ -155,7 +155,7 @@ class Decider:
         self._write(Activated(self._source.offset, usable, boundary), boundary)
 
     def _begun(self) -> int | None:
-        """What the first entry notes of the log's first event; None: there is none yet."""
+        """Append time of the log's first event, for the first entry; None: no event yet."""
         asked = self._newest.begun
         if asked is None or self._journal.entries:
             return 0

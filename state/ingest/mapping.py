@@ -282,7 +282,7 @@ def _field(event: type[Event], name: str, times: _TimesOf, place: Place, where: 
 
 
 def _of_json(value: Any) -> Any:
-    """What only some formats have, as JSON has it."""
+    """Convert a value that only some formats have to its JSON form."""
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     return str(value) if isinstance(value, date | time | UUID) else value

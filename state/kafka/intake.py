@@ -1,4 +1,4 @@
-"""What a log reads forward: one consumer for many partitions, each with what has come of it."""
+"""Forward reading of a log: one consumer for many partitions, with a queue for each."""
 
 import threading
 from collections import deque
@@ -15,7 +15,7 @@ _BLOCK_S = 0.1
 
 
 class Lane:
-    """What has come of one partition and was not taken; used by one thread at a time.
+    """Fetched records of one partition that were not taken yet; for use by one thread at a time.
 
     Args:
         intake: Brings it.

@@ -62,7 +62,7 @@ class SchemaRegistry:
         self._protobuf = ProtobufRecords(self._client)
 
     def decoders(self) -> dict[str, Decode]:
-        """What decodes a key or a value, by format.
+        """Decoders of keys and values, by format.
 
         They raise a ValueError for what is in no schema that the registry has, or broken, and a
         LogError where the registry does not answer or refuses.
@@ -78,7 +78,7 @@ class SchemaRegistry:
         return decode
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """What a call gives that may ask the registry, repeated while that cannot be reached."""
+        """Call a function that may ask the registry; repeat it while that is unreachable."""
         until, wait_s = time.monotonic() + self._patience_s, _FIRST_WAIT_S
         while True:
             try:
