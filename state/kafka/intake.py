@@ -28,6 +28,7 @@ class Lane:
         # Each is counted up by one thread: the one that brings, and the one that takes.
         self._brought_bytes = self._taken_bytes = 0
         self._is_paused = False
+        self._reached = place.offset
 
     def take(self, most: int) -> Iterable[Message]:
         """Messages that have come already, errors among them, one by one."""
@@ -46,12 +47,15 @@ class Lane:
 
     @property
     def reached(self) -> int:
-        """The offset of Kafka's before which all has come; markers count, and what was aborted.
+        """The offset of Kafka's before which all can be taken.
 
-        librdkafka knows it without asking anybody.
+        Markers count, and what was aborted. librdkafka knows it without asking anybody, and counts
+        what another thread has from it and has not put into its lane yet.
         """
         (place,) = self._intake.consumer.position([self._place])
-        return max(self._place.offset, place.offset)
+        if not self._intake.is_bringing():
+            self._reached = max(self._reached, place.offset)
+        return self._reached
 
     def wait(self, seconds: float = _BLOCK_S) -> bool:
         """Give what is on its way a little time; whether anything came."""
@@ -127,6 +131,10 @@ class Intake:
             return self._bring(_TOGETHER, 0)
         finally:
             self._lock.release()
+
+    def is_bringing(self) -> bool:
+        """Whether a thread may hold what has come, not yet in its lane."""
+        return self._lock.locked()
 
     def await_for(self, lane: Lane, seconds: float) -> None:
         """Put what comes first into its lane, unless another thread has brought something here."""

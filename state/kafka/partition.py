@@ -105,7 +105,7 @@ class KafkaPartition:
         except BaseException:
             cursor.close()
             raise
-        self._known_end = max(self._known_end, cursor.next)
+        self._know(cursor.next)
         self._put_back(cursor)
         return records
 
@@ -147,7 +147,7 @@ class KafkaPartition:
 
     def appended(self, end: int) -> None:
         """Note that this process has appended up to a sequence."""
-        self._known_end = max(self._known_end, end)
+        self._know(end)
         self.refresh()
 
     def refresh(self) -> None:
@@ -224,6 +224,10 @@ class KafkaPartition:
         lane = self._lane(self._name, self._partition, self._physical(offset))
         return Cursor(self._cluster, f"{self._name}/{self._partition}", lane, offset)
 
+    def _know(self, end: int) -> None:
+        with self._lock:
+            self._known_end = max(self._known_end, end)
+
     def _put_back(self, cursor: Cursor) -> None:
         with self._lock:
             self._idle.append(cursor)
@@ -241,9 +245,12 @@ class KafkaPartition:
                 return cursor.take(max_records, max_bytes, first=True)
             there = max(there, cursor.next + 1)
         waiting = None
-        while len(records) < max_records and cursor.next < there and not cursor.holds_more():
+        # Another thread may bring some at any time; records that are held have no room here.
+        while len(records) < max_records and cursor.next < there:
+            if records and cursor.holds_more():
+                break
             waiting = waiting or Patience(self._cluster, f"read {self._name}/{self._partition}")
-            if cursor.wait():
+            if cursor.holds_more() or cursor.wait():
                 waiting = None
             else:
                 waiting.go_on()

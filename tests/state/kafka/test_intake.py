@@ -1,8 +1,10 @@
 """One consumer reads many partitions; each is bounded by itself and holds up no other."""
 
+import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -101,6 +103,80 @@ def test_a_place_that_was_given_up_when_it_was_full_can_be_read_again(broker, op
         lane.close()
     lane = intakes.open(f"{prefix}t", 0, 0)
     assert [message.value() for message in taken(lane, 20)] == values_of
+    intakes.close()
+
+
+@pytest.fixture
+def hurried_threads():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_threads_beside_each_other_find_all_that_is_there(broker, opened, hurried_threads):
+    del hurried_threads
+    open_with, _ = opened
+    partitions, count = 8, 200
+    written = [b"%d" % i for i in range(count)]
+    log = open_with(Cluster(broker.bootstrap, {}))
+    log.create("t", partitions)
+    for p in range(partitions):
+        for first in range(0, count, 20):
+            log.append("t", p, entries(*written[first : first + 20]))
+
+    def read(reader, p):
+        found = []
+        while new := reader.read("t", p, len(found), max_records=7):
+            found += values(new)
+        return found
+
+    for _ in range(20):
+        reader = open_with(Cluster(broker.bootstrap, {}))
+        with ThreadPoolExecutor(partitions) as pool:
+            several = list(pool.map(read, [reader] * partitions, range(partitions)))
+        assert [len(found) for found in several] == [count] * partitions
+        assert several == [written] * partitions
+
+
+class Interrupted:
+    """A consumer whose thread is interrupted as soon as it has messages."""
+
+    def __init__(self, consumer, came, go_on):
+        self._consumer, self._came, self._go_on = consumer, came, go_on
+
+    def __getattr__(self, name):
+        return getattr(self._consumer, name)
+
+    def consume(self, most, seconds):
+        messages = self._consumer.consume(most, seconds)
+        if messages:
+            self._came.set()
+            assert self._go_on.wait(WITHIN_S)
+        return messages
+
+
+def test_what_another_thread_is_about_to_bring_is_not_taken_for_nothing(broker, opened):
+    open_with, prefix = opened
+    log = open_with(Cluster(broker.bootstrap, {}))
+    log.create("t", 1)
+    log.append("t", 0, entries(b"a", b"b"))
+    came, go_on = threading.Event(), threading.Event()
+
+    class Interrupting(Cluster):
+        def consumer(self, own):
+            return Interrupted(super().consumer(own), came, go_on)
+
+    intakes = Intakes(Interrupting(broker.bootstrap, {}))
+    lane = intakes.open(f"{prefix}t", 0, 0)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(taken, lane, 2)
+        assert came.wait(WITHIN_S)
+        before = lane.reached
+        go_on.set()
+        assert [message.value() for message in other.result(WITHIN_S)] == [b"a", b"b"]
+    assert before == 0
+    assert lane.reached >= 2
     intakes.close()
 
 
