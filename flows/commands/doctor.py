@@ -32,7 +32,7 @@ from flows.home.home import (
     environment_home,
     sharing,
 )
-from flows.home.open_log import check_cluster, check_topics, find_log
+from flows.home.open_log import check_cluster, check_kept, check_topics, find_log, hidden_events
 from flows.home.restorable import is_restorable
 from flows.home.unfinished_repair import is_repair_unfinished
 from flows.home.wall_clock import latest_time
@@ -176,6 +176,8 @@ def _of_log(home: Home) -> Iterator[_Check]:
     if _loaded().log == "kafka":
         hint = "correct `kafka` in the settings, or see `headwater topics`"
         yield _Check("log", partial(_kafka, home), hint)
+        end = "end it with Kafka's `kafka-transactions.sh`, or wait until it times out"
+        yield _Check("transactions", _transactions, end)
         yield from _of_content(home)
         return
     root = home.root / "log"
@@ -315,6 +317,8 @@ def _kafka(home: Home) -> str:
     with closing(find_log(settings, home)) as log:
         check_topics(log, partitions)
         check_cluster(settings, home)
+        for partition in range(partitions):
+            check_kept(settings, log, home.checkpoints(), partition)
         held = {
             topic: [
                 range(log.start(topic, p), log.end(topic, p)) for p in range(log.partitions(topic))
@@ -323,6 +327,15 @@ def _kafka(home: Home) -> str:
         }
     events = ", ".join(f"{span.start:,} to {span.stop:,}" for span in held[EVENTS])
     return f"Kafka at {settings.kafka.bootstrap}: {len(held)} topics, events {events}"
+
+
+def _transactions() -> str:
+    settings = load_settings()
+    partitions = settings.partitions or find_stream(settings.stream).partitions
+    if hidden := hidden_events(settings, range(partitions)):
+        msg = f"events must all be readable{hidden}"
+        raise LogError(msg)
+    return "none that hides events is open"
 
 
 def _topic(root: Path, topic: str) -> str:

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,6 +73,13 @@ def kafka_health(settings: Kafka) -> HealthProbe:
     """Asks that cluster how it is; errors as for `kafka_log`."""
     with _configuring():
         return HealthProbe(_cluster(settings), settings.prefix)
+
+
+def blocked_events(settings: Kafka, partitions: Iterable[int]) -> list[int]:
+    """The partitions of `events` that hold records behind a transaction that was never ended."""
+    name = settings.prefix + EVENTS
+    with closing(kafka_health(settings)) as health:
+        return [place[1] for place in health.blocked([(name, one) for one in partitions])]
 
 
 def foreign_topics(

@@ -1,6 +1,6 @@
 """Open the log that the settings name, in the home or in Kafka, and check it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from flows.home.configuration import ConfigurationError
@@ -8,7 +8,7 @@ from flows.home.home import Home, check_directory, create_topics, fitting_topics
 from flows.home.unfinished_repair import is_repair_unfinished
 from operators.partition.log_check import check_log
 from state.checkpoints.store import CheckpointStore
-from state.log import Log, Trimmable, UnknownTopicError
+from state.log import EVENTS, Log, Trimmable, UnknownTopicError
 from state.settings import Settings
 from state.stream import Stream
 
@@ -68,6 +68,26 @@ def open_log(settings: Settings, stream: Stream, home: Home) -> Trimmable:
         check_topics(log, partitions)
         check_cluster(settings, home, note=True)
     return log
+
+
+def hidden_events(settings: Settings, partitions: Iterable[int]) -> str:
+    """The end of a sentence on events that Kafka gives to no reader yet; empty: there are none.
+
+    Takes a second if a transaction is open.
+
+    Raises:
+        LogError: Kafka does not answer.
+    """
+    if settings.log == "sqlite":
+        return ""
+    with needing_kafka():
+        from flows.home.kafka import blocked_events  # noqa: PLC0415 - needs an extra
+
+        blocked = blocked_events(settings.kafka, partitions)
+    names = ", ".join(f"{EVENTS}/{one}" for one in blocked)
+    if not names:
+        return ""
+    return f"; more is in {names}, and hidden until another program ends its transaction there"
 
 
 def check_cluster(settings: Settings, home: Home, *, note: bool = False) -> None:

@@ -18,6 +18,7 @@ from flows.home.file_lock import lock_partition
 from flows.home.heartbeat import Heartbeat
 from flows.home.home import Home
 from flows.home.journaled_settings import check_journals
+from flows.home.open_log import hidden_events
 from flows.home.wall_clock import check_append_times
 from flows.runtime.demo import fill
 from flows.runtime.fitter import Fitter
@@ -196,9 +197,13 @@ class App:
             )
             return
         print_summary(self._console, self._log, self._opened.published.records(), self._home)
+        hidden = hidden_events(self._settings, self._partitions)
         seconds = time.monotonic() - self._started
         self._console.print(
-            f"Up to date: {read:,} events read, in {seconds:.0f} s.", highlight=False
+            f"{'Not up to date' if hidden else 'Up to date'}: {read:,} events read, "
+            f"in {seconds:.0f} s{hidden}.",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

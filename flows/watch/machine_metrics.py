@@ -77,6 +77,11 @@ MACHINE = (
         "headwater_kafka_leaderless_partitions", "gauge", "", "Partitions that nobody leads.", (),
         "Kafka", one(lambda sample: _kafka(sample, "leaderless")),
     ),
+    Metric(
+        "headwater_kafka_blocked_partitions", "gauge", "",
+        "Partitions with records behind a transaction that was never ended.", (), "Kafka",
+        one(lambda sample: _kafka(sample, "blocked")),
+    ),
 )  # fmt: skip
 
 SERVING = (

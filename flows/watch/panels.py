@@ -146,6 +146,8 @@ _KAFKA = Dashboard("headwater-kafka", "Headwater: Kafka", (
     _lines("Are there copies enough, and leaders?", "short",
            ("headwater_kafka_under_replicated_partitions", "too few copies"),
            ("headwater_kafka_leaderless_partitions", "no leader")),
+    _lines("Does an open transaction hide records?", "short",
+           ("headwater_kafka_blocked_partitions", "partitions")),
     _lines("How many partitions are there?", "short",
            ("headwater_kafka_partitions", "partitions")),
 ))  # fmt: skip

@@ -79,6 +79,11 @@ def _under_replicated(_: Sample, log: LogSample) -> str:
     return f"{few} partitions have too few copies in sync" if few else ""
 
 
+def _blocked(_: Sample, log: LogSample) -> str:
+    blocked = log.kafka.blocked if log.kafka else 0
+    return f"{blocked} partitions wait for a transaction that was never ended" if blocked else ""
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "HeadwaterWatchDown", "absent(headwater_up) or time() - headwater_looked_time_seconds > 60",
@@ -137,7 +142,8 @@ RULES: tuple[Rule, ...] = (
         "HeadwaterDiskFilling",
         "headwater_disk_free_bytes < 0.05 * headwater_disk_size_bytes\n"
         "or predict_linear(headwater_disk_free_bytes[1h], 6 * 3600) < 0\n"
-        "  and headwater_disk_free_bytes < 0.2 * headwater_disk_size_bytes",
+        "  and headwater_disk_free_bytes < 0.2 * headwater_disk_size_bytes\n"
+        "  and headwater_disk_free_bytes offset 30m >= 0",  # a pace of minutes foretells nothing
         "1m", "page", "The disk of the home is full soon.", _disk_filling,
     ),
     Rule(
@@ -155,6 +161,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "HeadwaterKafkaUnderReplicated", "headwater_kafka_under_replicated_partitions > 0", "5m",
         "ticket", "Kafka has too few copies of some partitions.", in_log(_under_replicated),
+    ),
+    Rule(
+        "HeadwaterKafkaBlocked", "headwater_kafka_blocked_partitions > 0", "1m", "page",
+        "An open transaction hides newer records from the flow.", in_log(_blocked),
     ),
 )  # fmt: skip
 """The most important first."""

@@ -102,6 +102,7 @@ class KafkaHealth(msgspec.Struct, frozen=True):
     partitions: int
     under_replicated: int
     leaderless: int
+    blocked: int
 
 
 class Events(msgspec.Struct, frozen=True):

@@ -77,6 +77,7 @@ FIRING = [
          {'headwater_recent_log_loss{model="ensemble"}': "0.51+0x90"}, {"model": "ensemble"}),
     Case("HeadwaterKafkaUnderReplicated",
          {"headwater_kafka_under_replicated_partitions": "0+0x50 2+0x40"}),
+    Case("HeadwaterKafkaBlocked", {"headwater_kafka_blocked_partitions": "0+0x50 1+0x40"}),
 ]  # fmt: skip
 SILENT = [
     Case("all is well", {}),
@@ -99,6 +100,8 @@ SILENT = [
         'headwater_recent_labels{model="ensemble"}': "199+0x90",
     }),
     Case("a large disk that is used a lot", {"headwater_disk_free_bytes": "50000-200x90"}),
+    Case("a disk that is used a lot by a watcher that has just started",
+         {"headwater_disk_free_bytes": "_x45 20000-400x45"}),
     Case("Kafka short of copies for less than five minutes",
          {"headwater_kafka_under_replicated_partitions": "0+0x57 2+0x40"}),
 ]  # fmt: skip

@@ -69,7 +69,7 @@ def log_sample(of_partitions=1, of_sources=1, **changes):
         ),
         12.0,
         round(NOW * 1e6),
-        KafkaHealth(3, 40, 0, 0),
+        KafkaHealth(3, 40, 0, 0, 0),
     )
     return change(made, **changes)
 

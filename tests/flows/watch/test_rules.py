@@ -84,6 +84,12 @@ SEEN = {
             "4 partitions have too few copies in sync",
         )
     ],
+    "HeadwaterKafkaBlocked": [
+        (
+            at(kafka=change(WELL.kafka, blocked=2)),
+            "2 partitions wait for a transaction that was never ended",
+        )
+    ],
 }
 SILENT = [
     sample(),
