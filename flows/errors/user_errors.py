@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.home.configuration import ConfigurationError
-from models.h2o.server import H2OError
+from models.h2o.errors import H2OError
 from models.linear.river_model import RiverError
 from models.scoring.blend import NotFiniteError
 from operators.training.model_loader import ModelError

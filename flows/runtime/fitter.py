@@ -5,14 +5,14 @@ import shutil
 import threading
 from collections.abc import Callable
 
-import h2o
 import msgspec
 from polars.exceptions import PolarsError
 
 from flows.home.home import Home
 from flows.terminal.time_format import format_time
+from models.h2o.errors import H2OError, check_h2o_version, installed_version
 from models.h2o.search import check_algorithm
-from models.h2o.server import H2OError, H2OServer, check_h2o_version, work_dir_for
+from models.h2o.server import H2OServer, work_dir_for
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord, champion_of
 from models.refit.plan import FitTask
@@ -51,7 +51,7 @@ class Fitter:
     def __init__(
         self, settings: Settings, stream: Stream, log: Log, home: Home, say: Callable[[str], None]
     ) -> None:
-        check_h2o_version(h2o.__version__)
+        check_h2o_version(installed_version())
         check_algorithm(settings.training.algorithm)
         _check_window(settings.training.window, stream)
         self._settings, self._stream, self._home, self._say = settings, stream, home, say

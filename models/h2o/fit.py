@@ -7,9 +7,10 @@ import numpy as np
 
 from models.h2o.automl import automl
 from models.h2o.build import STOPPING, build
+from models.h2o.errors import H2OFailed
 from models.h2o.frames import predict
 from models.h2o.search import Parameters
-from models.h2o.server import H2OFailed, H2OServer
+from models.h2o.server import H2OServer
 from models.h2o.stack import stack
 from models.scorecard import Floats, log_losses
 

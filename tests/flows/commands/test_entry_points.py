@@ -172,3 +172,9 @@ def test_a_river_class_that_cannot_be_made_is_told_in_a_line(tmp_path, descripti
     assert said.startswith("headwater: online.river must ")
     assert said.count("\n") == 1
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("name", ["h2o", "scipy.special", "scipy.stats", "confluent_kafka"])
+def test_a_command_does_not_load_what_only_some_need(name):
+    program = f"import sys, flows.__main__; sys.exit({name!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -290,6 +290,6 @@ def test_a_program_that_fails_in_the_middle_of_a_fit_ends_at_once(home):
 
 
 def test_an_h2o_that_exports_nothing_is_refused_before_the_flow_starts(home, monkeypatch):
-    monkeypatch.setattr("h2o.__version__", "3.46.0.12")
+    monkeypatch.setattr("flows.runtime.fitter.installed_version", lambda: "3.46.0.12")
     with pytest.raises(Exception, match=r"licence.*pip install 'h2o==3\.46\.0\.11'"):
         _fitter(home, "", [])

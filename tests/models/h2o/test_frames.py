@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.h2o.errors import H2OFailed
 from models.h2o.fit import Tables, fit
 from models.h2o.frames import cut, held, import_files, predict, tidy, upload
-from models.h2o.server import H2OFailed
 from models.h2o.time_split import spans
 from models.mojo.model import read_mojo
 from models.refit.certificate import certify

@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from models.h2o import supervisor as h2o_supervisor
-from models.h2o.server import (
-    H2OFailed,
-    H2OLost,
-    H2OServer,
-    H2OStartError,
-    H2OVersionError,
-    check_h2o_version,
-)
+from models.h2o.errors import H2OFailed, H2OLost, H2OStartError, H2OVersionError, check_h2o_version
+from models.h2o.server import H2OServer
 from tests.ending import ended_within
 
 OWNER = """

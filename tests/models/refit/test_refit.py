@@ -10,8 +10,9 @@ import msgspec
 import polars as pl
 import pytest
 
+from models.h2o.errors import H2OError, H2OLost
 from models.h2o.search import GRIDS
-from models.h2o.server import H2OError, H2OLost, H2OServer
+from models.h2o.server import H2OServer
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
