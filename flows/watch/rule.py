@@ -25,6 +25,11 @@ class Rule(NamedTuple):
     summary: str
     seen: Callable[[Sample], str]
 
+    @property
+    def runbook(self) -> str:
+        """Place of the paragraph that says what to do."""
+        return f"flows/watch/README.md#{self.name.lower()}"
+
 
 def in_log(seen: Callable[[Sample, LogSample], str]) -> Callable[[Sample], str]:
     """A rule that says nothing while the log cannot be read."""

@@ -29,5 +29,5 @@ def _yaml(rule: Rule) -> str:
         f"          severity: {rule.severity}\n"
         f"        annotations:\n"
         f"          summary: {quoted(rule.summary)}\n"
-        f"          runbook: flows/watch/README.md#{rule.name.lower()}\n"
+        f"          runbook: {rule.runbook}\n"
     )

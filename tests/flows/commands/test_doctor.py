@@ -154,3 +154,9 @@ def test_settings_that_cannot_be_used_are_found(home, capsys):
 def test_a_stream_that_cannot_be_used_is_found(home, capsys):
     (home.root.parent / "headwater.toml").write_text("stream = 'birds'")
     assert list(problems(capsys)) == ["stream"]
+
+
+def test_an_urllib3_that_was_replaced_is_told(topics, monkeypatch, capsys):
+    del topics
+    monkeypatch.setattr("urllib3.__version__", "2.25.904")
+    assert "urllib3 must be" in problems(capsys)["urllib3"]
