@@ -1,42 +1,28 @@
 """Streams that people bring, each from its definition and its file to the answers of a scorer."""
 
+import itertools
 import json
 import pathlib
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import pytest
 
 from flows.__main__ import main
 from flows.scorer import Scorer
-from state.events import DAY_US
-from tests import brought_streams
-from tests.brought_streams import START, write_messages, write_prices, write_trips
+from tests.brought import messages, prices, trips
 
 REQUESTS = 400
-
-
-class Brought(NamedTuple):
-    """A stream, its file, and a request as an application asks it."""
-
-    write: object
-    name: str
-    asked: dict
-
-
 STREAMS = {
-    "trips": Brought(
-        write_trips, "Trips.CSV", {"station": 1003, "bike": "classic", "member": True, "age": None}
-    ),
-    "prices": Brought(write_prices, "prices.csv", {"zone": "vic", "price": 31.5}),
-    "messages": Brought(write_messages, "messages.json", {"sender": 3, "receiver": 4}),
+    "prices": (prices, "prices.csv"),
+    "trips": (trips, "Trips.PARQUET"),
+    "messages": (messages, "messages.json"),
 }
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home of mine"))
     monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
     return tmp_path
 
@@ -47,30 +33,95 @@ def exported(topic):
         return list(map(json.loads, file))
 
 
+def settings(name, training=""):
+    text = f'stream = "tests.brought.{name}:stream"\n{training}'
+    pathlib.Path("headwater.toml").write_text(text)
+
+
+def last_request(brought, some):
+    """The place of the last request among the events."""
+    kind = brought.stream.request.__struct_config__.tag
+    return max(i for i, one in enumerate(some) if one.get("type", kind) == kind)
+
+
+def wanted(brought, some, place):
+    """The columns of a request by hand, for pytest to compare."""
+    columns = brought.columns(some, place)
+    return {name: None if x is None else pytest.approx(x) for name, x in columns.items()}
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_of_one_s_own_comes_from_its_file_to_answers(folder, capsys, name):
-    brought = STREAMS[name]
-    truth = brought.write(folder / brought.name, REQUESTS)
-    (folder / "headwater.toml").write_text(f'stream = "tests.brought_streams:{name}"\n')
-    assert main(["ingest", "--dry-run", brought.name]) == 0
-    count = 2 * REQUESTS if name != "prices" else 2 * REQUESTS - 2
-    assert f"{count} of the first {count} records are events" in capsys.readouterr().out
-    assert main(["ingest", brought.name]) == 0
+    brought, file = STREAMS[name]
+    some = brought.events(REQUESTS)
+    cut = last_request(brought, some)
+    brought.write(folder / file, some[:cut])
+    brought.write(folder / f"later-{file}", some[cut:])
+    settings(name)
+    assert main(["ingest", "--dry-run", file]) == 0
+    assert f"{min(cut, 1_000)} of the first {min(cut, 1_000)} records" in capsys.readouterr().out
+    assert main(["ingest", file]) == 0
     assert main(["run"]) == 0
     assert "Dead letters: none" in capsys.readouterr().err
-    requests = {f"{event['id']}" for event in exported("predictions")}
-    assert len(requests) == REQUESTS
-    outcomes = {one["id"]: one["label"] for one in exported("outcomes")}
-    assert len(outcomes) > REQUESTS // 2
-    assert outcomes == {request: truth[request] for request in outcomes}
-    stream = getattr(brought_streams, name)
     with Scorer.open("headwater.toml") as scorer:
-        newest = max(one["event_time"] for one in exported("predictions"))
-        assert newest > START.timestamp() * 1e6
-        time = newest + 4 * DAY_US
-        answer = scorer.score(brought.asked | {"id": "new", "time": time})
-        text = datetime.fromtimestamp(time / 1e6, UTC).isoformat()
-        as_text = scorer.score(brought.asked | {"id": "new", "time": text})
-        assert as_text.probability == answer.probability
-    assert 0 < answer.probability < 1
-    assert len(answer.reasons()) == len(stream.columns)
+        answer = scorer.score(as_asked(brought, some[cut]))
+    assert len(answer.reasons()) == len(brought.stream.columns)
+    assert main(["ingest", f"later-{file}"]) == 0
+    assert main(["run"]) == 0
+    told = {one["id"]: one["probability"] for one in exported("predictions")}
+    assert len(told) == REQUESTS
+    assert told[str(some[cut]["id"])] == answer.probability
+    assert main(["replay"]) == 0
+
+
+def as_asked(brought, event):
+    """A request as an application asks it: the fields that there are, the time as text."""
+    fields, time = set(brought.stream.request.__struct_fields__), event["time"]
+    if isinstance(time, int):
+        time = datetime.fromtimestamp(time, UTC)
+    elif isinstance(time, str):
+        time = datetime.fromisoformat(f"{time}Z")
+    asked = {name: value for name, value in event.items() if name in fields}
+    return asked | {"id": str(event["id"]), "time": time.isoformat()}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_labels_and_features_are_those_found_by_hand(folder, name):
+    brought, file = STREAMS[name]
+    some = brought.events(REQUESTS)
+    brought.write(folder / file, some)
+    settings(name)
+    assert main(["ingest", file]) == 0
+    assert main(["run"]) == 0
+    outcomes = {one["id"]: one for one in exported("outcomes")}
+    truth = brought.truth(some)
+    assert len(outcomes) > REQUESTS * 0.7
+    assert {i: one["label"] for i, one in outcomes.items()} == {i: truth[i] for i in outcomes}
+    assert 0.1 < sum(one["label"] for one in outcomes.values()) / len(outcomes) < 0.9
+    checked = 0
+    for place, event in enumerate(some):
+        if str(event["id"]) in outcomes:
+            row, columns = outcomes[str(event["id"])], wanted(brought, some, place)
+            assert {column: row[column] for column in columns} == columns, event
+            checked += 1
+    assert checked == len(outcomes)
+
+
+def test_prices_of_their_own_get_a_model(folder, h2o_server, capsys):
+    some = prices.events(600)
+    prices.write(folder / "prices.csv", some)
+    training = f'[training]\nevery = "4d"\nmin_rows = 300\n[h2o]\nurl = "{h2o_server.url}"\n'
+    settings("prices", training)
+    assert main(["ingest", "prices.csv"]) == 0
+    assert main(["run"]) == 0
+    capsys.readouterr()
+    assert main(["models"]) == 0
+    assert "promoted" in capsys.readouterr().out
+    answered = [one for one in exported("predictions") if one["model"]]
+    assert answered
+    assert all(0 < one["offline"] < 1 for one in answered)
+    with Scorer.open("headwater.toml") as scorer:
+        asked = [
+            as_asked(prices, event) for event in itertools.islice(prices.events(602), 600, 602)
+        ]
+        assert {scorer.score(one).model for one in asked} == {answered[-1]["model"]}
