@@ -36,6 +36,7 @@ from state.stream_numbers import Bound
 __all__ = ["RESERVED", "Label", "Stream", "StreamError"]
 
 _LABELS = (False, True)
+_LEAST_DEDUP = Duration.parse("6h")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Stream:
         partitions: Number of partitions, fixed when the log is made.
         lateness: Distance of the watermark behind the highest event time.
         dedup: Time (event time) for which an id is remembered, at most twice that; at least
-            lateness plus the longest window.
+            lateness plus the longest window. None: these two together, and no less than 6 h.
         refit_from: Time before which there is no boundary, and from which they are counted; None:
             boundaries are multiples of `training.every` since 1970.
         time_unit: Unit of numeric times in ingested data; the log has microseconds.
@@ -74,7 +75,7 @@ class Stream:
     key: PartitionKey = None
     partitions: int = 1
     lateness: str = "0s"
-    dedup: str = "6h"
+    dedup: str | None = None
     refit_from: datetime | None = None
     time_unit: TimeUnit = "us"
     times_from: datetime | None = None
@@ -105,6 +106,11 @@ class Stream:
         """Length of the longest rolling window, µs: an older event would count nowhere."""
         longest = max((feature.horizon_us for feature in self.features), default=0)
         return longest or Duration.parse("1h")
+
+    @cached_property
+    def remembered(self) -> Duration:
+        """Time for which an id is remembered."""
+        return Duration.parse(str(self.dedup))
 
     def scope(self, place: int) -> Scope:
         """The facts about the stream that a feature may use whose first column is `place`."""
@@ -196,7 +202,8 @@ class Stream:
             raise StreamError(msg) from error
         self._check_label()
         _check_duration(self.lateness, "lateness")
-        _check_duration(self.dedup, "dedup")
+        if self.dedup is not None:
+            _check_duration(self.dedup, "dedup")
         bound = Bound("partitions", self.partitions, 1, MOST_PARTITIONS)
         if bound.wrong or not isinstance(self.partitions, int):
             msg = f"{bound.wrong or 'partitions must be a whole number'} in stream {self.name!r}"
@@ -333,7 +340,9 @@ class Stream:
 
     def _check_dedup(self) -> None:
         least = Duration.parse(self.lateness) + self.horizon_us
-        if Duration.parse(self.dedup) < least:
+        if self.dedup is None:
+            object.__setattr__(self, "dedup", str(Duration(max(_LEAST_DEDUP, least))))
+        elif self.remembered < least:
             msg = (
                 f"dedup must be at least {Duration(least)}, lateness and the longest window "
                 f"together, or a late duplicate would count twice; got {self.dedup!r} "

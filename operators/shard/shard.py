@@ -138,7 +138,7 @@ class Shard:
         self._features = FeatureState(stream)
         self._turn_at = 0
         self._pending = Pending(len(columns), stream.request)
-        self._seen = RecentIds(Duration.parse(stream.dedup))
+        self._seen = RecentIds(stream.remembered)
         self._labels = Labels(
             stream,
             self._pending,

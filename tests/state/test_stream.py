@@ -200,6 +200,18 @@ def test_an_id_is_remembered_for_as_long_as_its_event_could_count_again():
         odd(feature, lateness="10m", dedup="189m")
 
 
+@pytest.mark.parametrize(
+    ("windows", "lateness", "dedup"),
+    [(("30m",), "0s", "6h"), (("3h", "24h"), "0s", "1d"), (("24h",), "90m", "1530m")],
+)
+def test_an_id_is_remembered_for_long_enough_unless_the_stream_says_how_long(
+    windows, lateness, dedup
+):
+    defaulted = odd(counted(windows=windows), lateness=lateness)
+    assert defaulted.dedup == dedup
+    assert defaulted == replace(defaulted, dedup=dedup)
+
+
 def test_every_column_has_a_place_in_the_order_of_the_features():
     names = [column.name for column in stream.columns]
     assert names[:9] == ["city", "car", "hour", "weekday", "minute_of_day", "day_of_year", "price",
