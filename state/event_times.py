@@ -111,6 +111,15 @@ def is_number(text: str) -> bool:
     return False
 
 
+def _formatted(text: str, text_format: str) -> datetime | str:
+    """The moment that a text is by its format; the text where it is none."""
+    try:
+        moment = datetime.strptime(text[:_MOST_CHARACTERS].strip(), text_format)  # noqa: DTZ007
+    except ValueError:
+        return text
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _is_moment(value: Any) -> bool:
     """Whether the value is a date or time, in contrast to a number of units."""
     return isinstance(value, datetime) or (isinstance(value, str) and not is_number(value))
@@ -137,6 +146,8 @@ class Times:
         unit: Unit of numbers.
         since: A number that means an earlier time (µs UTC) is taken to be in another unit.
         is_sure: Numbers are in the declared unit; do not check them.
+        text_format: Format of texts, as `datetime.strptime` takes it; UTC where it has no zone.
+            Texts that it does not fit are as `parse_time` takes them; empty: all are.
     """
 
     def __init__(
@@ -146,8 +157,10 @@ class Times:
         since: int = YEAR_1990_US,
         *,
         is_sure: bool = False,
+        text_format: str = "",
     ) -> None:
         self._unit, self._since, self._is_sure = unit, since, is_sure
+        self._text_format = text_format
         self._fields = {str(event.__struct_config__.tag): time_fields(event) for event in events}
         every = frozenset().union(*self._fields.values())
         self._untyped = every if len(self._fields) == 1 else frozenset({"time"})
@@ -187,6 +200,8 @@ class Times:
             ValueError: It is a text that is not a time.
             TypeError: It is neither number nor text.
         """
+        if self._text_format and isinstance(value, str):
+            value = _formatted(value, self._text_format)
         us = microseconds(value, self._unit, name)
         if not (self._is_sure or _is_moment(value) or self._is_likely(us)):
             self._check(name, value, us)

@@ -122,15 +122,19 @@ class Stream:
         """The first boundary (µs UTC); 0: boundaries are multiples since 1970."""
         return 0 if self.refit_from is None else _us(self.refit_from)
 
-    def times(self, unit: TimeUnit | None = None, *, is_sure: bool = False) -> Times:
+    def times(
+        self, unit: TimeUnit | None = None, *, is_sure: bool = False, text_format: str = ""
+    ) -> Times:
         """The converter of event times, as they are ingested, to microseconds.
 
         Args:
             unit: Unit of numbers; None: `time_unit`.
             is_sure: See `state.event_times.Times`.
+            text_format: See `state.event_times.Times`.
         """
         since = YEAR_1990_US if self.times_from is None else _us(self.times_from)
-        return Times(self.events, unit or self.time_unit, since, is_sure=is_sure)
+        unit = unit or self.time_unit
+        return Times(self.events, unit, since, is_sure=is_sure, text_format=text_format)
 
     def check(self) -> Callable[[Event], str | None]:
         """A function that describes the value of an event that is out of bounds; None: none is.

@@ -14,7 +14,8 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.commands.verb import Verb, add_rename, moment, names_of
+from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of
+from flows.commands.verb import Verb, moment
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import find_stream, load_settings
@@ -25,7 +26,7 @@ from flows.home.wall_clock import check_append_times, declare_time, microseconds
 from flows.ingest import File, Peek, ingest_merged
 from flows.intake.event_files import Line
 from flows.intake.foreign_ingest import foreign_flow
-from flows.intake.preview import preview
+from flows.intake.preview import Preview, preview
 from flows.intake.refusals import shown
 from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
@@ -58,7 +59,7 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="TYPE",
         help="type of records that have none; default for a table: the one its columns fit best",
     )
-    add_rename(parser)
+    add_dialect(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -100,7 +101,7 @@ def _run(arguments: Namespace) -> int:
             stream=stream,
             kind=arguments.type,
             is_sure=arguments.force,
-            names=names_of(stream, arguments.rename),
+            dialect=dialect_of(stream, arguments),
         )
         judge = Judge(stream)
         judge.check_type(arguments.type)
@@ -116,7 +117,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check_no_file(arguments: Namespace) -> None:
-    for option in ("now", "type", "rename", "dry_run", "force"):
+    for option in ("now", "type", *DIALECT, "dry_run", "force"):
         if getattr(arguments, option):
             msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
             raise CommandError(msg)
@@ -148,12 +149,30 @@ def _look(
             say(f"  {shown(event, _MOST_SHOWN)}")
         for line in found.reasons():
             say(f"  {line}")
-    elif found.is_hopeless and not arguments.force:
-        first, example = next(found.reasons(), ""), shown(found.refused[0][1])
+    elif not arguments.force:
+        _refuse_bad(name, found)
+
+
+def _refuse_bad(name: str, found: Preview) -> None:
+    """Refuse a file without any valid event, or one that is written otherwise than it is read.
+
+    Raises:
+        CommandError: It is one of these.
+    """
+    force = "nothing was appended; --dry-run shows more, --force appends them for the run to refuse"
+    if found.is_hopeless:
+        reason, example = next(found.reasons(), ""), shown(found.refused[0][1])
         msg = (
             f"FILE must hold events; got {name} whose first {found.records:,} records are all "
-            f"refused, {first}, as in {example}: nothing was appended; --dry-run shows more, "
-            "--force appends them for the run to refuse"
+            f"refused, {reason}, as in {example}: {force}"
+        )
+        raise CommandError(msg)
+    if found.is_misread:
+        refusal, value = found.misread[0]
+        msg = (
+            f"FILE must be written as it is read; got {name} of whose first {found.records:,} "
+            f"records {len(found.misread):,} are not, {refusal.reason}: {refusal.detail}, as in "
+            f"{shown(value)}: {force}"
         )
         raise CommandError(msg)
 
@@ -293,6 +312,8 @@ INGEST = Verb(
   headwater ingest --dry-run trips.csv
   headwater ingest --type finished ends.csv
   headwater ingest --rename trip=id --rename started_at=time trips.csv
+  headwater ingest --decimal , --time-format '%d.%m.%Y %H:%M' orders.csv
+  headwater ingest --skip-unknown --rename product.price=price clicks.json
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_rename, count, names_of
+from flows.commands.dialect_arguments import add_dialect, dialect_of
+from flows.commands.verb import Verb, count
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import BUILT_IN, find_stream, load_settings
 from flows.intake.stream_events import read_events
@@ -36,7 +37,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--type", metavar="TYPE", help="type of events that have none, such as rows of CSV"
     )
-    add_rename(parser)
+    add_dialect(parser)
     parser.add_argument(
         "--schema",
         action="store_true",
@@ -65,8 +66,8 @@ def _run(arguments: Namespace) -> int:
     if files:
         with as_command_errors():
             Judge(stream).check_type(arguments.type)
-            names = names_of(stream, arguments.rename)
-            read = partial(read_events, stream=stream, kind=arguments.type, names=names)
+            dialect = dialect_of(stream, arguments)
+            read = partial(read_events, stream=stream, kind=arguments.type, dialect=dialect)
             trial = tried(stream, settings, files, arguments.requests, read)
         console.print("\n".join(trial_lines(trial, stream, settings)), soft_wrap=True)
     return 0

@@ -1,7 +1,7 @@
 """The definition of a verb of the `headwater` command, and the types of its arguments."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from reprlib import repr as shortened
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from flows.home.home import Home
 from flows.home.open_log import check_cluster, find_log
 from flows.runtime.app import parse_day
 from state.log import Trimmable
-from state.stream import Stream
 
 
 class Verb(NamedTuple):
@@ -66,23 +65,6 @@ def count(text: str) -> int:
     return _whole(text, 1_000_000)
 
 
-def other_name(text: str) -> tuple[str, str]:
-    """A column of an argument and its other name.
-
-    Raises:
-        ArgumentTypeError: It is not two names with an equals sign between them.
-
-    Example:
-        >>> other_name("trip id=id")
-        ('trip id', 'id')
-    """
-    old, _, new = text.rpartition("=")
-    if not (old and new):
-        msg = f"must be OLD=NEW; got {shortened(text)}"
-        raise ArgumentTypeError(msg)
-    return old, new
-
-
 def add_times(parser: ArgumentParser, since: str, until: str, metavar: str = "DATE") -> None:
     """Let a verb take a span of time, as `since` and `until`.
 
@@ -94,38 +76,6 @@ def add_times(parser: ArgumentParser, since: str, until: str, metavar: str = "DA
     """
     for flag, name, text in (("--from", "since", since), ("--to", "until", until)):
         parser.add_argument(flag, dest=name, type=moment, metavar=metavar, help=text)
-
-
-def add_rename(parser: ArgumentParser) -> None:
-    """Let a verb that reads files take other names for their columns."""
-    parser.add_argument(
-        "--rename",
-        type=other_name,
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="the column, or field of JSON, OLD of the files is the field NEW of the events; as "
-        "often as needed",
-    )
-
-
-def names_of(stream: Stream, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The other names, by column.
-
-    Raises:
-        CommandError: No event has such a field, or two columns would have one name.
-    """
-    fields = {"type"}.union(*(event.__struct_fields__ for event in stream.events))
-    names = dict(pairs)
-    for new in names.values():
-        if new not in fields:
-            have = ", ".join(sorted(fields))
-            msg = f"--rename must lead to a field of an event, one of {have}; got {new!r}"
-            raise CommandError(msg)
-    if len({*names.values()}) < len(pairs):
-        msg = f"--rename must give each column a name of its own; got {shortened(pairs)}"
-        raise CommandError(msg)
-    return names
 
 
 def workers(text: str) -> int:

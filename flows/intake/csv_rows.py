@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from typing import NamedTuple
 
+from flows.intake.file_forms import NOT_UTF_8
+
 _MOST_LINE_BYTES = 2**20
 _AS_THEY_ARE: Mapping[str, str] = {}
 
@@ -38,15 +40,25 @@ def read_csv(
         names: Other names for columns.
 
     Raises:
-        CsvError: A column is repeated; or, while rows are read, a line or cell is too long.
+        CsvError: A column is repeated or not UTF-8; or, while rows are read, a line or cell is too
+            long.
     """
     records = _records(reader, delimiter)
     columns = [names.get(cell.strip(), cell.strip()) for cell in next(records, [])]
+    for name in columns:
+        if not _is_utf_8(name):
+            shown = name.encode(errors="surrogateescape").decode("latin-1")
+            msg = f"columns must be in UTF-8; got {shown!r}, {NOT_UTF_8},"
+            raise CsvError(msg)
     twice = [name for name, n in Counter(columns).items() if n > 1 and name]
     if twice:
         msg = f"columns must be distinct; got {twice[0]!r} more than once"
         raise CsvError(msg)
     return Csv(columns, (_row(columns, cells) for cells in records))
+
+
+def _is_utf_8(text: str) -> bool:
+    return not any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _row(columns: list[str], cells: list[str]) -> dict[str, str]:

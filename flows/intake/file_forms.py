@@ -28,6 +28,9 @@ _CODECS = {
     b"BZh": "bz2",
     b"\x04\x22\x4d\x18": "lz4",
 }
+NOT_UTF_8 = "text that is not UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 may convert it)"
+"""Words for a file in an encoding of one byte a letter."""
+
 BOM = b"\xef\xbb\xbf"
 """Of UTF-8."""
 
@@ -106,6 +109,8 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
     names = max((_cells(first, delimiter) for delimiter in _DELIMITERS), key=len)
+    if "\ufffd" in first and b"\0" not in head and len(names) > 1:
+        return _refused(f"{NOT_UTF_8},", path)
     if len(names) == 1 or "\ufffd" in first or not first.replace("\t", "").strip().isprintable():
         return _refused(_beginning(head), path)
     lacking = " and ".join(name for name in columns if name not in names)
@@ -192,8 +197,8 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _beginning(head: bytes) -> str:
-    kind = "text" if head[:_SHOWN].isascii() and b"\0" not in head else "bytes"
-    return f"{kind} that begins {repr(head[:_SHOWN])[1:]}"
+    is_text = head[:_SHOWN].isascii() and b"\0" not in head
+    return f"{'text that begins' if is_text else 'bytes that begin'} {repr(head[:_SHOWN])[1:]}"
 
 
 def _refused(got: str, path: Path) -> FormError:

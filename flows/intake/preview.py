@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from flows.intake.event_files import Line
+from flows.intake.hints import hint
 from flows.intake.refusals import Refusal, grouped, shown
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
@@ -14,6 +15,7 @@ RECORDS = 1_000
 
 _MOST_BYTES = 64 * 2**20
 _SHOWN_EVENTS = 5
+_MISREAD_IN = 100
 
 
 class Preview(NamedTuple):
@@ -24,17 +26,24 @@ class Preview(NamedTuple):
         refused: Records that would be dead letters, with the reasons.
         events: The first valid records.
         is_export: Some were written by an export, which may hold records that were refused before.
+        misread: Those of `refused` that are so only because the file is written otherwise.
     """
 
     records: int
     refused: list[tuple[Refusal, bytes]]
     events: list[bytes]
     is_export: bool
+    misread: list[tuple[Refusal, bytes]]
 
     @property
     def is_hopeless(self) -> bool:
         """Whether all of them would be dead letters."""
         return bool(self.records) and self.records == len(self.refused) and not self.is_export
+
+    @property
+    def is_misread(self) -> bool:
+        """Whether the file is written otherwise than it is read, and not only a record is bad."""
+        return len(self.misread) > 1 and len(self.misread) * _MISREAD_IN >= self.records
 
     def reasons(self) -> Iterator[str]:
         """The reasons for dead letters: a line for each reason, and one with an example."""
@@ -52,6 +61,7 @@ def preview(lines: Iterable[Line], judge: Judge, routing: LabelRouting) -> Previ
         routing: Shown the events.
     """
     refused: list[tuple[Refusal, bytes]] = []
+    misread: list[tuple[Refusal, bytes]] = []
     events: list[bytes] = []
     is_export, records, size = False, 0, 0
     for line in islice(lines, RECORDS):
@@ -60,11 +70,15 @@ def preview(lines: Iterable[Line], judge: Judge, routing: LabelRouting) -> Previ
         is_export = is_export or line.append_time is not None
         event = judge.event(line.value)
         if isinstance(event, Refused):
-            refused.append((Refusal(*event), line.value))
+            found = hint(line.value, event)
+            detail = event.detail if found is None else f"{event.detail}: {found.text}"
+            refused.append((Refusal(event.reason, detail), line.value))
+            if found is not None and found.is_of_file:
+                misread.append(refused[-1])
         else:
             routing.see(event)
             if len(events) < _SHOWN_EVENTS:
                 events.append(line.value)
         if size > _MOST_BYTES:
             break
-    return Preview(records, refused, events, is_export)
+    return Preview(records, refused, events, is_export, misread)

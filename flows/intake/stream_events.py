@@ -1,13 +1,14 @@
 """Read users' files of events as the lines that the log stores."""
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from flows.intake.csv_rows import read_csv
+from flows.intake.dialect import UNREADABLE, Dialect
 from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_lines
 from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
@@ -24,9 +25,8 @@ NEEDED = ("id", "time")
 """Columns that every table of events needs."""
 
 _MOST_SHOWN = 200
-_AS_THEY_ARE: Mapping[str, str] = {}
+_PLAIN = Dialect()
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_events(
@@ -37,7 +37,7 @@ def read_events(
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
     on_kind: Callable[[str], None] | None = None,
-    names: Mapping[str, str] = _AS_THEY_ARE,
+    dialect: Dialect = _PLAIN,
 ) -> Generator[Line]:
     """Read the events of a file, with times in microseconds.
 
@@ -54,7 +54,7 @@ def read_events(
         is_sure: Times are in the stream's unit, however unlikely that is.
         on_left_out: Called with the columns that no event has, if there are any.
         on_kind: Called with the type of a table's rows, where only its columns tell that.
-        names: Of columns and of fields of JSON objects, those of the events where they differ.
+        dialect: How the file is written.
 
     Raises:
         FormError: The file's form is not supported.
@@ -62,8 +62,7 @@ def read_events(
         OSError: As for `flows.intake.event_files.read_lines`.
         ValueError: As for `flows.intake.event_files.read_lines`.
     """
-    theirs = {ours: name for name, ours in names.items()}
-    needed = [theirs.get(name, name) for name in NEEDED]
+    needed = [dialect.theirs.get(name, name) for name in NEEDED]
     with named(path):
         form = form_of(path, needed)
     if form.form == "text":
@@ -76,11 +75,11 @@ def read_events(
             on_kind(rows.kind)
 
     if form.form == "csv":
-        return _read_csv(path, form, stream, kind, tell, names, is_sure=is_sure)
+        return _read_csv(path, form, stream, kind, tell, dialect, is_sure=is_sure)
     if form.form in {"parquet", "avro"}:
         decoder = PARQUET if form.form == "parquet" else AVRO
-        return _read_table(path, stream, kind, tell, names, is_sure=is_sure, decoder=decoder)
-    return _read_json(path, form, stream, kind, names, is_sure=is_sure)
+        return _read_table(path, stream, kind, tell, dialect, is_sure=is_sure, decoder=decoder)
+    return _read_json(path, form, stream, kind, dialect, is_sure=is_sure)
 
 
 def _read_json(
@@ -88,15 +87,16 @@ def _read_json(
     form: FileForm,
     stream: Stream,
     kind: str | None,
-    names: Mapping[str, str],
+    dialect: Dialect,
     *,
     is_sure: bool,
 ) -> Generator[Line]:
-    times, objects = stream.times(is_sure=is_sure), Objects(stream)
+    times = stream.times(is_sure=is_sure, text_format=dialect.time_format)
+    objects = Objects(stream, skips_unknown=dialect.skips_unknown)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
-            value = _renamed(value, names) if names else value
+            value = dialect.renamed(value)
             with _placed(path, number):
                 value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
@@ -108,14 +108,21 @@ def _read_csv(
     stream: Stream,
     kind: str | None,
     tell: Callable[[Rows], None],
-    names: Mapping[str, str],
+    dialect: Dialect,
     *,
     is_sure: bool,
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
         bound = SizeLimit(path)
-        table = read_csv(reader, form.delimiter, names)
-        rows = Rows(stream, table.columns, kind=kind, is_sure=is_sure)
+        table = read_csv(reader, form.delimiter, dialect.names)
+        rows = Rows(
+            stream,
+            table.columns,
+            kind=kind,
+            is_sure=is_sure,
+            decimal=dialect.decimal,
+            time_format=dialect.time_format,
+        )
         tell(rows)
         for number, row in enumerate(table.rows, 1):
             with _placed(path, number):
@@ -129,21 +136,20 @@ def _read_table(
     stream: Stream,
     kind: str | None,
     tell: Callable[[Rows], None],
-    names: Mapping[str, str],
+    dialect: Dialect,
     *,
     is_sure: bool,
     decoder: str,
 ) -> Generator[Line]:
     size = path.stat().st_size
-    theirs = {ours: name for name, ours in names.items()}
-    binary = {theirs.get(n, n) for event in stream.events for n in fields_of_bytes(event)}
+    binary = {dialect.theirs.get(n, n) for event in stream.events for n in fields_of_bytes(event)}
     with (
         named(path),
         decoded(
             path, MAX_VALUE_BYTES, most_bytes(size), binary=sorted(binary), decoder=decoder
         ) as (table, read),
     ):
-        columns = [names.get(name, name) for name in table.columns]
+        columns = dialect.columns(table.columns)
         lacking = [name for name in NEEDED if name not in columns]
         if table.rows and lacking:
             shown = plain_line(", ".join(table.columns)[:_MOST_SHOWN])
@@ -152,12 +158,19 @@ def _read_table(
             )
             msg += "--rename OLD=NEW gives columns other names"
             raise FormError(msg)
-        stamped = frozenset(names.get(name, name) for name in table.stamped)
-        rows = Rows(stream, columns, kind=kind, stamped=stamped, is_sure=is_sure)
+        rows = Rows(
+            stream,
+            columns,
+            kind=kind,
+            stamped=frozenset(dialect.names.get(name, name) for name in table.stamped),
+            is_sure=is_sure,
+            decimal=dialect.decimal,
+            time_format=dialect.time_format,
+        )
         tell(rows)
         for number, (raw, share) in enumerate(read, 1):
             with _placed(path, number):
-                value = rows.event_of_json(_renamed(raw, names) if names else raw)
+                value = rows.event_of_json(dialect.renamed(raw))
             yield Line(value, None, int(size * share))
 
 
@@ -184,23 +197,11 @@ def _event_of(rows: Rows, row: dict[str, str]) -> bytes:
         return json.dumps(typed, ensure_ascii=False).encode(errors="surrogateescape")
 
 
-def _renamed(value: bytes, names: Mapping[str, str]) -> bytes:
-    """An object with other names for its fields; a name that it has already is not taken."""
-    try:
-        fields = _decode_fields(value)
-    except _UNREADABLE:
-        return value
-    new = {names.get(name, name) for name in fields}
-    if len(new) < len(fields) or new == fields.keys():
-        return value
-    return msgspec.json.encode({names.get(name, name): raw for name, raw in fields.items()})
-
-
 def _typed(value: bytes, kind: str) -> bytes:
     """Add a type to an object without one."""
     try:
         fields = _decode_fields(value)
-    except _UNREADABLE:
+    except UNREADABLE:
         return value
     named_type = msgspec.Raw(msgspec.json.encode(kind))
     return value if "type" in fields else msgspec.json.encode({"type": named_type, **fields})

@@ -14,10 +14,12 @@ import msgspec
 
 from flows.ingest import File, ingest_merged
 from flows.intake.event_files import Line
+from flows.intake.hints import hint
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from state.admission.label_routing import LabelRouting
+from state.admission.no_event import Judge, Refused
 from state.events import Event
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
@@ -63,7 +65,7 @@ class Trial:
     Attributes:
         events: Number of events, by type.
         letters: Number of dead letters, by reason.
-        examples: The first dead letter's detail, by reason.
+        examples: The first dead letter's detail with its hint, by reason.
         first: The first requests.
         requests: Number of scored requests.
         labels: Labels, in the order they became known.
@@ -160,7 +162,7 @@ class _Fold:
         self, trial: Trial, shard: Shard, begun: int, most_requests: int, routing: LabelRouting
     ) -> None:
         self._trial, self._shard, self._left = trial, shard, most_requests
-        self._routing = routing
+        self._routing, self._judge = routing, Judge(shard.stream)
         self._decode = shard.stream.decoder().decode
         self._waiting: dict[str, int] = {}
         every = int(shard.settings.training.every)
@@ -199,7 +201,8 @@ class _Fold:
         for _, value in _values(entries, "dead_letters"):
             letter = msgspec.json.decode(value, type=DeadLetter)
             self._trial.letters[letter.reason] += 1
-            self._trial.examples.setdefault(letter.reason, letter.detail)
+            if letter.reason not in self._trial.examples:
+                self._trial.examples[letter.reason] = self._explained(letter, records)
         predictions = len(_values(entries, "predictions"))
         self._trial.requests += predictions
         if seen is not None and predictions:
@@ -207,6 +210,14 @@ class _Fold:
             self._left -= 1
         for append_time, value in _values(entries, "outcomes"):
             self._learn(append_time, msgspec.json.decode(value, type=_Outcome))
+
+    def _explained(self, letter: DeadLetter, records: Iterable[Record]) -> str:
+        """The detail of a dead letter, with a hint if there is one."""
+        # A letter on a label that waited is of an earlier record.
+        value = next((one.value for one in records if one.offset == letter.offset), b"")
+        detail = self._judge.explained(letter.reason, letter.detail)
+        found = hint(value, Refused(letter.reason, detail))
+        return detail if found is None else f"{detail}: {found.text}"
 
     def _count(self, record: Record) -> None:
         """Count the event's type, and note a request's label deadline."""

@@ -21,6 +21,7 @@ from state.event_times import Times, time_fields
 from state.events import Event, TimeUnit
 from state.field_types import TEXT, declared, nullable
 from state.ingest.connect_decimals import connect_decimal
+from state.ingest.paths import at_path
 from state.log import MAX_VALUE_BYTES
 from state.outputs.records import DeadLetterReason
 from state.settings import ForeignTopic, Option, Place, Scaled
@@ -319,8 +320,8 @@ def _reader(place: Option, where: str) -> _Read:
         return lambda body: _text(body.record.headers.get(rest))
     steps = rest.split(".")
     if kind == "key":
-        return lambda body: _at(body.decode(body.record.key, body.record, is_key=True), steps)
-    return lambda body: _at(body.value, steps)
+        return lambda body: at_path(body.decode(body.record.key, body.record, is_key=True), steps)
+    return lambda body: at_path(body.value, steps)
 
 
 def _key_text(body: _Body) -> Any:
@@ -333,18 +334,6 @@ def _key_text(body: _Body) -> Any:
 
 def _text(content: bytes | None) -> str | UnsetType:
     return UNSET if content is None else content.decode()
-
-
-def _at(value: Any, steps: list[str]) -> Any:
-    """The value at the end of a path; UNSET if there is none."""
-    for step in steps:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return UNSET
-    return value
 
 
 def _decode_json(content: bytes, record: Foreign, *, is_key: bool) -> Any:

@@ -25,9 +25,10 @@ class Objects:
 
     Args:
         stream: Whose events.
+        skips_unknown: Fields that the event has not got are left out.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, *, skips_unknown: bool = False) -> None:
         self._event = stream.decoder().decode
         self._texts, self._wholes = (
             {
@@ -38,6 +39,11 @@ class Objects:
             }
             for takes in (_is_text, _is_whole)
         )
+        self._skips_unknown = skips_unknown
+        self._known = {
+            str(event.__struct_config__.tag): {"type", *event.__struct_fields__}
+            for event in stream.events
+        }
         self._only = next(iter(self._texts)) if len(self._texts) == 1 else None
 
     def of(self, raw: bytes) -> bytes:
@@ -60,6 +66,9 @@ class Objects:
             return raw
         changed = _change(fields, self._texts[kind], _digits)
         changed |= _change(fields, self._wholes[kind], _whole)
+        if self._skips_unknown and not fields.keys() <= self._known[kind]:
+            fields = {name: fields[name] for name in fields if name in self._known[kind]}
+            changed = True
         return _encode(fields) if changed else raw
 
 

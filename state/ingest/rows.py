@@ -19,6 +19,8 @@ _TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
 )
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WITH_COMMA = re.compile(r"[+-]?(?:[0-9]*|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+")
+_IN_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+")
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -51,6 +53,8 @@ class Rows:
         kind: The `type` of rows that name none; none: of the event that the columns fit best.
         stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
         is_sure: See `state.event_times.Times`.
+        decimal: Sign before the decimals of numbers that are texts: `.` or `,`.
+        time_format: See `state.event_times.Times`.
 
     Attributes:
         kind: The `type` of rows that name none.
@@ -66,15 +70,19 @@ class Rows:
         kind: str | None = None,
         stamped: Collection[str] = (),
         is_sure: bool = False,
+        decimal: str = ".",
+        time_format: str = "",
     ) -> None:
         self.kind = kind or _fitting_kind(stream, frozenset(columns))
         is_request = self.kind == str(stream.request.__struct_config__.tag)
         self.is_guessed = kind is None and "type" not in columns and not is_request
-        self._times, sure = stream.times(is_sure=is_sure), stream.times("us", is_sure=True)
+        self._times = stream.times(is_sure=is_sure, text_format=time_format)
+        sure = stream.times("us", is_sure=True)
+        pointed = _pointed if decimal == "," else str
         self._fields = {
             str(event.__struct_config__.tag): {
                 name: field
-                for name, field in _fields(event, self._times, sure, stamped)
+                for name, field in _fields(event, self._times, sure, stamped, pointed)
                 if name in columns
             }
             for event in stream.events
@@ -136,7 +144,11 @@ def _fitting_kind(stream: Stream, columns: frozenset[str]) -> str:
 
 
 def _fields(
-    event: type[Event], times: Times, sure: Times, stamped: Collection[str]
+    event: type[Event],
+    times: Times,
+    sure: Times,
+    stamped: Collection[str],
+    pointed: Callable[[str], str],
 ) -> list[tuple[str, _Field]]:
     of_time, kinds_of = time_fields(event), declared(event)
     found = []
@@ -148,7 +160,7 @@ def _fields(
         elif field.required and any(isinstance(kind, inspect.StrType) for kind in kinds):
             empty = ""
         value = _time_of(name, sure if name in stamped else times)
-        found.append((name, _Field(value if name in of_time else _cell_of(kinds), empty)))
+        found.append((name, _Field(value if name in of_time else _cell_of(kinds, pointed), empty)))
     return found
 
 
@@ -173,8 +185,13 @@ def _time_of(name: str, times: Times) -> Callable[[Any], Any]:
     return time
 
 
-def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
-    """A function that converts a cell for a field that is not a time."""
+def _cell_of(kinds: Sequence[inspect.Type], pointed: Callable[[str], str]) -> Callable[[Any], Any]:
+    """A function that converts a cell for a field that is not a time.
+
+    Args:
+        kinds: Types of the field.
+        pointed: Writes a number with a point before its decimals.
+    """
     some = [kind for kind in kinds if not is_null(kind)]
     is_text, is_truth = any(map(TEXT.takes, some)), any(_is(some, inspect.BoolType))
     whole = any(_is(some, inspect.IntType)) or any(
@@ -186,7 +203,8 @@ def _cell_of(kinds: Sequence[inspect.Type]) -> Callable[[Any], Any]:
         if is_text:
             return _as_text(cell, others=whole or number or is_truth)
         if isinstance(cell, str):
-            return _parsed(cell.strip(), cell, truth=is_truth, whole=whole, number=number)
+            text = pointed(cell.strip()) if whole or number else cell.strip()
+            return _parsed(text, cell, truth=is_truth, whole=whole, number=number)
         if isinstance(cell, float) and math.isinf(cell):
             return str(cell)  # JSON would make a null of it
         if isinstance(cell, bool) and (whole or number) and not is_truth:
@@ -227,6 +245,13 @@ def _parsed(text: str, cell: str, *, truth: bool, whole: bool, number: bool) -> 
         except _UNREADABLE:
             return cell
     return cell
+
+
+def _pointed(text: str) -> str:
+    """A number with a decimal comma, with a point; one that may have thousands stays no number."""
+    if _WITH_COMMA.fullmatch(text):
+        return text.replace(".", "").replace(",", ".")
+    return f"'{text}'" if _IN_THOUSANDS.fullmatch(text) else text
 
 
 def _fitting(number: int, cell: str) -> int | str:

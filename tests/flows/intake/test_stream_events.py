@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.intake.dialect import Dialect
 from flows.intake.file_forms import FormError
 from flows.intake.stream_events import read_events
 from state.admission.no_event import Judge, Refused
@@ -108,13 +109,13 @@ FOREIGN = {
     "html": (b"<!DOCTYPE html><p>404", "XML or HTML"),
     "arrow": (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
     "sqlite": (b"SQLite format 3\x00" + bytes(99), "SQLite"),
-    "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begins"),
+    "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begin"),
     "a letter": (b"Dear all,\nplease find", "CSV must have the columns id and time; got only Dear"),
     "one word": (b"hello", "text that begins 'hello'"),
     "csv without a time": (b"id,when,city\n1,2,3\n", "the columns time; got only id, when, city"),
     "an array of numbers": (b"[1,2,3]", "columns id and time"),
     "parquet in gzip": (gzip.compress(b"PAR1" + bytes(99)), "Parquet within gzip"),
-    "gzip in gzip": (gzip.compress(gzip.compress(JSONL)), "bytes that begins"),
+    "gzip in gzip": (gzip.compress(gzip.compress(JSONL)), "bytes that begin"),
 }
 
 
@@ -372,20 +373,22 @@ def written_as(path, form):
 def test_columns_may_have_other_names(tmp_path, form):
     path = tmp_path / "t"
     written_as(path, form)
-    found = [json.loads(line.value) for line in read_events(path, tables, names=NAMES)]
+    found = [json.loads(line.value) for line in read_events(path, tables, dialect=Dialect(NAMES))]
     expected = {"type": "asked", "time": US, "text": "x", "number": 1.5}
     assert found == [expected | {"id": str(i)} for i in range(3)]
     swapped = {"trip": "text", "words": "id", "at": "time"}
-    first = next(json.loads(line.value) for line in read_events(path, tables, names=swapped))
+    first = next(
+        json.loads(line.value) for line in read_events(path, tables, dialect=Dialect(swapped))
+    )
     assert (first["id"], first["text"]) == ("x", "0")
 
 
 def test_a_name_that_is_there_already_is_not_given_twice(tmp_path):
     path = tmp_path / "t"
     path.write_text('{"type":"told","id":"a","no":"b","time":5,"of":"x","yes":true}\n')
-    (line,) = read_events(path, tables, is_sure=True, names={"no": "id"})
+    (line,) = read_events(path, tables, is_sure=True, dialect=Dialect({"no": "id"}))
     assert json.loads(line.value)["id"] == "a"
     assert isinstance(Judge(tables).event(line.value), Refused)
     path.write_text("id,no,time\na,b,5\n")
     with pytest.raises(FormError, match="columns must be distinct; got 'id' more than once"):
-        list(read_events(path, tables, names={"no": "id"}))
+        list(read_events(path, tables, dialect=Dialect({"no": "id"})))

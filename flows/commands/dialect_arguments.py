@@ -1,0 +1,117 @@
+"""Arguments of the verbs that read files: how the files are written."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from reprlib import repr as shortened
+
+from flows.errors.user_errors import CommandError
+from flows.intake.dialect import Dialect
+from state.stream import Stream
+
+DIALECT = ("rename", "decimal", "time_format", "skip_unknown")
+"""Names of the arguments."""
+
+_TRIED = datetime(2026, 11, 28, 13, 14, 15, tzinfo=UTC)
+
+
+def add_dialect(parser: ArgumentParser) -> None:
+    """Let a verb take files that are written otherwise than events are."""
+    parser.add_argument(
+        "--rename",
+        type=other_name,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="the column, or field of JSON, OLD of the files is the field NEW of the events; as "
+        "often as needed; a.b is the field b within a",
+    )
+    parser.add_argument(
+        "--decimal",
+        choices=[",", "."],
+        metavar="SIGN",
+        help="the sign before decimals in cells of text, , or . (default .)",
+    )
+    parser.add_argument(
+        "--time-format",
+        type=time_format,
+        metavar="FORMAT",
+        help="times in text are like %%d.%%m.%%Y %%H:%%M:%%S, as Python's strptime has it; UTC "
+        "without %%z; default, and where a text is written otherwise: ISO 8601",
+    )
+    parser.add_argument(
+        "--skip-unknown",
+        action="store_true",
+        help="leave out fields of JSON objects that their event has not got, as columns of tables "
+        "always are",
+    )
+
+
+def dialect_of(stream: Stream, arguments: Namespace) -> Dialect:
+    """The dialect that the arguments describe.
+
+    Raises:
+        CommandError: See `names_of`.
+    """
+    return Dialect(
+        names=names_of(stream, arguments.rename),
+        decimal=arguments.decimal or ".",
+        time_format=arguments.time_format or "",
+        skips_unknown=arguments.skip_unknown,
+    )
+
+
+def other_name(text: str) -> tuple[str, str]:
+    """A column of an argument and its other name.
+
+    Raises:
+        ArgumentTypeError: It is not two names with an equals sign between them.
+
+    Example:
+        >>> other_name("trip id=id")
+        ('trip id', 'id')
+    """
+    old, _, new = text.rpartition("=")
+    if not (old and new):
+        msg = f"must be OLD=NEW; got {shortened(text)}"
+        raise ArgumentTypeError(msg)
+    return old, new
+
+
+def time_format(text: str) -> str:
+    """A format of times.
+
+    Raises:
+        ArgumentTypeError: It is no format, or one without the day.
+
+    Example:
+        >>> time_format("%d.%m.%Y %H:%M")
+        '%d.%m.%Y %H:%M'
+    """
+    try:
+        found = datetime.strptime(_TRIED.strftime(text), text).date()  # noqa: DTZ007
+    except ValueError:
+        found = None
+    if found != _TRIED.date():
+        msg = f"must be like %d.%m.%Y %H:%M:%S, with day, month and year; got {shortened(text)}"
+        raise ArgumentTypeError(msg)
+    return text
+
+
+def names_of(stream: Stream, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The other names, by column.
+
+    Raises:
+        CommandError: No event has such a field, or two columns would have one name.
+    """
+    fields = {"type"}.union(*(event.__struct_fields__ for event in stream.events))
+    names = dict(pairs)
+    for new in names.values():
+        if new not in fields:
+            have = ", ".join(sorted(fields))
+            msg = f"--rename must lead to a field of an event, one of {have}; got {new!r}"
+            raise CommandError(msg)
+    if len({*names.values()}) < len(pairs):
+        msg = f"--rename must give each column a name of its own; got {shortened(pairs)}"
+        raise CommandError(msg)
+    return names

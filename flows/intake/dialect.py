@@ -1,0 +1,76 @@
+"""The ways in which a file may be written otherwise than events are: names, numbers, times."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from state.ingest.paths import at_path
+
+_decode = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Errors of bytes that are no JSON."""
+
+
+class Dialect(NamedTuple):
+    """How files are written.
+
+    Attributes:
+        names: Of columns and of fields of JSON objects, those of the events where they differ. A
+            name such as `order.lines.0` is a path into a nested value, unless a column or field has
+            that name. A value that paths lead into is left out, unless it has a name of its own.
+        decimal: Sign before the decimals of numbers in cells of text: `.` or `,`.
+        time_format: Format of times in text, as Python's `strptime` takes it; texts that it does
+            not fit are ISO 8601. Empty: all are.
+        skips_unknown: Fields of JSON objects that the event has not got are left out, as columns of
+            tables are.
+    """
+
+    names: Mapping[str, str] = {}
+    decimal: str = "."
+    time_format: str = ""
+    skips_unknown: bool = False
+
+    @property
+    def theirs(self) -> dict[str, str]:
+        """The files' names, by the events'."""
+        return {ours: theirs for theirs, ours in self.names.items()}
+
+    def columns(self, columns: Sequence[str]) -> list[str]:
+        """The columns of a table by the events' names, last those from within nested ones."""
+        paths = [old for old in self.names if _head(old) in columns and old not in columns]
+        opened = set(map(_head, paths)) - self.names.keys()
+        own = [self.names.get(name, name) for name in columns if name not in opened]
+        return own + [self.names[path] for path in paths]
+
+    def renamed(self, raw: bytes) -> bytes:
+        """A JSON object by the events' names; as it is where two fields would have one name."""
+        if not self.names:
+            return raw
+        try:
+            fields = _decode_fields(raw)
+            inner = self._inner(fields)
+        except UNREADABLE:
+            return raw
+        opened = set(map(_head, inner)) - self.names.keys()
+        own = [(name, value) for name, value in fields.items() if name not in opened]
+        pairs = [(self.names.get(name, name), value) for name, value in (*own, *inner.items())]
+        new: dict[str, Any] = dict(pairs)
+        return raw if len(new) < len(pairs) or [*new] == [*fields] else _encode(new)
+
+    def _inner(self, fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+        """The values in nested fields that names lead to, by path."""
+        found = {}
+        for old in self.names:
+            head, *steps = old.split(".")
+            if steps and old not in fields and head in fields:
+                value = at_path(_decode(fields[head]), steps)
+                if value is not msgspec.UNSET:
+                    found[old] = value
+        return found
+
+
+def _head(path: str) -> str:
+    return path.partition(".")[0]

@@ -1,0 +1,74 @@
+"""Hints on records that are refused because their file is written otherwise than it is read."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from flows.intake.file_forms import NOT_UTF_8
+from state.admission.no_event import Refused
+
+_OF_TEXT = re.compile(r"Expected `(?:int|float)[^,]*`, got `str` - at `\$\.(.+)`")
+_OF_TIME = re.compile(r"Expected `int.*: as text it must be RFC 3339, .*")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?!\d+ cells of \d+`).*")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?(?:[0-9]*|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+\s*")
+_decode = json.JSONDecoder().decode
+
+
+class Hint(NamedTuple):
+    """How to read a file.
+
+    Attributes:
+        text: The rest of a sentence.
+        is_of_file: It is the file that is written otherwise, not one record that is bad.
+    """
+
+    text: str
+    is_of_file: bool = False
+
+
+def hint(value: bytes, refused: Refused) -> Hint | None:
+    """The hint on a record that is refused; None: there is none.
+
+    Args:
+        value: The record.
+        refused: Why it would be a dead letter.
+    """
+    if not _is_utf_8(value):
+        # Any byte is a letter in Latin-1, which is Windows-1252 but for a few.
+        is_object = bool(_fields(value.decode("latin-1")))
+        return Hint(NOT_UTF_8, is_of_file=True) if is_object else None
+    fields = _fields(value.decode())
+    if _UNKNOWN.fullmatch(refused.detail):
+        return Hint("--rename gives fields other names, --skip-unknown leaves out such fields")
+    if _OF_TIME.fullmatch(refused.detail):
+        return Hint("or --time-format must say how it is written")
+    found = _OF_TEXT.fullmatch(refused.detail)
+    if found and _DECIMAL_COMMA.fullmatch(str(fields.get(found[1]))):
+        text = f"if {fields[found[1]]!r} has a decimal comma, --decimal , reads it"
+        return Hint(text, is_of_file=True)
+    lists = [name for name, held in fields.items() if _is_list_of_objects(held)]
+    if refused.reason in {"malformed", "unknown_type"} and "type" not in fields and lists:
+        return Hint(
+            f"the records seem to be in its list {lists[0]!r}; jq -c '.{lists[0]}[]' gives them"
+        )
+    return None
+
+
+def _is_utf_8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _fields(value: str) -> dict[str, Any]:
+    try:
+        fields = _decode(value)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _is_list_of_objects(held: Any) -> bool:
+    return isinstance(held, list) and bool(held) and all(isinstance(one, dict) for one in held)
