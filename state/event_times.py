@@ -1,5 +1,6 @@
 """Parse times: RFC 3339 text, or numbers in a unit that the stream declares."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,8 @@ WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nano
 _MOST_CHARACTERS = 100
 # Lengths of digit strings that are dates, as no unit has such numbers since 1990.
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+# An exponent, as spreadsheets and pandas write large numbers.
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?")
 _decode = msgspec.json.Decoder().decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -96,11 +99,11 @@ def is_number(text: str) -> bool:
     """Whether a text is a number of units since 1970, and not a date in digits.
 
     Example:
-        >>> is_number("1767225600"), is_number("20260101"), is_number("20260101120000")
-        (True, False, False)
+        >>> is_number("1767225600"), is_number("20260101"), is_number("1.7672256e9")
+        (True, False, True)
     """
     text = text.strip()
-    if not text.lstrip("-").replace(".", "", 1).isdecimal():
+    if not _NUMBER.fullmatch(text):
         return False
     if len(text) not in _DIGITS or not text.isdecimal():
         return True

@@ -30,7 +30,11 @@ class Csv(NamedTuple):
 
 
 def read_csv(
-    reader: BufferedReader, delimiter: str, names: Mapping[str, str] = _AS_THEY_ARE
+    reader: BufferedReader,
+    delimiter: str,
+    names: Mapping[str, str] = _AS_THEY_ARE,
+    *,
+    is_spaced: bool = False,
 ) -> Csv:
     """The table that a file holds (RFC 4180), however long, in the memory of a record.
 
@@ -38,12 +42,13 @@ def read_csv(
         reader: At its first line.
         delimiter: Between cells.
         names: Other names for columns.
+        is_spaced: A space follows each delimiter, and is no part of a cell.
 
     Raises:
         CsvError: A column is repeated or not UTF-8; or, while rows are read, a line or cell is too
             long.
     """
-    records = _records(reader, delimiter)
+    records = _records(reader, delimiter, is_spaced=is_spaced)
     columns = [names.get(cell.strip(), cell.strip()) for cell in next(records, [])]
     for name in columns:
         if not _is_utf_8(name):
@@ -68,8 +73,8 @@ def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
     return row
 
 
-def _records(reader: BufferedReader, delimiter: str) -> Iterator[list[str]]:
-    lines = csv.reader(_lines(reader), delimiter=delimiter, strict=True)
+def _records(reader: BufferedReader, delimiter: str, *, is_spaced: bool) -> Iterator[list[str]]:
+    lines = csv.reader(_lines(reader), delimiter=delimiter, strict=True, skipinitialspace=is_spaced)
     try:
         for cells in lines:
             if len(cells) > 1 or any(map(str.strip, cells)):

@@ -66,12 +66,14 @@ class FileForm(NamedTuple):
         codec: Of its compression, as Arrow names it; None: it has none.
         bom: Bytes before the text: a mark of byte order, Excel's `sep=;`.
         delimiter: Between the cells of CSV.
+        is_spaced: A space follows each delimiter, and is no part of a cell.
     """
 
     form: Form
     codec: str | None = None
     bom: int = 0
     delimiter: str = ","
+    is_spaced: bool = False
 
 
 def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
@@ -108,11 +110,13 @@ def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormErro
     with opened(path, form) as (reader, _):
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
-    names = max((_cells(first, delimiter) for delimiter in _DELIMITERS), key=len)
-    if "\ufffd" in first and b"\0" not in head and len(names) > 1:
-        return _refused(f"{NOT_UTF_8},", path)
-    if len(names) == 1 or "\ufffd" in first or not first.replace("\t", "").strip().isprintable():
+    split = max((first.split(delimiter) for delimiter in _DELIMITERS), key=len)
+    names = [_bare(cell) for cell in split]
+    is_text = first.replace("\t", "").strip().isprintable()
+    if len(names) == 1 or "{" in first or not is_text:
         return _refused(_beginning(head), path)
+    if "\ufffd" in first:
+        return _refused(f"{NOT_UTF_8},", path)
     lacking = " and ".join(name for name in columns if name not in names)
     shown = plain_line(", ".join(names)[: 5 * _SHOWN])
     return FormError(
@@ -147,6 +151,9 @@ def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
         return FileForm("parquet")
     if head.startswith(b"Obj\x01"):
         return FileForm("avro")
+    if head[257:262] == b"ustar":
+        msg = "a tar archive"
+        raise _refused(msg, path)
     if head.startswith(_WIDE) or _has_wide_letters(head[:_SHOWN]):
         msg = "UTF-16 or UTF-32, to be converted to UTF-8 (iconv),"
         raise _refused(msg, path)
@@ -166,8 +173,13 @@ def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
         # Excel's own line, which says what is between cells.
         skipped, first = head.index(others[0], bom + 5) - bom, others[0]
     for delimiter in _DELIMITERS if columns else ():
-        if set(columns) <= set(_cells(first.decode(errors="replace"), delimiter)):
-            return FileForm("csv", bom=bom + skipped, delimiter=delimiter)
+        cells = first.decode(errors="replace").split(delimiter)
+        if set(columns) <= {_bare(cell) for cell in cells}:
+            if b"\n" not in text and b"\r" in text:
+                msg = "CSV whose lines end in CR alone, to be converted (tr '\\r' '\\n'),"
+                raise _refused(msg, path)
+            is_spaced = all(cell.startswith(" ") for cell in cells[1:])
+            return FileForm("csv", None, bom + skipped, delimiter, is_spaced)
     # A bad line may be the first of good ones.
     lines = text.splitlines()
     is_json = any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
@@ -192,8 +204,8 @@ def _has_wide_letters(head: bytes) -> bool:
     return len(head) >= 4 and any(head[i::2].strip(b"\0") == b"" for i in (0, 1)) and any(head)
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    return [cell.strip().strip('"').strip() for cell in line.split(delimiter)]
+def _bare(cell: str) -> str:
+    return cell.strip().strip('"').strip()
 
 
 def _beginning(head: bytes) -> str:

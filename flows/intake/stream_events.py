@@ -15,7 +15,7 @@ from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, decoded
 from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
-from state.ingest.objects import Objects
+from state.ingest.objects import Objects, without_nan
 from state.ingest.rows import Rows
 from state.log import MAX_VALUE_BYTES
 from state.plain_text import plain_line
@@ -96,7 +96,7 @@ def _read_json(
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
-            value = dialect.renamed(value)
+            value = dialect.renamed(without_nan(value))
             with _placed(path, number):
                 value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
@@ -114,7 +114,7 @@ def _read_csv(
 ) -> Generator[Line]:
     with named(path), opened(path, form) as (reader, file):
         bound = SizeLimit(path)
-        table = read_csv(reader, form.delimiter, dialect.names)
+        table = read_csv(reader, form.delimiter, dialect.names, is_spaced=form.is_spaced)
         rows = Rows(
             stream,
             table.columns,

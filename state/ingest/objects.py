@@ -1,5 +1,6 @@
 """JSON objects as a stream's events: numbers as their fields are declared, all else as it came."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,19 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _MOST_DIGITS = 40
+_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\bNaN\b', re.DOTALL)
+
+
+def without_nan(raw: bytes) -> bytes:
+    r"""An object with null for each NaN, as Python's `json` writes a missing number.
+
+    Example:
+        >>> without_nan(b'{"a": NaN, "b": "no NaN"}')
+        b'{"a": null, "b": "no NaN"}'
+    """
+    if b"NaN" not in raw:
+        return raw
+    return _NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], raw)
 
 
 class Objects:
@@ -84,7 +98,8 @@ def _change(
 
 def _digits(raw: bytes) -> bytes | None:
     """A whole number as a text; None for all else."""
-    return b'"%s"' % raw if raw.removeprefix(b"-").isdigit() else None
+    whole = raw if raw.removeprefix(b"-").isdigit() else _whole(raw)
+    return None if whole is None else b'"%s"' % whole
 
 
 def _whole(raw: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ from state.field_types import TEXT, declared, is_null
 from state.stream import Stream
 
 _NULLS = frozenset({"", "nan", "na", "n/a", "null", "none", "\\n"})
+_NO_TIMES = _NULLS | {"nat"}
 _TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "0"), False
 )
@@ -173,7 +174,7 @@ def _value(field: _Field, cell: Any) -> Any:
 
 def _time_of(name: str, times: Times) -> Callable[[Any], Any]:
     def time(cell: Any) -> Any:
-        if isinstance(cell, str) and cell.strip().lower() in _NULLS:
+        if isinstance(cell, str) and cell.strip().lower() in _NO_TIMES:
             return None
         try:
             return times.value(name, cell)

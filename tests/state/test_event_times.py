@@ -41,8 +41,23 @@ def test_eight_digits_are_a_date_unless_there_is_no_such_day():
     assert microseconds(20_260_102, "us", "time") == 20_260_102
 
 
+@pytest.mark.parametrize("text", ["1.767357e15", "1.767357E+15", "1767357000000000."])
+def test_a_number_in_text_may_have_an_exponent(text):
+    assert microseconds(text, "us", "time") == NOON_US
+
+
 @pytest.mark.parametrize(
-    "text", ["", "noon", "02/01/2026 12:30", "2026-02-30", "12:30", "9999-12-31T23:59:60Z"]
+    "text",
+    [
+        "",
+        "noon",
+        "1e999999999",
+        "--5",
+        "02/01/2026 12:30",
+        "2026-02-30",
+        "12:30",
+        "9999-12-31T23:59:60Z",
+    ],
 )
 def test_what_is_no_time_is_an_error(text):
     with pytest.raises(ValueError, match=r".*"):

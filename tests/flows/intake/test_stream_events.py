@@ -91,6 +91,36 @@ def test_the_first_bytes_say_what_is_parquet(tmp_path, name):
     assert decoded(tmp_path / name) == wanted()
 
 
+@pytest.mark.parametrize("quote", [b"", b'"'])
+def test_spaces_after_the_commas_of_csv_are_no_part_of_its_cells(tmp_path, quote):
+    path = tmp_path / "t.csv"
+    path.write_bytes(CSV.replace(b",ber", b",%bber%b" % (quote, quote)).replace(b",", b", "))
+    assert decoded(path, kind="rain") == wanted()
+    path.write_bytes(CSV.replace(b"ber", b" ber"))
+    assert {event.city for event in decoded(path, kind="rain")} == {" ber"}
+
+
+def test_lines_of_space_are_no_records(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b" \n\t\r\n" + JSONL.replace(b"\n", b"\n   \n") + b"\n  ")
+    assert decoded(path) == wanted()
+
+
+def test_a_nan_of_python_is_null(tmp_path):
+    path = tmp_path / "t.jsonl"
+    row = {
+        "type": "asked",
+        "id": "NaN",
+        "time": "2026-01-01",
+        "text": 'a "NaN" \\',
+        "number": math.nan,
+    }
+    path.write_text(json.dumps(row) + "\n" + json.dumps(row | {"number": math.inf}))
+    mended, kept = (line.value for line in read_events(path, tables))
+    assert json.loads(mended) == row | {"time": US, "number": None}
+    assert isinstance(Judge(tables).event(kept), Refused)
+
+
 def test_json_objects_stay_as_they_are_byte_for_byte(tmp_path):
     path = tmp_path / "events.jsonl"
     odd = [b'{ "type":"rain",  "time":%d, "x":1.50 }' % US, b"junk", b'{"time":"noon"}', *LINES]
@@ -107,6 +137,13 @@ FOREIGN = {
     "a spreadsheet": (b"PK\x03\x04" + bytes(99), "a ZIP archive or a spreadsheet"),
     "xz": (b"\xfd7zXZ\x00" + bytes(99), "XZ"),
     "html": (b"<!DOCTYPE html><p>404", "XML or HTML"),
+    "a tar archive": (gzip.compress(bytes(257) + b"ustar" + bytes(250)), "a tar archive"),
+    "csv of an old Mac": (CSV.replace(b"\n", b"\r"), "CSV whose lines end in CR alone"),
+    "JSON in a line of a log": (
+        b'09:00 INFO {"id": 1, "time": 2}\n',
+        "text that begins '09:00 INFO",
+    ),
+    "texts of JSON": (json.dumps(JSONL.decode()).encode(), "text that begins"),
     "arrow": (b"ARROW1\0\0" + bytes(99), "an Arrow file"),
     "sqlite": (b"SQLite format 3\x00" + bytes(99), "SQLite"),
     "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begin"),
@@ -327,7 +364,7 @@ def test_bytes_with_commas_are_not_taken_for_csv(tmp_path):
     path = tmp_path / "t.csv"
     for content in (b"\x8b\x08,\x00k,M\n", b"id\x01,\xff,time2\n", b"\x1b,id,x\n"):
         path.write_bytes(content)
-        with pytest.raises(FormError, match=r"got (text|bytes) that begins"):
+        with pytest.raises(FormError, match=r"got (text that begins|bytes that begin) "):
             list(read_events(path, tables))
 
 

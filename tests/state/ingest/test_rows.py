@@ -118,6 +118,10 @@ def test_an_empty_cell_leaves_its_default(name):
     assert name not in event({name: ""})
 
 
+def test_no_time_of_pandas_is_an_empty_cell():
+    assert "when" not in event({"when": "NaT"})
+
+
 def test_columns_of_no_event_are_left_out_and_told_but_for_row_numbers():
     rows = Rows(stream, [*COLUMNS, "__index_level_0__", "Unnamed: 0"])
     assert rows.missed == ["more"]
