@@ -95,7 +95,7 @@ def _is_whole(kind: inspect.Type) -> bool:
 
 _TIMES = _alternatives(inspect.type_info(TimeUs))
 
-TIME = FieldRequirement("a time, declared TimeUs", lambda kind: kind in _TIMES)
+TIME = FieldRequirement("a time, declared TimeUs, never null", lambda kind: kind in _TIMES)
 NUMBER = FieldRequirement("a number or null", lambda kind: _is_number(kind) or is_null(kind))
 TEXT = FieldRequirement("a text or null", lambda kind: is_text(kind) or is_null(kind))
 LEVEL = FieldRequirement(

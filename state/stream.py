@@ -21,6 +21,7 @@ from state.field_types import (
     FieldRequirement,
     declared,
     is_boundless,
+    is_text,
     spoken,
 )
 from state.kinds.arguments import StreamError, check_arguments
@@ -297,6 +298,18 @@ class Stream:
         for asked, told in label.fields.items():
             _check_field(self.request, asked, KEY, "label.by")
             _check_field(label.on, told, KEY, "label.by")
+            self._check_pair(asked, told)
+
+    def _check_pair(self, asked: str, told: str) -> None:
+        """Refuse to pair a text with a number, as they never match."""
+        ours, theirs = declared(self.request)[asked], declared(self.label.on)[told]
+        if not {*map(is_text, ours)} & {*map(is_text, theirs)}:
+            msg = (
+                f"label.by must pair texts with texts and numbers with numbers; got {asked!r} of "
+                f"{self.request.__name__} ({spoken(ours)}) and {told!r} of "
+                f"{self.label.on.__name__} ({spoken(theirs)}) in stream {self.name!r}"
+            )
+            raise StreamError(msg)
 
     def _check_types(self) -> None:
         by_tag: dict[Any, type[Event]] = {}
@@ -325,6 +338,11 @@ class Stream:
             _check_field(event, name, need, where)
         for text in feature.durations():
             _check_duration(text, where)
+        for name in ("expires", "forget"):
+            text = getattr(feature, name, "1s")
+            if not Duration.parse(text):
+                msg = f"{name} must be longer than 0s, or all is missing; got {text!r} in {where}"
+                raise StreamError(msg)
         for bound in feature.bounds(Duration.parse(self.lateness)):
             if bound.wrong:
                 msg = f"{bound.wrong} in {where} of stream {self.name!r}"
@@ -356,6 +374,9 @@ class Stream:
 
     def _check_columns(self) -> None:
         names = [column.name for column in self.columns]
+        if not names:
+            msg = f"features must hold at least one; got none in stream {self.name!r}"
+            raise StreamError(msg)
         for name in names:
             if not _is_name(name):
                 msg = (

@@ -65,8 +65,8 @@ def _takes(declared: Any, value: Any) -> bool:
         return isinstance(value, type) and issubclass(value, get_args(declared)[0])
     if isinstance(declared, UnionType):
         return any(_takes(one, value) for one in get_args(declared))
-    if declared is float:
-        return isinstance(value, int | float)
+    if declared in {int, float}:
+        return isinstance(value, int | declared) and not isinstance(value, bool)
     kind = origin or declared
     return not isinstance(kind, type) or isinstance(value, kind)
 

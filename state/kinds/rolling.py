@@ -107,6 +107,8 @@ class Rolling(Keyed):
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
         """The numbers of buckets, the weights, and the statistics' own numbers."""
+        for window in self.windows:
+            yield Bound("window in microseconds", int(Duration.parse(window)), 1)
         for bucket, windows in self._rings():
             yield Bound("bucket in microseconds", bucket, 1)
             held = max(windows) + Duration.parse(self.ahead) + lateness_us

@@ -12,20 +12,33 @@ import numpy as np
 
 from state.counted import Counted, Reading
 from state.field_types import NUMBER, nullable
+from state.kinds.arguments import check_arguments
 from state.kinds.compiled import part
 from state.kinds.kind import FieldUse, Transform, Value
 from state.stream_numbers import Bound
 
 
+class _Checked:
+    """Base of the statistics."""
+
+    def __post_init__(self) -> None:
+        """Check the type of each argument.
+
+        Raises:
+            StreamError: An argument has another type than declared.
+        """
+        check_arguments(self)
+
+
 @dataclass(frozen=True)
-class Count:
+class Count(_Checked):
     """Number of events in the window (sum of weights), with or without readings."""
 
     name: str = "count"
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(_Checked):
     """Sum of a reading over the window; a missing reading adds nothing."""
 
     name: str
@@ -33,7 +46,7 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(_Checked):
     """Mean of the present readings in the window, drawn toward a prior.
 
     `(sum + strength * prior) / (readings + strength)`; missing when that is 0 / 0.
@@ -46,7 +59,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(_Checked):
     """Share of true ones among the present readings in the window, drawn toward a prior."""
 
     name: str
