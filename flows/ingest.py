@@ -113,11 +113,14 @@ class File(NamedTuple):
         name: Name shown to people.
         read: Returns its lines from the first on.
         on_ahead: As for `ingest`.
+        on_time: Called with each event time, up to now, and the append time that the order of the
+            file gives it.
     """
 
     name: str
     read: Callable[[], Iterator[Line]]
     on_ahead: Callable[[bytes, int], None] | None = None
+    on_time: Callable[[int, int], None] | None = None
 
 
 def ingest_merged(
@@ -189,14 +192,16 @@ class _TimedFile:
 
     def read(self) -> Generator[_Timed]:
         """All lines."""
-        return self._read(self.file.on_ahead)
+        return self._read(self.file)
 
     def take(self, position: int) -> None:
         """Count the next line as appended."""
         self.records, self.done = self.records + 1, position
 
-    def _read(self, on_ahead: Callable[[bytes, int], None] | None) -> Generator[_Timed]:
-        clock = _Clock(self._now, self._tolerance, on_ahead)
+    def _read(self, told: File | None) -> Generator[_Timed]:
+        clock = _Clock(self._now, self._tolerance, None)
+        if told is not None:
+            clock = clock._replace(on_ahead=told.on_ahead, on_time=told.on_time)
         yield from self._timed(self.file.read(), clock=clock)
 
 
@@ -238,11 +243,12 @@ def append_history(
 
 
 class _Clock(NamedTuple):
-    """The latest accepted time, and the callback for later ones."""
+    """The latest accepted time, and the callbacks for later ones and for all others."""
 
     now: int
     tolerance: int
     on_ahead: Callable[[bytes, int], None] | None
+    on_time: Callable[[int, int], None] | None = None
 
     def believed(self, time: int | None) -> int | None:
         """The time, at most now; None if there is none or it is too far ahead."""
@@ -275,7 +281,7 @@ def _timed(
     lines: Iterable[Line], peek: Peek, floor: int, clock: _Clock, room: int = _MAX_WAITING_BYTES
 ) -> Iterator[_Timed]:
     """Each line as an entry, with its position in the file; `room` bounds the lookahead's bytes."""
-    waiting: deque[tuple[Line, bytes, int | None]] = deque()
+    waiting: deque[tuple[Line, bytes, int | None, int | None]] = deque()
     size = 0
 
     def times() -> Iterator[int | None]:
@@ -284,7 +290,7 @@ def _timed(
             event_time, key = peek(line.value)
             written, happened = clock.believed(line.append_time), clock.believed(event_time)
             clock.tell(line.value, (line.append_time, event_time))
-            waiting.append((line, key, written))
+            waiting.append((line, key, written, happened))
             size += len(line.value) + len(key)
             if written is not None:
                 yield written
@@ -295,7 +301,9 @@ def _timed(
         return size > room
 
     for reconstructed in append_times(times(), 0, clock.now, is_full):
-        line, key, written = waiting.popleft()
+        line, key, written, happened = waiting.popleft()
+        if happened is not None and clock.on_time is not None:
+            clock.on_time(happened, reconstructed)
         size -= len(line.value) + len(key)
         append_time = max(reconstructed, floor) if written is None else written
         entry = Entry(append_time, key, line.value)

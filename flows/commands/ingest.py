@@ -24,8 +24,10 @@ from flows.home.file_lock import locked_shared
 from flows.home.home import Home, environment_home
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import File, Peek, ingest_merged
-from flows.intake.event_files import Line
+from flows.intake.event_files import Line, read_lines
+from flows.intake.file_forms import FileForm
 from flows.intake.foreign_ingest import foreign_flow
+from flows.intake.order import Order, sort_lines
 from flows.intake.preview import Preview, preview
 from flows.intake.refusals import shown
 from flows.intake.stream_events import read_events
@@ -41,6 +43,7 @@ from state.settings import Settings
 _STDIN = "-"
 _SHOWN_BYTES = 100
 _MOST_SHOWN = 5_000
+_DISORDERED_IN = 100
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
 
@@ -70,6 +73,11 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="append also if the first 1,000 records are all bad, or times seem to be in another "
         "unit",
+    )
+    parser.add_argument(
+        "--sort",
+        action="store_true",
+        help="sort each file by time first, in a temporary folder",
     )
     parser.add_argument(
         "--follow", action="store_true", help="wait for new records of the foreign topics"
@@ -112,12 +120,17 @@ def _run(arguments: Namespace) -> int:
             TerminalConsole(stderr=True).print(Text(routing.warning), soft_wrap=True)
         if arguments.dry_run:
             return 0
-        _append(paths, settings, home, read, now)
+        lines: Callable[[Path], Iterator[Line]] = read
+        if arguments.sort:
+            sort = partial(_sorted, stream.peek(), read)
+            paths = [(name, held.enter_context(sort(path))) for name, path in paths]
+            lines = partial(read_lines, form=FileForm("json lines"))
+        _append(paths, settings, home, lines, now)
     return 0
 
 
 def _check_no_file(arguments: Namespace) -> None:
-    for option in ("now", "type", *DIALECT, "dry_run", "force"):
+    for option in ("now", "type", *DIALECT, "sort", "dry_run", "force"):
         if getattr(arguments, option):
             msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
             raise CommandError(msg)
@@ -136,8 +149,9 @@ def _look(
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
     guessed: list[str] = []
+    now = microseconds_now() if arguments.now is None else round(arguments.now.timestamp() * 1e6)
     with closing(read(path, on_left_out=left_out.extend, on_kind=guessed.append)) as lines:
-        found = preview(lines, judge, routing)
+        found = preview(lines, judge, routing, Order(judge.stream), now)
     if guessed:
         say(f"{name}: rows are {guessed[0]!r} by their columns; --type says another type")
     if left_out:
@@ -149,8 +163,17 @@ def _look(
             say(f"  {shown(event, _MOST_SHOWN)}")
         for line in found.reasons():
             say(f"  {line}")
+        if found.disorder:
+            say(f"  not sorted by time, {found.disorder}: --sort sorts them")
     elif not arguments.force:
         _refuse_bad(name, found)
+        if found.disorder and not arguments.sort:
+            msg = (
+                f"FILE must be sorted by time; got {name} of whose first {found.records:,} records "
+                f"{found.disorder}: nothing was appended; --sort sorts them, --force appends them "
+                "as they are"
+            )
+            raise CommandError(msg)
 
 
 def _refuse_bad(name: str, found: Preview) -> None:
@@ -181,7 +204,7 @@ def _append(
     paths: Sequence[tuple[str, Path]],
     settings: Settings,
     home: Home,
-    read: Callable[..., Generator[Line]],
+    read: Callable[[Path], Iterator[Line]],
     now: int | None,
 ) -> None:
     """Append all records of the files."""
@@ -195,16 +218,18 @@ def _append(
     with locked_shared(settings, home.root):
         deployment.check_kept()
         warnings = [_AheadCounter() for _ in paths]
+        orders = [Order(stream) for _ in paths]
         files = [
-            File(name, partial(read, path), ahead)
-            for (name, path), ahead in zip(paths, warnings, strict=True)
+            File(name, partial(read, path), ahead, order.see)
+            for (name, path), ahead, order in zip(paths, warnings, orders, strict=True)
         ]
         size = sum(path.stat().st_size for _, path in paths)
         counts = _ingest(log, files, size, stream.peek(), settings, now)
-        for (name, _), ahead, records in zip(paths, warnings, counts, strict=True):
+        for (name, _), ahead, order, records in zip(paths, warnings, orders, counts, strict=True):
             total += records
             console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
             ahead.tell(name, now)
+            _tell_disorder(name, order.fault(_DISORDERED_IN))
     if len(paths) > 1:
         console.print(f"{total:,} records in all", highlight=False)
     log.close()
@@ -221,6 +246,16 @@ def _run_topics(*, follow: bool) -> int:
     with quiet_bytewax(stop):
         _run_flow(flow)
     return 0
+
+
+def _tell_disorder(name: str, disorder: str) -> None:
+    """Print a warning about events that are not sorted by time, if there are many."""
+    if disorder:
+        line = (
+            f"{name}: not sorted by time, {disorder}: the run may refuse such events as late, and "
+            "such labels as unmatched; --sort sorts a file before it is appended"
+        )
+        TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
 
 
 class _AheadCounter:
@@ -278,6 +313,13 @@ def _ingest(
 
 
 @contextmanager
+def _sorted(peek: Peek, read: Callable[[Path], Generator[Line]], path: Path) -> Iterator[Path]:
+    """A file with the same events, sorted by time."""
+    with TemporaryDirectory() as folder, closing(read(path)) as lines:
+        yield sort_lines(lines, peek, Path(folder))
+
+
+@contextmanager
 def _path(name: str) -> Iterator[Path]:
     """The file to read; standard input is copied to one, as it has no length and no position."""
     if name != _STDIN:
@@ -314,6 +356,7 @@ INGEST = Verb(
   headwater ingest --rename trip=id --rename started_at=time trips.csv
   headwater ingest --decimal , --time-format '%d.%m.%Y %H:%M' orders.csv
   headwater ingest --skip-unknown --rename product.price=price clicks.json
+  headwater ingest --sort newest-first.csv
   zcat *.gz | headwater ingest -      standard input
   headwater ingest --now 2031-01-01 made-up.jsonl
   headwater ingest --follow           foreign topics, until Ctrl-C""",

@@ -51,7 +51,7 @@ def most_bytes(size: int) -> int:
 
 
 def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
-    """Read the values of a file in order; only empty lines, and those of space, are skipped.
+    """Read the values of a file in order; only empty lines are skipped.
 
     Args:
         path: JSON lines, a JSON array, Parquet or Avro; text may be compressed. A row of Parquet or
@@ -86,7 +86,7 @@ def _read_json(path: Path, form: FileForm) -> Iterator[Line]:
                 limit = f"event must be at most {MAX_VALUE_BYTES} bytes"
                 message = f"{limit}; got more in {path} line {number}"
                 raise ValueError(message)
-            if append_time is not None or (value and not value.isspace()):
+            if value or append_time is not None:
                 bound.take(len(text) + RECORD_BYTES, f"line {number}")
                 yield Line(value, append_time, file.tell())
             else:

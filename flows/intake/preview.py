@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
+from flows.intake.order import Order
 from flows.intake.refusals import Refusal, grouped, shown
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
+from state.ingest.append_time import append_times
 
 RECORDS = 1_000
 """Number of records to check."""
@@ -16,6 +18,7 @@ RECORDS = 1_000
 _MOST_BYTES = 64 * 2**20
 _SHOWN_EVENTS = 5
 _MISREAD_IN = 100
+_DISORDERED_IN = 10
 
 
 class Preview(NamedTuple):
@@ -26,6 +29,7 @@ class Preview(NamedTuple):
         refused: Records that would be dead letters, with the reasons.
         events: The first valid records.
         is_export: Some were written by an export, which may hold records that were refused before.
+        disorder: A clause about events that are not sorted by time; empty: they are.
         misread: Those of `refused` that are so only because the file is written otherwise.
     """
 
@@ -33,6 +37,7 @@ class Preview(NamedTuple):
     refused: list[tuple[Refusal, bytes]]
     events: list[bytes]
     is_export: bool
+    disorder: str
     misread: list[tuple[Refusal, bytes]]
 
     @property
@@ -52,17 +57,22 @@ class Preview(NamedTuple):
             yield f"  {shown(example)}"
 
 
-def preview(lines: Iterable[Line], judge: Judge, routing: LabelRouting) -> Preview:
+def preview(
+    lines: Iterable[Line], judge: Judge, routing: LabelRouting, order: Order, now: int
+) -> Preview:
     """Look at the first records, as far as they fit the memory.
 
     Args:
         lines: Of a file.
         judge: Of its stream.
         routing: Shown the events.
+        order: Shown their times.
+        now: The clock, µs UTC: later times are told elsewhere.
     """
     refused: list[tuple[Refusal, bytes]] = []
     misread: list[tuple[Refusal, bytes]] = []
     events: list[bytes] = []
+    times: list[int] = []
     is_export, records, size = False, 0, 0
     for line in islice(lines, RECORDS):
         records += 1
@@ -77,8 +87,13 @@ def preview(lines: Iterable[Line], judge: Judge, routing: LabelRouting) -> Previ
                 misread.append(refused[-1])
         else:
             routing.see(event)
+            times.append(event.time)
             if len(events) < _SHOWN_EVENTS:
                 events.append(line.value)
         if size > _MOST_BYTES:
             break
-    return Preview(records, refused, events, is_export, misread)
+    known = [time for time in times if time <= now]
+    for time, append_time in zip(known, append_times(known, 0), strict=True):
+        order.see(time, append_time)
+    disorder = "" if is_export else order.fault(_DISORDERED_IN)
+    return Preview(records, refused, events, is_export, disorder, misread)

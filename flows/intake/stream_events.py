@@ -96,6 +96,8 @@ def _read_json(
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
+            if value.isspace():
+                continue
             value = dialect.renamed(without_nan(value))
             with _placed(path, number):
                 value = objects.of(times.of(value if kind is None else _typed(value, kind)))

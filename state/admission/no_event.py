@@ -44,10 +44,13 @@ class Judge:
 
     Args:
         stream: Stream of the events.
+
+    Attributes:
+        stream: The same.
     """
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+        self.stream = stream
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._times = frozenset().union(*map(time_fields, stream.events))
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
@@ -66,7 +69,7 @@ class Judge:
         try:
             wrong = self._check(event)
         except Exception as error:
-            raise_blamed(self._stream, error, "before anything was appended")
+            raise_blamed(self.stream, error, "before anything was appended")
             raise
         return event if wrong is None else Refused("invalid", wrong)
 
