@@ -28,7 +28,7 @@ class Order:
     def __init__(self, stream: Stream) -> None:
         delay = max(Duration.parse(stream.label.delay), MINUTE_US)
         self._limit = Duration.parse(stream.lateness) + min(delay, stream.horizon_us)
-        self._events = self._behind = self._steps = self._backward = 0
+        self._forward = self._backward = self._behind = 0
         self._last = self._farthest = 0
 
     def see(self, time: int, append_time: int) -> None:
@@ -38,9 +38,10 @@ class Order:
             time: Its time, µs UTC.
             append_time: The append time that the order of the file gives it, µs UTC.
         """
-        self._events += 1
-        self._steps += time != self._last
-        self._backward += time < self._last
+        if time > self._last:
+            self._forward += 1
+        elif time < self._last:
+            self._backward += 1
         self._last = time
         if time < append_time - self._limit:
             self._behind += 1
@@ -48,10 +49,11 @@ class Order:
 
     def fault(self, one_in: int) -> str:
         """A clause about events out of order; empty if fewer than one in so many are behind."""
-        if self._steps > _LEAST_STEPS and self._backward * 10 >= self._steps * 9:
+        steps = self._forward + self._backward
+        if steps > _LEAST_STEPS and self._backward * 10 >= steps * 9:
             return "the newest come first"
         # A single time far ahead makes some of those after it look as if they came late.
-        if self._behind < LOOKAHEAD or self._behind * one_in < self._events:
+        if self._behind < LOOKAHEAD or self._behind * one_in < steps:
             return ""
         unit = HOUR_US if self._farthest > 2 * HOUR_US else MINUTE_US
         farthest = Duration((self._farthest + unit // 2) // unit * unit)
