@@ -16,6 +16,7 @@ from rich.text import Text
 
 from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of
 from flows.commands.verb import Verb, moment
+from flows.definition.note import check_key
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import find_stream, load_settings
@@ -211,6 +212,7 @@ def _append(
     console = TerminalConsole()
     total = 0
     deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+    check_key(home.root, deployment.stream)
     log, stream = deployment.log, deployment.stream
     if now is not None:
         declare_time(home, now)

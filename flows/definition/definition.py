@@ -13,6 +13,8 @@ from state.stream_functions import functions_of
 
 _MOST_SHOWN = 8
 _WHOLE = ("lateness", "dedup", "refit_from", "crosses", "key")
+KEY_CHANGED = "key changed"
+"""The declared change of a stream's partition key."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

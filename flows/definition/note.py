@@ -4,7 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from flows.definition.definition import Change, Definition, change_between, definition_of
+from flows.definition.definition import (
+    KEY_CHANGED,
+    Change,
+    Definition,
+    change_between,
+    definition_of,
+)
 from flows.home.configuration import ConfigurationError
 from flows.home.home import read_note
 from state.atomic_write import write_atomically
@@ -69,4 +75,15 @@ def check_definition(root: Path, stream: Stream) -> None:
     """
     change = changed_since(root, stream)
     if change.declared or change.functions:
+        raise refusal(root, stream, change)
+
+
+def check_key(root: Path, stream: Stream) -> None:
+    """Refuse a stream with another key than the home's: its events would go to other partitions.
+
+    Raises:
+        ConfigurationError: The key differs; the message names the differences.
+    """
+    change = changed_since(root, stream)
+    if KEY_CHANGED in change.declared:
         raise refusal(root, stream, change)

@@ -12,6 +12,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.definition.note import check_key
 from flows.home.configuration import ConfigurationError, find_stream
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_shared
@@ -232,6 +233,7 @@ def foreign_flow(
         raise ConfigurationError(msg)
     mapper = mapper_of(settings, find_stream(settings.stream))
     deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
+    check_key(home.root, deployment.stream)
     log = deployment.log
     held: list[int] = []
     if settings.log == "sqlite":

@@ -243,6 +243,23 @@ def test_a_changed_definition_is_one_line_that_names_the_change(shop):
     assert "Up to date" in headwater(shop, "run")
 
 
+def test_events_are_not_sent_where_another_key_would_send_them(shop):
+    headwater(shop, "ingest", "first.jsonl")
+    headwater(shop, "run")
+    source = SHOP.format(value=True)
+    write_stream(
+        shop, "shop:stream", source.replace('key="shop"', 'key={Asked: "shop", Bought: "id"}')
+    )
+    headwater(shop, "export", "events", "--out", "before.jsonl")
+    line = headwater(shop, "ingest", "second.jsonl", code=2)
+    assert "got key changed in" in line
+    headwater(shop, "export", "events", "--out", "after.jsonl")
+    assert (shop / "after.jsonl").read_bytes() == (shop / "before.jsonl").read_bytes() != b""
+    write_stream(shop, "shop:stream", source)
+    headwater(shop, "ingest", "second.jsonl")
+    assert "Up to date" in headwater(shop, "run")
+
+
 def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     headwater(shop, "ingest", "first.jsonl")
     headwater(shop, "run")
