@@ -24,7 +24,7 @@ def add_dialect(parser: ArgumentParser) -> None:
         default=[],
         metavar="OLD=NEW",
         help="the column, or field of JSON, OLD of the files is the field NEW of the events; as "
-        "often as needed; a.b is the field b within a",
+        "often as needed, also for files that name NEW otherwise; a.b is the field b within a",
     )
     parser.add_argument(
         "--decimal",
@@ -102,7 +102,7 @@ def names_of(stream: Stream, pairs: Sequence[tuple[str, str]]) -> dict[str, str]
     """The other names, by column.
 
     Raises:
-        CommandError: No event has such a field, or two columns would have one name.
+        CommandError: No event has such a field, or a column would have two names.
     """
     fields = {"type"}.union(*(event.__struct_fields__ for event in stream.events))
     names = dict(pairs)
@@ -111,7 +111,7 @@ def names_of(stream: Stream, pairs: Sequence[tuple[str, str]]) -> dict[str, str]
             have = ", ".join(sorted(fields))
             msg = f"--rename must lead to a field of an event, one of {have}; got {new!r}"
             raise CommandError(msg)
-    if len({*names.values()}) < len(pairs):
-        msg = f"--rename must give each column a name of its own; got {shortened(pairs)}"
+    if len(names) < len({*pairs}):
+        msg = f"--rename must give each column one name; got {shortened(pairs)}"
         raise CommandError(msg)
     return names

@@ -33,10 +33,9 @@ class Dialect(NamedTuple):
     time_format: str = ""
     skips_unknown: bool = False
 
-    @property
-    def theirs(self) -> dict[str, str]:
-        """The files' names, by the events'."""
-        return {ours: theirs for theirs, ours in self.names.items()}
+    def theirs(self, name: str) -> list[str]:
+        """The files' names for a field: its own, and those that stand for it."""
+        return [name, *(old for old, new in self.names.items() if new == name)]
 
     def columns(self, columns: Sequence[str]) -> list[str]:
         """The columns of a table by the events' names, last those from within nested ones."""

@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +20,7 @@ BUFFER_BYTES = 2**18
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
 """Errors of a broken or unreadable file."""
 
+_AS_THEY_ARE: Mapping[str, str] = {}
 _HEAD_BYTES = 2**16
 _SHOWN = 40
 _CODECS = {
@@ -76,12 +77,15 @@ class FileForm(NamedTuple):
     is_spaced: bool = False
 
 
-def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
+def form_of(
+    path: Path, columns: Collection[str] = (), names: Mapping[str, str] = _AS_THEY_ARE
+) -> FileForm:
     """Detect the form of a file.
 
     Args:
         path: Path of the file.
         columns: Names that the first line of CSV must have; empty: no file is CSV.
+        names: Other names for those in that line.
 
     Raises:
         FormError: The form is not supported; the message names it.
@@ -94,7 +98,7 @@ def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
             file.seek(0)
             with _decompressed(file, codec) as reader:
                 head = reader.read(_HEAD_BYTES)
-    form = _form(head, columns, path)._replace(codec=codec)
+    form = _form(head, columns, names, path)._replace(codec=codec)
     if form.form in {"parquet", "avro"} and codec is not None:
         msg = f"{form.form.title()} within {codec}"
         raise _refused(msg, path)
@@ -105,20 +109,22 @@ def form_of(path: Path, columns: Collection[str] = ()) -> FileForm:
     return form
 
 
-def refusal_of(path: Path, form: FileForm, columns: Collection[str]) -> FormError:
+def refusal_of(
+    path: Path, form: FileForm, columns: Collection[str], names: Mapping[str, str] = _AS_THEY_ARE
+) -> FormError:
     """The error for a file of form `text`; it names missing columns if the file may be CSV."""
     with opened(path, form) as (reader, _):
         head = reader.read(_HEAD_BYTES)
     first = head.lstrip().partition(b"\n")[0].decode(errors="replace")
     split = max((first.split(delimiter) for delimiter in _DELIMITERS), key=len)
-    names = [_bare(cell) for cell in split]
+    found = [_bare(cell) for cell in split]
     is_text = first.replace("\t", "").strip().isprintable()
-    if len(names) == 1 or "{" in first or not is_text:
+    if len(found) == 1 or "{" in first or not is_text:
         return _refused(_beginning(head), path)
     if "\ufffd" in first:
         return _refused(f"{NOT_UTF_8},", path)
-    lacking = " and ".join(name for name in columns if name not in names)
-    shown = plain_line(", ".join(names)[: 5 * _SHOWN])
+    lacking = " and ".join(name for name in columns if name not in _named(found, names))
+    shown = plain_line(", ".join(found)[: 5 * _SHOWN])
     return FormError(
         f"CSV must have the columns {lacking}; got only {shown} in {path}"
         ": --rename OLD=NEW gives columns other names"
@@ -146,7 +152,7 @@ def _decompressed(file: BufferedReader, codec: str | None) -> Iterator[BufferedR
         yield reader
 
 
-def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
+def _form(head: bytes, columns: Collection[str], names: Mapping[str, str], path: Path) -> FileForm:
     if head.startswith(b"PAR1"):
         return FileForm("parquet")
     if head.startswith(b"Obj\x01"):
@@ -174,7 +180,7 @@ def _form(head: bytes, columns: Collection[str], path: Path) -> FileForm:
         skipped, first = head.index(others[0], bom + 5) - bom, others[0]
     for delimiter in _DELIMITERS if columns else ():
         cells = first.decode(errors="replace").split(delimiter)
-        if set(columns) <= {_bare(cell) for cell in cells}:
+        if set(columns) <= _named(map(_bare, cells), names):
             if b"\n" not in text and b"\r" in text:
                 msg = "CSV whose lines end in CR alone, to be converted (tr '\\r' '\\n'),"
                 raise _refused(msg, path)
@@ -202,6 +208,10 @@ def _are_joined(text: bytes) -> bool:
 def _has_wide_letters(head: bytes) -> bool:
     """Whether every other byte is zero, as in UTF-16 without a byte order mark."""
     return len(head) >= 4 and any(head[i::2].strip(b"\0") == b"" for i in (0, 1)) and any(head)
+
+
+def _named(cells: Iterable[str], names: Mapping[str, str]) -> set[str]:
+    return {names.get(cell, cell) for cell in cells}
 
 
 def _bare(cell: str) -> str:

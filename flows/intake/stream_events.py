@@ -62,11 +62,10 @@ def read_events(
         OSError: As for `flows.intake.event_files.read_lines`.
         ValueError: As for `flows.intake.event_files.read_lines`.
     """
-    needed = [dialect.theirs.get(name, name) for name in NEEDED]
     with named(path):
-        form = form_of(path, needed)
+        form = form_of(path, NEEDED, dialect.names)
     if form.form == "text":
-        raise refusal_of(path, form, needed)
+        raise refusal_of(path, form, NEEDED, dialect.names)
 
     def tell(rows: Rows) -> None:
         if rows.missed and on_left_out is not None:
@@ -144,7 +143,12 @@ def _read_table(
     decoder: str,
 ) -> Generator[Line]:
     size = path.stat().st_size
-    binary = {dialect.theirs.get(n, n) for event in stream.events for n in fields_of_bytes(event)}
+    binary = {
+        old
+        for event in stream.events
+        for name in fields_of_bytes(event)
+        for old in dialect.theirs(name)
+    }
     with (
         named(path),
         decoded(

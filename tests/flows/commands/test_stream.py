@@ -233,7 +233,7 @@ def test_columns_get_other_names_by_an_option_of_both_verbs(folder, capsys):
         (["number"], "must be OLD=NEW; got 'number'"),
         (["=id"], "must be OLD=NEW; got '=id'"),
         (["a=number"], "--rename must lead to a field of an event, one of id, of, price, shop"),
-        (["a=id", "b=id"], "--rename must give each column a name of its own"),
+        (["a=id", "a=time"], "--rename must give each column one name"),
     ],
 )
 def test_a_wrong_name_is_refused(folder, capsys, names, wrong):

@@ -114,6 +114,22 @@ def test_a_point_may_be_part_of_a_name(tmp_path):
     assert event["number"] == 2.5
 
 
+def test_files_of_one_ingest_may_name_a_field_each_in_its_way(folder, capsys):
+    (folder / "one.csv").write_text(f"Nr;Zeit;text;number\na;{US};x;1\n")
+    (folder / "two.json").write_text(json.dumps({"no": "b", "at": US, "text": "x", "number": 2}))
+    other = pa.table({"key": ["c"], "time": [US], "text": ["x"], "number": [3.0]})
+    pq.write_table(other, folder / "three.parquet")
+    names = {"Nr": "id", "Zeit": "time", "no": "id", "at": "time", "key": "id"}
+    options = [word for old, new in names.items() for word in ("--rename", f"{old}={new}")]
+    files = ["one.csv", "two.json", "three.parquet"]
+    assert main(["ingest", "--dry-run", *options, "--type", "asked", *files]) == 0
+    assert capsys.readouterr().out.count("1 of the first 1 records are events") == 3
+    (folder / "four.csv").write_text(f"Nr;no;Zeit;text;number\na;b;{US};x;1\n")
+    assert "columns must be distinct; got 'id' more than once" in refused(
+        capsys, *options, "four.csv"
+    )
+
+
 def test_two_fields_of_an_object_may_change_names(tmp_path):
     path = tmp_path / "t"
     path.write_text(json.dumps(ASKED | {"maybe": "y"}))
