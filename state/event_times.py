@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -35,8 +35,36 @@ class TimeUnitError(ValueError):
     """A number is not a time in the declared unit; the message names the likely unit."""
 
 
-def parse_time(text: str) -> datetime:
-    """Parse a time in RFC 3339 or another form of ISO 8601; UTC if it has no zone.
+class TimeTexts(NamedTuple):
+    """How times in text are written.
+
+    Attributes:
+        form: Their format, as `datetime.strptime` takes it; empty: they are as `parse_time` takes
+            them, and so are those that the format does not fit.
+        zone: Zone of those that name none.
+    """
+
+    form: str = ""
+    zone: tzinfo = UTC
+
+    def parsed(self, text: str) -> datetime | str:
+        """The moment that a text is by the format; the text where it is none."""
+        try:
+            moment = datetime.strptime(text[:_MOST_CHARACTERS].strip(), self.form)  # noqa: DTZ007
+        except ValueError:
+            return text
+        return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
+
+
+_ISO_IN_UTC = TimeTexts()
+
+
+def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
+    """Parse a time in RFC 3339 or another form of ISO 8601.
+
+    Args:
+        text: The time.
+        zone: Its zone if it names none; where clocks go back, the earlier of two moments.
 
     Raises:
         ValueError: The text is not a time.
@@ -51,11 +79,11 @@ def parse_time(text: str) -> datetime:
     text = text.strip().removesuffix(" UTC")
     digits = _DIGITS.get(len(text)) if text.isascii() and text.isdecimal() else None
     if digits is not None:
-        return datetime.strptime(text, digits).replace(tzinfo=UTC)
+        return datetime.strptime(text, digits).replace(tzinfo=zone)
     leap = text[16:19] == ":60"  # RFC 3339 has leap seconds: the next second is the same instant
     text = f"{text[:16]}:59{text[19:]}" if leap else text
     moment = datetime.fromisoformat(f"{text[:-1]}Z" if text.endswith("z") else text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     try:
         return moment + timedelta(seconds=1) if leap else moment
     except OverflowError as error:
@@ -63,13 +91,14 @@ def parse_time(text: str) -> datetime:
         raise ValueError(msg) from error
 
 
-def microseconds(value: Any, unit: TimeUnit, name: str) -> int:
+def microseconds(value: Any, unit: TimeUnit, name: str, zone: tzinfo = UTC) -> int:
     """Convert a number of units since 1970 UTC, or a time as text, to microseconds.
 
     Args:
         value: A number or its text, a text for `parse_time`, or a datetime with a zone.
         unit: Unit of numbers.
         name: Name of the field, for errors.
+        zone: See `parse_time`.
 
     Raises:
         ValueError: A text is not a time.
@@ -83,7 +112,7 @@ def microseconds(value: Any, unit: TimeUnit, name: str) -> int:
         msg = f"{name} must be at most {_MOST_CHARACTERS} characters; got {len(value)}"
         raise ValueError(msg)
     if _is_moment(value):
-        moment = parse_time(value) if isinstance(value, str) else value
+        moment = parse_time(value, zone) if isinstance(value, str) else value
         since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -114,15 +143,6 @@ def is_number(text: str) -> bool:
     return False
 
 
-def _formatted(text: str, text_format: str) -> datetime | str:
-    """The moment that a text is by its format; the text where it is none."""
-    try:
-        moment = datetime.strptime(text[:_MOST_CHARACTERS].strip(), text_format)  # noqa: DTZ007
-    except ValueError:
-        return text
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _is_moment(value: Any) -> bool:
     """Whether the value is a date or time, in contrast to a number of units."""
     return isinstance(value, datetime) or (isinstance(value, str) and not is_number(value))
@@ -149,8 +169,7 @@ class Times:
         unit: Unit of numbers.
         since: A number that means an earlier time (µs UTC) is taken to be in another unit.
         is_sure: Numbers are in the declared unit; do not check them.
-        text_format: Format of texts, as `datetime.strptime` takes it; UTC where it has no zone.
-            Texts that it does not fit are as `parse_time` takes them; empty: all are.
+        texts: How texts are written.
     """
 
     def __init__(
@@ -160,10 +179,10 @@ class Times:
         since: int = YEAR_1990_US,
         *,
         is_sure: bool = False,
-        text_format: str = "",
+        texts: TimeTexts = _ISO_IN_UTC,
     ) -> None:
         self._unit, self._since, self._is_sure = unit, since, is_sure
-        self._text_format = text_format
+        self._texts = texts
         self._fields = {str(event.__struct_config__.tag): time_fields(event) for event in events}
         every = frozenset().union(*self._fields.values())
         self._untyped = every if len(self._fields) == 1 else frozenset({"time"})
@@ -203,9 +222,9 @@ class Times:
             ValueError: It is a text that is not a time.
             TypeError: It is neither number nor text.
         """
-        if self._text_format and isinstance(value, str):
-            value = _formatted(value, self._text_format)
-        us = microseconds(value, self._unit, name)
+        if self._texts.form and isinstance(value, str):
+            value = self._texts.parsed(value)
+        us = microseconds(value, self._unit, name, self._texts.zone)
         if not (self._is_sure or _is_moment(value) or self._is_likely(us)):
             self._check(name, value, us)
         return us

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 
 from state.durations import Duration
-from state.event_times import YEAR_1990_US, Times
+from state.event_times import YEAR_1990_US, Times, TimeTexts
 from state.events import Event, TimeUnit
 from state.features import Column, Counted, Feature, Labelled
 from state.field_types import (
@@ -124,18 +124,18 @@ class Stream:
         return 0 if self.refit_from is None else _us(self.refit_from)
 
     def times(
-        self, unit: TimeUnit | None = None, *, is_sure: bool = False, text_format: str = ""
+        self, unit: TimeUnit | None = None, *, is_sure: bool = False, texts: TimeTexts | None = None
     ) -> Times:
         """The converter of event times, as they are ingested, to microseconds.
 
         Args:
             unit: Unit of numbers; None: `time_unit`.
             is_sure: See `state.event_times.Times`.
-            text_format: See `state.event_times.Times`.
+            texts: How texts are written; None: in RFC 3339, UTC without a zone.
         """
         since = YEAR_1990_US if self.times_from is None else _us(self.times_from)
         unit = unit or self.time_unit
-        return Times(self.events, unit, since, is_sure=is_sure, text_format=text_format)
+        return Times(self.events, unit, since, is_sure=is_sure, texts=texts or TimeTexts())
 
     def check(self) -> Callable[[Event], str | None]:
         """A function that describes the value of an event that is out of bounds; None: none is.

@@ -4,12 +4,14 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from reprlib import repr as shortened
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flows.errors.user_errors import CommandError
 from flows.intake.dialect import Dialect
+from state.event_times import TimeTexts
 from state.stream import Stream
 
-DIALECT = ("rename", "decimal", "time_format", "skip_unknown")
+DIALECT = ("rename", "decimal", "time_format", "time_zone", "skip_unknown")
 """Names of the arguments."""
 
 _TRIED = datetime(2026, 11, 28, 13, 14, 15, tzinfo=UTC)
@@ -36,8 +38,14 @@ def add_dialect(parser: ArgumentParser) -> None:
         "--time-format",
         type=time_format,
         metavar="FORMAT",
-        help="times in text are like %%d.%%m.%%Y %%H:%%M:%%S, as Python's strptime has it; UTC "
-        "without %%z; default, and where a text is written otherwise: ISO 8601",
+        help="times in text are like %%d.%%m.%%Y %%H:%%M:%%S, as Python's strptime has it; "
+        "default, and where a text is written otherwise: ISO 8601",
+    )
+    parser.add_argument(
+        "--time-zone",
+        type=time_zone,
+        metavar="ZONE",
+        help="zone of times in text that name none, such as Europe/Berlin (default UTC)",
     )
     parser.add_argument(
         "--skip-unknown",
@@ -56,7 +64,7 @@ def dialect_of(stream: Stream, arguments: Namespace) -> Dialect:
     return Dialect(
         names=names_of(stream, arguments.rename),
         decimal=arguments.decimal or ".",
-        time_format=arguments.time_format or "",
+        texts=TimeTexts(arguments.time_format or "", arguments.time_zone or UTC),
         skips_unknown=arguments.skip_unknown,
     )
 
@@ -96,6 +104,23 @@ def time_format(text: str) -> str:
         msg = f"must be like %d.%m.%Y %H:%M:%S, with day, month and year; got {shortened(text)}"
         raise ArgumentTypeError(msg)
     return text
+
+
+def time_zone(text: str) -> ZoneInfo:
+    """A time zone.
+
+    Raises:
+        ArgumentTypeError: There is no such zone.
+
+    Example:
+        >>> time_zone("Europe/Berlin").key
+        'Europe/Berlin'
+    """
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = f"must be an IANA time zone, such as Europe/Berlin; got {shortened(text)}"
+        raise ArgumentTypeError(msg) from None
 
 
 def names_of(stream: Stream, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from state.event_times import TimeTexts
 from state.ingest.paths import at_path
 
 _decode = msgspec.json.Decoder().decode
@@ -22,15 +23,14 @@ class Dialect(NamedTuple):
             name such as `order.lines.0` is a path into a nested value, unless a column or field has
             that name. A value that paths lead into is left out, unless it has a name of its own.
         decimal: Sign before the decimals of numbers in cells of text: `.` or `,`.
-        time_format: Format of times in text, as Python's `strptime` takes it; texts that it does
-            not fit are ISO 8601. Empty: all are.
+        texts: How times in text are written.
         skips_unknown: Fields of JSON objects that the event has not got are left out, as columns of
             tables are.
     """
 
     names: Mapping[str, str] = {}
     decimal: str = "."
-    time_format: str = ""
+    texts: TimeTexts = TimeTexts()
     skips_unknown: bool = False
 
     def theirs(self, name: str) -> list[str]:

@@ -90,7 +90,7 @@ def _read_json(
     *,
     is_sure: bool,
 ) -> Generator[Line]:
-    times = stream.times(is_sure=is_sure, text_format=dialect.time_format)
+    times = stream.times(is_sure=is_sure, texts=dialect.texts)
     objects = Objects(stream, skips_unknown=dialect.skips_unknown)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
@@ -122,7 +122,7 @@ def _read_csv(
             kind=kind,
             is_sure=is_sure,
             decimal=dialect.decimal,
-            time_format=dialect.time_format,
+            texts=dialect.texts,
         )
         tell(rows)
         for number, row in enumerate(table.rows, 1):
@@ -171,7 +171,7 @@ def _read_table(
             stamped=frozenset(dialect.names.get(name, name) for name in table.stamped),
             is_sure=is_sure,
             decimal=dialect.decimal,
-            time_format=dialect.time_format,
+            texts=dialect.texts,
         )
         tell(rows)
         for number, (raw, share) in enumerate(read, 1):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, inspect
 
-from state.event_times import Times, TimeUnitError, time_fields
+from state.event_times import Times, TimeTexts, TimeUnitError, time_fields
 from state.events import Event
 from state.field_types import TEXT, declared, is_null
 from state.stream import Stream
@@ -55,7 +55,7 @@ class Rows:
         stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
         is_sure: See `state.event_times.Times`.
         decimal: Sign before the decimals of numbers that are texts: `.` or `,`.
-        time_format: See `state.event_times.Times`.
+        texts: How times in text are written.
 
     Attributes:
         kind: The `type` of rows that name none.
@@ -72,12 +72,12 @@ class Rows:
         stamped: Collection[str] = (),
         is_sure: bool = False,
         decimal: str = ".",
-        time_format: str = "",
+        texts: TimeTexts | None = None,
     ) -> None:
         self.kind = kind or _fitting_kind(stream, frozenset(columns))
         is_request = self.kind == str(stream.request.__struct_config__.tag)
         self.is_guessed = kind is None and "type" not in columns and not is_request
-        self._times = stream.times(is_sure=is_sure, text_format=time_format)
+        self._times = stream.times(is_sure=is_sure, texts=texts)
         sure = stream.times("us", is_sure=True)
         pointed = _pointed if decimal == "," else str
         self._fields = {

@@ -1,6 +1,7 @@
 """Files that are written otherwise than events are, read as they say or with a hint refused."""
 
 import json
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ from flows.__main__ import main
 from flows.intake.dialect import Dialect
 from flows.intake.file_forms import FormError
 from flows.intake.stream_events import read_events
+from state.event_times import TimeTexts
 from tests.state.ingest.test_rows import US, stream
 
 SETTINGS = 'stream = "tests.state.ingest.test_rows:stream"\n'
@@ -89,7 +91,39 @@ def test_times_in_text_have_the_format_that_is_said(tmp_path, written, time_form
         path.write_text(f'id,time,text,number\na,"{written}",x,1.5\n')
     else:
         path.write_text(json.dumps(ASKED | {"time": written}))
-    assert read(path, Dialect(time_format=time_format)) == [ASKED]
+    assert read(path, Dialect(texts=TimeTexts(time_format))) == [ASKED]
+
+
+@pytest.mark.parametrize(
+    ("written", "utc"),
+    [
+        ("2026-01-01 01:00:00", "2026-01-01T00:00:00"),
+        ("2026-07-01T02:00", "2026-07-01T00:00:00"),
+        ("01.07.2026 02:00", "2026-07-01T00:00:00"),
+        ("20260101", "2025-12-31T23:00:00"),
+        ("2026-10-25 02:30", "2026-10-25T00:30:00"),  # comes twice: the earlier one
+        ("2026-10-25 02:30+01:00", "2026-10-25T01:30:00"),
+        ("2026-07-01T02:00Z", "2026-07-01T02:00:00"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_times_without_a_zone_are_in_the_zone_that_is_said(folder, capsys, written, utc, form):
+    if form == "csv":
+        (folder / "t").write_text(f"id,time,text,number\na,{written},x,1.5\n")
+    else:
+        (folder / "t").write_text(json.dumps(ASKED | {"time": written}))
+    options = ["--time-zone", "Europe/Berlin", "--time-format", "%d.%m.%Y %H:%M"]
+    assert main(["ingest", "--dry-run", *options, "t"]) == 0
+    us = round(datetime.fromisoformat(f"{utc}Z").timestamp()) * 10**6
+    assert f'"time":{us},' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", ["Mars/Phobos", "../etc/passwd", "", "berlin time"])
+def test_a_zone_must_be_one(folder, capsys, wrong):
+    (folder / "t").write_text(json.dumps(ASKED))
+    with pytest.raises(SystemExit):
+        main(["ingest", "--time-zone", wrong, "t"])
+    assert "must be an IANA time zone, such as Europe/Berlin" in capsys.readouterr().err
 
 
 NESTED = {"no": "a", "meta": {"at": US, "tags": ["x", "y"]}, "n": {"v": 1.5}, "type": "asked"}
