@@ -340,14 +340,14 @@ INGEST = Verb(
     description=(
         "Appends every line or row to the topic `events`, valid or not: the run that reads it "
         "writes invalid records to `dead_letters`. First it checks the first 1,000 records of "
-        "each file. Nothing is appended if a file has an unknown format, holds no valid event, or "
-        "has times in another unit than the stream's. Cells of CSV, Parquet and Avro are "
-        "converted to the declared types of the event's fields; times in RFC 3339 become "
-        "microseconds. Several files, each sorted by time, are merged by time. Append times are "
-        "taken from an export, else derived from the order of the file, and are never later than "
-        "this machine's clock. An empty home is set up first. Without a FILE it ingests the "
-        "foreign topics that the settings map, each record once however often it is stopped, as "
-        "`python -m bytewax.run flows.ingest` does."
+        "each file. Nothing is appended if a file has an unknown format, holds no valid event, "
+        "is far from sorted by time, or has times in another unit than the stream's. Cells of "
+        "CSV, Parquet and Avro are converted to the declared types of the event's fields; times "
+        "in RFC 3339 become microseconds. Several files, each sorted by time, are merged by "
+        "time. Append times are taken from an export, else derived from the order of the file, "
+        "and are never later than this machine's clock. An empty home is set up first. Without "
+        "a FILE it ingests the foreign topics that the settings map, each record once however "
+        "often it is stopped, as `python -m bytewax.run flows.ingest` does."
     ),
     examples="""\
   headwater ingest january.jsonl.gz february.parquet
