@@ -3,6 +3,8 @@
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import ExitStack
+from functools import partial
 from reprlib import repr as shortened
 from typing import NamedTuple
 
@@ -11,10 +13,13 @@ import msgspec
 from flows.commands.verb import Verb
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings
+from flows.home.deployment import Deployment
 from flows.home.home import environment_home
 from flows.serving.bind import bind, token_for
 from flows.terminal.console import say_at_once
+from flows.watch.pushing import Pushing
 from flows.watch.rules_file import rules_file
+from flows.watch.sinks import Graphite, Influx, Sink
 from flows.watch.watcher import Watcher
 from state.durations import Duration
 
@@ -39,6 +44,15 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--every", type=pause, default="2s", metavar="TIME", help="time between looks (default: 2s)"
+    )
+    parser.add_argument(
+        "--influx",
+        metavar="URL",
+        help="push points to InfluxDB: its address for writing, as in "
+        "http://127.0.0.1:8086/write?db=headwater; a token comes from INFLUX_TOKEN",
+    )
+    parser.add_argument(
+        "--graphite", type=address, metavar="HOST:PORT", help="push points to Graphite, with tags"
     )
     parser.add_argument("--rules", action="store_true", help="print the alert rules and end")
 
@@ -93,12 +107,27 @@ def _run(arguments: Namespace) -> int:
     settings, (host, port) = load_settings(), arguments.prometheus
     with as_command_errors():
         token = token_for(host, os.environ)
-    watcher = Watcher(settings, environment_home())
+    home = environment_home()
+    watcher = Watcher(settings, home)
     limits = msgspec.structs.replace(settings.serve, drain=Duration(0))
-    with bind(host, port) as bound:
+    with bind(host, port) as bound, ExitStack() as pushing:
+        for name, sink in _sinks(arguments).items():
+            file = home.root / "watch" / f"{name}.json"
+            opened = partial(Deployment.open, settings, home, checkpoints=False)
+            one = Pushing(opened, sink, file, arguments.every, say_at_once)
+            pushing.enter_context(one.going_on())
         serve(Looking(watcher, arguments.every, say_at_once), limits, bound, token, say_at_once)
     say_at_once("Stopped.")
     return 0
+
+
+def _sinks(arguments: Namespace) -> dict[str, Sink]:
+    sinks: dict[str, Sink] = {}
+    if arguments.influx:
+        sinks["influx"] = Influx(arguments.influx, os.environ.get("INFLUX_TOKEN", ""))
+    if arguments.graphite:
+        sinks["graphite"] = Graphite(*arguments.graphite)
+    return sinks
 
 
 WATCH = Verb(
@@ -109,11 +138,14 @@ WATCH = Verb(
         "and only reads. /metrics has everything for Prometheus, / a live page for people, "
         "/rules.yml the alert rules. It goes on while the flow is down or the log is away, and "
         "says so by headwater_up and headwater_processes. It listens on loopback; at any other "
-        "address clients must send the token in HEADWATER_TOKEN."
+        "address clients must send the token in HEADWATER_TOKEN. --influx and --graphite push what "
+        "metrics, alerts and fits say, each at its event time, and go on where they stopped."
     ),
     examples="""\
   headwater watch                     metrics and page on 127.0.0.1:9464
   headwater watch --prometheus :9000 --every 5s
+  headwater watch --influx 'http://127.0.0.1:8086/write?db=headwater'
+  headwater watch --graphite 127.0.0.1:2003
   headwater watch --rules             alert rules for Prometheus""",
     arguments=_arguments,
     call=_run,
