@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flows.serving.problems import Problem
-from flows.serving.schemas import Health, Models, Scored
+from flows.serving.schemas import Health, ModelsInUse, Score
 from flows.serving.service import MOST_REASONS
 from state.event_times import time_fields
 from state.settings import Serve
@@ -57,7 +57,7 @@ def document(stream: Stream, settings: Serve, *, secured: bool) -> dict[str, Any
         settings: Limits of the service.
         secured: Whether clients need a token.
     """
-    kinds: list[Any] = [stream.request, Scored, Models, Health, Problem]
+    kinds: list[Any] = [stream.request, Score, ModelsInUse, Health, Problem]
     (asked, *sent), schemas = msgspec.json.schema_components(kinds, ref_template=_NAMES)
     # The tag tells events apart; this endpoint takes only requests.
     described = schemas[asked["$ref"].rpartition("/")[2]]

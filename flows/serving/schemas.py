@@ -10,7 +10,7 @@ from models.refit.fit_record import FitRecord
 from state.outputs.records import ScoredRequest
 
 
-class Reason(msgspec.Struct, frozen=True):
+class ColumnEffect(msgspec.Struct, frozen=True):
     """The effect of a column on an answer: the log odds minus the log odds without the column."""
 
     column: str
@@ -18,7 +18,7 @@ class Reason(msgspec.Struct, frozen=True):
     change: float
 
 
-class Scored(ScoredRequest, frozen=True, gc=True):
+class Score(ScoredRequest, frozen=True, gc=True):
     """The answer to one request; its fields are those of the topic `predictions`.
 
     Attributes:
@@ -29,10 +29,10 @@ class Scored(ScoredRequest, frozen=True, gc=True):
 
     as_of: int
     unseen: list[str]
-    reasons: list[Reason] | None = None
+    reasons: list[ColumnEffect] | None = None
 
 
-class InUse(msgspec.Struct, frozen=True):
+class PartitionModel(msgspec.Struct, frozen=True):
     """The offline model in use for a partition, and the position up to which its log was read."""
 
     partition: int
@@ -41,7 +41,7 @@ class InUse(msgspec.Struct, frozen=True):
     as_of: int
 
 
-class Models(msgspec.Struct, frozen=True):
+class ModelsInUse(msgspec.Struct, frozen=True):
     """The models in use, and how fresh they are.
 
     Attributes:
@@ -54,7 +54,7 @@ class Models(msgspec.Struct, frozen=True):
     """
 
     stream: str
-    in_use: list[InUse]
+    in_use: list[PartitionModel]
     models: dict[str, FitRecord]
     behind_s: float | None
     behind_records: int
@@ -68,18 +68,18 @@ class Health(msgspec.Struct, frozen=True):
     detail: str
 
 
-def scored(answer: Answer, most_reasons: int) -> Scored:
+def score_of(answer: Answer, most_reasons: int) -> Score:
     """Convert an answer, with at most so many reasons."""
-    reasons = [Reason(*one) for one in answer.reasons(most_reasons)] if most_reasons else None
-    return Scored(**answer.as_dict(), unseen=list(answer.unseen), reasons=reasons)
+    reasons = [ColumnEffect(*one) for one in answer.reasons(most_reasons)] if most_reasons else None
+    return Score(**answer.as_dict(), unseen=list(answer.unseen), reasons=reasons)
 
 
-def models_of(scorer: Scorer) -> Models:
+def models_of(scorer: Scorer) -> ModelsInUse:
     """The models in use as the scorer knows them; no log is read."""
     in_use, records, behind = scorer.models, scorer.records, scorer.staleness
-    return Models(
+    return ModelsInUse(
         scorer.stream.name,
-        [InUse(p, in_use[p], offset, time) for p, (time, offset) in scorer.as_of.items()],
+        [PartitionModel(p, in_use[p], offset, time) for p, (time, offset) in scorer.as_of.items()],
         {model: records[model] for model in in_use.values() if model is not None},
         seconds_of(behind),
         behind.records,

@@ -18,7 +18,7 @@ from flows.scoring.requests import RequestError
 from flows.serving.bodies import Bodies
 from flows.serving.metrics import ServiceMetrics
 from flows.serving.problems import ProblemError, decoded
-from flows.serving.schemas import Health, Scored, models_of, scored
+from flows.serving.schemas import Health, Score, models_of, score_of
 from state.durations import Duration
 from state.events import Event
 from state.settings import Serve
@@ -112,13 +112,13 @@ class Service:
             answers = self.scorer.answers(events)
         return _encode([self._scored(answer, 0) for answer in answers])
 
-    def _scored(self, answer: Answer, most_reasons: int) -> Scored:
+    def _scored(self, answer: Answer, most_reasons: int) -> Score:
         if not math.isfinite(sum(_probabilities(answer))):
             msg = f"probabilities must be finite; got {_probabilities(answer)}"
             raise ProblemError(503, msg, headers=_SOON)
         self.metrics.scored.inc()
         self.metrics.unseen(answer.unseen)
-        return scored(answer, most_reasons)
+        return score_of(answer, most_reasons)
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
