@@ -76,7 +76,7 @@ def _run(arguments: Namespace) -> int:
                 addresses=arguments.addresses and arguments.addresses.split(";"),
             )
     finally:
-        app.hide_progress()
+        app.close()
     return 0
 
 

@@ -4,13 +4,12 @@ One process at a time processes a partition. Ingest, scorer and trainer share a 
 directory; a repair takes that lock and every partition's exclusively.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flows.home.configuration import ConfigurationError
+from state.process_lock import LockedError, acquire, locked
 from state.settings import Settings
 
 
@@ -25,21 +24,16 @@ def lock_partition(root: Path, partition: int) -> int:
         An open file descriptor; closing it, or ending the process, releases the lock.
 
     Raises:
-        ConfigurationError: Another process holds the lock.
+        LockedError: Another flow holds the lock.
     """
     path = root / "running" / f"{partition}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        other = os.read(descriptor, 20).decode() or "unknown"
-        os.close(descriptor)
-        msg = (
-            f"events/{partition} is already processed by pid {other} ({path}): "
-            "stop that process first, or let it go on"
-        )
-        raise ConfigurationError(msg) from error
+        descriptor = acquire(path, f"events/{partition} is already processed")
+    except LockedError as error:
+        other = path.read_text() or "unknown"
+        msg = f"{error} by pid {other} ({path}): stop that process first, or let it go on"
+        raise LockedError(msg) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
     return descriptor
@@ -55,9 +49,10 @@ def lock_shared(root: Path) -> int:
         An open file descriptor; closing it, or ending the process, releases the lock.
 
     Raises:
-        ConfigurationError: A repair of the home is running.
+        LockedError: A repair of the home is running.
     """
-    return _locked(root, fcntl.LOCK_SH, "home must not be under repair; got a running repair")
+    refusal = f"home must not be under repair; got a running repair on {root}: stop it first"
+    return acquire(root, refusal, shared=True)
 
 
 @contextmanager
@@ -82,22 +77,14 @@ def lock_alone(root: Path, partitions: int) -> Iterator[None]:
         partitions: Number of partitions of `events`.
 
     Raises:
-        ConfigurationError: A flow, ingest, scorer, trainer or another repair uses the home.
+        LockedError: A flow, ingest, scorer, trainer or another repair uses the home.
     """
-    why = "home must be idle to be repaired; got a running ingest, scorer, trainer or repair"
+    refusal = (
+        "home must be idle to be repaired; got a running ingest, scorer, trainer or repair "
+        f"on {root}: stop it first"
+    )
     with ExitStack() as held:
-        held.callback(os.close, _locked(root, fcntl.LOCK_EX, why))
+        held.enter_context(locked(root, refusal))
         for partition in range(partitions):
             held.callback(os.close, lock_partition(root, partition))
         yield
-
-
-def _locked(root: Path, how: int, why: str) -> int:
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        msg = f"{why} on {root}: stop it first"
-        raise ConfigurationError(msg) from error
-    return descriptor

@@ -11,7 +11,7 @@ import msgspec
 
 from flows.home.home import Home
 from flows.home.restorable import is_restorable
-from flows.replay.held import InUseError, held
+from flows.replay.held import held
 from flows.replay.output_check import PartitionAudit
 from flows.replay.recorded_settings import SettingsPeriod
 from flows.replay.replay_range import ReplayRange
@@ -19,6 +19,7 @@ from operators.partition.journal import TOPIC as JOURNAL
 from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointStore, pass_over
 from state.log import ReadableLog, offset_at
+from state.process_lock import LockedError
 from state.settings import Settings, deciding
 from state.topics import PREDICTIONS
 
@@ -64,7 +65,7 @@ def drop_old(home: Home, at: Path) -> None:
     """
     folders = [path for path in _root(home).glob("*") if path.is_dir() and path != at]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-        with suppress(InUseError), held(folder, "audit"):
+        with suppress(LockedError), held(folder, "audit"):
             shutil.rmtree(folder)
 
 

@@ -111,9 +111,11 @@ class App:
         )
         return compose(source, trainer, on_committed=self._committed, at_end=self._ended)
 
-    def hide_progress(self) -> None:
-        """Remove the progress bar, at any time."""
+    def close(self) -> None:
+        """Remove the progress bar and release the locks, at any time."""
         self._progress.close()
+        while self._claimed:
+            os.close(self._claimed.pop())
 
     def _claim(self, partition: int) -> None:
         if self._settings.log == "kafka":
@@ -179,11 +181,9 @@ class App:
         return left
 
     def _ended(self) -> None:
-        self._progress.close()
+        self.close()
         if self._heartbeat is not None:
             self._heartbeat.close()
-        while self._claimed:
-            os.close(self._claimed.pop())
         if self._stop.is_set():
             at = f"at {format_time(self._event_time)}"
             where = at if self._event_time else "before the first event"

@@ -1,11 +1,8 @@
 """The built-in history of a stream, with which an empty home is filled."""
 
-import fcntl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -17,6 +14,7 @@ from flows.terminal.console import Bar
 from state.atomic_write import write_atomically
 from state.events import HOUR_US
 from state.log import EVENTS, Log
+from state.process_lock import locked
 from state.stream import Stream
 
 FLIGHTS_UNTIL = datetime(2013, 4, 1, tzinfo=UTC)
@@ -61,7 +59,8 @@ def fill(
         ValueError: `until` is given, but the stream has no history or the log has other records.
         SystemExit: A stop was requested.
     """
-    with _alone(home.root / "demo.lock"):
+    home.root.mkdir(parents=True, exist_ok=True)
+    with locked(home.root / "demo.lock"):
         note = home.root / "demo.json"
         had = read_note(note, Demo)
         empty = not any(log.end(EVENTS, p) for p in range(log.partitions(EVENTS)))
@@ -133,12 +132,3 @@ def _until_stopped(
             console.print("Stopped while filling the log; run again to resume.", highlight=False)
             raise SystemExit(0)
         yield event
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Lock a file, so that one process at a time runs the block."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

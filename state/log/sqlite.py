@@ -1,6 +1,5 @@
 """The embedded log: one SQLite database per topic partition, `<root>/<topic>/<partition>.db`."""
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -30,6 +29,7 @@ from state.log import (
     check_same,
     check_values,
 )
+from state.process_lock import locked
 from state.regular_file import NotRegularError, check_regular, read_regular
 
 _FORMAT = 1
@@ -281,7 +281,7 @@ class SqliteLog:
             The partitions whose file was lost.
         """
         folder = self._folder(topic)
-        with _alone(folder):
+        with locked(folder):
             lost = [p for p in range(partitions) if _is_lost(self._path(topic, p))]
             described = (folder / _TOPIC_FILE).exists()
             if described and not lost:
@@ -439,17 +439,6 @@ def _trouble(path: Path) -> str:
     except OSError as error:
         return f": {error.strerror} ({Path(error.filename).name})"
     return ""
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_lost(path: Path) -> bool:

@@ -42,7 +42,10 @@ QUOTES = {
 
 def run(settings, home):
     app = App(settings, home, Console(quiet=True), threading.Event())
-    cli_main(app.flow())
+    try:
+        cli_main(app.flow())
+    finally:
+        app.close()
     app._log.close()
 
 

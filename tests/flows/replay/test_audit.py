@@ -13,11 +13,12 @@ from flows.home.configuration import find_stream
 from flows.replay import audit
 from flows.replay.audit import audited, job_of
 from flows.replay.audit_progress import drop_old
-from flows.replay.held import InUseError, held, is_held
+from flows.replay.held import held, is_held
 from flows.replay.replay_range import span_of
 from operators.partition.recovery import checkpoint_of
 from operators.shard.messages import Boundary
 from operators.shard.shard import TOPICS, Shard
+from state.process_lock import LockedError
 from state.settings import changed
 from tests.flows.replay.conftest import run
 
@@ -338,7 +339,7 @@ def test_the_same_audit_twice_at_once_is_refused(market, quotes_settings):
     log.close()
     with (
         held(job.folder, "audit"),
-        pytest.raises(InUseError, match=f"audit must be free; got '{job.folder.name}' in use"),
+        pytest.raises(LockedError, match=f"audit must be free; got '{job.folder.name}' in use"),
     ):
         audit(home=market.root, settings=quotes_settings)
 

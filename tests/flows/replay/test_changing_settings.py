@@ -11,7 +11,6 @@ from bytewax.errors import BytewaxRuntimeError
 from rich.console import Console
 
 from flows.errors.user_errors import root_of
-from flows.home.configuration import ConfigurationError
 from flows.home.file_lock import lock_partition
 from flows.home.home import Home
 from flows.replay import audit
@@ -20,6 +19,7 @@ from operators.partition.journal import Configured, Journal
 from operators.partition.log_check import LogCutError
 from operators.shard.shard import TOPICS
 from operators.training.model_registry import ModelRegistry
+from state.process_lock import LockedError
 from state.settings import changed, settings_from
 from tests.flows.replay.conftest import QUOTES, run
 from tests.flows.replay.test_branching import extend, records
@@ -135,7 +135,7 @@ def test_a_second_flow_on_the_same_home_is_refused_and_names_the_first(tmp_path)
     ) as first:
         first.stdout.readline()
         with pytest.raises(
-            ConfigurationError, match=rf"events/3 is already processed by pid {first.pid} "
+            LockedError, match=rf"^events/3 is already processed by pid {first.pid} "
         ):
             lock_partition(tmp_path, 3)
         os.close(lock_partition(tmp_path, 2))

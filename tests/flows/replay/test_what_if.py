@@ -12,11 +12,12 @@ import pytest
 from flows.home.home import Home, create_topics
 from flows.replay import branch as branches
 from flows.replay import what_if
-from flows.replay.held import InUseError, held
+from flows.replay.held import held
 from operators.partition.journal import Activated, Journal
 from operators.shard.shard import TOPICS
 from operators.training.model_registry import ModelRegistry
 from state.log import EVENTS, Entry
+from state.process_lock import LockedError
 from state.settings import changed
 from tests.flows.replay.conftest import QUOTES, copied, run
 
@@ -243,7 +244,7 @@ def test_the_same_what_if_twice_at_once_is_refused(market, quotes_settings):
     name = only_branch(market).name
     with (
         held(branches.home_of(market, name).root, "branch"),
-        pytest.raises(InUseError, match=f"branch must be free; got '{name}' in use"),
+        pytest.raises(LockedError, match=f"branch must be free; got '{name}' in use"),
     ):
         what_if({"decision.threshold": 0.2}, **asked)
 
