@@ -141,7 +141,7 @@ class World:
         return begin, time.perf_counter()
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """Until something is true."""
+        """Wait until a condition is true."""
         while not until():
             time.sleep(0.005)
 

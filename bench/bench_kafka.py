@@ -1,4 +1,4 @@
-"""How many quotes events one process takes through a real Kafka broker on the same machine.
+"""Throughput of quotes events in one process, through a Kafka broker on the same machine.
 
 `just kafka` starts a broker; the topics that are made have a prefix of their own. `append` puts
 the events into the topic `events`; `consume` reads and decodes them in a plain loop, the least that
@@ -222,7 +222,7 @@ def _fill(log: Log, events: list[bytes]) -> None:
 
 
 def medians(rounds: Sequence[Sequence[Row]]) -> Iterator[Row]:
-    """Of each row the one of the round with the median work, against that of `consume`."""
+    """Choose for each row the round with the median work, and compare it with `consume`."""
     shown = [
         sorted(same, key=lambda row: row.work_s)[len(same) // 2]
         for same in zip(*rounds, strict=True)

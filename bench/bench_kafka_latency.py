@@ -63,7 +63,7 @@ Place = tuple[int, int]
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """From requests to their answers.
+    """Latencies from requests to their answers.
 
     Attributes:
         per_s: Events per second that were appended.
@@ -95,7 +95,7 @@ class Watcher(Protocol):
 
 
 class Predictions:
-    """When each prediction could be read.
+    """Times at which each prediction could be read.
 
     Args:
         cluster: Where.
@@ -127,7 +127,7 @@ class Predictions:
 
 
 class Counted:
-    """When a scorer had counted each event in.
+    """Times at which a scorer had counted each event.
 
     Args:
         scorer: Follows all partitions.

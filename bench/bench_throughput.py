@@ -1,4 +1,4 @@
-"""How many quotes events one process takes, alone and through the whole path.
+"""Throughput of quotes events in one process, by part and through the whole path.
 
 Events are made before the clock starts. `shard` is the shards in a loop, from records to encoded
 output; `full path` is a run of the real flow: events read from the SQLite log, output appended

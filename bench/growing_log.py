@@ -40,13 +40,13 @@ class GrowingLog(BranchLog):
 
     @property
     def passed(self) -> int:
-        """How many events there are."""
+        """Number of events in the log."""
         return self._forks_now[EVENTS][0]
 
     def grow(self, passed: int) -> None:
-        """From now on it is as when the flow had answered so many events.
+        """Show the log as it was when the flow had answered this many events.
 
-        What the journal says of the next one is there already: the flow writes that first.
+        The journal entry of the next event is there already: the flow writes it first.
         """
         self._forks_now[JOURNAL][0] = bisect_right(self._decided, passed)
         self._forks_now[EVENTS][0] = passed

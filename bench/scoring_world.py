@@ -33,7 +33,7 @@ port = 0
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Of the commands that work on the home in a folder."""
+    """Environment of commands that work on the home in a folder."""
     return {
         **os.environ,
         "HEADWATER_CONFIG": str(folder / "headwater.toml"),

@@ -24,7 +24,7 @@ def grown(rows: Rows, labels: Rows, categoricals: list[int]) -> Any:
 
 
 def lightgbm_row(booster: Any, rows: Rows) -> Scorer:
-    """As its Python interface has it."""
+    """Score by LightGBM's Python interface."""
     return lambda turn: float(booster.predict(rows[turn : turn + 1], num_threads=1)[0])
 
 

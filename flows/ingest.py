@@ -112,7 +112,7 @@ class File(NamedTuple):
     Attributes:
         name: Name shown to people.
         read: Returns its lines from the first on.
-        on_ahead: As for `ingest`.
+        on_ahead: See `ingest`.
         on_time: Called with each event time, up to now, and the append time that the order of the
             file gives it.
     """
@@ -139,20 +139,20 @@ def ingest_merged(
     order of the files.
 
     Args:
-        log: As for `ingest`; so are the other arguments.
+        log: See `ingest`.
         files: Files, each roughly sorted by time; a line older than the lines before it in its file
             comes right after them.
-        peek: As for `ingest`.
-        topic: As for `ingest`.
-        now: As for `ingest`.
-        tolerance: As for `ingest`.
+        peek: See `ingest`.
+        topic: See `ingest`.
+        now: See `ingest`.
+        tolerance: See `ingest`.
         on_progress: Called after each batch with bytes read and records appended.
 
     Returns:
         The number of records appended from each file.
 
     Raises:
-        OSError: As for `ingest`.
+        OSError: See `ingest`.
         ValueError: A line is larger than the log accepts, or too many files overlap in time.
     """
     floor = newest_append_time(log, topic)

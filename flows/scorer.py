@@ -168,12 +168,12 @@ class Scorer:
         """Open the scorer of the flow that runs with these settings.
 
         Args:
-            path: Path of the settings; None: as for the flow.
+            path: Path of the settings; None: the file that the flow reads.
             home: The flow's home; None: this process's.
-            partitions: As for the class.
-            most_staleness: As for the class.
-            follow: As for the class.
-            on_trouble: As for the class.
+            partitions: See the class.
+            most_staleness: See the class.
+            follow: See the class.
+            on_trouble: See the class.
 
         Raises:
             ConfigurationError: The settings are invalid, or the stream's definition differs from

@@ -47,17 +47,18 @@ class Training(_Part, frozen=True):
         wait: Hold at each boundary until its fit has ended, so that a run repeats exactly; false
             goes on and takes the model when it comes.
         trainer: `embedded` in the main flow, or `external` (`flows.train`).
-        window: How far back a fit looks at most.
-        windows: How many lengths the search tries: 1 is the whole window, 2 also a quarter of it, 3
-            also a sixteenth.
-        validation: Length of the newest slice, on which candidates are judged, at most: it is never
-            more than a fifth of the rows.
-        algorithm: H2O's name of it.
-        models: Candidates of a search beside the last winner: other windows, other parameters.
-        seed: Of everything random in a fit.
+        window: Longest time before the boundary whose rows a fit uses.
+        windows: Number of window lengths that the search tries: 1 is the whole window, 2 also a
+            quarter of it, 3 also a sixteenth.
+        validation: Longest slice of newest rows on which candidates are judged; it is never more
+            than a fifth of the rows.
+        algorithm: The algorithm's name in H2O.
+        models: Number of candidates beside the last winner, with other windows and parameters.
+        seed: Seed of all random numbers of a fit.
         min_rows: A fit with fewer rows is skipped.
-        margin: How much lower than the champion's a challenger's log-loss must be, or else within
-            1.64 standard errors of that; below 0 it may be that much higher.
+        margin: A challenger is promoted if its log-loss is lower than the champion's by at least
+            this, or if 1.64 standard errors could explain that it is not; negative values allow
+            a higher log-loss.
         refit: Fit the winner once more on all rows, the newest slice included.
         pinned: Id of a model to use from the next boundary on, without any fits; empty: none.
     """
@@ -213,7 +214,7 @@ class ReadSettings(_Part, frozen=True):
 
 _SECRETS = (".password", ".secret", ".passphrase", ".key.pem", "oauthbearer.config", "jaas.config",
             "auth.user.info", "auth.token")  # fmt: skip
-"""How librdkafka's and the registry client's names of what nobody else may know end."""
+"""Ends of the names of secret options, of librdkafka and the registry client."""
 
 
 def _check_wait(name: str, wait: Duration) -> None:
@@ -300,13 +301,14 @@ class Kafka(_Part, frozen=True):
     """The Kafka cluster, for `log = "kafka"`.
 
     Attributes:
-        bootstrap: `host:port`, several with commas.
-        prefix: Of the names of topics and writers.
-        replication: Copies of each record in topics that are made.
-        retention: How long records stay, by topic: of those that nothing is made from again.
-        format: How values lie in topics; it can change at any time.
-        commit: At least so long from one transaction of a partition's outputs to the next.
-        patience: How long a call waits for Kafka once it has answered; then the process stops.
+        bootstrap: `host:port`; several are separated by commas.
+        prefix: Prefix of the names of topics and writers.
+        replication: Copies of each record in the topics that Headwater creates.
+        retention: Age at which records are deleted, by topic; only for topics from which nothing is
+            derived.
+        format: Encoding of the values; it can change at any time.
+        commit: Shortest time from one transaction of a partition's outputs to the next.
+        patience: Longest wait of a call for Kafka once Kafka has answered; then the process stops.
         options: Any of librdkafka's, such as `"security.protocol"`; a value `"env:NAME"` is taken
             from the environment, from where passwords must come.
         schema_registry: Address of the registry that has the schemas of foreign records in Avro
@@ -379,11 +381,12 @@ class ForeignTopic(_Part, frozen=True):
         event: The `type` of the events.
         when: Only records with these values at these places; of several mappings of a topic the
             first that fits is taken.
-        id: Where the event's id is; `offset`: made of topic, partition and offset.
-        time: Where its time is; `timestamp`: the record's own.
-        source: Where the name of its source is; empty: the topic's name.
-        fields: Where its other fields are; those not named have their own name there.
-        format: Of keys and values; `avro` and `protobuf` need `kafka.schema_registry`.
+        id: Place of the event's id; `offset`: the id is made of topic, partition and offset.
+        time: Place of the event's time; `timestamp`: the record's own timestamp.
+        source: Place of the source's name; empty: the topic's name.
+        fields: Places of the other fields, by field; a field that is not named here has the same
+            name in the record.
+        format: Format of keys and values; `avro` and `protobuf` need `kafka.schema_registry`.
     """
 
     topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")]
@@ -402,7 +405,7 @@ class Ingest(_Part, frozen=True):
     Attributes:
         topics: Mappings of the topics.
         bootstrap: Kafka cluster of the topics; empty: that of `kafka`, with its options.
-        options: As in `kafka`.
+        options: See `kafka`.
         skip_lost: Resume at a topic's begin if it deleted records before they were ingested.
     """
 

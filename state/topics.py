@@ -31,11 +31,11 @@ class Topic(NamedTuple):
         record: Type of its records; None: the stream or the writing layer declares it.
         beside: Writer of its one partition beyond those of `events`; None: there is no such
             partition.
-        single: It has one partition, however many `events` has.
-        follows: A run derives its lost records again.
-        is_fact: It cannot be derived again, and a flow cannot start without it.
-        trimmable: `headwater trim` may delete its oldest records.
-        is_end: Nothing is derived from it, so Kafka may delete records by age.
+        single: Whether it has one partition, however many `events` has.
+        follows: Whether a run derives lost records again.
+        is_fact: Whether it cannot be derived again; without it a flow cannot start.
+        trimmable: Whether `headwater trim` may delete its oldest records.
+        is_end: Whether nothing is derived from it, so that Kafka may delete records by age.
     """
 
     name: str

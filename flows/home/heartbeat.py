@@ -24,11 +24,11 @@ class Usage(msgspec.Struct, frozen=True):
 
     Attributes:
         role: `flow`, `trainer`, or `h2o` for a child of these.
-        pid: On its machine.
+        pid: Process id on its machine.
         cpu_s: Processor time since its start, seconds.
-        memory_bytes: Resident.
-        descriptors: Open files, sockets and the like.
-        threads: Of it.
+        memory_bytes: Resident memory.
+        descriptors: Number of open files, sockets and the like.
+        threads: Number of threads.
     """
 
     role: str
@@ -62,8 +62,8 @@ class Heartbeat:
 
     Args:
         root: The home's directory.
-        role: Of this process.
-        stop: Set, it ends too.
+        role: Role of this process, see `Usage`.
+        stop: Ends the thread when it is set.
     """
 
     def __init__(self, root: Path, role: str, stop: threading.Event) -> None:

@@ -36,11 +36,11 @@ def read_csv(
     *,
     is_spaced: bool = False,
 ) -> Csv:
-    """The table that a file holds (RFC 4180), however long, in the memory of a record.
+    """Read the table in a file (RFC 4180); a file of any length needs the memory of one record.
 
     Args:
-        reader: At its first line.
-        delimiter: Between cells.
+        reader: Reader at the table's first line.
+        delimiter: Character between cells.
         names: Other names for columns.
         is_spaced: A space follows each delimiter, and is no part of a cell.
 

@@ -56,7 +56,7 @@ def read_lines(path: Path, form: FileForm | None = None) -> Iterator[Line]:
     Args:
         path: JSON lines, a JSON array, Parquet or Avro; text may be compressed. A row of Parquet or
             Avro becomes a JSON object of its columns that are not null, timestamps in microseconds.
-        form: Of the file; none: by its first bytes, and what is unknown is lines.
+        form: Form of the file; None: found by its first bytes, and lines if these tell nothing.
 
     Raises:
         OSError: The file is missing, broken, or larger than `most_bytes` or the memory; the message

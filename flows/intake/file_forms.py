@@ -33,7 +33,7 @@ NOT_UTF_8 = "text that is not UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 may convert 
 """Words for a file in an encoding of one byte a letter."""
 
 BOM = b"\xef\xbb\xbf"
-"""Of UTF-8."""
+"""Byte order mark of UTF-8."""
 
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
@@ -63,11 +63,11 @@ class FileForm(NamedTuple):
     """The form of a file.
 
     Attributes:
-        form: Of its content; `text`: it is none of the others.
-        codec: Of its compression, as Arrow names it; None: it has none.
+        form: Form of the content; `text` if it is none of the others.
+        codec: Compression, as Arrow names it; None: not compressed.
         bom: Bytes before the text: a mark of byte order, Excel's `sep=;`.
-        delimiter: Between the cells of CSV.
-        is_spaced: A space follows each delimiter, and is no part of a cell.
+        delimiter: Character between the cells of CSV.
+        is_spaced: Whether a space follows each delimiter, which is no part of a cell.
     """
 
     form: Form

@@ -98,7 +98,7 @@ class _Scan:
     Attributes:
         begin: Place in the bytes held from which on they are kept.
         at: Place right after the token.
-        number: How many were taken whole, for messages.
+        number: Number of values that were read whole, for messages.
     """
 
     def __init__(self, reader: BufferedReader, most_bytes: int, kind: str) -> None:

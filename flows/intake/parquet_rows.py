@@ -69,12 +69,12 @@ def decoded(
     Columns that are null in a row are left out of its object; timestamps are microseconds.
 
     Args:
-        path: Which file.
-        most_value: The largest object, in bytes.
-        most_bytes: The most that all objects may be together.
-        binary: Columns whose bytes are base64, where those of others are text if they are UTF-8;
-            None: those of all.
-        memory: The decoder's limit.
+        path: The file.
+        most_value: Largest size of one object, bytes.
+        most_bytes: Largest size of all objects together, bytes.
+        binary: Columns whose bytes become base64; bytes of other columns become text if they are
+            UTF-8; None: bytes of all columns become base64.
+        memory: Memory limit of the decoder, bytes.
         decoder: `PARQUET` or `AVRO`.
 
     Raises:

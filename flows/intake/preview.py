@@ -63,11 +63,11 @@ def preview(
     """Look at the first records, as far as they fit the memory.
 
     Args:
-        lines: Of a file.
-        judge: Of its stream.
-        routing: Shown the events.
-        order: Shown their times.
-        now: The clock, µs UTC: later times are told elsewhere.
+        lines: Lines of a file.
+        judge: Checks the lines against the stream.
+        routing: Follows the events.
+        order: Follows the times of the events.
+        now: Current time, µs UTC; later times are reported elsewhere.
     """
     refused: list[tuple[Refusal, bytes]] = []
     misread: list[tuple[Refusal, bytes]] = []

@@ -49,18 +49,18 @@ def read_events(
     Args:
         path: JSON lines or a JSON array, CSV, Parquet or Avro; text may be compressed.
         stream: Stream of the events.
-        kind: The `type` of those that name none; none: rows of a table are of the type that its
+        kind: The `type` of events that name none; None: rows of a table have the type that its
             columns fit best.
-        is_sure: Times are in the stream's unit, however unlikely that is.
-        on_left_out: Called with the columns that no event has, if there are any.
-        on_kind: Called with the type of a table's rows, where only its columns tell that.
-        dialect: How the file is written.
+        is_sure: Take times in the stream's unit, however unlikely they are.
+        on_left_out: Called with the columns that are in no event, if there are any.
+        on_kind: Called with the type of a table's rows if it was guessed from the columns.
+        dialect: Conventions that the file follows.
 
     Raises:
         FormError: The file's form is not supported.
         TimeUnitError: A time is certainly in another unit; the message names the record.
-        OSError: As for `flows.intake.event_files.read_lines`.
-        ValueError: As for `flows.intake.event_files.read_lines`.
+        OSError: See `flows.intake.event_files.read_lines`.
+        ValueError: See `flows.intake.event_files.read_lines`.
     """
     with named(path):
         form = form_of(path, NEEDED, dialect.names)

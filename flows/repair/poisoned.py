@@ -15,7 +15,7 @@ from state.log import EVENTS, Log, Record, offset_at
 Peek = Callable[[bytes], tuple[int | None, bytes]]
 
 _CLAIMS = 8
-"""If more append times than this lack a cause, the clock was wrong and not an envelope."""
+"""Number of append times without a cause from which on the clock, not an envelope, was wrong."""
 
 
 class BadRecord(NamedTuple):
@@ -40,9 +40,9 @@ class BadAppendTimes(NamedTuple):
     """The wrong append times of a log.
 
     Attributes:
-        firsts: By partition, the offset of the first record with a wrong append time; the end
-            offset if there is none.
-        wrong: The records that caused them.
+        firsts: Offset of the first record with a wrong append time, by partition; the end offset if
+            there is none.
+        wrong: The records that caused the wrong times.
     """
 
     firsts: list[int]

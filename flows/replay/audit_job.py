@@ -76,7 +76,7 @@ class AuditJob:
         Args:
             partitions: Partitions to audit.
             home: The home to audit.
-            log: Its log; only read.
+            log: The home's log; it is only read.
             report: Called after each step with its progress.
             tick: Called after each step.
         """

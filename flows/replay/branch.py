@@ -44,7 +44,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
         boundary: Boundary (µs UTC) at which it leaves the base; 0: at the head of the log.
         begins: Offset in `events` of that boundary, by partition.
         forks: First offset that is the branch's own, by topic and partition.
-        shape: Its shards' `Shard.shape`.
+        shape: `Shard.shape` of the branch's shards.
         done: True once it has been replayed to its end.
     """
 
@@ -155,7 +155,7 @@ def caught_up(log: Log, base: Home, branch: Branch, span: ReplayRange) -> Branch
 
 
 def needs(base: Home) -> list[dict[str, int]]:
-    """By partition, the first offset of each base topic that any branch still reads."""
+    """The first offset of each base topic that any branch still reads, by partition."""
     found: list[dict[str, int]] = []
     for branch in branches_of(base):
         found += [{} for _ in branch.begins[len(found) :]]

@@ -1,4 +1,4 @@
-"""What-if: replay history on a branch with other settings, and compare the results."""
+"""Replay history on a branch with other settings, and compare the results."""
 
 import hashlib
 import threading

@@ -95,12 +95,14 @@ class ScorecardReport(msgspec.Struct, frozen=True):
         answers: The judged answers: `ensemble`, `online`, `offline` or `residual`.
         until: Event time of the newest request that counts, µs UTC.
         requests: Number of requests that count.
-        waiting: Number of newer ones that do not, as the label of an older one may still come.
+        waiting: Number of newer requests that do not count, as the label of an older one may still
+            come.
         quality: Quality by window, the shortest first; the last is over all requests.
         trust: Thresholds from which answers can be trusted.
         calibration: Mean probability, share of label 1 and count, by tenths of the requests.
         cheapest: Threshold with the lowest cost of wrong decisions.
-        cost: Its cost for 1,000 requests, at `decision.false_positive` and `.false_negative`.
+        cost: Cost of 1,000 requests at the threshold `cheapest`, by `decision.false_positive` and
+            `.false_negative`.
         drift: Periods in which answers were wrong, the oldest first.
         ahead: Expected quality of requests without a label; None if there are none.
     """

@@ -75,9 +75,9 @@ class StatusReader:
     """Reads the status of a flow again and again; no decision of the log is decoded twice.
 
     Args:
-        log: Its log.
-        store: Its checkpoints; those in a store count too.
-        topics: Of the log.
+        log: The flow's log.
+        store: The flow's checkpoints; those in an object store count too.
+        topics: Names of the log's topics.
 
     Attributes:
         registry: The records of the models.

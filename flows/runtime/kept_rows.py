@@ -49,7 +49,7 @@ def _trust(kept: bytes) -> None:
 
 
 LOADING = Loading(check_kept_rows)
-"""For a long-running process."""
+"""Loading in a long-running process."""
 
 REPLAYING = Loading(_trust, kept=32)
-"""For a replay, which needs many models in sequence; the flow has checked their rows before."""
+"""Loading in a replay: many models in sequence, whose rows the flow has checked."""

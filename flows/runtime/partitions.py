@@ -41,24 +41,24 @@ class Partitions:
 
     Args:
         settings: Settings of the run.
-        stream: The problem.
-        log: The home's, or a view of it.
-        home: Checkpoints, snapshots and artifacts.
-        settings_of: The settings that an entry of the journal stands for; None: its own, and what
-            it leaves open from `settings`. Where it is given, no partition takes others.
-        decides: Whether partitions decide what their journals do not say, by the topic `models` or
-            the model that is pinned; else they end where their journals do.
-        loading: How models are loaded.
+        stream: The stream.
+        log: The home's log, or a view of it.
+        home: Home with checkpoints, snapshots and artifacts.
+        settings_of: Returns the settings of a journal entry; None: the entry's own, completed by
+            `settings`. If it is given, no partition uses other settings.
+        decides: Whether partitions decide beyond the end of their journals, by the topic `models`
+            or the pinned model; else they end where their journals end.
+        loading: Parameters of loading models.
         clock: Seconds, by which a checkpoint is due; no output depends on it.
-        conflict: Makes the error to raise where output differs from what is stored. Where it is
-            given, all is made again from the first event: the functions of the stream changed, so
-            that no checkpoint is of use, and what is written must stay the same.
-        commit_every_s: As for `PartitionRunner.commit_beside`; None: each commit is waited for.
+        conflict: Makes the error to raise if an output differs from the stored one. If it is given,
+            everything is derived again from the first event: the stream's functions changed, so
+            that no checkpoint is usable, and the outputs must stay the same.
+        commit_every_s: See `PartitionRunner.commit_beside`; None: each commit is waited for.
 
     Attributes:
         published: Registry of the models.
         models: Loader of the models.
-        settings_of: As above.
+        settings_of: Returns the settings of a journal entry.
 
     Raises:
         ValueError: The pinned model is unknown.

@@ -24,12 +24,12 @@ _PEER = "all processes of a flow must run"
 
 
 class _Child:
-    """One process; its output is passed on with its number before each line.
+    """One process; each line of its output is printed with the process's number in front.
 
     Args:
-        number: From 0.
-        words: Its command line.
-        ended: Takes the child, once its output and it have ended.
+        number: Number of the process, from 0.
+        words: Command line of the process.
+        ended: Receives the child when the process and its output have ended.
     """
 
     def __init__(self, number: int, words: Sequence[str], ended: "Queue[_Child]") -> None:
@@ -71,15 +71,15 @@ class _Child:
 def run_processes(count: int, words: Sequence[str], stop: threading.Event) -> int:
     """Run a flow as several connected processes until it ends.
 
-    When one ends with an error, all are ended, and its last lines are repeated.
+    If one process fails, all are ended, and its last lines are repeated.
 
     Args:
-        count: How many.
-        words: The command line of each, without what `--process` and `--addresses` say.
-        stop: Set, it ends them cleanly.
+        count: Number of processes.
+        words: Command line of each process, without `--process` and `--addresses`.
+        stop: Ends the processes cleanly when it is set.
 
     Returns:
-        The exit code: 0, or that of the process that failed; 2 where a signal ended it.
+        The exit code: 0, or that of the process that failed; 2 if a signal ended it.
     """
     addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(count))
     ended: Queue[_Child] = Queue()
@@ -104,7 +104,7 @@ def run_processes(count: int, words: Sequence[str], stop: threading.Event) -> in
 def _failures(
     children: Sequence[_Child], ended: "Queue[_Child]", stop: threading.Event
 ) -> Iterator[_Child]:
-    """Those that fail, in their order; once one has, the others have a little time to end."""
+    """Yield failed children in order; after the first failure the others get a little time."""
     left, limit = len(children), float("inf")
     while left and time.monotonic() < limit:
         if stop.is_set():

@@ -23,7 +23,7 @@ from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
 T = TypeVar("T")
 _SHOWN = ("online", "offline", "residual", "ensemble")
 _MOST = 200_000
-"""So many of the newest records of a topic are read: the log's growth makes no summary slower."""
+"""Number of newest records of a topic that are read, so that a long log is as fast as a short."""
 
 
 class _Scored(msgspec.Struct, frozen=True, gc=False):
@@ -46,11 +46,11 @@ def print_summary(
     """Print the tables of models, fits and dead letters, and where the results lie.
 
     Args:
-        console: For people.
-        log: Holds the results.
-        decisions: What came of the fits.
-        home: Of the log.
-        most: How many of the newest outcomes and dead letters are read.
+        console: Console to print on.
+        log: Log with the results.
+        decisions: Records of the fits.
+        home: Home of the log.
+        most: Largest number of newest outcomes and dead letters to read.
     """
     _print_quality(console, log, most)
     if decisions:
@@ -158,7 +158,7 @@ def _table(*left: str, right: Sequence[str]) -> Table:
 
 
 def _held(log: Log, topic: str) -> int:
-    """How many records the topic holds."""
+    """Number of records that the topic holds."""
     return sum(log.end(topic, p) - log.start(topic, p) for p in range(log.partitions(topic)))
 
 

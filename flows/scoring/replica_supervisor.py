@@ -67,7 +67,7 @@ class ReplicaSupervisor:
         """Process one message; return whether there was one.
 
         Args:
-            pause: As for `Replica.advance`.
+            pause: See `Replica.advance`.
         """
         if time.monotonic() < self._retry_at:
             return False

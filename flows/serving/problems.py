@@ -104,8 +104,8 @@ def decoded(
 
     Args:
         body: JSON.
-        decoder: Of what is wanted.
-        mended: Gives a body that is not wanted as it came in another form, to be tried once.
+        decoder: Decoder of the wanted type.
+        mended: Rewrites a body that has another type, for one more attempt.
 
     Raises:
         ProblemError: The body is not JSON (400), or is JSON of another type (422). A repeated name

@@ -50,7 +50,7 @@ class Seen:
     Attributes:
         id: Id of the event.
         time: Event time (µs).
-        values: By column: a number, the name of a level, or None for a missing value.
+        values: Values by column: a number, the name of a level, or None for a missing value.
     """
 
     id: str

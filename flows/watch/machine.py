@@ -74,7 +74,7 @@ class H2OProbe:
     """Asks the cluster of `h2o.url` now and then whether it is healthy.
 
     Args:
-        url: Of the cluster; empty: there is none to ask.
+        url: Address of the cluster; empty: there is none.
     """
 
     def __init__(self, url: str) -> None:

@@ -15,13 +15,14 @@ class Metric(NamedTuple):
     """A row of the table from which exposition, rules, dashboards, pages and documents are made.
 
     Attributes:
-        name: As Prometheus has it; a counter's ends with `_total`.
+        name: Name in Prometheus; a counter's name ends with `_total`.
         kind: A counter only grows, until the watcher starts again or the log is another.
         unit: `time` is Unix time in seconds; empty: a plain number.
-        help: A sentence.
-        labels: Their names.
-        source: The topic, file or process it comes from.
-        points: Its values in a sample; None: `headwater serve` has it at its own `/metrics`.
+        help: Description, a sentence.
+        labels: Names of the labels.
+        source: Topic, file or process of the figures.
+        points: Returns the values in a sample; None: `headwater serve` has the metric in its own
+            `/metrics`.
     """
 
     name: str

@@ -9,7 +9,7 @@ def _tick_s(log: LogSample) -> float | None:
 
 
 def _model_age_s(log: LogSample) -> float | None:
-    """By event time; None before the first."""
+    """Age of the champion by event time; None before the first champion."""
     if not log.fits.champion or not log.newest_event_time:
         return None
     return (log.newest_event_time - log.fits.champion_boundary) / 1e6

@@ -10,7 +10,7 @@ class Query(NamedTuple):
 
     Attributes:
         expr: PromQL over metrics of the table.
-        legend: Its name, with labels as Grafana writes them.
+        legend: Name in the legend, with labels as Grafana writes them.
     """
 
     expr: str
@@ -22,7 +22,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: A question.
-        unit: Of its values, as Grafana names it.
+        unit: Unit of the values, as Grafana names it.
         queries: Lines or numbers of the panel.
         red_from: Values from here on are red; None: there is no such limit.
         red_below: Values below are red; None: there is no such limit.

@@ -10,12 +10,12 @@ class Rule(NamedTuple):
     """A row of the table of rules.
 
     Attributes:
-        name: Of the alert; the heading of its runbook paragraph.
+        name: Name of the alert, and heading of its runbook paragraph.
         expr: PromQL over metrics of the table.
         lasts: Time for which the expression must hold, as Prometheus writes it.
         severity: `page` wakes somebody, `ticket` can wait for the morning.
         summary: A sentence.
-        seen: The same in one sample, as a sentence with its figures; empty: not seen.
+        seen: Finds the trouble in one sample, as a sentence with figures; empty: there is none.
     """
 
     name: str

@@ -109,10 +109,10 @@ class Events(msgspec.Struct, frozen=True):
     """Counts of alerts and dead letters, and the newest alerts.
 
     Attributes:
-        alerts: By kind.
-        dead_letters: By reason.
-        newest: Alerts, the newest last.
-        unread: Records that were not counted yet.
+        alerts: Number of alerts by kind.
+        dead_letters: Number of dead letters by reason.
+        newest: The newest alerts, in order of the log.
+        unread: Number of records that were not counted yet.
     """
 
     alerts: dict[str, int]
@@ -122,13 +122,13 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class LogSample(msgspec.Struct, frozen=True):
-    """Content of the log at a look.
+    """Content of the log at one time.
 
     Attributes:
-        at: When, Unix time.
+        at: Unix time of the look.
         status: Positions, lag, counts.
-        quality: Of the models.
-        sources: Their clocks.
+        quality: Quality of the models.
+        sources: Clocks of the sources.
         fits: Decisions about models.
         events: Alerts and dead letters.
         labels_behind_s: Append time from the newest outcome to the newest prediction, at least 0.
@@ -151,17 +151,17 @@ class Sample(msgspec.Struct, frozen=True):
     """One look at a flow.
 
     Attributes:
-        number: Of the look, from 1.
-        at: When, Unix time.
+        number: Number of the look, from 1.
+        at: Unix time of the look.
         stream: The stream's name.
         backend: `sqlite` or `kafka`.
         label_delay_s: The longest time from a request to its label.
         clock_notice_s: A clock that is ahead by more is reported.
         log: Content of the log when it was last read; None: it never was.
-        trouble: Why it could not be read now; empty: it was.
+        trouble: Reason why the log could not be read now; empty: it was read.
         seconds: Duration of the look.
-        beats: Processes that live.
-        disk: Of the home.
+        beats: Usage of the running processes.
+        disk: Disk of the home.
         h2o: Whether the cluster of `h2o.url` is healthy; None: there is none.
         rates: Records per second since a minute ago: by topic, and as `read` those of events that
             the flow read.

@@ -44,12 +44,12 @@ class WatchService:
     """Answers from the newest sample.
 
     Args:
-        looking: Has it.
+        looking: Provides the sample.
         settings: Limits and times, those of `headwater serve`.
 
     Attributes:
-        draining: Set when it is to end.
-        metrics: As `Edge` needs them.
+        draining: Set when the service shall end.
+        metrics: Counters that `Edge` increments.
     """
 
     def __init__(self, looking: Looking, settings: Serve) -> None:
@@ -130,8 +130,8 @@ def serve(
     Args:
         looking: Looks at the flow meanwhile.
         settings: Limits and times.
-        bound: Where; closed at the end.
-        token: Clients must send it; None: anyone may ask.
+        bound: Socket to listen on; closed at the end.
+        token: Token that clients must send; None: none is needed.
         say: Called with one line once the server listens.
     """
     service = WatchService(looking, settings)

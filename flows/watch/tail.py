@@ -17,9 +17,9 @@ class Tail(Generic[T]):
     """Reads all partitions of a topic forward, from the first records that are left.
 
     Args:
-        topic: Which.
-        kind: Type of its records, with the fields that are needed.
-        take: Takes each, with its partition.
+        topic: Name of the topic.
+        kind: Type of the records, with the needed fields.
+        take: Receives the partition and each record.
     """
 
     def __init__(self, topic: str, kind: type[T], take: Callable[[int, T], object]) -> None:
@@ -28,10 +28,10 @@ class Tail(Generic[T]):
         self._next: dict[int, int] = {}
 
     def read_on(self, log: Log) -> int:
-        """Take what is new, up to a bound; how many records are left for the next call.
+        """Read new records up to a bound; return the number left for the next call.
 
         Args:
-            log: The same one each time; it may have been opened anew.
+            log: The same log at each call; it may have been reopened.
         """
         try:
             partitions = log.partitions(self._topic)

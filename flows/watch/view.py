@@ -14,7 +14,7 @@ class Problem(msgspec.Struct, frozen=True):
     """A rule that a sample meets.
 
     Attributes:
-        name: Of the rule and its runbook paragraph.
+        name: Name of the rule and of its runbook paragraph.
         severity: `page` or `ticket`.
         text: A sentence with figures.
     """
@@ -58,23 +58,23 @@ class View(msgspec.Struct, frozen=True):
 
     Attributes:
         at: Unix time of the look.
-        stream: Its name.
+        stream: Name of the stream.
         backend: `sqlite` or `kafka`.
         read_age_s: Since the log was last read; None: it never was.
-        problems: None: all is well.
-        partitions: Of `events`.
-        read_per_s: Records that the flow reads.
-        models: The ensemble first.
-        shares: Of the kinds of members, the largest first.
+        problems: Rules that the sample meets; empty: all is well.
+        partitions: Position and lag of the partitions of `events`.
+        read_per_s: Records that the flow reads per second.
+        models: Quality of the models, the ensemble first.
+        shares: Shares of the kinds of members in the ensemble, the largest first.
         champion: Id of the model promoted last.
-        fits: Decisions by kind, and the pending.
-        topics: With their rates.
-        dead_letters: By reason, those that occurred.
-        alerts: The newest first.
-        sources: The worst clocks: seconds of least lag.
-        processes: That live.
-        disk_free: Bytes.
-        disk_size: Bytes.
+        fits: Number of fits by decision, and of pending fits.
+        topics: Topics with their rates.
+        dead_letters: Number of dead letters by reason, for reasons that occurred.
+        alerts: Alerts, the newest first.
+        sources: Sources with the worst clocks: least lag in seconds.
+        processes: Running processes.
+        disk_free: Free bytes on the home's disk.
+        disk_size: Size of the home's disk, bytes.
     """
 
     at: float

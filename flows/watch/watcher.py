@@ -37,9 +37,9 @@ class Watcher:
     holds what was read last.
 
     Args:
-        settings: Of the flow.
-        home: Of the flow.
-        clock: Unix time.
+        settings: Settings of the flow.
+        home: Home of the flow.
+        clock: Returns Unix time.
 
     Raises:
         ConfigurationError: The settings name no stream.
@@ -156,7 +156,7 @@ class _LogReader:
 
 
 def _opened(settings: Settings, home: Home) -> Deployment:
-    """With the checkpoint store where its key is at hand."""
+    """Open the home, without the checkpoint store if its key is missing."""
     try:
         return Deployment.open(settings, home)
     except CheckpointKeyError:

@@ -123,10 +123,10 @@ _FEWEST = {"stackedensemble": 150, "automl": 12}
 
 
 def fewest_rows(algorithm: str) -> int:
-    """With how many rows H2O fits the algorithm at least.
+    """Smallest number of rows on which H2O fits the algorithm.
 
     Raises:
-        ValueError: As `check_algorithm`.
+        ValueError: See `check_algorithm`.
 
     Example:
         >>> fewest_rows("gbm"), fewest_rows("glm")

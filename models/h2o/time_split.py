@@ -38,11 +38,11 @@ class TimeSplit(NamedTuple):
     whole: TimeRange
 
     def narrowed(self, back: int, embargo: int) -> "TimeSplit":
-        """The same slice to judge by, and rows of a shorter time before it and before the end.
+        """Keep the validation slice, and shorten the training rows and those of the final fit.
 
         Args:
-            back: How far back to look, ms.
-            embargo: As long as a label may take, ms.
+            back: Length of the time with rows, ms.
+            embargo: Longest delay of a label, ms.
 
         Example:
             >>> spans(0, 100, split=70, end=100, embargo=1).narrowed(20, 1)[::2]
@@ -60,11 +60,11 @@ def spans(start: int, boundary: int, *, split: int, end: int, embargo: int) -> T
     """Cut the time before a boundary; all in ms UTC.
 
     Args:
-        start: How far back to look.
-        boundary: Nothing from then on is seen.
-        split: Where the slice begins that judges.
-        end: Where it ends, and the rows of the final fit.
-        embargo: Kept free between training and validation: as long as a label may take.
+        start: Time of the oldest row.
+        boundary: Time from which on no row or label is used.
+        split: Begin of the validation slice.
+        end: End of the validation slice and of the rows of the final fit.
+        embargo: Gap between training and validation rows: the longest delay of a label.
 
     Example:
         >>> spans(10, 100, split=70, end=100, embargo=5).training

@@ -36,10 +36,10 @@ class Trust(NamedTuple):
     """The thresholds at both ends.
 
     Attributes:
-        act: From here on a positive can be trusted: at most the accepted share of the negatives is
-            there.
-        let_go: Below here a negative can be trusted: at most the accepted share of the positives is
-            there.
+        act: Lowest probability at which a positive can be trusted: at most the accepted share of
+            the negatives is at or above it.
+        let_go: Probability below which a negative can be trusted: at most the accepted share of the
+            positives is below it.
         recall: Share of the positives from `act` on.
         unsure: Share of all requests between the two.
     """

@@ -24,17 +24,17 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 def step(held: Any, entries: Any, learner: Any, error: float, curvature: float) -> None:
     """One step of one learner.
 
-    All steps together correct the error once at the most, and no place more than twice its share
-    of it, however rarely it has anything to say.
+    All places together correct the error at most once, and no place corrects more than twice its
+    share of it, however rarely its input is not 0.
 
     Args:
         held: `weights`, float64[room, columns]; `memory`, float64[room, kept], where gain, trace
             and span are side by side; and `rows`, int32[places], the row of each place.
         entries: The design, see `bank_kernels.learn`.
-        learner: Its column of `weights`; where its gain is in `memory`; and a place's first gain,
-            times the sum of the squares of the design.
-        error: Probability less label.
-        curvature: Of the loss: p (1 - p).
+        learner: The learner's column in `weights`, the column of its gain in `memory`, and the
+            first gain of a place, times the sum of the squares of the design.
+        error: Probability minus label.
+        curvature: Second derivative of the loss: p (1 - p).
     """
     weights, memory, rows = held
     place, value, m, norm = entries

@@ -23,9 +23,9 @@ Row = NDArray[np.float64]
 ADAGRAD = (0.01, 0.08)
 """First steps of the learners whose steps fade."""
 NORMALISED = (0.1, 0.3, 1.0)
-"""Of those whose steps never fade: the share of its error that a learner corrects at once."""
+"""Share of its error that a learner with constant steps corrects at once."""
 OWN = 0.1
-"""Of the one whose steps find their own length: the share that it corrects at first."""
+"""Share of its error that the learner with adaptive steps corrects at first."""
 MEMBERS = len(ADAGRAD) + len(NORMALISED) + 1
 ONLINE, NEWEST, OLDER = range(kernels.SLOTS)
 """Slots: the learners alone, and on the logit of the newest and of the older offline model."""

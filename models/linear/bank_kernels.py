@@ -139,8 +139,8 @@ def warm(held: Any, spec: Any, vectors: Any, labels: Any, logits: Any, slot: int
     """Teach one slot some labelled vectors; the other slots and the scale stay.
 
     Args:
-        held: As `learn` takes it, with room for one vector's entries.
-        spec: `kinds`, `crosses`, `scale` and `size`, as `design` takes them.
+        held: See `learn`; with room for one vector's entries.
+        spec: `kinds`, `crosses`, `scale` and `size`, see `design`.
         vectors: float64[n, width].
         labels: int64[n].
         logits: float64[n], logits added in the slot; NaN: skip this vector.

@@ -103,7 +103,7 @@ class Ensemble:
         """Update all weights by the parts of an answer; call it in request order.
 
         Args:
-            parts: As `answer` left them.
+            parts: The parts that `answer` filled in.
             label: 0 or 1.
             newest_at: Current slot of the model that was the newest then; GONE: it no longer
                 answers.

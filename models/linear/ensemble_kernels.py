@@ -88,7 +88,7 @@ def learn(parts: Any, label: float, held: Any, newest_at: int, older_at: int) ->
     """Update all weights by the parts of a request's answer.
 
     Args:
-        parts: As `answer` left them.
+        parts: The parts that `answer` filled in.
         label: 0 or 1.
         held: Arrays as described above.
         newest_at: Current slot of the model that was the newest then; GONE: it no longer answers.

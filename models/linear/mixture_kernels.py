@@ -56,8 +56,8 @@ def update(
         label: 0 or 1.
         shares: float64[A, K].
         trust: float64[A].
-        rates: float64[A]: part of every share that is redistributed at each step.
-        drift: The same for `trust`.
+        rates: float64[A], part of every share that is redistributed at each step.
+        drift: Part of `trust` that is redistributed at each step.
         eta: Exponent of the probability of the label.
     """
     n_rates, n_parts = shares.shape

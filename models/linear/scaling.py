@@ -32,7 +32,7 @@ def observe(j: int, x: float, scale: Any, first: Any) -> None:
 
     Args:
         j: Index of the number.
-        x: Its value.
+        x: The new value.
         scale: float64[n, 3]: centre, spread and values seen.
         first: float64[n, FIRST]: the first values.
     """

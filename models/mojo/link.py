@@ -46,8 +46,8 @@ def inverse_of_trees(link: int, raw: float) -> float:
     """The prediction of a tree model.
 
     Args:
-        link: As for `inverse`.
-        raw: As for `inverse`.
+        link: See `inverse`.
+        raw: See `inverse`.
 
     Returns:
         The prediction.

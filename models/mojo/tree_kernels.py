@@ -69,14 +69,14 @@ def score_trees_many(rows, nodes, roots, bits, init, divisor, link, weight_0, we
 
     Args:
         rows: float64[n, n_columns].
-        nodes: As in `score_trees`.
-        roots: As in `score_trees`.
-        bits: As in `score_trees`.
-        init: As in `score_trees`.
-        divisor: As in `score_trees`.
-        link: As in `score_trees`.
-        weight_0: As in `score_trees`.
-        weight_1: As in `score_trees`.
+        nodes: See `score_trees`.
+        roots: See `score_trees`.
+        bits: See `score_trees`.
+        init: See `score_trees`.
+        divisor: See `score_trees`.
+        link: See `score_trees`.
+        weight_0: See `score_trees`.
+        weight_1: See `score_trees`.
 
     Returns:
         float64[n].

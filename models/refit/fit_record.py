@@ -41,10 +41,11 @@ class TriedCandidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """A candidate of the search.
 
     Attributes:
-        parameters: H2O's.
-        trees: How many were grown; None without trees.
-        log_loss: The mean on the validation rows.
-        window: How far back it looked from them (µs); 0: over the whole window.
+        parameters: Parameters, named as in H2O.
+        trees: Number of trees; None: the algorithm grows none.
+        log_loss: Mean log-loss on the validation rows.
+        window: Time before the validation rows whose rows it was fitted on (µs); 0: the whole
+            window.
     """
 
     parameters: Parameters
@@ -94,7 +95,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def winning_window(self) -> int:
-        """How far back the winner looked (µs); 0: over the whole window."""
+        """Window of the winner (µs); 0: the whole window."""
         return min(self.tried, key=lambda one: one.log_loss).window if self.tried else 0
 
     @property

@@ -23,15 +23,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def gate(labels: Floats, challenger: Floats, champion: Floats | None, margin: float) -> Verdict:
     """Compare two models row by row.
 
-    A challenger that is let through answers beside the champion, and the mixture weighs both by
-    what comes: so one that may be better is let through, and one that is surely worse is not.
+    A promoted challenger answers beside the champion, and the mixture weighs both by later labels:
+    so a challenger that may be better is promoted, and one that is surely worse is not.
 
     Args:
         labels: 0 or 1.
-        challenger: Its P(label is 1), one per label, by a model that saw none of them.
-        champion: Likewise; None if there is no champion.
-        margin: How much lower the challenger's mean log-loss must be, less 1.64 standard errors of
-            the mean difference; below 0 it may be higher.
+        challenger: The challenger's P(label is 1), one per label, fitted without these labels.
+        champion: The champion's, likewise; None: there is no champion.
+        margin: The challenger's mean log-loss must be lower by this, less 1.64 standard errors of
+            the mean difference; a negative margin allows a higher log-loss.
 
     Example:
         >>> import numpy as np
@@ -60,7 +60,7 @@ def gate(labels: Floats, challenger: Floats, champion: Floats | None, margin: fl
 
 
 def standard_error(values: Floats) -> float:
-    """Of their mean; infinite for a single one, which says nothing of noise.
+    """Standard error of the mean; infinite for one value, which does not show noise.
 
     Example:
         >>> import numpy as np

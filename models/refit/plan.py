@@ -14,9 +14,9 @@ from models.h2o.time_split import TimeRange, TimeSplit, is_settled, spans
 _FIFTH = 5
 _NARROWER = (4, 16)
 _LEAST_OF_INTERVAL = 4
-"""A slice shorter than this part of the time for which a model serves does not say how it ages."""
+"""A validation slice shorter than this part of a model's time in use does not show its ageing."""
 _ALIKE = 1.25
-"""Of two windows whose numbers of rows differ by less than this factor, one is tried."""
+"""Windows whose numbers of rows differ by less than this factor count as one."""
 
 
 class FitTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,28 +25,29 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         files: Parquet, with `event_time` and `label_time` (`timestamp[ms]`, UTC), `label` (0/1)
             and the features: numbers or strings. Other columns are ignored.
-        features: Their names.
-        categoricals: Which of them are strings.
-        boundary: Nothing from then on is seen.
-        window: How far back to look at most.
-        windows: Of how many lengths: 1 is the whole, 2 also a quarter of it, 3 also a sixteenth.
-        validation: Length of the newest slice, by which candidates are judged, at most: it is never
-            more than a fifth of the rows.
-        embargo: Kept free between training and validation: as long as a label may take.
+        features: Names of the features.
+        categoricals: Names of those features that are strings.
+        boundary: Time from which on no row or label is used.
+        window: Longest time before the boundary whose rows are used.
+        windows: Number of window lengths to try: 1 is the whole window, 2 also a quarter of it, 3
+            also a sixteenth.
+        validation: Longest slice of newest rows, on which candidates are judged; it is never more
+            than a fifth of the rows.
+        embargo: Gap between training and validation rows: the longest delay of a label.
         algorithm: One of `models.h2o.search.ALGORITHMS`.
         previous: Parameters of the last winner, tried first.
-        previous_window: How far back the last winner looked, tried first; 0: over the whole window.
-        interval: How long the model will serve, about. Where a quarter of it is longer than the
-            slice that judges, all look over the whole window: what fits the newest rows best is the
-            first to be stale.
-        draws: How many other candidates to try.
-        seed: Of everything random.
-        min_rows: With fewer in the window there is no fit, nor a narrower window with fewer.
-        margin: How much lower than the champion's the log-loss must be, beyond noise.
-        champion_end: End of the rows that the champion was fitted on: by those asked since then it
-            is judged, and without any there is no fit; 0: there is no champion.
-        refit: Publish the winner fitted once more on its whole window; AutoML's winner, which has
-            no parameters to fit by, never is.
+        previous_window: Window of the last winner, tried first; 0: the whole window.
+        interval: Approximate time for which the model will serve. If a quarter of it is longer than
+            the validation slice, every candidate uses the whole window, because a model that fits
+            the newest rows best is the first to be stale.
+        draws: Number of other candidates to try.
+        seed: Seed of all random numbers.
+        min_rows: A window with fewer rows is not fitted.
+        margin: See `models.refit.gate.gate`.
+        champion_end: End of the rows that the champion was fitted on: it is judged on later
+            requests, and without any there is no fit; 0: there is no champion.
+        refit: Fit the winner once more on its whole window before it is published; AutoML's winner
+            never is, because it has no parameters to repeat.
     """
 
     files: Sequence[Path]
@@ -75,12 +76,12 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(NamedTuple):
-    """How far back a candidate looks.
+    """The time whose rows a candidate is fitted on.
 
     Attributes:
-        back: In µs; 0: as far as the task's window reaches.
-        cuts: Its rows.
-        rows: How many of them it is fitted on before it is judged.
+        back: Length in µs; 0: the whole window of the task.
+        cuts: The rows.
+        rows: Number of rows that it is fitted on before it is judged.
     """
 
     back: int
@@ -139,13 +140,13 @@ def _too_few(rows: int, task: FitTask) -> str:
 
 
 def _times(rows: pl.LazyFrame, span: TimeRange) -> pl.Series:
-    """When the rows of a span were asked (ms), in order."""
+    """Request times of the rows of a span (ms), in order."""
     event = pl.col("event_time").dt.timestamp("ms")
     return rows.filter(span.in_polars()).select(event.sort()).collect()["event_time"]
 
 
 def _slice(times: pl.Series, end: int, most: int, embargo: int) -> tuple[int, int]:
-    """Begin and end of the slice that judges."""
+    """Begin and end of the validation slice."""
     split = until = end
     for until in (end, end - embargo):
         asked = int(times.search_sorted(until, side="left"))
@@ -166,7 +167,7 @@ class _Seen(NamedTuple):
 
 
 def _seen(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> dict[str, _Seen]:
-    """How many rows each span has, how many kinds of labels, and how many features that vary."""
+    """Count rows, different labels and varying features of each span."""
     found = []
     for span in cuts:
         varying = [pl.col(name).min() != pl.col(name).max() for name in task.features]
@@ -182,7 +183,7 @@ def _seen(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> dict[str, _Seen
 
 
 def _lack(task: FitTask, seen: dict[str, _Seen]) -> str:
-    """Why H2O could not fit these rows, or nobody judge by them; empty if both can be."""
+    """Reason why these rows cannot be fitted or cannot judge a fit; empty: both are possible."""
     training = seen["training"]
     least = fewest_rows(task.algorithm)
     if training.rows < least:
@@ -199,7 +200,7 @@ def _lack(task: FitTask, seen: dict[str, _Seen]) -> str:
 
 
 def _windows(rows: pl.LazyFrame, task: FitTask, whole: Window, longest: int) -> list[Window]:
-    """The whole window, so many µs, and narrower ones with rows enough, the last winner's first."""
+    """The whole window (`longest` µs) and narrower ones with enough rows, the last winner's first."""
     found = [whole]
     slice_ = (whole.cuts.validation.end - whole.cuts.validation.start) * 1000
     if (

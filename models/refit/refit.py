@@ -79,7 +79,7 @@ def train(server: H2OServer, task: FitTask, champion: Champion | None) -> Traine
 
 
 def lacking(task: FitTask) -> str:
-    """Why there can be no fit, told without H2O; empty if there can."""
+    """Reason why there can be no fit, found without H2O; empty: a fit is possible."""
     return plan(task).reason
 
 

@@ -19,9 +19,9 @@ class Found(NamedTuple):
 
     Attributes:
         winner: The best candidate.
-        window: How far back it looked.
+        window: Window of the winner.
         tried: All candidates, in order.
-        model: Name in H2O of what is to be published: the winner, or the winner fitted once more.
+        model: Name in H2O of the model to publish: the winner, or the winner fitted once more.
     """
 
     winner: Candidate
@@ -40,19 +40,19 @@ def search(
 ) -> Found:
     """Fit `task.draws` candidates beside the first, all judged by the same rows.
 
-    The first has the last winner's parameters and window. Others have its parameters and another
-    window, the rest have drawn parameters and the window that was best so far.
+    The first has the last winner's parameters and window. The next have its parameters and other
+    windows, the rest have drawn parameters and the best window so far.
 
     Args:
         server: A running H2O that can read the files.
-        task: What to fit.
-        windows: From its plan.
-        prefix: Of the names in H2O.
-        validation: The rows that judge.
-        labels: Theirs.
+        task: The fit.
+        windows: Windows to try, from the task's plan.
+        prefix: Prefix of the names in H2O.
+        validation: Validation rows.
+        labels: Labels of the validation rows.
 
     Raises:
-        H2OFailed: H2O refused or failed, or no candidate is of use.
+        H2OFailed: H2O refused or failed, or no candidate is usable.
     """
     everything, judging = f"{prefix}files", f"{prefix}validation"
     import_files(server, everything, task.files, task.features, task.categoricals)

@@ -112,10 +112,10 @@ class CompiledModels:
 
         Args:
             rows: float64[n, width], C order.
-            serving: As for `predict`.
+            serving: See `predict`.
 
         Raises:
-            NotFiniteError: As `predict`.
+            NotFiniteError: See `predict`.
         """
         if self._rivers:
             return [self.predict(row, serving) for row in rows]

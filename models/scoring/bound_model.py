@@ -85,7 +85,7 @@ class Offline:
         return place in self._by_place and self._by_place[place].knows(level)
 
     def bound_to(self, columns: Sequence[str], levels: Mapping[int, Sequence[str]]) -> "Offline":
-        """The same model with other levels; arguments as for the class."""
+        """Bind the same model to other levels; for the arguments, see the class."""
         return Offline(self.model, self._mojo, columns, levels)
 
     def learn_levels(self) -> None:

@@ -1,4 +1,4 @@
-"""When refits are due: often while the log is young, then at equally spaced times."""
+"""The times at which refits are due: close together in a young log, then equally spaced."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ _CLOSEST = 5 * MINUTE_US
 
 @dataclass(frozen=True)
 class Boundaries:
-    """The times `first + k * every`, in µs, and more of them while the log is young.
+    """Boundaries at `first + k * every`, in µs, and more of them while the log is young.
 
-    At age `a` they are the multiples of `every / 2^k`, from `first` on, for the least k by which
-    that is at most `a / 2`: two or three while the age doubles, so that the first model comes soon
-    after there are rows enough for it, and the next ones as the rows double. From the age
-    `2 * every` on they are `first + k * every`. None lies before the log's first event.
+    At age `a` of the log, boundaries are the multiples of `every / 2^k` from `first` on, for the
+    least k for which that is at most `a / 2`. So there are two or three while the age doubles: the
+    first model comes soon after there are enough rows, and the next ones as the rows double. From
+    age `2 * every` on, boundaries are at `first + k * every`. None is before the first event.
 
     A boundary is crossed when the log's append time reaches it: append time never decreases, and no
     source's clock can move it.
 
     Args:
-        first: No boundary is before.
-        every: Time between two of them in the end.
-        begun: Append time of the log's first event; 0: unknown, and they are equally spaced from
-            `first` on.
+        first: Earliest boundary, µs.
+        every: Time between two boundaries of an old log, µs.
+        begun: Append time of the log's first event, µs; 0: unknown, and boundaries are equally
+            spaced from `first` on.
 
     Example:
         >>> weekly = Boundaries(first=100, every=7)
@@ -55,18 +55,18 @@ class Boundaries:
                 return boundary
             if halvings == self._most:
                 return 0
-            # It lies where they are closer together: the last of those.
+            # Before this age boundaries are closer together: take the last of those.
             append_time = self.begun - (-least >> halvings) - 1
             halvings += 1
         return 0
 
     @property
     def _most(self) -> int:
-        """How often `every` can be halved."""
+        """Largest number of times that `every` is halved."""
         return max((self.every // _CLOSEST).bit_length() - 1, 0)
 
     def _halvings(self, append_time: int) -> int:
-        """How often `every` is halved at an append time."""
+        """Number of times that `every` is halved at an append time."""
         age = max(append_time - self.begun, 1)
         needed = -(-2 * self.every // age)
         return min((needed - 1).bit_length(), self._most)

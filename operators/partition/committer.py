@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 class Committer(Generic[T]):
-    """Writes what it is given in a thread of its own, so that the next batch need not wait for it.
+    """Writes batches in its own thread, so that the caller can prepare the next batch meanwhile.
 
-    What comes while a write runs, and within `every_s` of its beginning, is written together. After
-    an error nothing more is written, and every call raises it.
+    Batches that come during a write, and within `every_s` of its start, are written together.
+    After an error nothing more is written, and every call raises that error.
 
     Args:
-        write: Makes everything that it is given durable before it returns.
-        every_s: From the beginning of one write to that of the next, at least.
+        write: Writes batches durably before it returns.
+        every_s: Shortest time from the start of one write to the start of the next, seconds.
     """
 
     def __init__(self, write: Callable[[Sequence[T]], None], every_s: float) -> None:

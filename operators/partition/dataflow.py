@@ -21,7 +21,7 @@ from operators.shard.messages import Finish, Message
 from operators.training.trainer import Trainer
 
 _SHORTEST_IDLE, _IDLE = timedelta(milliseconds=1), timedelta(milliseconds=10)
-"""How soon a partition looks again after it was given something, and when nothing comes."""
+"""Pause of a partition after it read something, and after it read nothing."""
 
 _WATCH = timedelta(milliseconds=100)
 

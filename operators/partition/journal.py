@@ -11,7 +11,7 @@ from state.topics import ACTIVATIONS
 
 TOPIC = ACTIVATIONS
 VERSION = 4
-"""Of the entries; a later one reads all earlier, an earlier one refuses a later."""
+"""Format version of the entries; code reads all earlier versions and refuses later ones."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 """The range of a shard's counters, in its checkpoints too."""
@@ -22,7 +22,7 @@ class _Versioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Activated(_Versioned, frozen=True, tag=str.lower):
-    """From here on, this offline model scores.
+    """An offline model comes into use.
 
     Attributes:
         offset: First record of `events` to which it applies.
@@ -64,11 +64,11 @@ class Quieted(_Versioned, frozen=True, tag=str.lower):
 
 
 class Configured(_Versioned, frozen=True, tag=str.lower):
-    """From here on, these settings apply; from version 2 on.
+    """Settings come into force; exists from version 2 on.
 
     Attributes:
         offset: The first record of `events` to which they apply.
-        settings: By dotted key, see `state.settings.deciding`.
+        settings: Settings by dotted key, see `state.settings.deciding`.
         begun: Append time of the log's first event (µs), from which on boundaries are counted, in
             the first entry from version 4 on; 0: as earlier versions counted them.
     """
@@ -240,8 +240,8 @@ class JournalWriter(Journal):
     """The journal of the one process that may add to it.
 
     Args:
-        log: As for `Journal`.
-        partition: As for `Journal`.
+        log: See `Journal`.
+        partition: See `Journal`.
     """
 
     def __init__(self, log: Log, partition: int) -> None:

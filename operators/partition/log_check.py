@@ -52,7 +52,7 @@ def check_log(
 
     Args:
         log: Log to check.
-        store: Its checkpoints; those from a store say nothing about this log.
+        store: Checkpoints of the home; those copied from a store say nothing about this log.
         partition: Partition of `events`.
         most: Approximate number of newest records to compare; 0: none.
         outputs: Outputs cannot be ahead of their events; False if they can, because a mirror copies
@@ -82,7 +82,7 @@ def verify(log: Log, store: CheckpointStore, partition: int) -> range:
 
     Args:
         log: Log to check.
-        store: Its checkpoints.
+        store: Checkpoints of the home.
         partition: Partition of `events`.
 
     Returns:

@@ -55,8 +55,8 @@ class OrderedInput:
             boundaries come from the journal only.
 
     Attributes:
-        journal: As above.
-        settings_of: As above.
+        journal: Journal of the partition.
+        settings_of: Returns the settings of a journal entry.
         offset: Offset of the next record.
         boundary: The newest boundary crossed (µs).
         next_entry: Number of the next journal entry.

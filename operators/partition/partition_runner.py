@@ -19,10 +19,10 @@ class Processed(NamedTuple):
     """A shard's output on its way to the log.
 
     Attributes:
-        emitted: To be appended.
-        checkpoint: To be saved after that; None: none is due.
-        size: Bytes of the input it came from.
-        is_awaited: Whether nothing goes on before it is durable.
+        emitted: Records to append.
+        checkpoint: Checkpoint to save after that; None: none is due.
+        size: Size of the input, bytes.
+        is_awaited: Whether processing stops until the output is durable.
     """
 
     emitted: Emitted
@@ -93,10 +93,10 @@ class PartitionRunner:
         self._saved = shard.position.offset
 
     def commit_beside(self, every_s: float) -> None:
-        """From here on commit beside the processing.
+        """From now on, commit in a thread of its own while processing goes on.
 
         Args:
-            every_s: From the beginning of one commit to that of the next, at least.
+            every_s: Shortest time from the start of one commit to the start of the next, seconds.
         """
         self._committer = Committer(self._write, every_s)
 

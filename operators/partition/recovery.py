@@ -132,11 +132,11 @@ def restored(
     The state must match the checkpoint's head, and use the model that the journal names.
 
     Args:
-        fresh: As for `recover`.
+        fresh: See `recover`.
         checkpoint: Checkpoint at or before the log's end.
         store: Store of the checkpoint, for the warning.
         journal: Journal of its partition.
-        load: As for `recover`; by default no model is loaded, and the shard can only be inspected.
+        load: See `recover`; by default no model is loaded, and the shard can only be inspected.
     """
     obeyed = checkpoint.counters.get(JOURNAL, 0)
     shard = fresh(journal.settings(obeyed))

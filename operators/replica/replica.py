@@ -193,10 +193,10 @@ class Replica:
 
         Args:
             requests: The requests.
-            clock: As for `score`.
+            clock: See `score`.
 
         Raises:
-            RowError: As for `score`.
+            RowError: See `score`.
         """
         mine = self._mine()
         with mine.reading as side:
@@ -214,7 +214,7 @@ class Replica:
 
         Args:
             row: The scored vector.
-            unseen: Its levels that were new then, by column.
+            unseen: Levels of the vector that were unknown when it was scored, by column.
         """
         mine = self._mine()
         with mine.reading as side:

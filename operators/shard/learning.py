@@ -112,7 +112,7 @@ class Learning:
 
         Args:
             waiting: The pending request.
-            row: Its vector.
+            row: The request's vector.
             label: 0 or 1.
         """
         newest = older = math.nan

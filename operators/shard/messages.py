@@ -42,7 +42,7 @@ class Quiet(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """From here on, requests are scored with this offline model.
+    """An offline model comes into use.
 
     Attributes:
         number: Number of its journal entry.
@@ -58,7 +58,7 @@ class Activation(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """From here on, these settings apply.
+    """Settings come into force.
 
     Attributes:
         number: Number of its journal entry.

@@ -33,7 +33,7 @@ class Predictor:
         stream: The shard's stream.
 
     Attributes:
-        models: As above.
+        models: The compiled models.
     """
 
     def __init__(self, features: FeatureState, models: CompiledModels, stream: Stream) -> None:

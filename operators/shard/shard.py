@@ -55,7 +55,7 @@ from state.stream_functions import raise_blamed
 from state.vector.feature_state import FeatureState
 
 VERSION = 6
-"""Of the bytes of `Shard.snapshot`."""
+"""Format version of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
 TOPICS = ("predictions", "outcomes", "metrics", "alerts", "dead_letters")

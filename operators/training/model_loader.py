@@ -40,8 +40,8 @@ class Loading(NamedTuple):
 
     Attributes:
         check_rows: Raises if reading a model's kept rows would take too much memory.
-        kept: How many models stay in memory.
-        turns: Context in which a thread often lets others run.
+        kept: Number of models that stay in memory.
+        turns: Context in which the loading thread often lets other threads run.
     """
 
     check_rows: Callable[[bytes], None]

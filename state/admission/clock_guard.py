@@ -13,7 +13,7 @@ class Lag(msgspec.Struct):
     Attributes:
         since: Start of the span, append time (µs).
         least: Smallest append time minus event time, µs; negative if the source's clock is ahead.
-        before: The same of the previous span; None if it had no event.
+        before: Smallest lag in the previous span; None: the span had no event.
     """
 
     since: _Time

@@ -9,15 +9,16 @@ from state.log import partition_of
 from state.stream import Stream
 
 MOST_IDS = 1_000_000
-"""So many requests and label events are kept in mind; what comes after them is not looked at."""
+"""Number of requests and label events that are followed; later ones are ignored."""
 
 
 class LabelRouting:
     """Follows requests and the label events that name them, in any order.
 
     Args:
-        stream: Its `key` routes.
-        partitions: Of `events`; with one, or with labels by key, nothing can go astray.
+        stream: Stream whose `key` chooses the partition.
+        partitions: Number of partitions of `events`; with one, or with labels that have the key, no
+            label can reach a wrong one.
     """
 
     def __init__(self, stream: Stream, partitions: int) -> None:
@@ -63,7 +64,7 @@ class LabelRouting:
 
     @property
     def warning(self) -> str:
-        """How many went astray, with the first, in a line; empty: none did."""
+        """One line with the number of misdirected labels and the first; empty: none was."""
         if not self._astray:
             return ""
         return (

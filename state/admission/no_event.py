@@ -33,7 +33,7 @@ _OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`"
 
 
 class Refused(NamedTuple):
-    """Why a value would be a dead letter: a word to count by and a sentence."""
+    """The reason why a value would be a dead letter: a word to count by, and a sentence."""
 
     reason: DeadLetterReason
     detail: str

@@ -20,7 +20,7 @@ class PendingRequest(msgspec.Struct, frozen=True, gc=False):
         place: Row of its vector in `Pending.rows`.
         prediction: The prediction that was written.
         request: The request event.
-        turn: Its number in the order of weighing, see `state.admission.request_order`.
+        turn: Number of the request in the order of weighing, see `state.admission.request_order`.
     """
 
     deadline: int

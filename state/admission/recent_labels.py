@@ -15,7 +15,7 @@ MOST = 1_000
 
 
 class RecentLabels:
-    """At most MOST vectors and their labels.
+    """The newest labelled vectors with their labels, MOST at most.
 
     Args:
         width: Length of a vector.

@@ -46,7 +46,7 @@ class CheckpointHead(msgspec.Struct, frozen=True, omit_defaults=True):
         at_boundary: Made exactly at that boundary; kept so that a replay can start there.
         chain: Hash chain of the newest prediction, by which a log recognises its own checkpoints;
             empty if there was no prediction or the chain was not recorded.
-        foreign: It came from a store and not from this home.
+        foreign: Whether it came from a store and not from this home.
         hashed: Hash of the records read; None: an earlier version wrote the checkpoint.
         cuts: Number of the partition's committed training cuts.
         journal: Hash of the journal entries that the shard had obeyed; empty: there were none, or

@@ -75,10 +75,10 @@ def _next(pending: deque[int | None], known: deque[int], last: int, now: int) ->
 
 
 def append_time(event_times: Collection[int], last: int) -> int:
-    """The append time of the first of these events.
+    """Compute the append time of one event.
 
     Args:
-        event_times: Its event time, and those of up to `LOOKAHEAD` later events.
+        event_times: Event time of the event, and those of up to `LOOKAHEAD` later events.
         last: The previous append time.
 
     Example:

@@ -48,9 +48,9 @@ class Foreign(NamedTuple):
         partition: Partition of the topic.
         offset: Offset in Kafka.
         timestamp: Timestamp of its producer or broker, microseconds UTC.
-        key: Its key; empty if it has none.
+        key: Key; empty if the record has none.
         headers: Headers by name; the last one of a repeated name.
-        value: Its value; None for a tombstone.
+        value: Value; None for a tombstone.
     """
 
     topic: str
@@ -102,12 +102,12 @@ class Mapper:
     """Maps records of foreign topics to events.
 
     Args:
-        stream: Whose events.
-        topics: Mappings; of one topic the first that fits a record is taken.
-        decoders: Of formats that need more than the record, such as Avro's schemas.
+        stream: Stream of the events.
+        topics: Mappings; of several for one topic, the first that fits a record is used.
+        decoders: Decoders of formats that need more than the record, such as Avro's schemas.
 
     Attributes:
-        digest: Hash of the mappings, as other mappings could map a record to something else.
+        digest: Hash of the mappings; other mappings could map a record to another event.
 
     Raises:
         ValueError: A mapping is invalid; the message has its path.

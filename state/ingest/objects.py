@@ -31,11 +31,11 @@ def without_nan(raw: bytes) -> bytes:
 
 
 class Objects:
-    """Mends objects whose numbers JSON, or who wrote it, has in another form.
+    """Mends objects whose numbers are written in another form than the event's fields need.
 
-    A whole number where the field is a text becomes its digits, such as an id; a whole number
-    written with a point, as where a column had nulls, becomes a whole one. An object that is an
-    event as it came stays so, byte for byte.
+    A whole number, such as an id, becomes its digits if the field is a text. A whole number with a
+    point, as tools write it for a column with nulls, becomes an integer. An object that is a valid
+    event stays the same, byte for byte.
 
     Args:
         stream: Whose events.

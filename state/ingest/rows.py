@@ -49,18 +49,18 @@ class Rows:
     null.
 
     Args:
-        stream: Whose events.
-        columns: Of the table.
-        kind: The `type` of rows that name none; none: of the event that the columns fit best.
-        stamped: Columns whose numbers are microseconds, whatever unit the stream's have.
+        stream: Stream of the events.
+        columns: Columns of the table.
+        kind: The `type` of rows that name none; None: that of the event that the columns fit best.
+        stamped: Columns whose numbers are microseconds, whatever the stream's time unit.
         is_sure: See `state.event_times.Times`.
         decimal: Sign before the decimals of numbers that are texts: `.` or `,`.
         texts: How times in text are written.
 
     Attributes:
         kind: The `type` of rows that name none.
-        is_guessed: Only the columns tell it, and it is not the request's.
-        left_out: Columns that no event has.
+        is_guessed: Whether `kind` was guessed from the columns, and is not the request's.
+        left_out: Columns that are in no event.
     """
 
     def __init__(

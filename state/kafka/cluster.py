@@ -117,12 +117,14 @@ class Cluster:
         return int(self._options.get("fetch.message.max.bytes", _FETCH_BYTES))
 
     def look_up(self, consumer: Consumer, name: str, serve: Callable[[float], object]) -> None:
-        """Make a consumer know a topic: by itself librdkafka looks a second after its first use.
+        """Load a topic's metadata into a consumer.
+
+        Otherwise librdkafka loads it a second after the first use.
 
         Args:
-            consumer: Which.
-            name: Kafka's of the topic.
-            serve: As for `ask`; it must lose no message.
+            consumer: The consumer.
+            name: The topic's name in Kafka.
+            serve: See `ask`; it must lose no message.
 
         Raises:
             LogError: Kafka does not answer.
@@ -239,7 +241,7 @@ class Patience:
         what: Description, for messages.
 
     Attributes:
-        what: As given; it may be changed meanwhile.
+        what: Description, for messages; the caller may change it while it waits.
     """
 
     def __init__(self, cluster: Cluster, what: str) -> None:

@@ -15,13 +15,13 @@ class Cursor:
     """Reads one partition forward; used by one thread at a time.
 
     Args:
-        cluster: Where.
-        place: Topic and partition, for people.
-        lane: Begins at or before the first record wanted.
-        sequence: Of the first record wanted.
+        cluster: Cluster to read from, for errors.
+        place: Topic and partition, for messages.
+        lane: Lane that begins at or before the first wanted record.
+        sequence: Sequence of the first wanted record.
 
     Attributes:
-        next: The sequence of the record that the next `take` begins with.
+        next: Sequence of the first record that the next `take` returns.
     """
 
     def __init__(self, cluster: Cluster, place: str, lane: Lane, sequence: int) -> None:
@@ -34,14 +34,14 @@ class Cursor:
         self.close = lane.close
 
     def take(self, max_records: int, max_bytes: int, *, first: bool) -> list[Record]:
-        """Records that have come already: as many as are asked for, or fewer.
+        """Return records that were fetched already; there may be fewer than asked for.
 
         Args:
-            max_records: At most so many.
-            max_bytes: At most so many bytes of values.
-            first: The first record is given whatever its size.
+            max_records: Largest number of records.
+            max_bytes: Largest total size of their values, bytes.
+            first: Return the first record even if it is larger than `max_bytes`.
         """
-        # Some of what comes may lie before the first record wanted.
+        # Some of the fetched records may lie before the first wanted record.
         while len(self._held) < max_records and self._accept(max_records - len(self._held)):
             pass
         records: list[Record] = []
@@ -55,21 +55,21 @@ class Cursor:
         return records
 
     def holds_more(self) -> bool:
-        """Whether a record has come that was not taken."""
+        """Whether a fetched record was not taken yet."""
         return bool(self._held) or self._lane.holds_more()
 
     @property
     def reached(self) -> int:
-        """The physical offset before which all has come."""
+        """Kafka's offset before which everything was fetched."""
         return self._lane.reached
 
     @property
     def last(self) -> FoundRecord | None:
-        """The last record that was taken from the lane, if one was."""
+        """The last record taken from the lane; None: none was taken."""
         return None if self._newest is None else found(self._newest)
 
     def _accept(self, most: int) -> bool:
-        """Take so many messages at most; whether there were any."""
+        """Take at most this many messages from the lane; return whether there were any."""
         taken = False
         for message in self._lane.take(most):
             taken = True
@@ -79,7 +79,7 @@ class Cursor:
                 continue
             record = record_of(message)
             if record.offset < self._came:
-                continue  # before the first wanted, or MirrorMaker's second copy
+                continue  # before the first wanted record, or MirrorMaker's second copy
             if record.offset > self._came:
                 msg = (
                     f"sequences must have no gap; got {record.offset} after {self._came - 1} "

@@ -15,23 +15,23 @@ _BLOCK_S = 0.1
 
 
 class Lane:
-    """Fetched records of one partition that were not taken yet; for use by one thread at a time.
+    """Fetched messages of one partition that were not taken yet; for one thread at a time.
 
     Args:
-        intake: Brings it.
-        place: With the offset of Kafka's at which it begins.
+        intake: Fetches the messages.
+        place: Topic, partition and Kafka's offset of the first message to fetch.
     """
 
     def __init__(self, intake: "Intake", place: TopicPartition) -> None:
         self._intake, self._place = intake, place
         self._messages: deque[Message] = deque()
-        # Each is counted up by one thread: the one that brings, and the one that takes.
+        # One thread adds to each of them: the fetching thread, and the taking thread.
         self._brought_bytes = self._taken_bytes = 0
         self._is_paused = False
         self._reached = place.offset
 
     def take(self, most: int) -> Iterable[Message]:
-        """Messages that have come already, errors among them, one by one."""
+        """Yield messages that were fetched already, errors included."""
         while len(self._messages) < most and self._intake.pump():
             pass
         for _ in range(min(most, len(self._messages))):
@@ -42,15 +42,15 @@ class Lane:
             self._resume()
 
     def holds_more(self) -> bool:
-        """Whether a message has come that was not taken."""
+        """Whether a fetched message was not taken yet."""
         return bool(self._messages)
 
     @property
     def reached(self) -> int:
-        """The offset of Kafka's before which all can be taken.
+        """Kafka's offset before which every record can be taken.
 
-        Markers count, and what was aborted. librdkafka knows it without asking anybody, and counts
-        what another thread has from it and has not put into its lane yet.
+        Markers and aborted records count. librdkafka knows it without a request, but already
+        counts messages that another thread fetched and did not put into its lane yet.
         """
         (place,) = self._intake.consumer.position([self._place])
         if not self._intake.is_bringing():
@@ -58,13 +58,13 @@ class Lane:
         return self._reached
 
     def wait(self, seconds: float = _BLOCK_S) -> bool:
-        """Give what is on its way a little time; whether anything came."""
+        """Wait a little for messages in flight; return whether any came."""
         before = self.reached
         self._intake.await_for(self, seconds)
         return self.holds_more() or self.reached > before
 
     def put(self, message: Message) -> None:
-        """Hold a message; beyond a bound, have no more fetched."""
+        """Add a fetched message; pause fetching if the lane is full."""
         self._messages.append(message)
         self._brought_bytes += len(message)
         if self._held_bytes > self._intake.most_bytes and not self._is_paused:
@@ -72,7 +72,7 @@ class Lane:
             self._intake.consumer.pause([self._place])
 
     def close(self) -> None:
-        """Have no more brought."""
+        """Stop fetching."""
         if self._is_paused:  # librdkafka would keep that for the next lane of the partition
             self._resume()
         self._intake.drop(self._place)
@@ -87,19 +87,19 @@ class Lane:
 
 
 class Intake:
-    """One consumer; a partition is in one lane at a time.
+    """One consumer that fetches for many lanes; a partition has one lane at a time.
 
     Args:
-        cluster: Where.
+        cluster: Cluster to read from.
 
     Attributes:
-        consumer: The same.
-        most_bytes: So much a lane holds at most, but for what has come when it is full.
+        consumer: The consumer.
+        most_bytes: Bytes in a lane beyond which fetching for it is paused.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        # A fetch that is under way holds up what is assigned next for as long as it may wait.
+        # A fetch in flight delays the next assignment for as long as the fetch may wait.
         options = {"fetch.wait.max.ms": 10, "enable.partition.eof": False}
         self.consumer: Consumer = cluster.consumer(options)
         self.most_bytes = _AHEAD * cluster.fetch_bytes
@@ -108,7 +108,7 @@ class Intake:
         self._known: set[str] = set()
 
     def open(self, name: str, partition: int, physical: int) -> Lane | None:
-        """A lane from an offset of Kafka's on; None: the partition has one already."""
+        """Open a lane at one of Kafka's offsets; None: the partition has a lane already."""
         with self._lock:
             if (name, partition) in self._lanes:
                 return None
@@ -121,9 +121,9 @@ class Intake:
             return lane
 
     def pump(self) -> bool:
-        """Put what has come into its lanes; whether anything had.
+        """Put fetched messages into their lanes; return whether there were any.
 
-        There is no need to where another thread does so.
+        If another thread is doing so, return at once.
         """
         if not self._lock.acquire(blocking=False):
             return False
@@ -133,14 +133,14 @@ class Intake:
             self._lock.release()
 
     def is_bringing(self) -> bool:
-        """Whether a thread may hold what has come, not yet in its lane."""
+        """Whether a thread may hold fetched messages that are not in their lanes yet."""
         return self._lock.locked()
 
     def await_for(self, lane: Lane, seconds: float) -> None:
-        """Put what comes first into its lane, unless another thread has brought something here."""
+        """Wait for one message of any lane, unless another thread has filled this lane."""
         with self._lock:
             if not lane.holds_more():
-                self._bring(1, seconds)  # of more it would wait for all
+                self._bring(1, seconds)  # for more messages it would wait for all of them
 
     def _bring(self, most: int, seconds: float) -> bool:
         messages = self.consumer.consume(most, seconds)
@@ -154,7 +154,7 @@ class Intake:
         return bool(messages)
 
     def drop(self, place: TopicPartition) -> None:
-        """End a lane."""
+        """Close a lane."""
         with self._lock:
             self._lanes.pop((place.topic, place.partition))
             self.consumer.incremental_unassign([place])
@@ -165,10 +165,10 @@ class Intake:
 
 
 class Intakes:
-    """As many as it takes for a partition to be read at several places at once.
+    """As many intakes as needed to read one partition at several offsets at once.
 
     Args:
-        cluster: Where.
+        cluster: Cluster to read from.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -177,7 +177,7 @@ class Intakes:
         self._all: list[Intake] = []
 
     def open(self, name: str, partition: int, physical: int) -> Lane:
-        """A lane from an offset of Kafka's on.
+        """Open a lane at one of Kafka's offsets.
 
         Raises:
             LogError: Kafka does not answer.

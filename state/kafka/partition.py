@@ -33,13 +33,13 @@ class KafkaPartition:
     Appends of other processes are seen within `_FRESH_S`, those reported by `appended` at once.
 
     Args:
-        cluster: Where.
-        asking: A consumer that never reads.
-        probe: Shared with other partitions.
-        lane: Begins to read a topic's partition from an offset of Kafka's.
-        name: Kafka's of the topic.
-        topic: Ours.
-        partition: Which.
+        cluster: Cluster that has the topic.
+        asking: Consumer for metadata requests; it reads no records.
+        probe: Reads single records; shared with other partitions.
+        lane: Opens a lane, given the topic's name in Kafka, a partition and Kafka's offset.
+        name: The topic's name in Kafka, with the prefix.
+        topic: Headwater's name of the topic.
+        partition: Number of the partition.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class KafkaPartition:
         Args:
             span_s: Age in seconds.
             limit: First offset to keep in any case.
-            delete: As for `trim`.
+            delete: Deletes the records before a position in Kafka.
         """
         since_ms = round((time.time() - span_s) * 1000)
         what = f"look up old records of {self._name}"

@@ -32,16 +32,16 @@ _CONTEXT = {"subject.name.strategy": topic_subject_name_strategy}
 
 
 class SchemaRegistry:
-    """A schema registry, as the decoders of foreign records ask it; it keeps every schema it gave.
+    """A client of a schema registry for the decoders of foreign records; it caches all schemas.
 
     Args:
-        url: Of the registry, several with commas.
-        options: Of Confluent's client, such as `"basic.auth.user.info"`.
-        say: Told in a line that the registry is waited for.
-        patience_s: How long to wait for one answer.
+        url: Address of the registry; several are separated by commas.
+        options: Options of Confluent's client, such as `"basic.auth.user.info"`.
+        say: Called with a line while waiting for the registry.
+        patience_s: Longest wait for one answer, seconds.
 
     Raises:
-        ValueError: The client knows no such option.
+        ValueError: The client has no such option.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class SchemaRegistry:
     def decoders(self) -> dict[str, Decode]:
         """Decoders of keys and values, by format.
 
-        They raise a ValueError for what is in no schema that the registry has, or broken, and a
-        LogError where the registry does not answer or refuses.
+        They raise a ValueError for bytes that are broken or have no schema in the registry, and a
+        LogError if the registry refuses or does not answer.
         """
         return {"avro": self._decoder(self._avro), "protobuf": self._decoder(self._protobuf)}
 
@@ -78,7 +78,7 @@ class SchemaRegistry:
         return decode
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Call a function that may ask the registry; repeat it while that is unreachable."""
+        """Call a function that may ask the registry; retry while the registry is unreachable."""
         until, wait_s = time.monotonic() + self._patience_s, _FIRST_WAIT_S
         while True:
             try:
@@ -103,14 +103,14 @@ class SchemaRegistry:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _judge(self, error: SchemaRegistryError) -> None:
-        """Return if waiting may help."""
+        """Return if a retry may help; else raise."""
         if error.error_code in _UNKNOWN:
             msg = f"schema registry must have the record's schema; got '{error.error_message}'"
             raise ValueError(msg) from error
         status = error.http_status_code
         if status in _REFUSED:
             msg = (
-                f"schema registry must let us in; got '{error}' from {self._url}: "
+                f"schema registry must accept our login; got '{error}' from {self._url}: "
                 "kafka.schema_registry_options name user and password"
             )
             raise LogError(msg) from error

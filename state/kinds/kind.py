@@ -187,12 +187,12 @@ class Compiled(NamedTuple):
     """The compiled form of a feature; most kinds use one of these parts.
 
     Attributes:
-        given: Returns the request's value of its only column: the name of a level if that is
-            categorical.
-        all_given: Returns the values of all its columns, likewise.
+        given: Returns the request's value of the feature's only column: the name of a level if the
+            column is categorical.
+        all_given: Returns the request's values of all columns, likewise.
         blocks: Blocks kept for each key.
-        cut: Its column is the bin of another column's value.
-        derived: Its column is derived from two others.
+        cut: Bins of another column, whose number becomes the feature's column.
+        derived: Operation on two other columns, whose result becomes the feature's column.
         hook: A hook of the user's, and the age (µs) at which it must forget a key.
     """
 
@@ -220,15 +220,15 @@ class Kind(ABC):
     @property
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:
-        """Its columns in the vector, in order."""
+        """Columns of the feature in the vector, in order."""
 
     @abstractmethod
     def compiled(self, scope: Scope) -> Compiled:
-        """Its compiled form."""
+        """Compiled form of the feature."""
 
     @property
     def title(self) -> str:
-        """Its name in messages."""
+        """Name of the feature in messages."""
         return f"{type(self).__name__}({self.columns[0].name})"
 
     @property
@@ -250,7 +250,7 @@ class Kind(ABC):
         yield from ()
 
     def bounds(self, lateness_us: int) -> Iterator[Bound]:
-        """Its numbers with their bounds, except durations, which are valid already."""
+        """Numbers of the declaration with their bounds; durations are valid already."""
         yield from ()
 
     def limits(self) -> Iterator[tuple[Counted, str, int]]:

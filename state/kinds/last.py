@@ -22,12 +22,13 @@ class Last(Keyed):
     """The newest values of a key, missing when they are too old.
 
     Args:
-        over: The event that brings them; `Labelled`: the label that became known last, `"label"`.
-        by: Fields that make the key; where event and request call them differently, as in
+        over: Event with the values; `Labelled`: the label that became known last, `"label"`.
+        by: Fields that make the key; if their names differ between request and event:
             `{"request_field": "event_field"}`.
         values: Fields, one column each; a null is a missing value.
-        expires: Age at which they are missing.
-        names: Of the columns; none: as the fields, after the key where `over` is `Labelled`.
+        expires: Age from which on they are missing.
+        names: Names of the columns; none: those of the fields, after the key if `over` is
+            `Labelled`.
     """
 
     over: Counted
@@ -59,7 +60,7 @@ class Last(Keyed):
         yield self.expires
 
     def wrong(self, scope: Scope) -> str:
-        """There must be a name for each value, if there are any."""
+        """Check that each value has a name, if names are given."""
         if self.names and len(self.names) != len(self.values):
             return (
                 f"names must be one for each of {len(self.values)} values; got {len(self.names)} "

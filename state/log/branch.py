@@ -18,7 +18,7 @@ from state.log import (
 )
 
 Forks = Mapping[str, Sequence[int]]
-"""By topic and partition, the first offset that is not the base's; default: 0."""
+"""First offset that is not the base's, by topic and partition; default: 0."""
 
 
 class BranchLog:

@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 Parts = Mapping[str, tuple[int | None, Sequence[Entry]]]
-"""By topic, a sequence as `Log.append` takes it, and the entries."""
+"""Sequence, as `Log.append` takes it, and entries, by topic."""
 
 
 class LogError(OSError):

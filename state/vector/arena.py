@@ -75,7 +75,7 @@ class Arena:
         Args:
             since: Event time (µs) of the previous call.
             until: Event time (µs) of this call.
-            now: As for `forget`.
+            now: See `forget`.
         """
         for table in self.tables:
             has_turn = since // table.turn_us < until // table.turn_us

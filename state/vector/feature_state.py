@@ -82,7 +82,7 @@ class FeatureState:
         Args:
             since: Event time (µs) of the previous call.
             until: Event time (µs) of this call.
-            now: As for `forget`.
+            now: See `forget`.
         """
         self._arena.forget_in_turn(since, until, now)
 
