@@ -44,7 +44,7 @@ def check_regular(path: Path) -> None:
 
     Raises:
         NotRegularError: It exists and is not a regular file.
-        OSError: Its status cannot be read.
+        OSError: The status of the file cannot be read.
     """
     with suppress(FileNotFoundError):
         _check(path.stat(), path)

@@ -1,6 +1,7 @@
 """All that the READMEs and SECURITY.md name is there: paths, links, commands, decisions."""
 
 import argparse
+import ast
 import importlib
 import importlib.util
 import re
@@ -200,6 +201,21 @@ def test_no_heading_sentence_or_item_begins_with_what_who_or_where(document):
     text = read(document)
     begun = re.findall(r"^(?:#+|- |\d+\. |\| )\W*(?:What|Who|Where)\b.*$", text, re.MULTILINE)
     assert [line for line in begun if line != "## Where to look"] == []
+
+
+@pytest.mark.parametrize("layer", ["state", "models", "operators", "flows"])
+def test_no_docstring_or_argument_is_described_by_a_clipped_sentence(layer):
+    clipped = re.compile(
+        r"(?:What|Who|Whose|Where|Which|How|Why|So m\w+|Of|Ours|Its|Theirs|The same|As above)\b"
+    )
+    found = []
+    for path in (ROOT / layer).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Expr(ast.Constant(str(text))):
+                    said = [text.strip(), *re.findall(r"^ +\w+: (.*)$", text, re.MULTILINE)]
+                    found += [(path.name, one) for one in said if clipped.match(one)]
+    assert found == []
 
 
 def test_the_own_stream_stands_at_the_top():

@@ -99,7 +99,7 @@ def record_decoders(settings: Settings) -> dict[str, Decode]:
     """Decoders of foreign records in Avro and Protobuf, by format; empty without a registry.
 
     Raises:
-        ConfigurationError: What they need is not installed, or an option cannot be used.
+        ConfigurationError: A package for them is not installed, or an option cannot be used.
     """
     kafka = settings.kafka
     if not kafka.schema_registry:

@@ -31,7 +31,7 @@ class Tail(Generic[T]):
         """Read new records up to a bound; return the number left for the next call.
 
         Args:
-            log: The same log at each call; it may have been reopened.
+            log: Log of all calls; it may have been reopened.
         """
         try:
             partitions = log.partitions(self._topic)

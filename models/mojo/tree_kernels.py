@@ -31,7 +31,7 @@ def score_trees(row, nodes, roots, bits, init, divisor, link, weight_0, weight_1
         divisor: Value that divides the result.
         link: A code of `models.mojo.link`.
         weight_0: Prior share over model share of class 0; 1 if classes were not balanced.
-        weight_1: The same for class 1.
+        weight_1: Prior share over model share of class 1, likewise.
 
     Returns:
         P(second level), or the value of a regression.

@@ -94,7 +94,7 @@ class Plan(NamedTuple):
 
     Attributes:
         windows: Those to try, the last winner's first, else the whole one; none: there is no fit.
-        reason: Why there is none; else empty.
+        reason: Reason why there is no fit; else empty.
     """
 
     windows: list[Window]
@@ -200,7 +200,7 @@ def _lack(task: FitTask, seen: dict[str, _Seen]) -> str:
 
 
 def _windows(rows: pl.LazyFrame, task: FitTask, whole: Window, longest: int) -> list[Window]:
-    """The whole window (`longest` µs) and narrower ones with enough rows, the last winner's first."""
+    """The whole window (`longest` µs), the last winner's, and narrower ones with enough rows."""
     found = [whole]
     slice_ = (whole.cuts.validation.end - whole.cuts.validation.start) * 1000
     if (

@@ -324,7 +324,7 @@ def test_user_and_password_are_sent_and_wrong_ones_told(registry):
     )
     assert event_of(right.map(record(value))) == EVENT
     wrong = mapper(registry, MAPPING | {"format": "avro"})
-    with pytest.raises(LogError, match="schema registry must let us in"):
+    with pytest.raises(LogError, match="schema registry must accept our login"):
         wrong.map(record(value))
 
 
