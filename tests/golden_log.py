@@ -71,7 +71,6 @@ def replay(folder: Path, log: SqliteLog, root: Path) -> None:
             load=partial(offline, folder),
             snapshots=SnapshotWriter(log, stream, root / "snapshots"),
             checkpoints=CheckpointStore(root / "checkpoints"),
-            checkpoint_due=lambda: False,
             most_in_flight=10**9,
         )
         while (message := runner.poll()) is not None:

@@ -19,6 +19,7 @@ from state.events import HOUR_US
 from state.log import EVENTS, Entry, partition_of
 from state.outputs.records import Prediction
 from state.settings import settings_from
+from tests.fixed_pace import FixedPace
 from tests.golden.trips import Asked, stream
 from tests.golden_log import GOLDEN
 
@@ -56,7 +57,7 @@ def rows_of(model):
 def opened(flow, partition):
     """A partition that leaves a checkpoint after each message."""
     live = flow.open(partition)
-    live._checkpoint_due = lambda: True
+    live._pace = FixedPace(lambda: True)
     return live
 
 

@@ -121,7 +121,6 @@ class Partitions:
         source = input_of(
             shard, log, journal, settings_of=self.settings_of, batch=settings.reading.batch
         )
-        pace = Pace(settings.checkpoints.every / 1e6, self._clock)
         runner = PartitionRunner(
             shard,
             source,
@@ -130,8 +129,7 @@ class Partitions:
             load=self.models.offline,
             snapshots=SnapshotWriter(log, self._stream, home.snapshots),
             checkpoints=checkpoints,
-            checkpoint_due=pace.is_due,
-            pace=pace,
+            pace=Pace(settings.checkpoints.every / 1e6, self._clock),
             most_in_flight=settings.reading.in_flight,
         )
         if self._commit_every_s is not None:

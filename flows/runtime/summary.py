@@ -18,6 +18,7 @@ from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, scorecard
 from state.log import Log, decoded
+from state.outputs.records import DeadLetterCount
 from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
 
 T = TypeVar("T")
@@ -36,10 +37,6 @@ class _Scored(msgspec.Struct, frozen=True, gc=False):
     label: int
 
 
-class _DeadLetter(msgspec.Struct, frozen=True, gc=False):
-    reason: str
-
-
 def print_summary(
     console: Console, log: Log, decisions: list[FitRecord], home: Home, most: int = _MOST
 ) -> None:
@@ -55,7 +52,7 @@ def print_summary(
     _print_quality(console, log, most)
     if decisions:
         print_fits(console, decisions)
-    reasons = Counter(letter.reason for letter in _newest(log, DEAD_LETTERS, _DeadLetter, most))
+    reasons = Counter(letter.reason for letter in _newest(log, DEAD_LETTERS, DeadLetterCount, most))
     counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "none"
     letters = _held(log, DEAD_LETTERS)
     if letters > reasons.total():

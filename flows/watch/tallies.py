@@ -9,7 +9,7 @@ import msgspec
 from flows.watch.sample import AlertLine, Events, Quality, Tick
 from flows.watch.tail import Tail
 from state.log import Log
-from state.outputs.records import Alert, DeadLetterReason, Losses, Metrics
+from state.outputs.records import Alert, DeadLetterCount, DeadLetterReason, Losses, Metrics
 from state.topics import ALERTS, DEAD_LETTERS, METRICS
 
 ALERT_KINDS: tuple[str, ...] = get_args(
@@ -18,10 +18,6 @@ ALERT_KINDS: tuple[str, ...] = get_args(
 REASONS: tuple[str, ...] = get_args(DeadLetterReason)
 _NEWEST_ALERTS = 20
 _TICKS = 120
-
-
-class _Letter(msgspec.Struct, frozen=True, gc=False):
-    reason: str
 
 
 class _Measured(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +37,7 @@ class Tallies:
         self._ticks: dict[int, dict[int, dict[str, Losses]]] = {}
         self._tails = (
             Tail(ALERTS, Alert, self._alert),
-            Tail(DEAD_LETTERS, _Letter, self._letter),
+            Tail(DEAD_LETTERS, DeadLetterCount, self._letter),
             Tail(METRICS, _Measured, self._measured),
         )
 
@@ -69,7 +65,7 @@ class Tallies:
         self._alerts[alert.kind] += 1
         self._newest.append(AlertLine(alert.kind, alert.time, alert.message, alert.source))
 
-    def _letter(self, _: int, letter: _Letter) -> None:
+    def _letter(self, _: int, letter: DeadLetterCount) -> None:
         self._letters[letter.reason] += 1
 
     def _measured(self, partition: int, measured: _Measured) -> None:

@@ -34,6 +34,10 @@ class Processed(NamedTuple):
 class Pace(Protocol):
     """The pace of checkpoints."""
 
+    def is_due(self) -> bool:
+        """Whether a checkpoint is due after a message."""
+        ...
+
     def is_due_at_rest(self) -> bool:
         """Whether a checkpoint is due while there is nothing to read."""
         ...
@@ -58,8 +62,7 @@ class PartitionRunner:
         load: Returns the offline model of an id, bound to a shard.
         snapshots: Writer of the training cuts.
         checkpoints: Store of the checkpoints.
-        checkpoint_due: Whether a checkpoint is due; called after each message.
-        pace: Notified of each durable checkpoint; asked instead while there is nothing to read.
+        pace: Tells when checkpoints are due; None: only at boundaries and at the end.
         most_in_flight: Most bytes between `poll` and `commit`.
 
     Attributes:
@@ -77,15 +80,13 @@ class PartitionRunner:
         load: Callable[[str, Shard], Offline],
         snapshots: SnapshotWriter,
         checkpoints: CheckpointStore,
-        checkpoint_due: Callable[[], bool],
-        pace: Pace | None = None,
         most_in_flight: int,
+        pace: Pace | None = None,
     ) -> None:
         self.shard = shard
         self._source, self._decider, self._load = source, decider, load
         self._log, self._snapshots, self._checkpoints = log, snapshots, checkpoints
-        self._checkpoint_due, self._pace = checkpoint_due, pace
-        self._most_in_flight = most_in_flight
+        self._pace, self._most_in_flight = pace, most_in_flight
         self.conflict: Callable[[SequenceConflictError], Exception] | None = None
         self._committer: Committer[Processed] | None = None
         # Each is counted up by one thread: what is between them is in flight.
@@ -114,7 +115,7 @@ class PartitionRunner:
         message = self._next()
         if message is not None:
             self._taken += _size(message)
-        elif self._is_unsaved() and self._is_due_at_rest():
+        elif self._pace is not None and self._is_unsaved() and self._pace.is_due_at_rest():
             return Records([])
         return message
 
@@ -129,7 +130,7 @@ class PartitionRunner:
         at_boundary = isinstance(message, Boundary)
         due = at_boundary or isinstance(message, Finish) or message == Records([])
         checkpoint = None
-        if due or self._checkpoint_due():
+        if due or (self._pace is not None and self._pace.is_due()):
             journal = self._source.journal.digest(self.shard.position.activations)
             checkpoint = checkpoint_of(self.shard, at_boundary=at_boundary, journal=journal)
             self._saved = checkpoint.offset
@@ -177,9 +178,6 @@ class PartitionRunner:
         if message is None and decider is not None and decider.decide_at_end():
             message = source.poll()
         return None if message is None else with_model(message, self.shard, self._load)
-
-    def _is_due_at_rest(self) -> bool:
-        return self._checkpoint_due() if self._pace is None else self._pace.is_due_at_rest()
 
     def _is_unsaved(self) -> bool:
         """Whether output was appended since the last checkpoint, and all of it is appended.

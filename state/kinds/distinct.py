@@ -55,11 +55,6 @@ class Distinct(Keyed):
     most: int = 1000
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """One type."""
-        return (self.over,)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """A count for each window."""
         names = [f"{self.prefix}_{self.name}_{window}" for window in self.windows]

@@ -47,11 +47,6 @@ class Ewma(Keyed):
     transform: Transform = "identity"
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """One type."""
-        return (self.over,)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """The mean."""
         return (Column(self.name, transform=self.transform),)

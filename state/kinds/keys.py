@@ -1,7 +1,6 @@
 """Features by key: fields of the request, and the event's fields that must equal them."""
 
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from state.counted import Counted, Labelled
 from state.events import Event
@@ -15,12 +14,13 @@ By = tuple[str, ...] | Mapping[str, str]
 class Keyed(Kind):
     """A kind that keeps values for each key."""
 
+    over: Counted | Mapping[Counted, float]
     by: By
 
     @property
-    @abstractmethod
-    def overs(self) -> Iterable[Counted]:
+    def overs(self) -> tuple[Counted, ...]:
         """The event types it observes."""
+        return tuple(self.over) if isinstance(self.over, Mapping) else (self.over,)
 
     def __post_init__(self) -> None:
         """Check the key too."""

@@ -38,11 +38,6 @@ class Last(Keyed):
     names: tuple[str, ...] = ()
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """One type."""
-        return (self.over,)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """The values."""
         plain = self.values

@@ -52,11 +52,6 @@ class Latest(Keyed):
     forget: str = "7d"
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """One type."""
-        return (self.over,)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """Every statistic for every number of events."""
         return tuple(

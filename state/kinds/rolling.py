@@ -71,11 +71,6 @@ class Rolling(Keyed):
     bucket: str | None = None
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """The event types that have a weight."""
-        return tuple(self.weights)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """Every statistic of every window."""
         return tuple(

@@ -38,11 +38,6 @@ class SinceLast(Keyed):
     transform: Transform = "log1p"
 
     @property
-    def overs(self) -> tuple[Counted, ...]:
-        """One type."""
-        return (self.over,)
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """The minutes."""
         return (Column(self.name, transform=self.transform),)

@@ -105,6 +105,12 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     again: int | None = None
 
 
+class DeadLetterCount(msgspec.Struct, frozen=True, gc=False):
+    """The field of a dead letter that is counted; the others are not decoded."""
+
+    reason: str
+
+
 class Alert(msgspec.Struct, frozen=True):
     """An event that a person should look at.
 

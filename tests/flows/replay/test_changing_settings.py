@@ -33,7 +33,7 @@ def cut_off(settings, home, messages=6):
     app = App(settings, home, Console(quiet=True), threading.Event())
     for partition in range(8):
         live = app._opened.open(partition)
-        live._checkpoint_due = lambda: False
+        live._pace = None
         for _ in range(messages):
             message = live.poll()
             if message is not None:

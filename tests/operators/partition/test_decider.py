@@ -112,7 +112,6 @@ def reader(
         load=lambda model, _: load(model),
         snapshots=SnapshotWriter(log, stream, Path("not/used")),
         checkpoints=CheckpointStore(Path("not/used")),
-        checkpoint_due=lambda: False,
         most_in_flight=10**9,
     )
 

@@ -72,7 +72,6 @@ def runner(log, source, decider):
         load=lambda model, _: model,
         snapshots=SnapshotWriter(log, stream, nowhere),
         checkpoints=CheckpointStore(nowhere),
-        checkpoint_due=lambda: False,
         most_in_flight=10**9,
     )
 

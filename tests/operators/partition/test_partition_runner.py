@@ -18,6 +18,7 @@ from operators.training.training_cuts import SnapshotWriter, newest_boundary
 from state.checkpoints.store import CheckpointStore
 from state.log import Entry, SequenceConflictError, newest_append_time
 from state.log.sqlite import SqliteLog
+from tests.fixed_pace import FixedPace
 from tests.operators.shard_runs import Run, feed, rides_shard
 from tests.rides import HOUR_US, START_US, records, stream
 
@@ -75,7 +76,7 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
         load=lambda model, _: pytest.fail(model),
         snapshots=SnapshotWriter(log, stream, root / "snapshots"),
         checkpoints=store,
-        checkpoint_due=lambda: next(count) % every == 0,
+        pace=FixedPace(lambda: next(count) % every == 0),
         most_in_flight=most_in_flight,
     )
 
@@ -266,7 +267,7 @@ def test_one_record_larger_than_the_bound_still_passes(root, log):
 def test_what_came_last_is_in_a_checkpoint_soon_though_nothing_follows(root, log):
     due = False
     partition = live(root, log)
-    partition._checkpoint_due = lambda: due
+    partition._pace = FixedPace(lambda: due)
     run(partition)
     store = CheckpointStore(root / "checkpoints")
     end = log.end("events", 0)
