@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,10 +43,10 @@ def quotes(root: Path, count: int) -> list[dict[str, object]]:
     return sorted(found, key=lambda event: event["time"])[-count:]
 
 
-class Serving:
-    """A process that serves."""
+class Listening:
+    """A process of a verb that listens on a port; `begins` starts the line that tells the port."""
 
-    def __init__(self, root: Path, *words: str, token: str | None = None):
+    def __init__(self, root: Path, *words: str, begins: str, token: str | None = None):
         environment = os.environ | {
             "HEADWATER_HOME": str(root),
             "HEADWATER_CONFIG": str(root / "headwater.toml"),
@@ -53,16 +54,18 @@ class Serving:
         if token is not None:
             environment["HEADWATER_TOKEN"] = token
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "serve", *words],
+            [sys.executable, "-m", "flows", *words],
             cwd=REPOSITORY,
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.line = self.process.stderr.readline()
-        if not self.line.startswith("Serving "):
-            raise AssertionError(self.line + self.process.communicate()[1])
-        self.port = int(self.line.rpartition(":")[2])
+        said = []
+        while not (said and said[-1].startswith(begins)):
+            said.append(self.process.stderr.readline())
+            assert said[-1], "".join(said)
+        self.line = said[-1]
+        self.port = int(re.search(r"//\S*:(\d+)", self.line)[1])
 
     def __enter__(self):
         return self
@@ -90,3 +93,10 @@ class Serving:
     def ended(self) -> tuple[int, str]:
         said = self.process.communicate(timeout=60)[1]
         return self.process.returncode, said
+
+
+class Serving(Listening):
+    """A process that serves."""
+
+    def __init__(self, root: Path, *words: str, token: str | None = None):
+        super().__init__(root, "serve", *words, begins="Serving ", token=token)

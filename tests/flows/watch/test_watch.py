@@ -4,8 +4,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -13,46 +11,18 @@ from flows.__main__ import main
 from flows.home.file_lock import lock_partition
 from tests.documents import ROOT
 from tests.flow_processes import Group, fill
-from tests.serving import SETTINGS, TOKEN
+from tests.serving import SETTINGS, TOKEN, Listening
 from tests.waiting import until
 
 
-class Watching:
+class Watching(Listening):
     """A process that watches a home."""
 
     def __init__(self, root, *words, token=None):
-        environment = os.environ | {
-            "HEADWATER_HOME": str(root),
-            "HEADWATER_CONFIG": str(root / "headwater.toml"),
-        }
-        if token is not None:
-            environment["HEADWATER_TOKEN"] = token
         words = words or ("--prometheus", ":0")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "watch", "--every", "200ms", *words],
-            cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.line = ""
-        while not self.line.startswith("Watching at "):
-            self.line = self.process.stderr.readline()
-            assert self.line, "it ended"
-        self.port = int(self.line.split()[2].rpartition(":")[2])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-
-    def get(self, path, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("GET", path, headers=headers or {})
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        return response, body
+        super().__init__(
+            root, "watch", "--every", "200ms", *words, begins="Watching at ", token=token
+        )
 
     def until(self, line, seconds=120):
         """Wait until a scrape has this line."""
