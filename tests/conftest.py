@@ -1,7 +1,9 @@
 """One real H2O for all tests that fit, and outcomes that a model can learn from."""
 
 import gc
+import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -30,11 +32,13 @@ LONG = (
     "flows/repair/test_command.py",
     "flows/replay/test_branching.py",
     "flows/replay/test_what_if.py",
+    "flows/runtime/test_full_disk.py",
     "flows/serving/test_serve_attacks.py",
     "flows/serving/test_serve_ending.py",
     "flows/streams/test_flights_history.py",
     "flows/terminal/test_console.py",
     "flows/terminal/test_signals.py",
+    "kafka/test_without_broker.py",
     "models/judging/test_drift.py",
     "models/mojo/test_bombs.py",
     "models/mojo/test_java_scorer.py",
@@ -78,17 +82,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         report.longrepr = "tests/conftest.py", None, f"{report.longrepr[2]}: {where}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled modules in pytest's cache, if the environment forbids to keep them in the tree.
+
+    Else each of the hundreds of processes that tests start would compile all modules again.
+    """
+    if sys.dont_write_bytecode and (cache := getattr(config, "cache", None)):
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of later collections what lives as long as the session: tests and modules."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _collected() -> Iterator[None]:
     """Undo what a command does to its process's collector: here the process has more to do.
 
     Else what a test lets go of in a cycle, with the files that it has open, stays for good.
     """
-    thresholds = gc.get_threshold()
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     yield
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
-    gc.collect()
+    if gc.get_freeze_count() > frozen:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
