@@ -1,7 +1,6 @@
 """The main flow as people start it, on the first days of the flights, H2O included."""
 
 import os
-import signal
 import subprocess
 import sys
 import tomllib
@@ -80,15 +79,6 @@ def first(tmp_path_factory) -> tuple[Path, str]:
     return home, _end(_start(home, DEMO))
 
 
-def test_two_runs_of_the_same_log_give_the_same_bytes_fits_included(first, tmp_path):
-    home, _ = first
-    again = tmp_path / "again"
-    _end(_start(again, (*DEMO, "-w", "3")))
-    for topic in ("predictions", "outcomes", "metrics", "dead_letters", "alerts", "activations"):
-        assert _values(Home(again).log(), topic) == _values(Home(home).log(), topic), topic
-    assert [d.model for d in _decisions(again)] == [d.model for d in _decisions(home)]
-
-
 def test_models_are_fitted_promoted_and_used_from_their_boundary_on(first):
     home, output = first
     decisions = _decisions(home)
@@ -141,21 +131,6 @@ def _flow_s(made: Prediction) -> dict[str, object]:
     return {k: v for k, v in msgspec.structs.asdict(made).items() if k != "chain"}
 
 
-def test_a_java_that_dies_in_a_fit_leaves_an_alert_and_the_flow_goes_on(first, tmp_path):
-    home = tmp_path / "killed"
-    process = _start(home, DEMO)
-    os.kill(_wait_for_java(process), signal.SIGKILL)
-    _end(process)
-    decisions = _decisions(home)
-    assert decisions[0].status == "failed"
-    assert len(decisions) == BOUNDARIES
-    log = Home(home).log()
-    alerts = [record.value for record in log.read("alerts", 1, 0)]
-    assert b"the champion stays" in alerts[0]
-    assert len(_values(log, "predictions")) == len(_values(Home(first[0]).log(), "predictions"))
-    assert not list((home / "tmp").iterdir())
-
-
 def test_kill_9_leaves_nothing_of_h2o_and_the_next_run_ends_with_the_same_bytes(first, tmp_path):
     home = tmp_path / "cut"
     process = _start(home, DEMO)
@@ -163,9 +138,10 @@ def test_kill_9_leaves_nothing_of_h2o_and_the_next_run_ends_with_the_same_bytes(
     process.kill()
     process.communicate()
     assert ended_within(java, 30), "java outlived the flow"
-    _end(_start(home, AGAIN))
-    for topic in ("predictions", "outcomes", "activations"):
+    _end(_start(home, (*AGAIN, "-w", "3")))
+    for topic in ("predictions", "outcomes", "metrics", "dead_letters", "alerts", "activations"):
         assert _values(Home(home).log(), topic) == _values(Home(first[0]).log(), topic), topic
+    assert [d.model for d in _decisions(home)] == [d.model for d in _decisions(first[0])]
     assert not list((home / "tmp").iterdir())
 
 
