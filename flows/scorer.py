@@ -474,8 +474,8 @@ class Scorer:
         often = "" if self._home.shared is None else "twice "
         if most is not None and most < (2 if often else 1) * every / 1e6:
             self._tell(
-                f"scoring.staleness should be at least {often}{every}, checkpoints.every: for so "
-                f"long the flow may not show its progress; got {most:g} s"
+                f"scoring.staleness should be at least {often}{every}, checkpoints.every: the flow "
+                f"may show no progress for so long; got {most:g} s"
             )
 
     def _warm_up(self) -> None:

@@ -343,8 +343,8 @@ class Kafka(_Part, frozen=True):
         _check_secrets("kafka.options", self.options)
         for topic in self.retention.keys() - set(_ENDS):
             msg = (
-                f"kafka.retention must be of {', '.join(_ENDS)}; got {topic!r}: it is read again, "
-                "and what of it may go goes with `headwater trim`"
+                f"kafka.retention must be for {', '.join(_ENDS)}; got {topic!r}, whose records are "
+                "read again: `headwater trim` deletes those that are not needed"
             )
             raise ValueError(msg)
 

@@ -52,7 +52,7 @@ TOP = Verb(
     description=(
         "Problems first, then partitions with their lag, the models' log-loss tick by tick, "
         "shares in the answers, dead letters, fits, clocks, processes and the newest alerts. It "
-        "only reads. Ctrl-C ends it. With --once the exit code is 1 while a problem is there that "
+        "only reads. Ctrl-C ends it. With --once the exit code is 1 if there is a problem that "
         "should wake somebody. Without a terminal it prints one view below the other."
     ),
     examples="""\

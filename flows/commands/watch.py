@@ -136,10 +136,10 @@ WATCH = Verb(
     description=(
         "Looks at the flow every two seconds, through its topics, its home and its heartbeats, "
         "and only reads. /metrics has everything for Prometheus, / a live page for people, "
-        "/rules.yml the alert rules. It goes on while the flow is down or the log is away, and "
-        "says so by headwater_up and headwater_processes. It listens on loopback; at any other "
-        "address clients must send the token in HEADWATER_TOKEN. --influx and --graphite push what "
-        "metrics, alerts and fits say, each at its event time, and go on where they stopped."
+        "/rules.yml the alert rules. It continues while the flow is down or the log cannot be "
+        "read; headwater_processes and headwater_up then say so. It listens on loopback; at any "
+        "other address clients must send the token in HEADWATER_TOKEN. --influx and --graphite "
+        "push metrics, alerts and fits, each at its event time, and resume where they stopped."
     ),
     examples="""\
   headwater watch                     metrics and page on 127.0.0.1:9464

@@ -101,7 +101,7 @@ def _check_facts(log: SqliteLog) -> None:
     for i, topic in enumerate(ALL_TOPICS):
         if TOPICS[topic].is_fact and not log.has(topic) and any(map(log.has, ALL_TOPICS[i + 1 :])):
             msg = (
-                f"topic must be there, for it cannot be made again; got no {topic!r} in "
+                f"topic must exist, because it cannot be derived again; got no {topic!r} in "
                 f"{Path(log.place(topic, 0)).parent}: it was lost, restore it from a copy"
             )
             raise LogError(msg)

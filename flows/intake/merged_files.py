@@ -69,8 +69,8 @@ def merged(files: Sequence[TimedFile[T]]) -> Generator[tuple[int, T]]:
                 records = opened.enter_context(closing(files[number].read()))
             else:
                 msg = (
-                    f"at most {MOST_OPEN} files may overlap in time; got {files[number].name} "
-                    "beside so many: sort them into fewer files first"
+                    f"at most {MOST_OPEN} files may overlap in time; got one more, "
+                    f"{files[number].name}: sort them into fewer files first"
                 )
                 raise ValueError(msg)
             following = next(records, None)

@@ -178,8 +178,8 @@ def _summary(made: NewHome, home: Home) -> Iterator[str]:
     if made.left_out is not None:
         yield f"The records left out are in {made.left_out}."
     yield (
-        f"The old home is kept complete in {made.aside}. The next `headwater run` makes all output "
-        "again; rollbacks and branches are in the old home only."
+        f"The old home is kept complete in {made.aside}. The next `headwater run` derives all "
+        "outputs again; rollbacks and branches are in the old home only."
     )
 
 
@@ -191,7 +191,7 @@ def _describe(found: Findings, say: Callable[[str], None]) -> None:
 def _described(found: Findings) -> Iterator[str]:
     for one in found.broken:
         if one.instead is None:
-            yield f"{one}: output depends on it, so all output is made again in a new home"
+            yield f"{one}: output depends on it, so all outputs are derived again in a new home"
         elif found.needs_new_home:
             yield f"{one}: it stays behind in the old home"
         else:

@@ -112,7 +112,7 @@ class OutputCheck:
             return
         self._count("checkpoints", 1)
         place = "checkpoints", shard.partition, None, shard.position.offset, None
-        cause = "the state in the checkpoint is another: it was altered, or what led to it was"
+        cause = "the state in the checkpoint differs: it was altered, or the records before it were"
         self._checked.first = self._checked.first or RecordDifference(*place, [], cause)
 
     def events(self, read: Hashed, recorded: Hashed | None) -> None:

@@ -73,8 +73,8 @@ class Fitter:
                 record = failed(self._task(boundary, earlier), error)
                 if not self._abandoned.is_set():
                     self._say(
-                        f"{format_time(boundary)}  the fit is retried in {_RETRY_S:.0f} s, as "
-                        f"the disk must take it; got {error}"
+                        f"{format_time(boundary)}  the fit is retried in {_RETRY_S:.0f} s, "
+                        f"because the disk refused it: {error}"
                     )
                 if self._abandoned.wait(_RETRY_S):
                     break

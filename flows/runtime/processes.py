@@ -94,8 +94,8 @@ def run_processes(count: int, words: Sequence[str], stop: threading.Event) -> in
     code = first.process.returncode
     told = f"signal {-code}" if code < 0 else f"exit code {code}"
     sys.stderr.write(
-        f"headwater: processes must end together; got {told} of process {first.number} of {count}, "
-        "the others were ended; its last lines:\n"
+        f"headwater: process {first.number} of {count} ended with {told}, so the others were ended "
+        "too; its last lines:\n"
     )
     sys.stderr.write("".join(f"  {line}\n" for line in first.last))
     return code if code > 0 else 2

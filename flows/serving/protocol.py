@@ -77,7 +77,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head, which may be in the segment that ended the previous request."""
         if len(self.pipeline) >= _MOST_WAITING:
-            msg = f"requests must wait for the answers before; got {_MOST_WAITING} waiting"
+            msg = f"at most {_MOST_WAITING} requests of a connection may be in flight; got one more"
             raise ValueError(msg)
         self._of_no_body = 0
         self._enter(Stage.HEAD)

@@ -139,8 +139,8 @@ def _check_end(log: Log, store: CheckpointStore, topic: str, partition: int, wan
         msg = (
             f"log must reach offset {wanted}, up to which it was read; got an end of {end} in "
             f"{place_of(log, topic, partition)}: it was cut at offset {end}, or is an older copy. "
-            "Restore the newer one; or, to continue with what is left, move away what was made "
-            f"from the rest: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
+            "Restore the newer one; or, to continue with what is left, move away what was derived "
+            f"from the lost part: {store.folder(partition)} and the topics {', '.join(TOPICS)}"
         )
         raise LogCutError(msg)
 
@@ -150,8 +150,8 @@ def _check_journal(log: Log, newest: CheckpointHead) -> None:
     if newest.journal and Journal(log, partition).digest(obeyed) != newest.journal:
         msg = (
             f"journal must hold the entries that were obeyed; got others among the first {obeyed} "
-            f"in {place_of(log, JOURNAL, partition)}: it was altered. Restore the "
-            "right one; what no version can use `headwater doctor --repair` mends"
+            f"in {place_of(log, JOURNAL, partition)}: it was altered. Restore the right one; "
+            "`headwater doctor --repair` mends entries that no version can read"
         )
         raise LogAlteredError(msg)
 
@@ -197,7 +197,7 @@ def _check_span(log: Log, partition: int, mark: _HashMark, until: Hashed) -> Non
     if found != until.hash:
         msg = (
             f"log must hold the records that were read; got others between offset {mark.offset} "
-            f"and {until.end} in {place}: it was altered, or is that of another partition, stream "
+            f"and {until.end} in {place}: it was altered, or belongs to another partition, stream "
             "or time. Restore the right one"
         )
         raise LogAlteredError(msg)

@@ -49,10 +49,10 @@ def check_version(log: ReadableLog, store: CheckpointStore, partition: int) -> N
     version = newest.shape.partition(" ")[0]
     if version.isdecimal() and int(version) < VERSION:
         msg = (
-            f"events/{partition} must be answered by this version (shard {VERSION}); got answers "
-            f"of an earlier one (shard {version}), which are not repeated: `headwater export "
-            "events --out events.jsonl`, then `ingest` that and `run` in a new HEADWATER_HOME "
-            "(on Kafka with a new kafka.prefix)"
+            f"outputs of events/{partition} must be of this version (shard {VERSION}); got outputs "
+            f"of an earlier one (shard {version}), which this version cannot continue: `headwater "
+            "export events --out events.jsonl`, then `headwater ingest events.jsonl` and "
+            "`headwater run` in a new HEADWATER_HOME (on Kafka with a new kafka.prefix)"
         )
         raise EarlierVersionError(msg)
 
@@ -193,7 +193,7 @@ def _check(shard: Shard, head: CheckpointHead, model: str | None, before: str | 
     position, made, said = shard.position, _counters(shard), {JOURNAL: 0} | head.counters
     same = (position.offset, position.boundary) == (head.offset, head.boundary)
     if not (same and said.items() <= made.items()):
-        msg = "position and counters of the state must be its head's; they are others"
+        msg = "position and counters of the state must equal those of its head; they differ"
         raise DamagedStateError(msg)
     if head.chain not in {"", shard.chain}:
         msg = f"chain of the state must be its head's, {head.chain[:16]!r}; got {shard.chain!r}"

@@ -103,7 +103,7 @@ class SnapshotWriter:
         try:
             sha256 = self._write(path, _partition(cut), first, first + cut.rows).sha256
         except OffsetError as error:
-            msg = f"snapshot must be as committed, or its outcomes be there; got {error} for {path}"
+            msg = f"snapshot must be unchanged, or its outcomes must exist; got {error} for {path}"
             raise SnapshotError(msg) from error
         if sha256 != cut.sha256:
             msg = f"snapshot must have sha256 {cut.sha256}; got {sha256} of its outcomes in {path}"

@@ -78,12 +78,12 @@ class CheckpointKeys:
             SignatureError: No key has signed it for this place.
         """
         if not file.startswith(_MAGIC):
-            msg = "it must be signed; it has no signature"
+            msg = "it must be signed; got no signature"
             raise SignatureError(msg)
         digest, content = file[len(_MAGIC) : ADDED_BYTES], memoryview(file)[ADDED_BYTES:]
         found = [hmac.compare_digest(digest, _digest(key, place, content)) for key in self._keys]
         if not any(found):
-            msg = f"its signature must be by a key of {VARIABLE} and for this place; it is not"
+            msg = f"its signature must be by a key of {VARIABLE} and for this place; got another"
             raise SignatureError(msg)
         return content
 

@@ -197,9 +197,9 @@ class IngestWriter:
                 least = self._positions.get(source, 0)
                 if offset > least:
                     msg = (
-                        "ingest.topics must stay as they were until all that was read by them is "
-                        f"in each partition of {EVENTS}; got others with {source} at {offset} in "
-                        f"one and {least} in another: run `headwater ingest` once with the old ones"
+                        f"ingest.topics must not change while partitions of {EVENTS} differ in "
+                        f"what they hold; got others with {source} at {offset} in one and {least} "
+                        "in another: run `headwater ingest` once with the old ones"
                     )
                     raise IngestError(msg)
 
@@ -256,8 +256,8 @@ def _alone(place: str) -> Iterator[None]:
         yield
     except SequenceConflictError as error:
         msg = (
-            f"ingest must be the only one that appends to {place}; got records of another since "
-            "it started: stop one of the two"
+            f"only one ingest may append to {place}; got records of another one since this one "
+            "started: stop one of them"
         )
         raise IngestError(msg) from error
 

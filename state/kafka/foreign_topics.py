@@ -247,7 +247,7 @@ class ForeignTopics:
             return
         (topic, partition), *others = blocking
         more = f" and {len(others)} more" if others else ""
-        what = f"read {topic}/{partition}{more}, before which nothing of others may go"
+        what = f"read {topic}/{partition}{more}, which must come before records of others"
         self._waiting = self._waiting or Patience(self._cluster, what)
         self._waiting.what = what
         self._waiting.go_on()

@@ -76,7 +76,7 @@ class TopicPlan:
                 name, f"! {name}: has {len(places)} partitions, must have {partitions}"
             )
         elif other and (why := self._foreign(name, partitions)):
-            yield TopicDifference(name, f"! {name}: is not changed, for it may not be ours: {why}")
+            yield TopicDifference(name, f"! {name}: not changed, it may not be Headwater's: {why}")
         else:
             for key, value in other.items():
                 line = f"~ {name}: {key} {have.get(key)} → {value}"

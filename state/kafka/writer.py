@@ -132,10 +132,8 @@ class Writer:
         if error.code() in _FENCED:
             other = self._successor(part, self._partition)
             # Kafka also fences off a writer whose transaction took too long.
-            unknown = (
-                "one that has not written yet, or by Kafka for a transaction that took too long"
-            )
-            who = f"{other}, which lives" if other else unknown
+            unknown = "a writer that has not written yet, or by Kafka after too long a transaction"
+            who = f"{other}, which is running" if other else unknown
             self._broken = FencedError(
                 f"writer {self._id} must be the only one; got fenced off by {who}: "
                 f"this one ({self._me}) has stopped"

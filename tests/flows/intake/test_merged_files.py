@@ -149,7 +149,8 @@ def test_a_file_is_open_only_while_it_is_its_turn_and_too_many_at_once_are_refus
 
     assert len(list(merged(files(200, 3)))) == 600
     assert most <= 4
-    with pytest.raises(ValueError, match=f"at most {MOST_OPEN} files may overlap in time; got f32"):
+    told = f"at most {MOST_OPEN} files may overlap in time; got one more, f32"
+    with pytest.raises(ValueError, match=told):
         list(merged(files(MOST_OPEN + 1, 1_000)))
     assert not is_open
 

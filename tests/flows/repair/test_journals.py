@@ -179,7 +179,7 @@ def test_an_entry_of_a_later_version_is_no_damage(home, capsys):
 
 def test_a_time_between_boundaries_is_only_replaced_where_none_has_been_crossed(home, capsys):
     lay(home, entry("training.every", (b'"7d"', b'"1.2e+06s"')))  # 14 days: many were
-    assert "output depends on it, so all output is made again" in repaired(capsys)
+    assert "output depends on it, so all outputs are derived again" in repaired(capsys)
 
 
 @pytest.mark.parametrize("every", ["1.7e+308s", "1e+999s", "0e+00s", "1e-07s", "nans"])

@@ -100,7 +100,7 @@ def test_what_the_disk_refuses_is_no_decision_and_tried_until_it_is_taken(
         assert not fit.done()
         (home.root / "artifacts").unlink()
         decision = fit.result()
-    assert re.search("the fit is retried .* got .*artifacts", said[0])
+    assert re.search("the fit is retried .* because the disk refused it: .*artifacts", said[0])
     assert "promoted" in said[-1]
     assert decision.status == "promoted"
     assert decision.certificate.ok

@@ -81,7 +81,7 @@ def test_the_death_of_one_ends_all_and_says_which(following):
     os.kill(pids[0], signal.SIGKILL)
     assert flow.wait(WITHIN_S) == [2], flow.output()
     assert other.poll(1000 * WITHIN_S)
-    told = r"headwater: processes must end together; got signal 9 of process [01] of 2, "
+    told = r"headwater: process [01] of 2 ended with signal 9, so the others were ended too; "
     assert re.search(told, flow.output()), flow.output()
 
 

@@ -115,7 +115,7 @@ def test_where_its_outcomes_are_gone_or_are_others_that_is_told(tmp_path, log, r
         writer._made_again(msgspec.structs.replace(second, sha256="0"), run.cuts[1].first)
     (tmp_path / second.path).unlink()
     log.trim("outcomes", 0, first.rows + 1)
-    with pytest.raises(SnapshotError, match=f"or its outcomes be there; got .*{second.path}"):
+    with pytest.raises(SnapshotError, match=f"or its outcomes must exist; got .*{second.path}"):
         writer.mend(second)
 
 

@@ -86,7 +86,7 @@ def test_a_checkpoint_signed_with_another_key_is_passed_over(machine, place, cap
 def test_an_unsigned_checkpoint_is_passed_over(machine, place, caplog):
     save(machine("flow", None), checkpoint(1))
     assert offsets(machine("scorer", OLD)) == []
-    warned(caplog, files(place)[0], "it must be signed; it has no signature")
+    warned(caplog, files(place)[0], "it must be signed; got no signature")
 
 
 @pytest.mark.parametrize("at", [0, 29, 30, 61, 62, 90, -1])

@@ -127,7 +127,7 @@ def test_a_mapping_may_change_only_where_all_partitions_know_the_same(log):
     IngestWriter(log, "other").append([record("c/0", 0, "other")])
     with pytest.raises(
         IngestError,
-        match=r"ingest\.topics must stay as they were .*; got others with c/0 at 1 in one and 0 in "
+        match=r"ingest\.topics must not change .*; got others with c/0 at 1 in one and 0 in "
         "another: run `headwater ingest` once with the old ones",
     ):
         IngestWriter(log, "third")
@@ -175,7 +175,7 @@ def test_two_at_once_are_told_and_the_log_stays_exact(log):
     one, other = IngestWriter(log, "m"), IngestWriter(log, "m")
     batch = [record("a/0", i) for i in range(10)]
     one.append(batch)
-    with pytest.raises(IngestError, match=r"only one that appends to .*stop one of the two"):
+    with pytest.raises(IngestError, match=r"only one ingest may append to .*stop one of them"):
         other.append(batch[:5])
     log.append(EVENTS, 0, [Entry(0, b"", b"from a file")])
     with pytest.raises(IngestError, match=r"to events/\d; got records of another"):

@@ -109,7 +109,7 @@ def test_a_second_writer_fences_off_the_first_which_names_it_and_stays_stopped(o
     assert two.append("t", 0, entries(b"b"), sequence=1) == 2
     for _ in range(2):
         with pytest.raises(
-            FencedError, match=r"fenced off by two, which lives: this one \(one\) has stopped"
+            FencedError, match=r"fenced off by two, which is running: this one \(one\) has stopped"
         ):
             log.append("t", 0, entries(b"z"), sequence=1)
         assert two.append("t", 0, entries(b"c"), sequence=2) == 3
@@ -152,7 +152,7 @@ def test_a_writer_that_was_fenced_off_waits_until_the_other_writes_its_name(open
     assert fenced.is_alive()
     two.append("t", 0, entries(b"b"), sequence=1)
     fenced.join()
-    assert "fenced off by two, which lives" in errors[0]
+    assert "fenced off by two, which is running" in errors[0]
 
 
 def test_two_roles_in_a_partition_do_not_fence_each_other(broker, prefix):
@@ -191,8 +191,8 @@ def test_a_writer_that_kafka_forgot_is_made_anew_and_goes_on(broker, opened, log
 @pytest.mark.parametrize(
     ("successor", "told"),
     [
-        ("two", "fenced off by two, which lives: this one"),
-        ("", "by one that has not written yet, or by Kafka for a transaction that took too long: "),
+        ("two", "fenced off by two, which is running: this one"),
+        ("", "by a writer that has not written yet, or by Kafka after too long a transaction: "),
     ],
 )
 def test_who_fenced_a_writer_off_is_told_as_far_as_it_is_known(
@@ -219,7 +219,7 @@ def test_a_transaction_that_took_too_long_is_told_as_such(broker, prefix, log):
     with pytest.raises(KafkaException) as error:
         slow._producer.commit_transaction()
     told = slow.broken_by(error.value.args[0], Part(f"{prefix}t", 0, ()))
-    assert "or by Kafka for a transaction that took too long" in str(told)
+    assert "or by Kafka after too long a transaction" in str(told)
 
 
 def test_several_topics_are_appended_together_or_not_at_all(log):
@@ -466,7 +466,7 @@ def test_a_topic_that_may_be_anothers_is_not_changed(compared, prefix, log, raw)
     assert ours.line == f"~ {prefix}t: retention.ms 1000000 → -1"
     raw(f"{prefix}t", [[("other", b"1")]])
     (foreign,) = compared.differences({f"{prefix}t": 1})
-    assert foreign.line.startswith(f"! {prefix}t: is not changed, for it may not be ours: record ")
+    assert foreign.line.startswith(f"! {prefix}t: not changed, it may not be Headwater's: record ")
     assert "header 'headwater'" in foreign.line
     assert not compared.mend(foreign)
     assert compared._topics.configured(f"{prefix}t")["retention.ms"] == "1000000"
