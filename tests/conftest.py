@@ -33,6 +33,7 @@ LONG = (
     "flows/replay/test_branching.py",
     "flows/replay/test_what_if.py",
     "flows/runtime/test_full_disk.py",
+    "flows/scoring/test_memory_of_healing.py",
     "flows/serving/test_serve_attacks.py",
     "flows/serving/test_serve_ending.py",
     "flows/streams/test_flights_history.py",
@@ -52,6 +53,10 @@ LONG = (
 
 # Where the tests were started by nohup, what they start would ignore a hangup too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Some hundred processes would each compile the product anew; numba keeps its kernels there too.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _MARKS = {"broker": "kafka", "h2o_server": "h2o"}
 
@@ -80,17 +85,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     where = ", ".join(f"{file} ({count})" for file, count in sorted(files.items()))
     for report in skipped:
         report.longrepr = "tests/conftest.py", None, f"{report.longrepr[2]}: {where}"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled modules in pytest's cache, if the environment forbids to keep them in the tree.
-
-    Else each of the hundreds of processes that tests start would compile all modules again.
-    """
-    if sys.dont_write_bytecode and (cache := getattr(config, "cache", None)):
-        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
 def pytest_collection_finish() -> None:

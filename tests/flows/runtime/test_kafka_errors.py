@@ -80,6 +80,7 @@ def told(tmp_path, monkeypatch, capsys, prefix):
     return run
 
 
+@pytest.mark.kafka  # it needs no broker, but the 15 seconds for which one is waited for
 def test_a_broker_out_of_reach(told, prefix):
     line = told("127.0.0.1:1")
     assert "Kafka at 127.0.0.1:1 must answer within 15 s" in line
