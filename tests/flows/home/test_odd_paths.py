@@ -17,7 +17,7 @@ ODD = "My Documents {größe} [1] #%20 日本 'a' \"b\" c\\\\d ;,&*?~$HOME"
 HIDDEN = ".local/share/.headwater"
 
 
-@pytest.fixture(params=[ODD, HIDDEN, "plain"])
+@pytest.fixture(params=[ODD, HIDDEN, pytest.param("plain", marks=pytest.mark.long)])
 def home(request, tmp_path, monkeypatch):
     home = Home(tmp_path / request.param / "var")
     home.root.mkdir(parents=True)
