@@ -36,12 +36,12 @@ class TimeUnitError(ValueError):
 
 
 class TimeTexts(NamedTuple):
-    """How times in text are written.
+    """The form of times in text.
 
     Attributes:
-        form: Their format, as `datetime.strptime` takes it; empty: they are as `parse_time` takes
-            them, and so are those that the format does not fit.
-        zone: Zone of those that name none.
+        form: Format for `datetime.strptime`; empty: that of `parse_time`, which also reads the
+            times that the format does not fit.
+        zone: Zone of times that name none.
     """
 
     form: str = ""
@@ -64,7 +64,7 @@ def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
 
     Args:
         text: The time.
-        zone: Its zone if it names none; where clocks go back, the earlier of two moments.
+        zone: Zone of a time that names none; where clocks go back, the earlier of two moments.
 
     Raises:
         ValueError: The text is not a time.
@@ -169,7 +169,7 @@ class Times:
         unit: Unit of numbers.
         since: A number that means an earlier time (µs UTC) is taken to be in another unit.
         is_sure: Numbers are in the declared unit; do not check them.
-        texts: How texts are written.
+        texts: Form of times in text.
     """
 
     def __init__(

@@ -131,7 +131,7 @@ class Stream:
         Args:
             unit: Unit of numbers; None: `time_unit`.
             is_sure: See `state.event_times.Times`.
-            texts: How texts are written; None: in RFC 3339, UTC without a zone.
+            texts: Form of times in text; None: RFC 3339, UTC without a zone.
         """
         since = YEAR_1990_US if self.times_from is None else _us(self.times_from)
         unit = unit or self.time_unit

@@ -16,16 +16,15 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Dialect(NamedTuple):
-    """How files are written.
+    """The conventions that files follow.
 
     Attributes:
-        names: Of columns and of fields of JSON objects, those of the events where they differ. A
-            name such as `order.lines.0` is a path into a nested value, unless a column or field has
+        names: The events' names of columns and JSON fields that are called differently. A name
+            such as `order.lines.0` is a path into a nested value, unless a column or field has
             that name. A value that paths lead into is left out, unless it has a name of its own.
         decimal: Sign before the decimals of numbers in cells of text: `.` or `,`.
-        texts: How times in text are written.
-        skips_unknown: Fields of JSON objects that the event has not got are left out, as columns of
-            tables are.
+        texts: Form of times in text.
+        skips_unknown: Whether JSON fields that the event lacks are left out, as columns are.
     """
 
     names: Mapping[str, str] = {}

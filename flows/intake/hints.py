@@ -15,11 +15,11 @@ _decode = json.JSONDecoder().decode
 
 
 class Hint(NamedTuple):
-    """How to read a file.
+    """Advice on reading a file.
 
     Attributes:
         text: The rest of a sentence.
-        is_of_file: It is the file that is written otherwise, not one record that is bad.
+        is_of_file: Whether the whole file needs it, and not one bad record.
     """
 
     text: str
@@ -31,7 +31,7 @@ def hint(value: bytes, refused: Refused) -> Hint | None:
 
     Args:
         value: The record.
-        refused: Why it would be a dead letter.
+        refused: The reason why it would be a dead letter.
     """
     if not _is_utf_8(value):
         # Any byte is a letter in Latin-1, which is Windows-1252 but for a few.

@@ -35,7 +35,7 @@ class Order:
         """Watch the next event.
 
         Args:
-            time: Its time, µs UTC.
+            time: Time of the event, µs UTC.
             append_time: The append time that the order of the file gives it, µs UTC.
         """
         if time > self._last:

@@ -46,7 +46,7 @@ class Judge:
         stream: Stream of the events.
 
     Attributes:
-        stream: The same.
+        stream: Stream of the events, as given.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -38,8 +38,8 @@ class Objects:
     event stays the same, byte for byte.
 
     Args:
-        stream: Whose events.
-        skips_unknown: Fields that the event has not got are left out.
+        stream: Stream of the events.
+        skips_unknown: Whether fields that the event lacks are left out.
     """
 
     def __init__(self, stream: Stream, *, skips_unknown: bool = False) -> None:

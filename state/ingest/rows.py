@@ -55,7 +55,7 @@ class Rows:
         stamped: Columns whose numbers are microseconds, whatever the stream's time unit.
         is_sure: See `state.event_times.Times`.
         decimal: Sign before the decimals of numbers that are texts: `.` or `,`.
-        texts: How times in text are written.
+        texts: Form of times in text.
 
     Attributes:
         kind: The `type` of rows that name none.
