@@ -18,7 +18,7 @@ class Point(NamedTuple):
 
     Attributes:
         name: Name of the measurement.
-        tags: What the series is about, by name.
+        tags: Subjects of the series, by name.
         fields: Values by name.
         time_us: Event time (µs).
     """

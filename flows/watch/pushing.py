@@ -74,7 +74,7 @@ class Pusher:
         return sent
 
     def _offsets(self, topic: str) -> list[int]:
-        """Where to go on in each partition, or the first record that is left."""
+        """Next offset of each partition, or its first offset if that is later."""
         log, known = self._log, self._cursor.next.get(topic, [])
         offsets = []
         for partition in range(log.partitions(topic)):
