@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 
-from models.losses import RunningLosses
+from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.shard.labels import Labels
@@ -148,7 +148,7 @@ class Shard:
             lose=_weakly(self._lose),
             alert=_weakly(self._warn_of_labels),
         )
-        self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
+        self._running = RunningLosses(len(MODELS))
         self.is_silent = False
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
         self._learning = Learning(stream, settings)
@@ -209,7 +209,7 @@ class Shard:
 
     def losses(self) -> dict[str, Losses]:
         """Each model's losses since the first record."""
-        return _losses(self._total)
+        return _losses(self._running.total)
 
     @property
     def model(self) -> str | None:
@@ -314,7 +314,7 @@ class Shard:
         except Exception as error:
             raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
             raise
-        sums = (self._total.sums, self._lately.sums)
+        sums = (self._running.total, self._running.lately)
         in_use = self._learning.in_use
         return msgspec.msgpack.encode((VERSION, self.position, self._counts, in_use, sums, parts))
 
@@ -338,9 +338,8 @@ class Shard:
                 state, type=tuple[int, Position, _Counts, ActiveModels, _Sums, _Parts]
             )
             self._check_counts()
-        for losses, of in zip((self._total, self._lately), sums, strict=True):
-            with _part("losses"):
-                losses.restore(of)
+        with _part("losses"):
+            self._running.restore(*sums)
         for (name, part), content in zip(self._parts().items(), parts, strict=True):
             with _part(name):
                 part.restore(content)
@@ -503,8 +502,7 @@ class Shard:
         self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
     ) -> None:
         probabilities = (made.probability, made.online, made.offline, made.residual)
-        self._total.add(probabilities, label)
-        self._lately.add(probabilities, label)
+        self._running.add(probabilities, label)
         values: list[float | str | None] = row.tolist()
         for i, names in self._levels:
             level = values[i]
@@ -524,14 +522,14 @@ class Shard:
             len(self._pending),
             self.model,
             self._guard.least_lag_us(),
-            _losses(self._lately),
-            _losses(self._total),
+            _losses(self._running.lately),
+            _losses(self._running.total),
             self._labels.unlabelled,
             self._labels.early,
             self.older,
             self._learning.shares(),
         )
-        self._lately = RunningLosses(len(MODELS))
+        self._running.restart()
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
 
     def _bury(
@@ -594,10 +592,10 @@ def _part(name: str) -> Iterator[None]:
         raise DamagedStateError(msg) from error
 
 
-def _losses(running: RunningLosses) -> dict[str, Losses]:
+def _losses(sums: Sums) -> dict[str, Losses]:
     return {
         name: Losses(*means)
-        for name, means in zip(MODELS, running.means(), strict=True)
+        for name, means in zip(MODELS, means(sums), strict=True)
         if means[0]
     }
 
