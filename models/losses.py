@@ -65,7 +65,7 @@ class RunningLosses:
             if p is not None:
                 hit = p if label else 1.0 - p
                 miss = 1.0 - hit
-                loss, square = math.log(hit if hit > _LEAST else _LEAST), miss * miss
+                loss, square = math.log(max(_LEAST, hit)), miss * miss
                 total[0] += 1.0
                 total[1] -= loss
                 total[2] += square

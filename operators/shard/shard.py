@@ -593,11 +593,7 @@ def _part(name: str) -> Iterator[None]:
 
 
 def _losses(sums: Sums) -> dict[str, Losses]:
-    return {
-        name: Losses(*means)
-        for name, means in zip(MODELS, means(sums), strict=True)
-        if means[0]
-    }
+    return {name: Losses(*own) for name, own in zip(MODELS, means(sums), strict=True) if own[0]}
 
 
 def _weakly(method: Any) -> Callable[..., None]:
