@@ -3,7 +3,6 @@
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -12,6 +11,7 @@ import urllib.request
 import pytest
 import yaml
 
+from flows.watch.marks import MARKS
 from flows.watch.panels import DASHBOARDS
 from flows.watch.rules import RULES
 from flows.watch.rules_file import rules_file
@@ -114,7 +114,7 @@ def prometheus(home, flow, hook, tmp_path_factory):
             ),
         ]  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _listens(port) and _listens(manager))
+        until(lambda: _is_ready(port) and _is_ready(manager))
         until(lambda: values(url, "count_over_time(headwater_up[1m]) > 5"))
         yield url
         for process in started:
@@ -130,16 +130,19 @@ def _target(port):
     return {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
 
 
-def values(url, expr):
-    """The result of an expression now."""
-    query = urllib.parse.urlencode({"query": expr})
+def values(url, expr, at=None):
+    """The result of an expression at a Unix time, or now."""
+    query = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at}))
     with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=20) as answer:
         return json.load(answer)["data"]["result"]
 
 
-def _listens(port):
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def _is_ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=20):
+            return True
+    except OSError:  # it does not listen, or answers 503 while it starts
+        return False
 
 
 def is_here(expr):
@@ -151,6 +154,14 @@ def test_every_expression_of_a_panel_returns_data(prometheus):
     empty = [expr for expr in expressions if is_here(expr) and not values(prometheus, expr)]
     assert empty == []
     assert sum(map(is_here, expressions)) > 30
+
+
+def test_every_mark_is_answered_and_the_start_of_the_watcher_is_one(prometheus):
+    (first,) = values(prometheus, "min_over_time(timestamp(headwater_info)[1h:1s])")
+    soon = float(first["value"][1]) + 5
+    found = {mark.name: values(prometheus, mark.expr, soon) for mark in MARKS}
+    assert [one["metric"]["stream"] for one in found.pop("Deployments")] == ["quotes"]
+    assert not any(found.values())
 
 
 def test_every_expression_of_a_rule_is_answered_and_none_fires_while_all_is_well(prometheus, hook):
