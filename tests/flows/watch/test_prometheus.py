@@ -7,14 +7,20 @@ import subprocess
 import threading
 import urllib.parse
 import urllib.request
+from contextlib import closing
 
+import msgspec
 import pytest
 import yaml
 
+from flows.home.home import Home
+from flows.streams.quotes_events import Trade
 from flows.watch.marks import MARKS
 from flows.watch.panels import DASHBOARDS
 from flows.watch.rules import RULES
 from flows.watch.rules_file import rules_file
+from models.refit.fit_record import FitRecord
+from state.log import Entry
 from tests.flow_processes import Group, _free_ports, fill
 from tests.flows.watch.test_watch import Watching
 from tests.serving import SETTINGS
@@ -170,8 +176,52 @@ def test_every_expression_of_a_rule_is_answered_and_none_fires_while_all_is_well
     assert hook.alerts == []
 
 
+def append(home, topic, *values):
+    """Append to the first partition, as another program would."""
+    with closing(Home(home).log()) as log:
+        log.append(topic, 0, [Entry(newest(log), b"", value) for value in values])
+
+
+def newest(log):
+    return log.read("events", 0, log.end("events", 0) - 1)[0].append_time
+
+
+def junk(home):
+    append(home, "events", *[b"junk"] * 50)
+
+
+def clock(home):
+    with closing(Home(home).log()) as log:
+        ahead = newest(log) + 3600 * 10**6
+    trade = Trade(id="ahead", time=ahead, source="feed", account="A1", symbol="S1", amount=1.0)
+    append(home, "events", msgspec.json.encode(trade))
+
+
+def fits(home):
+    failed = FitRecord(boundary=1, status="failed", reason="H2O is away", algorithm="gbm")
+    again = msgspec.structs.replace(failed, boundary=2)
+    append(home, "models", *map(msgspec.json.encode, (failed, again)))
+
+
+FAULTS = {
+    "HeadwaterDeadLetters": junk,
+    "HeadwaterClockAhead": clock,
+    "HeadwaterFitFailedTwice": fits,
+}
+
+
+@pytest.mark.parametrize("alert", FAULTS)
+def test_a_fault_fires_its_alert_and_no_other(prometheus, home, flow, hook, alert):
+    before = {*hook.alerts}
+    FAULTS[alert](home)
+    until(lambda: {*hook.alerts} - before)
+    assert {*hook.alerts} - before == {alert}
+    assert not flow.ended()
+
+
 def test_a_flow_that_is_killed_fires_its_alert_and_no_other(prometheus, flow, hook):
+    before = {*hook.alerts}
     flow.signal(9)
     flow.wait(60)
-    until(lambda: hook.alerts)
-    assert {*hook.alerts} == {"HeadwaterFlowDown"}
+    until(lambda: {*hook.alerts} - before)
+    assert {*hook.alerts} - before == {"HeadwaterFlowDown"}
