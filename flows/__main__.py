@@ -15,6 +15,7 @@ with loading():
     from bytewax.errors import BytewaxRuntimeError
 
     from flows.commands.branches import BRANCHES
+    from flows.commands.card import CARD
     from flows.commands.clocks import CLOCKS
     from flows.commands.dashboards import DASHBOARDS
     from flows.commands.dead_letters import DEAD_LETTERS
@@ -46,6 +47,7 @@ _VERBS = (
     BRANCHES,
     MODELS,
     SCORECARD,
+    CARD,
     ROLLBACK,
     SERVE,
     STATUS,
