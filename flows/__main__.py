@@ -24,6 +24,7 @@ with loading():
     from flows.commands.ingest import INGEST
     from flows.commands.models import MODELS
     from flows.commands.replay import REPLAY
+    from flows.commands.report import REPORT
     from flows.commands.rollback import ROLLBACK
     from flows.commands.run import RUN
     from flows.commands.scorecard import SCORECARD
@@ -48,6 +49,7 @@ _VERBS = (
     MODELS,
     SCORECARD,
     CARD,
+    REPORT,
     ROLLBACK,
     SERVE,
     STATUS,

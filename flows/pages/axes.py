@@ -80,6 +80,6 @@ def _moment(us: int, step: int) -> str:
     moment = _EPOCH + timedelta(microseconds=us)
     if step >= DAY_US:
         return f"{moment.day} {moment:%b}"
-    if step >= MINUTE_US:
-        return f"{moment.day} {moment:%b %H:%M}" if step >= 6 * HOUR_US else f"{moment:%H:%M}"
-    return f"{moment:%H:%M:%S}"
+    if us % DAY_US == 0:
+        return f"{moment.day} {moment:%b}"
+    return f"{moment:%H:%M}" if step >= MINUTE_US else f"{moment:%H:%M:%S}"

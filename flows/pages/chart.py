@@ -12,7 +12,7 @@ from flows.pages.axes import number_text, number_ticks, time_ticks
 from state.plain_text import plain_line
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 78, 14, 12, 44
-_HEIGHT, _ROW = 270, 34
+_HEIGHT, _ROW = 300, 34
 _LOW, _HIGH = -62_135_596_800_000_000, 253_402_300_799_000_000
 """Years 1 and 9999, between which a time has a date."""
 
@@ -56,7 +56,7 @@ def lines(
     *,
     limits: tuple[float, float] | None = None,
     percent: bool = False,
-    marks: Sequence[int] = (),
+    zero: bool = False,
 ) -> str:
     """Lines over time, with their intervals as bands.
 
@@ -67,7 +67,7 @@ def lines(
         shown: The lines, the most important last.
         limits: Range of values; None: that of the lines.
         percent: Values are shares.
-        marks: Times of vertical marks.
+        zero: Draw a line at 0.
     """
     low, high = limits or _range(shown)
     x = _scale(*span, _LEFT, _WIDTH - _RIGHT)
@@ -77,7 +77,8 @@ def lines(
         return f"{x(t):.1f},{y(min(max(value, low), high)):.1f}"
 
     parts = [_values(low, high, y, percent=percent), _times(span, x, _HEIGHT)]
-    parts += [f'<path class="mark" d="M{x(t):.1f},{_TOP}V{_HEIGHT - _BOTTOM}"/>' for t in marks]
+    if zero and low <= 0.0 <= high:
+        parts.append(f'<path class="mark" d="M{_LEFT},{y(0.0):.1f}H{_WIDTH - _RIGHT}"/>')
     for line in shown:
         for run in _runs(line.low, line.high):
             there = [at(times[i], float(line.low[i] or 0.0)) for i in run]
@@ -218,7 +219,7 @@ def _times(span: Span, x: Callable[[float], float], height: int) -> str:
     inside = Span(max(span.begin, _LOW), min(span.end, _HIGH))
     for i, (tick, text) in enumerate(time_ticks(*inside)):
         shown = "mid every" if i % 2 else "mid"
-        at = f"{min(max(x(tick), _LEFT + 24), _WIDTH - _RIGHT - 30):.1f}"
+        at = min(max(x(tick), _LEFT + 24), _WIDTH - _RIGHT - 36)
         found.append(f'<path class="axis" d="M{x(tick):.1f},{bottom}v6"/>')
-        found.append(f'<text class="{shown}" x="{at}" y="{height - 14}">{text}</text>')
+        found.append(f'<text class="{shown}" x="{at:.1f}" y="{height - 14}">{text}</text>')
     return "".join(found)

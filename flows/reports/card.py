@@ -12,7 +12,7 @@ from flows.errors.user_errors import CommandError
 from flows.home.deployment import Deployment
 from flows.reports.offline_model import Loaded, load
 from flows.reports.scorecard import REQUESTS, ScorecardReport, judged, scorecard_of
-from flows.reports.silence import labels_by_silence
+from flows.reports.silence import SilentShare, silent_share
 from flows.reports.topic_frames import Progress, topic_frames
 from models.judging.importance import Importance, importance, spread
 from models.judging.intervals import Counted
@@ -40,7 +40,7 @@ class Use(NamedTuple):
         slices: Slices of these requests, by the levels of categorical columns.
         importance: Importance of each column; empty if the file cannot be used.
         unseen: Requests with a level that the model was not fitted on, by column.
-        silent: Labels by silence, and the labels looked at.
+        silent: Share of labels by silence.
     """
 
     requests: int
@@ -52,7 +52,7 @@ class Use(NamedTuple):
     slices: Slices
     importance: list[Importance]
     unseen: dict[str, Counted]
-    silent: Counted
+    silent: SilentShare
 
 
 class ModelCard(NamedTuple):
@@ -184,7 +184,7 @@ def _use(deployment: Deployment, model: str, file: Loaded, on_progress: Progress
             for name, domain in zip(mojo.columns, mojo.domains, strict=True)
             if domain is not None and (count := _unseen(rows[name], domain)).hits
         },
-        silent=labels_by_silence(log, stream, rows),
+        silent=silent_share(log, stream, rows),
     )
 
 

@@ -158,10 +158,9 @@ def _silence(use: Use | None, stream: Stream) -> str:
     if silence is None:
         return "Requests without a label in time are left out: if these differ, it does not know."
     rule = f"A request without a label by its deadline counts as {int(silence)}"
-    if use is None or not use.silent.rows:
+    if use is None or use.silent.value is None:
         return f"{rule}; the share of these is not known here."
-    part = share(use.silent.hits / use.silent.rows)
-    return f"{rule}: {part} of {use.silent.rows:,} labels that were looked at came that way."
+    return f"{rule}: some {share(use.silent.value)} of the labels came that way, by a sample."
 
 
 def _fit(record: FitRecord) -> Iterator[Block]:

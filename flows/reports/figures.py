@@ -1,5 +1,7 @@
 """Figures as text, for cards and reports."""
 
+from datetime import UTC, datetime, timedelta
+
 from flows.terminal.time_format import format_time
 from models.judging.histograms import Estimate
 from state.durations import Duration
@@ -66,3 +68,39 @@ def length(us: int) -> str:
         if us >= 2 * Duration.parse(size):
             return f"{us / Duration.parse(size):.3g} {unit}"
     return f"{us / 1e6:.3g} seconds"
+
+
+def day(us: int) -> str:
+    """The date of a time, µs UTC.
+
+    Example:
+        >>> day(1_362_268_800_000_000)
+        '3 March 2013'
+    """
+    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+    return f"{date.day} {date:%B %Y}"
+
+
+def moment(us: int, period_us: int) -> str:
+    """A time as exactly as periods of a length need it.
+
+    Example:
+        >>> moment(1_362_268_800_000_000, 604_800_000_000)
+        '3 March 2013'
+        >>> moment(1_362_268_800_000_000, 3_600_000_000)
+        '3 March 2013, 00:00 UTC'
+    """
+    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+    return day(us) if period_us >= Duration.parse("1d") else f"{day(us)}, {date:%H:%M} UTC"
+
+
+def several(period_us: int) -> str:
+    """Periods of a length, in the plural.
+
+    Example:
+        >>> several(604_800_000_000), several(300_000_000)
+        ('weeks', 'periods of 5m')
+    """
+    names = {"1m": "minutes", "1h": "hours", "1d": "days", "7d": "weeks"}
+    known = {int(Duration.parse(text)): name for text, name in names.items()}
+    return known.get(period_us, f"periods of {Duration(period_us)}")

@@ -1,0 +1,168 @@
+"""A report tells what the log holds, in words, figures and pictures."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.__main__ import main
+from flows.home.configuration import find_stream, load_settings
+from flows.home.deployment import Deployment
+from flows.home.home import Home, create_topics, environment_home
+from flows.reading import read
+from flows.reports.answers import FROZEN, answers_of
+from flows.reports.report import report_of
+from flows.runtime.partitions import Partitions
+from flows.streams.quotes_market import Market
+from operators.shard.messages import Finish
+from tests.flows.pages.test_document import Reader
+from tests.flows.reports.reported_world import begun
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    return begun(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def opened(world):
+    with Deployment.open(load_settings(), environment_home(), checkpoints=False) as deployment:
+        yield deployment
+
+
+def quiet(topic, done, total):
+    assert done <= total, topic
+
+
+def test_the_first_model_would_have_said_what_it_said_while_it_was_alone(opened):
+    answers = answers_of(opened, None, None, quiet)
+    rows = answers.found.rows
+    models = read("predictions").select("partition", "offset", "model").collect()
+    rows = rows.join(models, on=["partition", "offset"])
+    by_first = rows.filter(pl.col("model") == "gbm-1")
+    assert len(by_first) > 5
+    assert by_first[FROZEN].to_list() == by_first["offline"].to_list()
+    by_second = rows.filter(pl.col("model") == "gbm-2")
+    assert len(by_second) > 5
+    assert by_second[FROZEN].is_not_nan().all()
+    assert (by_second[FROZEN] != by_second["offline"]).any()
+    assert rows.filter(pl.col("model").is_null())[FROZEN].is_nan().all()
+
+
+def test_vectors_of_two_days_are_kept_and_no_older_ones(opened):
+    answers = answers_of(opened, None, None, quiet)
+    times = answers.recent["event_time"]
+    assert (times.max() - times.min()).days <= 2
+    assert {"zone", "label"} <= {*answers.recent.columns}
+
+
+def test_its_figures_are_those_of_the_outcomes(opened):
+    report = report_of(opened, None, None, quiet)
+    known = read("outcomes").collect()
+    assert len(report.labels) + report.answers.found.waiting == len(known)
+    rows = report.answers.found.rows
+    assert report.share == rows["label"].mean()
+    p, y = rows["probability"].to_numpy(), rows["label"].to_numpy()
+    loss = -np.where(y == 1, np.log(p), np.log1p(-p)).mean()
+    base = report.wins["base"]
+    assert base.ours == pytest.approx(loss)
+    s = report.share
+    assert base.theirs == pytest.approx(-(s * np.log(s) + (1 - s) * np.log(1 - s)))
+    assert base.our_cost == ((p >= 0.5) != (y == 1)).sum()
+    assert base.their_cost == min(y.sum(), (1 - y).sum())
+    assert report.saved["base"][-1] == base.their_cost - base.our_cost
+    for _, shares in report.weights:
+        assert sum(shares.values()) == pytest.approx(1.0)
+    decided = [one.status for one in report.decisions]
+    assert decided.count("promoted") == 2
+
+
+def written(capsys, *words):
+    capsys.readouterr()
+    assert main(["report", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_page_is_the_same_bytes_for_the_same_log_and_stands_alone(world, capsys, tmp_path):
+    said = [written(capsys, "--out", name) for name in ("one.html", "deep/other.html")]
+    assert re.fullmatch(r"one\.html: \d+ kB, \d+ requests\n", said[0])
+    one, other = (tmp_path / name for name in ("one.html", "deep/other.html"))
+    assert one.read_bytes() == other.read_bytes()
+    assert one.stat().st_size < 500_000
+    text = one.read_text("utf-8")
+    found = Reader(text.removeprefix("<!doctype html>"))
+    assert "script" not in found.tags
+    assert not re.search(r"url\(|@import|https?:|src=|href=", text)
+    assert found.tags.count("svg") == found.tags.count("details") >= 6
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
+    assert "In short" in found.text
+    assert "Decisions on models: " in found.text
+    assert "2 promoted" in found.text
+
+
+def test_a_first_model_whose_file_was_lost_is_named_and_all_else_is_there(world, capsys, tmp_path):
+    (world.home.root / "artifacts" / world.files["gbm-1"]).unlink()
+    written(capsys)
+    text = Reader((tmp_path / "report.html").read_text().removeprefix("<!doctype html>")).text
+    assert "No comparison with the first model gbm-1: model gbm-1 must have its file" in text
+    assert "Are the answers getting better?" in text
+
+
+def refused(capsys, *words):
+    capsys.readouterr()
+    assert main(["report", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line
+
+
+def test_a_time_without_labels_is_refused_in_one_line_and_leaves_no_file(world, capsys, tmp_path):
+    assert refused(capsys, "--from", "2030-01-01") == (
+        "headwater: log must hold a labelled request of the time asked for; got none from "
+        "2030-01-01 00:00 to now"
+    )
+    assert "to 1999-01-01 00:00" in refused(capsys, "--to", "1999-01-01")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.fixture
+def quotes(tmp_path, monkeypatch):
+    """Quotes of an hour in a home without any model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    (tmp_path / "headwater.toml").write_text(
+        'stream = "quotes"\npartitions = 2\n[training]\ntrainer = "external"\nwait = false\n'
+        "[decision]\nfalse_negative = 3.0\n"
+    )
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(Market(seed=2, rate_per_s=0.8).events(1.0)))
+    return tmp_path
+
+
+def test_a_home_without_log_labels_or_model_is_told_as_it_is(quotes, capsys):
+    assert refused(capsys).startswith("headwater: home must hold a log")
+    log = Home(quotes / "home").log()
+    create_topics(log, 2)
+    log.close()
+    assert refused(capsys) == (
+        "headwater: log must hold a labelled request; got none yet: "
+        "`headwater status` shows how far the flow is"
+    )
+    assert main(["ingest", "events.jsonl"]) == 0
+    settings, stream = load_settings(), find_stream("quotes")
+    log = Home(quotes / "home").log()
+    flow = Partitions(settings, stream, log, environment_home())
+    for partition in range(2):
+        live = flow.open(partition)
+        while not isinstance(message := live.poll(), Finish | None):
+            live.commit(live.process(message))
+    log.close()
+    written(capsys)
+    text = Reader((quotes / "report.html").read_text().removeprefix("<!doctype html>")).text
+    assert "No refit was due." in text
+    assert "Cost from a probability of 0.5 on: " in text
+    assert "the online learners alone" in text
+    assert "the first model" not in text
+    assert "Not known: no model was ever in use" in text
