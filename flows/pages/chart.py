@@ -61,7 +61,7 @@ def lines(
     """Lines over time, with their intervals as bands.
 
     Args:
-        title: What the picture shows; screen readers say it.
+        title: Title of the picture, which screen readers say.
         span: The time axis.
         times: Time of each point.
         shown: The lines, the most important last.
@@ -98,7 +98,7 @@ def areas(
     """Shares of a whole over time, one above the other.
 
     Args:
-        title: What the picture shows.
+        title: Title of the picture.
         span: The time axis.
         times: Time of each point.
         shares: The class of the colour and a share at each time, from the bottom up.
@@ -121,7 +121,7 @@ def strips(title: str, span: Span, shown: Sequence[Strip]) -> str:
     """Marks at times, a row for each kind; the name of a row stands above its marks.
 
     Args:
-        title: What the picture shows.
+        title: Title of the picture.
         span: The time axis.
         shown: The rows, the first at the top.
     """
@@ -143,7 +143,7 @@ def reliability(title: str, groups: Sequence[tuple[float, float, float, float]])
     """Shares that came against probabilities that were said, with intervals and the diagonal.
 
     Args:
-        title: What the picture shows.
+        title: Title of the picture.
         groups: For each group the probability, the share, and the ends of its interval.
     """
     top = max([0.1, *(max(said, high) for said, _, _, high in groups)])

@@ -55,7 +55,7 @@ class Picture(NamedTuple):
         svg: The `<svg>` element.
         caption: Sentence below the title that says how to read it.
         keys: The legend.
-        table: The same figures as text.
+        table: Figures of the picture as text.
     """
 
     svg: str

@@ -29,9 +29,9 @@ class Answers(NamedTuple):
     Attributes:
         found: The labelled answers that count, by event time, with the column `FROZEN`.
         first: The record of the first model in use; None: there was none.
-        frozen: Its file, or why it cannot be used.
+        frozen: File of the first model, or why it cannot be used.
         newest: The record of the newest model in use.
-        file: Its file.
+        file: File of the newest model.
         recent: Outcomes of the last two days, with its columns.
     """
 

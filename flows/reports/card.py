@@ -63,7 +63,7 @@ class ModelCard(NamedTuple):
         decisions: All decisions on the model, in order.
         next_model: The promotion that followed its last one; None: none has.
         in_use: Whether it is the newest offline model in use.
-        use: Its answers; None: none of them has a label that counts.
+        use: Answers of the model; None: none of them has a label that counts.
         file: The model's file, or why it cannot be used.
     """
 

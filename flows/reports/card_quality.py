@@ -23,7 +23,7 @@ def quality_blocks(card: ModelCard, use: Use, settings: Settings) -> Iterator[Bl
 
     Args:
         card: The facts.
-        use: Its answers.
+        use: Answers of the model.
         settings: `decision` and `risk` apply.
     """
     yield Heading("Quality of its answers")

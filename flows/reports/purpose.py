@@ -11,11 +11,11 @@ from state.stream import Stream
 
 
 def purpose_of(stream: Stream, spec: str) -> list[str]:
-    """Its purpose in the words of its author, then request, label and deadline.
+    """Describe a stream: in the words of its author, then request, label and deadline.
 
     Args:
         stream: The stream.
-        spec: Its name in the settings.
+        spec: Name of the stream in the settings.
     """
     module = sys.modules.get(BUILT_IN.get(spec, spec).partition(":")[0])
     found = [_words(module)] if module is not None and _words(module) else []

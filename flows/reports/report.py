@@ -51,7 +51,7 @@ class Report(NamedTuple):
         alerts: Alerts within the time.
         scorecard: Scorecard of the ensemble.
         effects: Mean effects of columns on the newest offline model's answers, on the last day.
-        before: The same on the day before.
+        before: Mean effects on the day before.
     """
 
     answers: Answers

@@ -1,4 +1,4 @@
-"""How much better the answers are than other ways to answer, and since when that is proven."""
+"""Answers compared with other ways to answer the same requests, with proofs by bets."""
 
 from typing import Any, NamedTuple
 

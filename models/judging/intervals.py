@@ -6,7 +6,7 @@ from models.judging.histograms import Estimate
 
 
 class Counted(NamedTuple):
-    """So many of so many."""
+    """Number of hits among some rows."""
 
     hits: int
     rows: int
