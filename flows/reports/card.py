@@ -145,7 +145,7 @@ def _use(deployment: Deployment, model: str, file: Loaded, on_progress: Progress
         return None
     by_silence = stream.label.silence is not None
     found = judged(rows.lazy(), asked.lazy(), by_silence=by_silence)
-    rows = found.rows
+    rows = found.rows.drop_nulls("offline")
     if rows.is_empty():
         return None
     settings = deployment.settings

@@ -17,7 +17,8 @@ _LENGTHS = [
         "1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1d", "2d", "7d", "28d", "91d", "364d",
     )
 ]  # fmt: skip
-_MOST = 72
+_MOST, _ROWS = 72, 50
+"""Most periods, and the rows that each should have."""
 _MONDAY = 3 * DAY_US  # 1970 began on a Thursday
 _NORMAL_95 = 1.959964
 LEAST = 20
@@ -50,15 +51,16 @@ class Periods(NamedTuple):
 
 
 def periods_of(times: Times) -> Periods:
-    """Cut time into at most about 72 periods of a round length.
+    """Cut time into at most 74 periods of a round length, with some 50 rows each at least.
 
     Args:
         times: Event times, µs UTC, ascending, at least one.
     """
     begin, end = int(times[0]), int(times[-1])
-    length = next((int(one) for one in _LENGTHS if (end - begin) / one < _MOST), 0)
+    most = min(_MOST, max(1, len(times) // _ROWS))
+    length = next((int(one) for one in _LENGTHS if (end - begin) / one < most), 0)
     if not length:
-        length = int(_LENGTHS[-1]) * -(-(end - begin) // (_MOST * int(_LENGTHS[-1])))
+        length = int(_LENGTHS[-1]) * -(-(end - begin) // (most * int(_LENGTHS[-1])))
     shift = _MONDAY if length % (7 * DAY_US) == 0 else 0
     first = (begin + shift) // length
     count = (end + shift) // length - first + 1

@@ -24,11 +24,13 @@ from flows.reports.wins import Win
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
 from models.judging.importance import MeanEffect
+from models.logits import odds_in_words
 from models.refit.gate import short
 from state.settings import Settings
 from state.stream import Stream
 
 _MOST_COLUMNS = 10
+_OF_LATE = 200
 _LOG_LOSS = (
     "Log-loss measures how wrong probabilities are: 0 is perfect, and lower is better. Proven "
     "means that such a claim is false in at most one of twenty comparisons."
@@ -106,7 +108,7 @@ def _in_short(report: Report, settings: Settings, unit: str) -> Iterator[str]:
             f"The newest model in use is {code(newest.model)}, of "
             f"{format_time(newest.boundary)} UTC: `headwater card` describes it."
         )
-    yield _now(report)
+    yield from _now(report)
 
 
 def _cost(report: Report, settings: Settings, unit: str) -> Iterator[str]:
@@ -127,6 +129,8 @@ def _cost(report: Report, settings: Settings, unit: str) -> Iterator[str]:
 
 def _less(of: Win) -> str:
     saved = of.their_cost - of.our_cost
+    if not saved:
+        return "nothing saved"
     part = f", {share(abs(saved) / of.their_cost)}" if of.their_cost else ""
     return f"{abs(saved):,.0f} {'saved' if saved >= 0 else 'MORE'}{part}"
 
@@ -156,22 +160,19 @@ def won(report: Report, of: Win, other: str) -> str:
     )
 
 
-def _now(report: Report) -> str:
-    last = report.scorecard.quality[-2]
-    whole = report.scorecard.quality[-1]
-    found = next((q for q in report.scorecard.quality[:-1] if q.requests >= 200), last)
-    text = "No request of late has its label."
-    if found.log_loss is not None and whole.log_loss is not None:
-        word = "better" if found.log_loss <= whole.log_loss else "worse"
-        text = (
-            f"Of late (the last {found.window}, {found.requests:,} requests) the log-loss was "
-            f"{figure(found.log_loss, 4)}, {word} than over the whole time, "
-            f"{figure(whole.log_loss, 4)}."
+def _now(report: Report) -> Iterator[str]:
+    *windows, whole = report.scorecard.quality
+    of_late = next((one for one in windows if one.requests >= _OF_LATE), None)
+    if of_late is not None and of_late.requests < whole.requests:
+        before, now = float(whole.log_loss or 0.0), float(of_late.log_loss or 0.0)
+        yield (
+            f"Of late (the last {of_late.window}, {of_late.requests:,} requests) the log-loss was "
+            f"{figure(now, 4)}, {'better' if now <= before else 'worse'} than over the whole time, "
+            f"{figure(before, 4)}."
         )
     ahead = report.scorecard.ahead
     if ahead is not None and not ahead.trusted:
-        text += " The answers seem surer than they should be now."
-    return text
+        yield "The answers seem surer than they should be now: look at drift below."
 
 
 def _reading(report: Report) -> str:
@@ -234,9 +235,8 @@ def _effects(report: Report) -> Iterator[Block]:
 def _effect(of: MeanEffect) -> str:
     name, single = code(of.column), f"{_size(of)} either way in a single answer"
     if abs(of.change) < of.size / 2:
-        return f"{name} raised the odds of some answers and lowered those of others: {single}"
-    word = "raised" if of.change > 0 else "lowered"
-    return f"{name} {word} the odds by {_odds(of.change).lstrip('+-')} on average: {single}"
+        return f"{name} raises the odds of some answers and lowers those of others: {single}"
+    return f"{name} {odds_in_words(of.change)} on average: {single}"
 
 
 def _size(of: MeanEffect) -> str:

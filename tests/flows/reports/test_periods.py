@@ -22,10 +22,17 @@ def world(rows=3_000, length=20 * HOUR_US):
 
 
 def test_a_year_has_weeks_from_monday_on_and_an_hour_has_minutes():
-    weeks = periods_of(np.array([NEW_YEAR, NEW_YEAR + 364 * DAY_US]))
+    weeks = periods_of(np.linspace(NEW_YEAR, NEW_YEAR + 364 * DAY_US, 10_000).astype(np.int64))
     assert weeks.length == 7 * DAY_US
     assert {datetime.fromtimestamp(s / 1e6, UTC).weekday() for s in weeks.starts} == {0}
-    assert periods_of(np.array([NEW_YEAR, NEW_YEAR + HOUR_US])).length == HOUR_US // 60
+    hour = np.linspace(NEW_YEAR, NEW_YEAR + HOUR_US, 10_000).astype(np.int64)
+    assert periods_of(hour).length == HOUR_US // 60
+
+
+def test_periods_are_longer_where_there_are_few_rows():
+    few = np.linspace(NEW_YEAR, NEW_YEAR + 364 * DAY_US, 300).astype(np.int64)
+    assert periods_of(few).length == 91 * DAY_US
+    assert len(periods_of(few[:3]).starts) <= 2
 
 
 @given(st.lists(st.integers(-62 * 10**15, 250 * 10**15), min_size=1, max_size=20))
