@@ -19,8 +19,9 @@ from models.judging.intervals import Counted
 from models.judging.slices import Slices, worst_slices
 from models.refit.fit_record import FitRecord, champion_of
 from operators.partition.journal import Activated, Journal
+from operators.training.training_cuts import cuts_of
 from state.log import EVENTS, OffsetError
-from state.topics import OUTCOMES, PREDICTIONS
+from state.topics import OUTCOMES, PREDICTIONS, SNAPSHOTS
 
 _ROWS_OF_IMPORTANCE = 4_000
 _NAMED = 5
@@ -55,11 +56,26 @@ class Use(NamedTuple):
     silent: SilentShare
 
 
+class CutFile(NamedTuple):
+    """A file of training rows.
+
+    Attributes:
+        path: Path below `snapshots`; or the file's name, if the cut is not in the log.
+        rows: Number of rows; None: not known.
+        sha256: Hash of the file.
+    """
+
+    path: str
+    rows: int | None
+    sha256: str
+
+
 class ModelCard(NamedTuple):
     """The facts on one model.
 
     Attributes:
         record: The fit.
+        files: Files of its training rows.
         decisions: All decisions on the model, in order.
         next_model: The promotion that followed its last one; None: none has.
         in_use: Whether it is the newest offline model in use.
@@ -68,6 +84,7 @@ class ModelCard(NamedTuple):
     """
 
     record: FitRecord
+    files: list[CutFile]
     decisions: list[FitRecord]
     next_model: FitRecord | None
     in_use: bool
@@ -125,12 +142,25 @@ def card_of(deployment: Deployment, name: str | None, on_progress: Progress) -> 
     file = load(record, deployment.home.artifacts())
     return ModelCard(
         record=record,
+        files=_files(deployment, record),
         decisions=of_model,
         next_model=later[0] if later else None,
         in_use=last is not None and not later,
         use=None if last is None else _use(deployment, record.model, file, on_progress),
         file=file,
     )
+
+
+def _files(deployment: Deployment, record: FitRecord) -> list[CutFile]:
+    files = record.window.files if record.window else []
+    partitions = range(deployment.log.partitions(SNAPSHOTS)) if files else ()
+    cuts = {cut.sha256: cut for p in partitions for cut in cuts_of(deployment.log, p)}
+    return [
+        CutFile(cuts[one.sha256].path, cuts[one.sha256].rows, one.sha256)
+        if one.sha256 in cuts
+        else CutFile(one.name, None, one.sha256)
+        for one in files
+    ]
 
 
 def _use(deployment: Deployment, model: str, file: Loaded, on_progress: Progress) -> Use | None:

@@ -10,12 +10,14 @@ from flows.reports.scorecard import ScorecardReport
 from flows.reports.trust_text import trust_lines
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
+from models.judging.histograms import Estimate
 from models.judging.intervals import Counted, exact_interval
 from models.judging.slices import LEAST_ROWS, Slice
 from models.refit.gate import short
 from state.settings import Settings
 
 _MOST_SLICES, _MOST_COLUMNS, _MOST_FINDINGS = 12, 15, 12
+_LEAST_RISE = 0.000_05
 
 
 def quality_blocks(card: ModelCard, use: Use, settings: Settings) -> Iterator[Block]:
@@ -64,6 +66,19 @@ def _quality(use: Use, settings: Settings) -> Iterator[Block]:
         "false positives their share in label 0. The calibration error (ECE) is the mean distance "
         "between the probability that was said and the share of label 1 that came."
     )
+    if len(report.quality) > 1:
+        yield Paragraph("Its newest answers against all of them, which shows how it ages:")
+        yield Table(
+            ["last", "requests", "label 1", "log-loss", "AUC", "95 % interval"],
+            [
+                [
+                    one.window or "all", f"{one.requests:,}", share(one.positives / one.requests),
+                    figure(one.log_loss, 4), figure(one.auc and one.auc.value), between(one.auc),
+                ]
+                for one in report.quality
+                if one.requests
+            ],
+        )  # fmt: skip
     yield Paragraph(
         "From where its answers can be trusted, by exact binomial bounds, each with a confidence "
         f"of {settings.risk.confidence:.0%}:"
@@ -72,14 +87,23 @@ def _quality(use: Use, settings: Settings) -> Iterator[Block]:
     yield Items([f"act on a positive: {act}", f"let a negative go: {let_go}", f"unsure: {unsure}"])
 
 
+def off_groups(report: ScorecardReport) -> list[bool]:
+    """Whether the mean probability of each group is outside the interval of the share."""
+    return [not found.low <= said <= found.high for said, _, found in _groups(report)]
+
+
+def _groups(report: ScorecardReport) -> list[tuple[float, int, Estimate]]:
+    """Mean probability, number of requests, and share of label 1, by tenths of the requests."""
+    return [
+        (said, size, exact_interval(Counted(round(came * size), size)))
+        for said, came, size in report.calibration
+    ]
+
+
 def _calibration(report: ScorecardReport) -> Iterator[Block]:
-    groups = []
-    for said, came, size in report.calibration:
-        found = exact_interval(Counted(round(came * size), size))
-        groups.append((said, size, found))
-    off = [g for g in groups if not g[2].low <= g[0] <= g[2].high]
+    groups, off = _groups(report), off_groups(report)
     yield Paragraph(
-        f"By tenths of the requests. In {len(off)} of {len(groups)} groups the mean probability is "
+        f"By tenths of the requests. In {sum(off)} of {len(groups)} groups the mean probability is "
         "outside the exact 95 % interval of the share of label 1; one in twenty is so by chance."
     )
     rows = [
@@ -138,7 +162,7 @@ def _importance(card: ModelCard, use: Use) -> Iterator[Block]:
         reason = card.file.reason or "the outcomes lack one of its columns"
         yield Paragraph(f"Not known: {reason}")
         return
-    useless = sum(one.rise <= 0 for one in use.importance)
+    useless = sum(one.rise < _LEAST_RISE for one in use.importance)
     yield Paragraph(
         "How much worse the log-loss becomes if a column's values are dealt to other requests. "
         "Columns that tell the same share their importance. "
@@ -149,7 +173,7 @@ def _importance(card: ModelCard, use: Use) -> Iterator[Block]:
         [
             [code(one.column), short(one.rise)]
             for one in use.importance[:_MOST_COLUMNS]
-            if one.rise > 0
+            if one.rise >= _LEAST_RISE
         ],
     )
 

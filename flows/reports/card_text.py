@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from flows.pages.document import Block, Heading, Items, Paragraph, Table, code
 from flows.reports.card import ModelCard, Use
-from flows.reports.card_quality import quality_blocks
+from flows.reports.card_quality import off_groups, quality_blocks
 from flows.reports.figures import between, figure, length, period, share
 from flows.reports.purpose import purpose_of
 from flows.terminal.time_format import format_time
@@ -29,7 +29,7 @@ def card_blocks(card: ModelCard, stream: Stream, settings: Settings) -> list[Blo
     """
     blocks: list[Block] = [Items(list(_in_short(card)))]
     blocks += [Heading("Purpose"), *map(Paragraph, purpose_of(stream, settings.stream))]
-    blocks += [Heading("Data"), *_data(card.record)]
+    blocks += [Heading("Data"), *_data(card)]
     blocks += [Heading("Why it was promoted" if _was_used(card) else "Why it was not used")]
     blocks += _gate(card)
     if card.use is not None:
@@ -70,6 +70,19 @@ def _in_short(card: ModelCard) -> Iterator[str]:
             f"That is {share(abs(1 - whole.log_loss / base))} {word} the log-loss of always saying "
             f"the share of label 1, {share(whole.positives / whole.requests)}."
         )
+    groups = off_groups(use.scorecard)
+    yield (
+        f"Calibration: in {sum(groups)} of {len(groups)} groups the probability is off beyond its "
+        f"interval; the mean error is {figure(whole.calibration_error)}."
+    )
+    drift = use.scorecard.drift
+    if drift:
+        yield (
+            f"Drift: {len(drift):,} periods in which its answers were off, the last from "
+            f"{format_time(drift[-1].since)} UTC."
+        )
+    else:
+        yield "Drift: none was found while it answered."
     bad = [one for one in use.slices.worst if one.is_worse or one.is_off]
     yield (
         f"{len(bad)} of {use.slices.looked_at:,} slices are worse or off beyond chance."
@@ -83,17 +96,22 @@ def _entropy(positives: int, rows: int) -> float:
     return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
 
 
-def _data(record: FitRecord) -> Iterator[Block]:
-    window = record.window
+def _data(card: ModelCard) -> Iterator[Block]:
+    window = card.record.window
     if window is None:
         return
     yield Paragraph(
         f"Requests of {period(window.start, window.end)}, {length(window.end - window.start)}: "
         f"{window.rows:,} labelled rows, of which the newest {window.validation_rows:,} judged the "
         "candidates. The rows are the vectors that were scored at the time of each request. They "
-        "came from these files, cut from `outcomes`:"
+        "came from these files, cut from `outcomes`; those of a file that are older or newer than "
+        "the window are left out:"
     )
-    yield Table(["file", "sha256"], [[code(f.name), code(f.sha256)] for f in window.files])
+    rows = ("-" if one.rows is None else f"{one.rows:,}" for one in card.files)
+    yield Table(
+        ["file", "rows", "sha256"],
+        [[code(f.path), n, code(f.sha256)] for f, n in zip(card.files, rows, strict=True)],
+    )
 
 
 def _gate(card: ModelCard) -> Iterator[Block]:

@@ -1,7 +1,7 @@
 """A model card tells what the log holds on a model, and nothing else."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from flows.errors.user_errors import CommandError
 from flows.home.home import Home, create_topics
 from flows.reading import read
 from flows.reports.card import find_model
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow
 from operators.training.model_registry import ModelRegistry
 from tests.flows.reports.reported_world import begun
 
@@ -62,8 +62,15 @@ def test_it_says_why_it_was_promoted_and_what_came_after(world, capsys):
     assert "It was compared with `gbm-1` on rows that are new to both" in second
     assert "2,000 labelled rows, of which the newest 400 judged" in second
     assert "ab" * 32 in second
+    assert f"| `1.parquet` | - | `{'ab' * 32}` |" in second
     assert "It has seen 2 hours only" in second
     assert "Only 90 rows of the rarer label judged it" in second
+
+
+def test_what_is_wrong_with_it_stands_at_the_top(world, capsys):
+    top = card(capsys, "gbm-1").split("## Purpose")[0]
+    assert re.search(r"- Calibration: in \d+ of \d+ groups the probability is off", top)
+    assert "- Drift: none was found while it answered." in top
 
 
 def test_its_purpose_is_in_the_words_of_the_stream(world, capsys):
@@ -96,17 +103,23 @@ def test_a_model_whose_file_was_lost_has_a_card_without_importance(world, capsys
     assert rows(text, "Quality of its answers")
 
 
-def test_a_model_that_answered_nothing_says_so(world, capsys):
+def test_a_model_that_answered_nothing_says_so_and_its_rows_are_found(world, capsys):
+    (cut,) = read("snapshots").filter(pl.col("rows") > 20).head(1).collect().iter_rows(named=True)
+    boundary = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 10**6
     log = world.home.log()
     ModelRegistry(log).publish(
         FitRecord(
-            boundary=int(datetime(2025, 1, 1).timestamp()) * 10**6,  # noqa: DTZ001
-            status="rejected", reason="worse", algorithm="gbm", model="gbm-3", champion="gbm-2",
-            sha256=world.files["gbm-2"],
+            boundary=boundary, status="rejected", reason="worse", algorithm="gbm", model="gbm-3",
+            champion="gbm-2", sha256=world.files["gbm-2"],
+            window=TrainingWindow(
+                start=boundary - 1, end=boundary, rows=9, validation_rows=2,
+                files=[TrainingFile(name="x", sha256=cut["sha256"])],
+            ),
         )
     )  # fmt: skip
     log.close()
     text = card(capsys, "gbm-3")
+    assert f"| `{cut['path']}` | {cut['rows']:,} | `{cut['sha256']}` |" in text
     assert "- Never used: it was rejected.\n- It has answered no request.\n" in text
     assert "## Why it was not used" in text
     assert "Quality of its answers" not in text

@@ -1,6 +1,7 @@
 """A report tells what the log holds, in words, figures and pictures."""
 
 import re
+import uuid
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from flows.__main__ import main
 from flows.home.configuration import find_stream, load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import Home, create_topics, environment_home
+from flows.home.open_log import find_log
 from flows.reading import read
 from flows.reports.answers import FROZEN, answers_of
 from flows.reports.report import report_of
@@ -125,18 +127,52 @@ def test_a_time_without_labels_is_refused_in_one_line_and_leaves_no_file(world, 
     assert not (tmp_path / "report.html").exists()
 
 
+QUOTES = """
+stream = "quotes"
+partitions = 2
+[training]
+trainer = "external"
+wait = false
+[decision]
+false_negative = 3.0
+"""
+
+
 @pytest.fixture
 def quotes(tmp_path, monkeypatch):
     """Quotes of an hour in a home without any model."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(
-        'stream = "quotes"\npartitions = 2\n[training]\ntrainer = "external"\nwait = false\n'
-        "[decision]\nfalse_negative = 3.0\n"
-    )
+    (tmp_path / "headwater.toml").write_text(QUOTES)
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(Market(seed=2, rate_per_s=0.8).events(1.0)))
     return tmp_path
+
+
+def processed():
+    """The flow reads all events of the log that the settings name."""
+    settings, stream = load_settings(), find_stream("quotes")
+    log = find_log(settings, environment_home())
+    flow = Partitions(settings, stream, log, environment_home())
+    for partition in range(2):
+        live = flow.open(partition)
+        while not isinstance(message := live.poll(), Finish | None):
+            live.commit(live.process(message))
+    log.close()
+
+
+def test_a_log_in_kafka_gives_the_page_of_the_embedded_one(quotes, broker, monkeypatch, capsys):
+    assert main(["ingest", "events.jsonl"]) == 0
+    processed()
+    written(capsys, "--out", "embedded.html")
+    monkeypatch.setenv("HEADWATER_HOME", str(quotes / "other"))
+    kafka = f'[kafka]\nbootstrap = "{broker.bootstrap}"\nprefix = "{uuid.uuid4().hex[:8]}."\n'
+    (quotes / "headwater.toml").write_text(f'log = "kafka"\n{QUOTES}{kafka}')
+    assert main(["topics", "--apply"]) == 0
+    assert main(["ingest", "events.jsonl"]) == 0
+    processed()
+    written(capsys, "--out", "kafka.html")
+    assert (quotes / "kafka.html").read_bytes() == (quotes / "embedded.html").read_bytes()
 
 
 def test_a_home_without_log_labels_or_model_is_told_as_it_is(quotes, capsys):
@@ -149,14 +185,7 @@ def test_a_home_without_log_labels_or_model_is_told_as_it_is(quotes, capsys):
         "`headwater status` shows how far the flow is"
     )
     assert main(["ingest", "events.jsonl"]) == 0
-    settings, stream = load_settings(), find_stream("quotes")
-    log = Home(quotes / "home").log()
-    flow = Partitions(settings, stream, log, environment_home())
-    for partition in range(2):
-        live = flow.open(partition)
-        while not isinstance(message := live.poll(), Finish | None):
-            live.commit(live.process(message))
-    log.close()
+    processed()
     written(capsys)
     text = Reader((quotes / "report.html").read_text().removeprefix("<!doctype html>")).text
     assert "No refit was due." in text
