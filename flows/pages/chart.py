@@ -40,6 +40,13 @@ class Line(NamedTuple):
     high: Sequence[float | None] = ()
 
 
+class Bar(NamedTuple):
+    """A bar and its text."""
+
+    text: str
+    value: float
+
+
 class Strip(NamedTuple):
     """A row of marks at times."""
 
@@ -136,6 +143,29 @@ def strips(title: str, span: Span, shown: Sequence[Strip]) -> str:
         where = dict.fromkeys(f"M{x(t):.1f},{top + 36}v24" for t in strip.times)
         if where:
             parts.append(f'<path class="tick {strip.colour}" d="{"".join(where)}"/>')
+    return _svg(title, height, parts)
+
+
+def bars(title: str, shown: Sequence[Bar]) -> str:
+    """Bars to the right and to the left of a line in the middle, each below its text.
+
+    Args:
+        title: Title of the picture.
+        shown: The bars, the first at the top.
+    """
+    height = _TOP + 2 * _ROW * len(shown)
+    most = max([abs(bar.value) for bar in shown], default=0.0) or 1.0
+    x = _scale(-most, most, _RIGHT, _WIDTH - _RIGHT)
+    parts = []
+    for i, bar in enumerate(shown):
+        top = _TOP + 2 * _ROW * i
+        colour = "c1" if bar.value >= 0 else "c2"
+        left, right = sorted((x(0.0), x(bar.value)))
+        parts.append(
+            f'<text x="{_RIGHT}" y="{top + 22}">{escape(plain_line(bar.text))}</text>'
+            f'<rect class="dot {colour}" x="{left:.1f}" y="{top + 32}" width="{right - left:.1f}" '
+            f'height="20"/><path class="axis" d="M{x(0.0):.1f},{top + 28}v28"/>'
+        )
     return _svg(title, height, parts)
 
 

@@ -136,11 +136,14 @@ def _html(block: Block) -> str:
                 f'<span class="key"><i class="{key.colour}"></i>{_as_html(key.name)}</span>'
                 for key in block.keys
             )
+            table = (
+                f"<details><summary>The figures as a table</summary>{_html(block.table)}</details>"
+                if block.table.rows
+                else ""
+            )
             return (
                 f"<figure><figcaption>{_as_html(block.caption)}</figcaption>"
-                f'<p class="keys">{keys}</p>{block.svg}'
-                f"<details><summary>The figures as a table</summary>{_html(block.table)}</details>"
-                "</figure>"
+                f'<p class="keys">{keys}</p>{block.svg}{table}</figure>'
             )
 
 

@@ -4,7 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from flows.pages.document import Block, Heading, Items, Paragraph, Table, code
+from flows.pages.chart import Bar, bars
+from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
 from flows.reports.answers import FROZEN
 from flows.reports.figures import day, figure, moment, period, several, share
 from flows.reports.purpose import purpose_of
@@ -24,7 +25,6 @@ from flows.reports.wins import Win
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
 from models.judging.importance import MeanEffect
-from models.logits import odds_in_words
 from models.refit.gate import short
 from state.settings import Settings
 from state.stream import Stream
@@ -222,21 +222,22 @@ def _effects(report: Report) -> Iterator[Block]:
         "offline model: its answer with the column against its answer without."
     )
     shown = [one for one in report.effects[:_MOST_COLUMNS] if one.size > 0]
-    yield Items([_effect(one) for one in shown[:5]])
-    yield Table(
-        ["column", "odds, last day", "odds, day before", "a single answer"],
-        [
-            [code(one.column), _odds(one.change), _odds_of(before.get(one.column)), _size(one)]
-            for one in shown
-        ],
+    yield Picture(
+        bars(
+            "Mean effect of the columns on the odds of label 1, last day",
+            [Bar(f"{one.column} {one.words}", one.change) for one in shown],
+        ),
+        "To the right: the column raises the odds on average; to the left: it lowers them. The "
+        "columns that move a single answer most, up or down, come first.",
+        [],
+        Table(
+            ["column", "odds, last day", "odds, day before", "a single answer"],
+            [
+                [code(one.column), _odds(one.change), _odds_of(before.get(one.column)), _size(one)]
+                for one in shown
+            ],
+        ),
     )
-
-
-def _effect(of: MeanEffect) -> str:
-    name, single = code(of.column), f"{_size(of)} either way in a single answer"
-    if abs(of.change) < of.size / 2:
-        return f"{name} raises the odds of some answers and lowers those of others: {single}"
-    return f"{name} {odds_in_words(of.change)} on average: {single}"
 
 
 def _size(of: MeanEffect) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.logits import LEAST
+from models.logits import LEAST, odds_in_words
 from models.mojo.model import Mojo
 from models.scorecard import Floats, log_losses
 
@@ -32,6 +32,11 @@ class MeanEffect(NamedTuple):
     column: str
     change: float
     size: float
+
+    @property
+    def words(self) -> str:
+        """The mean effect in words, with its direction."""
+        return odds_in_words(self.change)
 
 
 def importance(mojo: Mojo, rows: Floats, labels: NDArray[np.int64]) -> list[Importance]:

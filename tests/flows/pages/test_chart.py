@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.pages.axes import number_text, number_ticks, time_ticks
-from flows.pages.chart import Line, Span, Strip, areas, lines, reliability, strips
+from flows.pages.chart import Bar, Line, Span, Strip, areas, bars, lines, reliability, strips
 
 HOUR = 3_600_000_000
 SPAN = Span(1_700_000_000_000_000, 1_700_000_000_000_000 + 10 * HOUR)
@@ -72,6 +72,18 @@ def test_a_row_of_marks_says_how_many_there_are():
     texts = [text.text for text in ET.fromstring(svg).iter("text")]
     assert "a <b>: 11" in texts
     assert "none: 0" in texts
+
+
+def test_bars_begin_in_the_middle_and_are_as_long_as_their_values():
+    svg = bars("x", [Bar("up <1>", 2.0), Bar("down", -1.0), Bar("none", 0.0)])
+    up, down, none = (
+        (float(r.get("x")), float(r.get("width"))) for r in ET.fromstring(svg).iter("rect")
+    )
+    assert up[0] == down[0] + down[1] == none[0] == 320
+    assert up[1] == pytest.approx(2 * down[1])
+    assert none[1] == 0
+    assert [t.text for t in ET.fromstring(svg).iter("text")] == ["up <1>", "down", "none"]
+    assert "rect" not in bars("x", [])
 
 
 def test_a_reliability_picture_of_small_shares_is_drawn_large():

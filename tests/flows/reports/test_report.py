@@ -14,9 +14,11 @@ from flows.home.home import Home, create_topics, environment_home
 from flows.home.open_log import find_log
 from flows.reading import read
 from flows.reports.answers import FROZEN, answers_of
+from flows.reports.offline_model import effects
 from flows.reports.report import report_of
 from flows.runtime.partitions import Partitions
 from flows.streams.quotes_market import Market
+from models.mojo.model import read_mojo
 from operators.shard.messages import Finish
 from tests.flows.pages.test_document import Reader
 from tests.flows.reports.reported_world import begun
@@ -50,6 +52,19 @@ def test_the_first_model_would_have_said_what_it_said_while_it_was_alone(opened)
     assert by_second[FROZEN].is_not_nan().all()
     assert (by_second[FROZEN] != by_second["offline"]).any()
     assert rows.filter(pl.col("model").is_null())[FROZEN].is_nan().all()
+
+
+def test_the_effects_on_one_answer_are_those_of_the_model_that_gave_it(opened):
+    row = read("outcomes").filter(pl.col("model") == "gbm-1").head(1).collect()
+    found = {one.column: one.change for one in effects(opened, row)}
+    mojo = read_mojo(opened.home.artifacts().get(opened.registry.of("gbm-1").sha256))
+    assert {*found} == {*mojo.columns}
+    without = row.with_columns(zone=pl.lit(None, pl.String))
+    p, q = (float(mojo.score_many(mojo.encode(one.to_dict()))[0]) for one in (row, without))
+    assert p == row["offline"].item()
+    assert found["zone"] == pytest.approx(np.log(p / (1 - p)) - np.log(q / (1 - q)))
+    early = read("outcomes").filter(pl.col("model").is_null()).head(1).collect()
+    assert effects(opened, early) == []
 
 
 def test_vectors_of_two_days_are_kept_and_no_older_ones(opened):
