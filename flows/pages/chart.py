@@ -140,7 +140,7 @@ def strips(title: str, span: Span, shown: Sequence[Strip]) -> str:
         name = f"{escape(plain_line(strip.name))}: {len(strip.times):,}"
         parts.append(f'<text x="{_LEFT}" y="{top + 24}">{name}</text>')
         parts.append(f'<path class="grid" d="M{_LEFT},{top + 62}H{_WIDTH - _RIGHT}"/>')
-        where = dict.fromkeys(f"M{x(t):.1f},{top + 36}v24" for t in strip.times)
+        where = dict.fromkeys(f"M{x(t):.0f},{top + 36}v24" for t in strip.times)
         if where:
             parts.append(f'<path class="tick {strip.colour}" d="{"".join(where)}"/>')
     return _svg(title, height, parts)

@@ -73,7 +73,11 @@ def code(name: str) -> str:
     Example:
         >>> code("a`b\n")
         "`a'b\\u000a`"
+        >>> code("")
+        '`""`'
     """
+    if not name:
+        return '`""`'  # in Markdown two backticks would begin a code that goes on
     return f"`{plain_line(name).replace('`', chr(39))}`"
 
 

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from flows.pages.document import Block, html
+from state.plain_text import plain_line
 
 _STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 
@@ -19,7 +20,7 @@ def page(title: str, blocks: Sequence[Block]) -> str:
         title: Title of the page and its first heading.
         blocks: All below the title.
     """
-    name = escape(title)
+    name = escape(plain_line(title))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

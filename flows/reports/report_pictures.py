@@ -27,6 +27,8 @@ _COLOURS = {
     "probability": "c1", FROZEN: "c2", "online": "c3", "offline": "c4", "residual": "c6",
     "base": "c5",
 }  # fmt: skip
+_MOST_EVENTS, _MOST_WORDS = 300, 300
+"""Most rows of the table of events, and characters of each: a noisy log must fit into the page."""
 _WEIGHTS = {
     "online": ("online learners", "c3"),
     "newest": ("newest offline model", "c1"),
@@ -146,14 +148,24 @@ def events_picture(report: Report) -> Picture:
         for i, (name, of) in enumerate(found.items())
     ]
     rows = sorted((time, name, words) for name, of in found.items() for time, words in of)
+    left = len(rows) - _MOST_EVENTS
+    older = f" The table has the newest {_MOST_EVENTS} of {len(rows):,}." if left > 0 else ""
     return Picture(
         strips("Refits, drift and alerts over time", span, shown),
         "Each mark is one event, on the same time axis as above; each row has its number of events."
+        + older
         if shown
         else "Nothing happened: no refit was due, no drift was found, and there was no alert.",
         [],
-        Table(["time", "event", "details"], [[format_time(t), n, w or "-"] for t, n, w in rows]),
+        Table(
+            ["time", "event", "details"],
+            [[format_time(t), n, _cut(w) or "-"] for t, n, w in rows[-_MOST_EVENTS:]],
+        ),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_WORDS else f"{text[: _MOST_WORDS - 1]}…"
 
 
 def labels_picture(report: Report) -> Picture:

@@ -99,3 +99,14 @@ def test_each_picture_has_a_title_for_screen_readers_and_a_table_behind_it():
     read = Reader(html(blocks()))
     assert read.tags.count("svg") == read.tags.count("title") == read.tags.count("details") == 1
     assert dict(read.attributes)["role"] == "img"
+
+
+def test_a_title_with_hidden_characters_is_a_page_that_can_be_written():
+    text = page("a\ud800\x1b\u202eb", []).encode().decode()
+    assert text.count("a\\ud800\\u001b\\u202eb") == 2
+
+
+def test_an_empty_name_does_not_swallow_the_text_after_it():
+    text = f"{code('')} and {code('x')}"
+    found = MarkdownIt().render(markdown("t", [Paragraph(text)]))
+    assert found.endswith("<p><code>&quot;&quot;</code> and <code>x</code></p>\n")

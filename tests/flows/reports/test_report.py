@@ -12,14 +12,17 @@ from flows.home.configuration import find_stream, load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import Home, create_topics, environment_home
 from flows.home.open_log import find_log
+from flows.pages.page import page
 from flows.reading import read
 from flows.reports.answers import FROZEN, answers_of
 from flows.reports.offline_model import effects
 from flows.reports.report import report_of
+from flows.reports.report_pictures import events_picture
 from flows.runtime.partitions import Partitions
 from flows.streams.quotes_market import Market
 from models.mojo.model import read_mojo
 from operators.shard.messages import Finish
+from state.outputs.records import Alert
 from tests.flows.pages.test_document import Reader
 from tests.flows.reports.reported_world import begun
 
@@ -91,6 +94,22 @@ def test_its_figures_are_those_of_the_outcomes(opened):
     assert report.saved["base"][-1] == base.their_cost - base.our_cost
     decided = [one.status for one in report.decisions]
     assert decided.count("promoted") == 2
+
+
+def test_the_events_of_a_noisy_log_fit_into_a_page(opened):
+    report = report_of(opened, None, None, quiet)
+    begin, step = report.periods.starts[0], 1_000_000
+    noise = [Alert("clock_skew", begin + i * step, "ä" * 5_000, "") for i in range(2_000)]
+    picture = events_picture(report._replace(alerts=noise))
+    size = len(page("x", [picture]).encode())
+    assert size < 250_000
+    assert f"newest 300 of {2_000 + _others(report):,}" in picture.caption
+    assert len(picture.table.rows) == 300
+    assert "clock skew: 2,000" in picture.svg
+
+
+def _others(report):
+    return len(report.decisions) + len(report.rollbacks) + len(report.scorecard.drift)
 
 
 def written(capsys, *words):
