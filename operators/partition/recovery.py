@@ -82,7 +82,7 @@ def recover(
         RegrainedError: The features would have other values than before.
     """
     journal = Journal(log, partition)
-    shard = fresh(None)
+    shard = fresh(journal.settings(0))
 
     def tell(other: CheckpointHead) -> None:
         _refuse_regrained(other.shape, shard)
