@@ -3,11 +3,11 @@
 import signal
 import sys
 import threading
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flows.terminal.loading import loading
 
@@ -73,6 +73,12 @@ examples:
 
 
 class _Parser(ArgumentParser):
+    def _get_values(self, action: Action, arg_strings: list[str]) -> Any:
+        """Refuse `--option=--`, of which argparse makes an empty list, whatever the type."""
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            self.error(f"argument {action.option_strings[-1]}: must have a value; got '--'")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"headwater: {message} (see {self.prog} --help)\n")
 
