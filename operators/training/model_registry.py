@@ -60,9 +60,7 @@ class ModelRegistry:
 
     def history(self) -> list[FitRecord]:
         """Every decision, with each rollback added as a promotion."""
-        records = self.records()
-        with self._lock:
-            rolled = self._read_rollbacks()
+        records, rolled = self.records(), self.rolled_back()
         if not rolled:
             return records
         merged: list[FitRecord] = []
@@ -72,10 +70,14 @@ class ModelRegistry:
             merged += records[i : i + 1]
         return merged
 
+    def rolled_back(self) -> list[RolledBack]:
+        """Every rollback so far, in order."""
+        with self._lock:
+            return list(self._read_rollbacks())
+
     def rollbacks(self) -> int:
         """Number of rollbacks."""
-        with self._lock:
-            return len(self._read_rollbacks())
+        return len(self.rolled_back())
 
     def roll_back(self, model: str | None, time: int) -> str:
         """Use an earlier model from now on, until another is promoted.
