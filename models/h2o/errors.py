@@ -1,7 +1,7 @@
 """Errors of H2O, and the release that is installed; the `h2o` package itself is not loaded."""
 
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 FIRST_WITHOUT_EXPORT = (3, 46, 0, 12)
 
@@ -50,5 +50,16 @@ and a model that cannot be exported cannot be served: pip install 'h2o==3.46.0.1
 
 
 def installed_version() -> str:
-    """Version of the installed `h2o` package."""
-    return version("h2o")
+    """Version of the installed `h2o` package.
+
+    Raises:
+        H2OStartError: It is not installed.
+    """
+    try:
+        return version("h2o")
+    except PackageNotFoundError:
+        msg = (
+            "package h2o must be installed to fit; got none, as in an image of `--target serve`: "
+            'pip install headwater, or training.trainer = "external"'
+        )
+        raise H2OStartError(msg) from None

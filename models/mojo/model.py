@@ -8,7 +8,9 @@ process (`models.mojo.java_scorer`).
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, cast
 
 import msgspec
@@ -162,8 +164,7 @@ def read_mojo(source: Path | bytes) -> Mojo:
         args = read_trees(archive, algorithm, category)
         kernel, many = score_trees, score_trees_many
     else:
-        from models.mojo import java_scorer as genmodel  # noqa: PLC0415 - JPype takes 0.1 s
-
+        genmodel = _java_scorer(algorithm)
         java = genmodel.JavaScorer(genmodel.repacked(archive), category)
         kernel, many = java.score, java.score_many
         meaning = (*meaning, genmodel.fingerprint(archive))
@@ -194,6 +195,18 @@ def warm() -> None:
     ):
         one(rows[0], *args)
         many(rows, *args)
+
+
+def _java_scorer(algorithm: str) -> ModuleType:
+    """The reader of the other algorithms; JPype takes 0.1 s to load; an image may lack it."""
+    try:
+        return import_module("models.mojo.java_scorer")
+    except ModuleNotFoundError as error:
+        msg = (
+            f"Java must be installed to score a model of {algorithm}; got no package "
+            f"{error.name!r}, as in an image of `--target serve`: pip install headwater"
+        )
+        raise MojoError(msg) from error
 
 
 def _kind(archive: Archive) -> tuple[str, Literal["Binomial", "Regression"]]:

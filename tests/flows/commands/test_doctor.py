@@ -1,8 +1,10 @@
 import sqlite3
+from importlib.metadata import version
 
 import pytest
 
 from flows.__main__ import main
+from flows.commands.doctor import _of_fits
 from flows.home.home import Home, create_topics
 from state.log import Entry
 
@@ -44,8 +46,15 @@ def test_a_healthy_home_has_no_problem(topics, capsys):
     assert {verdict for verdict, _ in lines.values()} == {"ok"}
     assert lines["log events"][1] == "2 partitions, offsets 0 to 0, 0 to 200"
     assert lines["log models"][1] == "1 partition, offsets 0 to 0"
-    assert lines["h2o"][1] == "3.46.0.11"
-    assert '"21.' in lines["Java"][1]
+    assert lines["numba"][1] == version("numba")
+    assert {"h2o", "Java"}.isdisjoint(lines)
+
+
+def test_fits_need_h2o_and_its_java(home):
+    found = {check.name: check.look for check in _of_fits(home)}
+    assert found["h2o"]() == "3.46.0.11"
+    assert found["H2O release"]() == "3.46.0.11 exports its models"
+    assert '"21.' in found["Java"]()
 
 
 def test_stores_must_answer(home, topics, tmp_path, capsys):
