@@ -31,7 +31,9 @@ _MOST_TEXT = 1_000
 _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
 _LONGEST_COMMIT = _D("10s")
-_DECIDING = ("online.", "decision.threshold", "clock.", "metrics.every", "training.")
+_DECIDING = (
+    "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.",
+)  # fmt: skip
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
 
@@ -124,6 +126,23 @@ class Drift(_Part, frozen=True):
     """
 
     false_alarms: Duration = _D("365d")
+
+
+class Promotion(_Part, frozen=True):
+    """The title of champion, which an offline model gets by evidence on live labels.
+
+    Attributes:
+        alpha: Probability at most of the title for a model that is not better, and of its loss by
+            one that is not worse.
+        undecided: Which of two models has the title if the next one comes before the evidence is
+            in, and answers beside that: the `newer`, or the `older`.
+        watch: Number of labels of a partition for which the former champion at least answers on
+            after a promotion: it takes the title back if it turns out to be better.
+    """
+
+    alpha: Share = 0.05
+    undecided: Literal["newer", "older"] = "newer"
+    watch: Annotated[int, Meta(ge=0, le=10**12)] = 2_000
 
 
 class Clock(_Part, frozen=True):
@@ -438,6 +457,7 @@ class Settings(_Part, frozen=True):
     decision: Decision = Decision()
     risk: Risk = Risk()
     drift: Drift = Drift()
+    promotion: Promotion = Promotion()
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
     checkpoints: Checkpoints = Checkpoints()

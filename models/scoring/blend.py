@@ -143,7 +143,14 @@ class CompiledModels:
         self._bank.make_room()
         kernels.teach(row, self._addresses[0], label, newest, older)
 
-    def weigh(self, parts: int, label: int, newest_at: int = NEWEST, older_at: int = OLDER) -> None:
+    def weigh(
+        self,
+        parts: int,
+        label: int,
+        newest_at: int = NEWEST,
+        older_at: int = OLDER,
+        contest: int = 0,
+    ) -> None:
         """Update all weights by a request's parts; call it in request order.
 
         Args:
@@ -152,8 +159,9 @@ class CompiledModels:
             newest_at: Current slot of the model that was the newest then; GONE: it no longer
                 answers.
             older_at: Current slot of the model that was the older then.
+            contest: Address of the contest of these two models; 0: there is none.
         """
-        kernels.weigh(parts, self._addresses[1], label, newest_at, older_at)
+        kernels.weigh(parts, self._addresses[1], label, newest_at, older_at, contest)
 
     def warm_up(self, serving: Serving = NOTHING) -> None:
         """Compile the kernels, or load them from disk, before the first request."""

@@ -7,6 +7,8 @@ or at or after the log's end at the start. It is journaled before it takes effec
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from operators.partition.journal import (
     Activated,
     Configured,
@@ -14,6 +16,7 @@ from operators.partition.journal import (
     Decision,
     JournalWriter,
     Quieted,
+    champion_after,
 )
 from operators.partition.ordered_input import OrderedInput
 from operators.training.model_loader import ModelError, UnavailableModelError
@@ -28,6 +31,13 @@ class Champions(Protocol):
 
     def champion(self) -> str | None:
         """The newest champion; None: there is none."""
+
+    def title(self, boundary: int | None = None) -> str | None:
+        """The model that has the title, which may be the one before the champion.
+
+        Args:
+            boundary: As of the decision on this boundary; None: as of the newest one.
+        """
 
     def rollbacks(self) -> int:
         """Number of rollbacks; each is obeyed at once, however far the next boundary is."""
@@ -151,8 +161,8 @@ class Decider:
             return
         if not decided:
             model = self._champions.champion()
-        usable = self._usable(model)
-        self._write(Activated(self._source.offset, usable, boundary), boundary)
+        title = self._champions.title(boundary if decided else None)
+        self._activated(model, title, boundary)
 
     def _begun(self) -> int | None:
         """Append time of the log's first event, for the first entry; None: no event yet."""
@@ -182,13 +192,30 @@ class Decider:
             if rollbacks <= self._journal.rollbacks:
                 return
             _, champion = champions.champion_at(boundary)
+            title = champions.title(boundary)
         else:
-            champion = champions.champion()
-            if champion == self._active() or (champion and champion == self._refused):
+            champion, title = champions.champion(), champions.title()
+            untold = title not in {None, self._journal.champion()}
+            if (champion == self._active() and not untold) or (
+                champion and champion == self._refused
+            ):
                 return
         usable = self._usable(champion)
         if usable == champion or rollbacks > self._journal.rollbacks:
-            self._write(Activated(self._source.offset, usable, None, rollbacks), boundary)
+            self._activated(champion, title, None, rollbacks)
+
+    def _activated(
+        self, champion: str | None, title: str | None, boundary: int | None, rollbacks: int = 0
+    ) -> None:
+        """Write an activation; it names the model with the title only if it would be another."""
+        journal = self._journal
+        usable = self._usable(champion)
+        entry = Activated(self._source.offset, usable, boundary, rollbacks)
+        alone = rollbacks > journal.rollbacks
+        untold = champion_after(entry, self._active(), journal.champion(), alone=alone)
+        if usable is not None and usable == champion and title not in {None, untold}:
+            entry = msgspec.structs.replace(entry, champion=title, version=5)
+        self._write(entry, self._source.boundary if boundary is None else boundary)
 
     def _active(self) -> str | None:
         active = self._journal.active

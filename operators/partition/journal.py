@@ -10,7 +10,7 @@ from state.log import EVENTS, Entry, Log, LogError, ReadableLog, oldest_append_t
 from state.topics import ACTIVATIONS
 
 TOPIC = ACTIVATIONS
-VERSION = 4
+VERSION = 5
 """Of the entries; a later one reads all earlier, an earlier one refuses a later."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -29,12 +29,16 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         model: Id of the offline model; None for none.
         boundary: Boundary of the decision (µs); None: it was made between boundaries.
         rollbacks: Number of rollbacks so far if one of them is the reason; else 0.
+        champion: Id of the model that has the title, from version 5 on; None: the previous model,
+            or this one if there is none or it was rolled back; if this model is in use already, as
+            before. A model that comes with the title stands alone.
     """
 
     offset: _Count
     model: str | None
     boundary: _Count | None
     rollbacks: _Count = 0
+    champion: str | None = None
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):
@@ -187,6 +191,15 @@ class Journal:
                 return entry.boundary
         return 0
 
+    def champion(self) -> str | None:
+        """The model that has the title after all entries; None: there is no model."""
+        model, champion, rollbacks = None, None, 0
+        for entry in reversed([*self._activated()]):
+            alone, rollbacks = entry.rollbacks > rollbacks, max(rollbacks, entry.rollbacks)
+            champion = champion_after(entry, model, champion, alone=alone)
+            model = entry.model
+        return champion
+
     def model(self, number: int) -> str | None:
         """The offline model in effect after `number` entries; None: there is none."""
         activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
@@ -212,6 +225,24 @@ class Journal:
 
     def _activated(self) -> Iterator[Activated]:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
+
+
+def champion_after(
+    entry: Activated, model: str | None, champion: str | None, *, alone: bool
+) -> str | None:
+    """The model that has the title after an activation.
+
+    Args:
+        entry: The activation.
+        model: Id of the offline model before it.
+        champion: Id of the model with the title before it.
+        alone: The entry obeys a rollback.
+    """
+    if entry.model is None or entry.champion is not None:
+        return entry.model and entry.champion
+    if entry.model == model:
+        return model if alone else champion
+    return entry.model if model is None or alone else model
 
 
 def begun_of(log: ReadableLog) -> int | None:

@@ -261,9 +261,9 @@ class Shard:
             case Quiet(time, number):
                 self.position.activations = number + 1
                 self._advance(time - self._lateness, time)
-            case Activation(number, model, offline, alone):
+            case Activation(number, model, offline, alone, champion):
                 self.position.activations = number + 1
-                self._learning.activate(model, offline, alone=alone)
+                self._learning.activate(model, offline, alone=alone, champion=champion)
             case Configuration(number, settings):
                 self.position.activations = number + 1
                 self._reconfigure(settings)
@@ -530,6 +530,7 @@ class Shard:
             self._labels.early,
             self.older,
             self._learning.shares(),
+            *self._learning.title(),
         )
         self._lately = RunningLosses(len(MODELS))
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
@@ -577,7 +578,7 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 
 
 @contextmanager

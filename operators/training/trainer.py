@@ -1,6 +1,7 @@
 """The training step: one fit for each boundary that every partition has passed."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Literal, Protocol
@@ -9,6 +10,7 @@ import msgspec
 
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import Titles
 from operators.training.training_cuts import TrainingCut, TrainingCuts
 from state.in_thread import in_thread
 from state.log import Entry, Log
@@ -16,6 +18,7 @@ from state.outputs.records import Alert
 from state.topics import ALERTS, MODELS
 
 _WATCH_S = 0.1
+_LOOK_EVERY_S = 1.0
 
 
 class Fit(Protocol):
@@ -56,6 +59,8 @@ class Trainer:
         fit: Makes a decision.
         stop: If set, `finish` abandons the running fit; a later trainer repeats it.
         begin: Runs a fit in another thread.
+        titles: Decides on the title; None: it is not decided on.
+        clock: Seconds, by which evidence is looked at; no decision depends on it.
     """
 
     def __init__(
@@ -65,9 +70,12 @@ class Trainer:
         fit: Fit,
         stop: threading.Event,
         begin: Begin = begun_in_thread,
+        titles: Titles | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._published, self._fit, self._stop = log, published, fit, stop
-        self._begin = begin
+        self._begin, self._titles = begin, titles
+        self._clock, self._look_at = clock, 0.0
         # Fences off an earlier trainer first: its records must not come after what is read now.
         log.append_all(0, {MODELS: (None, ())})
         self._snapshots = TrainingCuts(log)
@@ -83,16 +91,35 @@ class Trainer:
         if self._running is not None:
             if not self._running.done():
                 return True
-            self._published.publish(self._running.result(), unless_decided=True)
+            record = self._running.result()
+            if self._titles is not None:
+                record = self._titles.with_title(record)
+            self._published.publish(record, unless_decided=True)
             self._tell()
             self._running = None
         self._snapshots.refresh()
         boundary = self._snapshots.due(self._published.decided())
+        self._decide_title(at_boundary=boundary > 0)
         if boundary:
             cuts = self._snapshots.of(boundary)
             earlier = self._published.history()
             self._running = self._begin(self._fit, boundary, cuts, earlier)
         return self._running is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether `poll` has to be called every second or so, though no boundary is due."""
+        return self._titles is not None and self._titles.live
+
+    def _decide_title(self, *, at_boundary: bool) -> None:
+        """Publish a decision on the title that is due."""
+        now = self._clock()
+        if self._titles is None or not (at_boundary or (self.is_live and now >= self._look_at)):
+            return
+        self._look_at = now + _LOOK_EVERY_S
+        decision = self._titles.decide()
+        if decision is not None:
+            self._published.publish(decision)
 
     def finish(self) -> None:
         """Wait until no boundary is due, or until a stop is requested."""

@@ -43,6 +43,11 @@ class Decided:
     def __init__(self, *decided):
         self.list = list(decided)
         self.rolled_back = 0
+        self.titled = None
+
+    def title(self, boundary=None):
+        del boundary
+        return self.titled
 
     def rollbacks(self):
         return self.rolled_back
@@ -365,7 +370,7 @@ def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_de
 def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
     drained(reader(log, Decided(*ALL)))
     for value, message in (
-        (b'{"type":"activated","version":5}', "must be of version 4 or older; got 5 in activ"),
+        (b'{"type":"activated","version":6}', "must be of version 5 or older; got 6 in activ"),
         (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
     ):
         with sqlite3.connect(log._root / "activations" / "0.db") as database:
@@ -452,6 +457,49 @@ def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_pa
     assert [r.offset for r in one.poll().records] == [2]
     assert one.poll() is None
     log.close()
+
+
+def test_a_title_is_named_at_a_boundary_only_where_it_is_not_the_model_before(log):
+    decided = Decided(*ALL[:1])
+    decided.titled = "m1"
+    reading = reader(log, decided)
+    drained(reading)
+    decided.list.append((110, "m2"))
+    drained(reading)
+    decided.list.append((130, "m3"))
+    seen = drained(reading)
+    assert journal(log) == [
+        Activated(2, "m1", 100),
+        Activated(5, "m2", 110),
+        Activated(7, "m3", 130, champion="m1", version=5),
+    ]
+    assert seen[0] == Activation(2, "m3", "<m3>", champion="m1")
+    assert drained(reader(log, Decided()))[-3] == seen[0]
+
+
+def test_a_title_that_was_won_between_boundaries_is_journaled_once(log):
+    decided = Decided((100, "m1"), (110, "m2"))
+    decided.titled = "m1"
+    reading = reader(log, decided, wait=False)
+    drained(reading)
+    before = len(journal(log))
+    decided.titled = "m2"
+    assert drained(reading) == [Activation(before, "m2", "<m2>", champion="m2")]
+    assert drained(reading) == []
+    assert journal(log)[before:] == [Activated(9, "m2", None, champion="m2", version=5)]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_model_that_has_the_title_again_comes_with_it(log, wait):
+    decided = Decided((100, "m1"), (110, "m2"))
+    decided.titled = "m1"
+    reading = reader(log, decided, wait=wait)
+    drained(reading)
+    decided.list.append((130, "m1"))
+    drained(reading)
+    assert journal(log)[-1].model == "m1"
+    assert journal(log)[-1].champion == "m1"
+    assert Journal(log, 0).champion() == "m1"
 
 
 def test_settings_are_journaled_before_the_first_record_and_not_again(log):
