@@ -32,7 +32,7 @@ _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
 _LONGEST_COMMIT = _D("10s")
 _DECIDING = (
-    "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.",
+    "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.", "drift.",
 )  # fmt: skip
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
@@ -123,9 +123,11 @@ class Drift(_Part, frozen=True):
 
     Attributes:
         false_alarms: Least mean event time between two false alarms.
+        rest: Least time between two alarms, and between two boundaries that they ask for.
     """
 
     false_alarms: Duration = _D("365d")
+    rest: Duration = _D("1d")
 
 
 class Promotion(_Part, frozen=True):

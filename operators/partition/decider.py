@@ -20,7 +20,11 @@ from operators.partition.journal import (
 )
 from operators.partition.ordered_input import OrderedInput
 from operators.training.model_loader import ModelError, UnavailableModelError
+from state.events import MINUTE_US
 from state.log import EVENTS, ReadableLog
+
+_LOOKS = 12
+"""How often in `drift.rest` an early boundary may be decided."""
 
 
 class Champions(Protocol):
@@ -60,6 +64,19 @@ class NewestTimes(NamedTuple):
     begun: Callable[[], int | None] | None = None
 
 
+class EarlyBoundaries(NamedTuple):
+    """The conditions of a boundary before its time.
+
+    Attributes:
+        wanted: Whether the shard wants a fit, as its answers have become wrong, at an offset of the
+            input; None: it has not got there yet.
+        rest: Least time between two of them, µs.
+    """
+
+    wanted: Callable[[int], bool | None]
+    rest: int
+
+
 class Decider:
     """Decides what a partition's events leave open: hold, cross, activate, configure.
 
@@ -79,6 +96,7 @@ class Decider:
         wait: Hold at a boundary until training has decided it; False: continue with the current
             champion, and activate a later one when it comes.
         tell: Called with a line if a model is not used.
+        early: Conditions of early boundaries; None: there are none.
     """
 
     def __init__(
@@ -93,6 +111,7 @@ class Decider:
         newest: NewestTimes,
         wait: bool,
         tell: Callable[[str], object],
+        early: EarlyBoundaries | None = None,
     ) -> None:
         self._journal, self._source, self._champions = journal, source, champions
         self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
@@ -100,6 +119,9 @@ class Decider:
         self._refused: str | None = None
         self._free_from = log.end(EVENTS, journal.partition)
         self._is_configured = False
+        self._early, self._is_alone = early, log.partitions(EVENTS) == 1
+        if early is not None:
+            source.look_every(max(early.rest // _LOOKS, MINUTE_US))
 
     def decide(self) -> bool:
         """Write what is to be decided where the input stands, if anything is.
@@ -113,6 +135,8 @@ class Decider:
         if source.holding:
             self._decide_boundary(source.holding)
             return True
+        if source.looking:
+            return self._decide_early(source.looking)
         begun = self._begun()
         if begun is None:
             return False
@@ -163,6 +187,29 @@ class Decider:
             model = self._champions.champion()
         title = self._champions.title(boundary if decided else None)
         self._activated(model, title, boundary)
+
+    def _decide_early(self, time: int) -> bool:
+        """Cross a boundary before its time, if the shard wants a fit; whether the input may go on.
+
+        All partitions of a log must cross it, which they do at their ends: so where there are
+        several, none is crossed in a part of the log that an earlier run may have passed.
+        """
+        early, source = self._early, self._source
+        wanted = early is not None and early.wanted(source.offset)
+        if wanted is None:
+            return False
+        is_free = self._is_alone or source.offset >= self._free_from
+        if early is not None and wanted and is_free and self._has_rested(time, early.rest):
+            self._write(Crossed(source.offset, time), time)
+        else:
+            source.look_on()
+        return True
+
+    def _has_rested(self, time: int, rest: int) -> bool:
+        source = self._source
+        crossed = (e.boundary for e in self._journal.entries if isinstance(e, Crossed))
+        early = (at for at in crossed if source.newest_boundary(at) < at)
+        return time > source.boundary and time - max(early, default=-rest) >= rest
 
     def _begun(self) -> int | None:
         """Append time of the log's first event, for the first entry; None: no event yet."""

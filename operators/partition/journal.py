@@ -42,7 +42,9 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):
-    """A boundary was crossed because another partition's events are later than this one's.
+    """A boundary was crossed that the events do not show.
+
+    Another partition's events are later than this one's, or a fit is wanted before its time.
 
     Attributes:
         offset: First record of `events` after it.

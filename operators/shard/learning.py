@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judging.drift_watch import DriftWatch
 from models.linear.bank import NEWEST, OLDER, Bank
 from models.linear.contest import Contest
 from models.linear.ensemble import Ensemble
@@ -22,7 +23,14 @@ from models.linear.mixture import NEWEST as NEWEST_PARTS
 from models.linear.mixture import OLDER as OLDER_PARTS
 from models.linear.river_model import RiverModels
 from models.logits import logit
-from models.scoring.blend import NOTHING, CompiledModels, Serving, logit_of
+from models.scoring.blend import (
+    NOTHING,
+    UNWATCHED,
+    CompiledModels,
+    Serving,
+    Watched,
+    logit_of,
+)
 from models.scoring.bound_model import Offline
 from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
@@ -89,6 +97,7 @@ class Learning:
     Attributes:
         in_use: Ids of the offline models that answer.
         serving: The offline models themselves.
+        watch: The watch for drift over the answers.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -104,12 +113,14 @@ class Learning:
         self._ensemble = Ensemble(len(self._rivers))
         self._order = RequestOrder(self._ensemble.parts)
         self._contest = Contest()
-        self._watch = settings.promotion.watch
+        self._watched = settings.promotion.watch
+        self.watch = DriftWatch(settings.drift.false_alarms, settings.drift.rest)
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
         """Apply other settings; other River classifiers begin untrained."""
-        self._watch = settings.promotion.watch
+        self._watched = settings.promotion.watch
+        self.watch.configure(settings.drift.false_alarms, settings.drift.rest)
         if before.online.river == settings.online.river:
             return
         self._rivers = RiverModels(settings.online.river)
@@ -121,9 +132,18 @@ class Learning:
         """The compiled interface to the models in their current state; for one thread."""
         return CompiledModels(self._bank, self._rivers, self._ensemble)
 
-    def asked(self, answered: CompiledModels) -> int:
-        """Register an answered request; return its turn in the order of weighing."""
-        return self._order.add(answered.parts, self.in_use.number, self.in_use.older_number)
+    def asked(self, answered: CompiledModels, probability: float, event_time: int) -> int:
+        """Register an answered request; return its turn in the order of weighing.
+
+        Args:
+            answered: The models, right after their answer.
+            probability: The answer.
+            event_time: Of the request, µs.
+        """
+        in_use = self.in_use
+        return self._order.add(
+            answered.parts, in_use.number, in_use.older_number, probability, event_time
+        )
 
     def learn(self, waiting: PendingRequest, row: Row, label: int) -> None:
         """Learn from a request's label.
@@ -167,18 +187,28 @@ class Learning:
         return newest, older
 
     def _weigh(self) -> None:
-        order, in_use = self._order, self.in_use
+        order, in_use, watch = self._order, self.in_use, self.watch
         while (turn := order.next()) is not None:
+            # Before the first offline model the answers are still being learned.
+            watched = UNWATCHED
+            if turn.newest:
+                watched = Watched(watch.address, turn.probability, turn.event_time, watch.limit)
             if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
                 contest = self._contest.address if turn.older else 0
-                self._models.weigh(turn.address, turn.label, contest=contest)
+                alarm = self._models.weigh(
+                    turn.address, turn.label, contest=contest, watched=watched
+                )
             else:
                 at = self._slot(turn.newest), self._slot(turn.older)
-                self._models.weigh(turn.address, turn.label, *at)
-            due = in_use.older is not None and order.weighed % _LOOK_EVERY == 0
-            if due and self._may_leave() and self._ensemble.has_left_older(self._present()):
-                self._leave()
-                in_use = self.in_use
+                alarm = self._models.weigh(turn.address, turn.label, *at, watched=watched)
+            if alarm >= 0:
+                watch.alarm(alarm, turn.event_time)
+            if order.weighed % _LOOK_EVERY == 0:
+                if turn.newest:
+                    watch.look(order.weighed, turn.event_time)
+                if in_use.older is not None and self._has_left():
+                    self._leave()
+                    in_use = self.in_use
 
     def _slot(self, number: int) -> int:
         """The current slot of a model."""
@@ -186,14 +216,16 @@ class Learning:
             return NEWEST
         return OLDER if number == self.in_use.older_number else GONE
 
-    def _may_leave(self) -> bool:
-        """Whether the older model may stop answering: not as long as the title is open.
+    def _has_left(self) -> bool:
+        """Whether the older model has lost its share, and may stop answering.
 
-        After a promotion the former champion is watched for some labels, as it may have to take the
-        title back.
+        It may not as long as the title is open, nor for some labels after a promotion: it may have
+        to take the title back.
         """
         in_use = self.in_use
-        return in_use.champion == in_use.model and self._contest.evidence.labels >= self._watch
+        if in_use.champion != in_use.model or self._contest.evidence.labels < self._watched:
+            return False
+        return self._ensemble.has_left_older(self._present())
 
     def activate(
         self,
@@ -272,9 +304,10 @@ class Learning:
         self._contest.restart()
         self.serving = Serving(self.serving.newest)
 
-    def cut(self) -> None:
-        """Forget recent labels, as a fit may have seen them."""
+    def cut(self) -> int:
+        """Forget recent labels, as a fit may have seen them; return `DriftWatch.change`."""
         self._recent.clear()
+        return self.watch.cut()
 
     def shares(self) -> dict[str, float]:
         """Shares of the parts in the answers; see `Ensemble.shares`."""
@@ -304,6 +337,7 @@ class Learning:
             "ensemble": self._ensemble,
             "request order": self._order,
             "contest": self._contest,
+            "watch for drift": self.watch,
             "recent labels": self._recent,
         }
 

@@ -87,12 +87,14 @@ class Cut(NamedTuple):
         boundary: Event time (µs).
         first: Sequence of its first outcome.
         end: Sequence after its last outcome.
+        change: Event time since which the answers are off (µs); 0: they are not.
     """
 
     number: int
     boundary: int
     first: int
     end: int
+    change: int = 0
 
 
 class Emitted(NamedTuple):

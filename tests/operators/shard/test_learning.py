@@ -146,7 +146,7 @@ def test_a_model_that_has_been_left_answers_no_more(monkeypatch):
     feed(run, made[:1_100], others=others)
     assert run.shard.older == "b"
     run.take(activation(run.shard, "c", 2)._replace(champion="c"))
-    run.shard._learning._watch = 0
+    run.shard._learning._watched = 0
     monkeypatch.setattr("models.linear.ensemble._LEFT", 0.9)  # with less than this it is left
     feed(run, made)
     assert (run.shard.model, run.shard.older, run.shard.serving.older) == ("c", None, None)

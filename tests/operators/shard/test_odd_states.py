@@ -50,7 +50,7 @@ class State:
 
     PARTS = (
         "features", "pending", "seen", "guard", "learners", "rivers", "ensemble", "order",
-        "contest", "recent", "labels",
+        "contest", "drift", "recent", "labels",
     )  # fmt: skip
 
     def __init__(self, content):
@@ -222,8 +222,8 @@ ODD = {
     "a turn before the first": ("request order", lambda s: put(s.order, 0, -1)),
     "a label of 2": ("request order", lambda s: put(s.order[1], -1, 2)),
     "a first request that waits for none": ("request order", lambda s: put(s.order[1], 0, 1)),
-    "parts of a request too few": ("request order", lambda s: put(s.order, 3, s.order[3][:-8])),
-    "parts infinite": ("request order", lambda s: array(s.order, 3, float, 0, INFINITE)),
+    "parts of a request too few": ("request order", lambda s: put(s.order, 4, s.order[4][:-8])),
+    "parts infinite": ("request order", lambda s: array(s.order, 4, float, 0, INFINITE)),
     "models of a request too few": ("request order", lambda s: s.order[2].pop()),
     "evidence too short": ("contest", lambda s: put(s.__dict__, "contest", s.contest[:-8])),
     "a capital NaN": ("contest", lambda s: staked(s, 0, NAN)),
@@ -231,6 +231,17 @@ ODD = {
     "a capital beyond all": ("contest", lambda s: staked(s, 1, INFINITE)),
     "half a label in a contest": ("contest", lambda s: staked(s, STAKED, 0.5)),
     "labels of one bet only": ("contest", lambda s: staked(s, STAKED, 3.0)),
+    "an answer beyond 1": ("request order", lambda s: put(s.order[3], 0, [1.5, 0])),
+    "an answer before 1970": ("request order", lambda s: put(s.order[3], 0, [0.5, -1])),
+    "answers of a request too few": ("request order", lambda s: s.order[3].pop()),
+    "detectors too few": ("drift", lambda s: put(s.drift, 0, s.drift[0][:-8])),
+    "a detector's capital NaN": ("drift", lambda s: array(s.drift, 0, float, 0, NAN)),
+    "a detector's capital of 0": ("drift", lambda s: array(s.drift, 0, float, 1, 0.0)),
+    "a negative number of labels": ("drift", lambda s: array(s.drift, 0, float, 44, -1.0)),
+    "a loss infinite": ("drift", lambda s: array(s.drift, 0, float, 150, INFINITE)),
+    "a limit NaN": ("drift", lambda s: put(s.drift[1], "limit", NAN)),
+    "a limit infinite": ("drift", lambda s: put(s.drift[1], "limit", INFINITE)),
+    "a change before 1970": ("drift", lambda s: put(s.drift[1], "change", -1)),
     "a request in nobody's turn": ("learning", lambda s: put(s.pending[0][0], 4, -1)),
     "two requests in one turn": (
         "learning",
