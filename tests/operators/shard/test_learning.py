@@ -21,8 +21,8 @@ COLUMNS = ("price", "ride_minutes", "fell", "label")
 RECORDS = records(500)
 
 
-def mojo(intercept):
-    """P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
+def mojo_bytes(intercept):
+    """A model for which P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
     info = GLM | {
         "category": "Binomial", "family": "binomial", "link": "logit", "cats": "0",
         "cat_offsets": "[0]", "cat_modes": "[]", "nums": "3", "num_means": "[0.0, 0.0, 0.0]",
@@ -31,7 +31,11 @@ def mojo(intercept):
     }  # fmt: skip
     lines = ["[info]", *(f"{key} = {value}" for key, value in info.items())]
     lines += ["[columns]", *COLUMNS, "[domains]", "3: 2 d3.txt"]
-    return read_mojo(zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"}))
+    return zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"})
+
+
+def mojo(intercept):
+    return read_mojo(mojo_bytes(intercept))
 
 
 MOJOS = {"a": mojo(-1.0), "b": mojo(0.5), "c": mojo(-0.3)}
