@@ -162,8 +162,10 @@ class Partitions:
         takes_settings = self._is_original or not journal.entries
         training = self._settings.training
 
+        rows = training.min_rows // self._log.partitions(EVENTS)
+
         def wanted(offset: int) -> bool | None:
-            return shard.wants_fit if shard.position.offset == offset else None
+            return shard.wants_fit(rows) if shard.position.offset == offset else None
 
         return Decider(
             self._log,

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from models.judging.betting import LEAST, MOST
-from models.judging.drift import MEMORY, Detectors, Finding, finding
+from models.judging.drift import MEMORY, Detectors, Finding, alarming, finding
 
 _LARGEST = 2.0**60
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -22,18 +22,19 @@ class _Notes(msgspec.Struct, forbid_unknown_fields=True):
         begun: Number of weighed requests at that time.
         limit: Capital from which on there is an alarm; 0: too few labels have come.
         alarmed_at: Event time of the last alarm, µs; 0: there was none.
-        change: Since when the answers are off, µs, until a fit is due; 0: they are not.
     """
 
     begun_at: _Whole = 0
     begun: _Whole = 0
     limit: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     alarmed_at: _Whole = 0
-    change: _Whole = 0
 
 
 class DriftWatch:
     """Detects that the answers have become wrong; see `models.judging.drift`.
+
+    An alarm does not end the evidence, which fades by itself once the answers are right again: what
+    is off for some hours only asks for no fit.
 
     Args:
         false_alarms: Least mean event time between two false alarms, µs.
@@ -64,9 +65,10 @@ class DriftWatch:
         self._state.capitals[:] = 1.0
 
     @property
-    def change(self) -> int:
-        """Event time since which the answers are off (µs); 0: they are not, or a fit is due."""
-        return self._notes.change
+    def change(self) -> Finding | None:
+        """The evidence that the answers are off now; None: it does not suffice."""
+        kind = alarming(self._state, self.limit)
+        return finding(self._state, kind) if kind >= 0 else None
 
     def look(self, weighed: int, event_time: int) -> None:
         """Set the limit by the number of labels that come in `false_alarms`.
@@ -84,16 +86,18 @@ class DriftWatch:
         self.limit = notes.limit
 
     def alarm(self, kind: int, event_time: int) -> None:
-        """Note an alarm, unless the last one was within the rest; the detectors start again."""
-        notes, found = self._notes, finding(self._state, kind)
-        self._restart()
+        """Note an alarm, unless the last one was within the rest."""
+        notes = self._notes
         if not notes.alarmed_at or event_time - notes.alarmed_at >= self._rest:
-            self.found, notes.alarmed_at, notes.change = found, event_time, found.since
+            self.found, notes.alarmed_at = finding(self._state, kind), event_time
 
     def cut(self) -> int:
-        """A fit is due: return `change`, and forget it."""
-        change, self._notes.change = self._notes.change, 0
-        return change
+        """A fit is due: return the event time of `change`, or 0; the detectors start again then."""
+        change = self.change
+        if change is None:
+            return 0
+        self._restart()
+        return change.since
 
     def snapshot(self) -> bytes:
         """Encode the detectors and the counts."""

@@ -305,7 +305,7 @@ class Learning:
         self.serving = Serving(self.serving.newest)
 
     def cut(self) -> int:
-        """Forget recent labels, as a fit may have seen them; return `DriftWatch.change`."""
+        """Forget recent labels, as a fit may have seen them; return `DriftWatch.cut`."""
         self._recent.clear()
         return self.watch.cut()
 

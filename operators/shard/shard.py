@@ -222,10 +222,14 @@ class Shard:
         """Id of the previous offline model, while it has a share in the answers."""
         return self._learning.in_use.older
 
-    @property
-    def wants_fit(self) -> bool:
-        """Whether the answers have become wrong since the newest boundary, so that a fit is due."""
-        return self._learning.watch.change > 0
+    def wants_fit(self, labels: int) -> bool:
+        """Whether the answers have become wrong since the newest boundary, and still are.
+
+        Args:
+            labels: Least number of labels since then, for a fit to be of use.
+        """
+        change = self._learning.watch.change
+        return change is not None and change.labels >= labels
 
     @property
     def serving(self) -> Serving:

@@ -54,7 +54,7 @@ def test_a_season_of_three_months_raises_no_alarm():
     logits = season.base + season.x
     watch = DriftWatch(YEAR_US, DAY_US)
     assert watched(watch, season.labels(logits), said(logits), season.times + DAY_US) == []
-    assert watch.change == 0
+    assert watch.change is None
 
 
 def test_the_limit_is_the_number_of_labels_in_the_time_between_false_alarms():
@@ -77,11 +77,24 @@ def test_a_flip_is_found_within_the_hour_and_told_once_in_a_rest():
     assert others[0][0] - first >= DAY_US
 
 
-def test_a_change_waits_for_the_fit_that_it_asks_for_and_no_longer():
+def test_a_change_lasts_as_long_as_the_answers_are_wrong_or_until_a_fit_is_due():
     watch = DriftWatch(YEAR_US, DAY_US)
     ((_, found),) = watched(watch, *flipped(5, days=4, first_days=3))[:1]
-    assert watch.change == found.since
-    assert (watch.cut(), watch.cut(), watch.change) == (found.since, 0, 0)
+    assert abs(watch.change.since - found.since) < HOUR_US
+    assert watch.change.labels > 9_000
+    since = watch.change.since
+    assert (watch.cut(), watch.cut(), watch.change) == (since, 0, None)
+
+
+def test_a_storm_of_an_hour_is_told_and_forgotten():
+    season = Season(6, 5)
+    right, wrong = season.base + season.x, season.base - season.x
+    storm = abs(season.times - 3 * DAY_US) < HOUR_US / 2
+    labels = season.labels(np.where(storm, wrong, right))
+    watch, end = DriftWatch(YEAR_US, DAY_US), int(np.flatnonzero(storm)[-1] + 3_000)
+    alarms = watched(watch, labels[:end], said(right)[:end], season.times[:end] + DAY_US)
+    assert len(alarms) == 1
+    assert watch.change is None
 
 
 @pytest.mark.parametrize("at", [300, 28_000, 31_000, 41_000])

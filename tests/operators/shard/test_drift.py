@@ -58,23 +58,37 @@ def begun(made, settings=SOON, until=None):
 FLIPPED = world(3_500, seed=8, flip=2_500)
 
 
-def test_a_flip_is_told_with_its_time_and_a_fit_is_wanted_from_then_on():
+def alarmed():
+    """A run up to the first alarm after the flip."""
     run = begun(FLIPPED, until=5_000)
-    assert (alerts(run), run.shard.wants_fit) == ([], False)
-    feed(run, FLIPPED)
-    first = alerts(run)[0]
+    assert (alerts(run), run.shard.wants_fit(0)) == ([], False)
+    for until in range(5_002, 6_000, 2):
+        if alerts(feed(run, FLIPPED[:until])):
+            return run
+    return pytest.fail("a flip must raise an alarm")
+
+
+def test_a_flip_is_told_with_its_time_and_a_fit_is_wanted_from_then_on():
+    run = alarmed()
+    (first,) = alerts(run)
     flip_us = FIRST_US + 2_500 * MINUTE_US
     assert flip_us < first.time < flip_us + 3 * HOUR_US
     assert "answers are too sure since 2024-04-0" in first.message
-    assert run.shard.wants_fit
+    assert (run.shard.wants_fit(1), run.shard.wants_fit(500)) == (True, False)
+
+
+def test_what_the_learners_have_corrected_meanwhile_asks_for_no_fit():
+    run = alarmed()
+    feed(run, FLIPPED)
+    assert not run.shard.wants_fit(0)
 
 
 def test_a_cut_takes_the_change_with_it():
-    run = begun(FLIPPED)
+    run = alarmed()
     run.take(Boundary(FIRST_US + 4_000 * MINUTE_US))
     flip_us = FIRST_US + 2_500 * MINUTE_US
     assert abs(run.cuts[-1].change - flip_us) < HOUR_US
-    assert not run.shard.wants_fit
+    assert not run.shard.wants_fit(0)
     run.take(Boundary(FIRST_US + 4_100 * MINUTE_US))
     assert run.cuts[-1].change == 0
 

@@ -241,7 +241,7 @@ ODD = {
     "a loss infinite": ("drift", lambda s: array(s.drift, 0, float, 150, INFINITE)),
     "a limit NaN": ("drift", lambda s: put(s.drift[1], "limit", NAN)),
     "a limit infinite": ("drift", lambda s: put(s.drift[1], "limit", INFINITE)),
-    "a change before 1970": ("drift", lambda s: put(s.drift[1], "change", -1)),
+    "an alarm before 1970": ("drift", lambda s: put(s.drift[1], "alarmed_at", -1)),
     "a request in nobody's turn": ("learning", lambda s: put(s.pending[0][0], 4, -1)),
     "two requests in one turn": (
         "learning",
