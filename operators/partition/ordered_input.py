@@ -94,8 +94,8 @@ class OrderedInput:
         self._look_every = interval
         log, partition = self._log, self.journal.partition
         if self.offset > log.start(EVENTS, partition):
-            (before,) = log.read(EVENTS, partition, self.offset - 1, max_records=1)
-            self._looked_at = before.append_time
+            for before in log.read(EVENTS, partition, self.offset - 1, max_records=1):
+                self._looked_at = before.append_time
 
     def look_on(self) -> None:
         """Go on without an early boundary."""
