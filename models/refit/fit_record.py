@@ -18,6 +18,9 @@ model before it keeps it, or takes it back, and the newest one answers no more."
 TITLES = ("proven", "dismissed", "returned")
 """Decisions on the title, which are made without a fit."""
 
+ALERTED = ("failed", "rejected", "dismissed", "returned")
+"""Decisions that a person should look at."""
+
 
 class TrainingFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that a fit read."""

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import ALERTED, FitRecord
 from operators.training.model_registry import ModelRegistry
 from operators.training.titles import Titles
 from operators.training.training_cuts import TrainingCut, TrainingCuts
@@ -120,6 +120,7 @@ class Trainer:
         decision = self._titles.decide()
         if decision is not None:
             self._published.publish(decision)
+            self._tell()
 
     def finish(self) -> None:
         """Wait until no boundary is due, or until a stop is requested."""
@@ -135,14 +136,23 @@ class Trainer:
         """Write the missing alerts, which follow from the decisions one by one."""
         partition = self._log.partitions(ALERTS) - 1
         told = self._log.end(ALERTS, partition)
-        bad = [r for r in self._published.records() if r.status in {"failed", "rejected"}]
+        bad = [r for r in self._published.records() if r.status in ALERTED]
         entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
         if entries:
             self._log.append(ALERTS, partition, entries, sequence=told)
 
 
+_Kind = Literal["fit_failed", "fit_rejected", "model_dismissed", "title_returned"]
+_KINDS: dict[str, tuple[_Kind, str]] = {
+    "failed": ("fit_failed", "the champion stays"),
+    "rejected": ("fit_rejected", "the champion stays"),
+    "dismissed": ("model_dismissed", "stays champion"),
+    "returned": ("title_returned", "is champion again"),
+}
+"""Kind and consequence of each decision that makes an alert."""
+
+
 def _alert(decision: FitRecord) -> Alert:
-    kind: Literal["fit_failed", "fit_rejected"] = (
-        "fit_failed" if decision.status == "failed" else "fit_rejected"
-    )
-    return Alert(kind, decision.boundary, f"the champion stays: {decision.reason}")
+    kind, consequence = _KINDS[decision.status]
+    who = f"{decision.model} " if decision.evidence is not None else ""
+    return Alert(kind, decision.boundary, f"{who}{consequence}: {decision.reason}")

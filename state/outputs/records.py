@@ -115,7 +115,10 @@ class Alert(msgspec.Struct, frozen=True):
         source: Source of the events that caused it, if there is one.
     """
 
-    kind: Literal["clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence"]
+    kind: Literal[
+        "clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence",
+        "model_dismissed", "title_returned",
+    ]  # fmt: skip
     time: int
     message: str
     source: str = ""

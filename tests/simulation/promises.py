@@ -12,7 +12,7 @@ from flows.replay.audit import job_of
 from flows.replay.replay_range import span_of
 from flows.replay.worker_pool import Progress
 from flows.runtime.partitions import Partitions
-from models.refit.fit_record import TITLES, FitRecord
+from models.refit.fit_record import ALERTED, TITLES, FitRecord
 from operators.partition.journal import Activated, Configured, Journal
 from operators.shard.shard import TOPICS
 from operators.training.model_registry import ModelRegistry
@@ -97,7 +97,7 @@ def _decisions_are_those_of_the_models(system: System) -> None:
                 _must(decided, f"a boundary must be decided before it is passed; got {entry}")
     unfounded_titles = unfounded(log, history)
     _must(not unfounded_titles, f"titles must follow from metrics; got {unfounded_titles}")
-    bad = [one for one in published if one.status in {"failed", "rejected"}]
+    bad = [one for one in published if one.status in ALERTED]
     alerts = [
         msgspec.json.decode(r.value, type=Alert)
         for r in _records(system, "alerts", stream.partitions)

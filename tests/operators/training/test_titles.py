@@ -12,7 +12,7 @@ from operators.training.trainer import Trainer
 from operators.training.training_cuts import TrainingCut
 from state.log import Entry
 from state.log.sqlite import SqliteLog
-from state.outputs.records import Metrics
+from state.outputs.records import Alert, Metrics
 from state.settings import Promotion
 
 PARTITIONS = 2
@@ -221,8 +221,12 @@ def test_a_trainer_decides_at_each_boundary_and_in_between_if_it_is_live(log, li
     commit(log, 30)
     trainer.finish()
     statuses = [one.status for one in published.records()]
+    told = [msgspec.json.decode(r.value, type=Alert) for r in log.read("alerts", 2, 0)]
     if live:
         assert statuses == ["promoted", "promoted", "proven", "returned", "promoted"]
         assert published.title() == "gbm-10"
+        assert [one.kind for one in told] == ["title_returned"]
+        assert told[0].message.startswith("gbm-10 is champion again: gbm-20 is worse, by evid")
     else:
         assert statuses == ["promoted", "promoted", "promoted"]
+        assert told == []
