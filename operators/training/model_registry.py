@@ -51,6 +51,7 @@ class ModelRegistry:
         self._ends: list[int] = []
         self._next = 0
         self._rolled: list[RolledBack] | None = []
+        self._history: tuple[int, int, list[FitRecord]] = 0, 0, []
 
     def records(self) -> list[FitRecord]:
         """Every decision so far, in order."""
@@ -60,9 +61,14 @@ class ModelRegistry:
 
     def history(self) -> list[FitRecord]:
         """Every decision, with each rollback and each title kept or taken back as a promotion."""
-        return self.history_before(None)
+        with self._lock:
+            self._read_on()
+            place = len(self._records), len(self._read_rollbacks())
+        if self._history[:2] != place:  # a partition at its end asks all the time
+            self._history = *place, self.history_before(place[0])
+        return list(self._history[2])
 
-    def history_before(self, count: int | None) -> list[FitRecord]:
+    def history_before(self, count: int) -> list[FitRecord]:
         """The `history` of the first `count` decisions, and of the rollbacks until then."""
         records = self.records()[:count]
         with self._lock:
