@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -195,24 +195,25 @@ class Journal:
 
     def champion(self) -> str | None:
         """The model that has the title after all entries; None: there is no model."""
-        model, champion, rollbacks = None, None, 0
-        for entry in reversed([*self._activated()]):
-            alone, rollbacks = entry.rollbacks > rollbacks, max(rollbacks, entry.rollbacks)
-            champion = champion_after(entry, model, champion, alone=alone)
-            model = entry.model
-        return champion
+        return self._standing(len(self.entries)).champion
+
+    def model_before(self, number: int) -> str | None:
+        """The model that may answer beside the newest after `number` entries; None: none does."""
+        return self._standing(number).beside
+
+    def _standing(self, number: int) -> "_Standing":
+        found, rollbacks = _Standing(None, None, None), 0
+        for entry in self.entries[:number]:
+            if isinstance(entry, Activated):
+                alone, rollbacks = entry.rollbacks > rollbacks, max(rollbacks, entry.rollbacks)
+                found = _after(found, entry, alone=alone)
+        return found
 
     def model(self, number: int) -> str | None:
         """The offline model in effect after `number` entries; None: there is none."""
         activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
         newest = next(activated, None)
         return None if newest is None else newest.model
-
-    def model_before(self, number: int) -> str | None:
-        """The previous offline model after `number` entries; None: there is none."""
-        model = self.model(number)
-        activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
-        return next((one.model for one in activated if one.model != model), None)
 
     def rolls_back(self, number: int, entry: Activated) -> bool:
         """Whether entry `number` obeys a rollback that no earlier entry obeys."""
@@ -245,6 +246,25 @@ def champion_after(
     if entry.model == model:
         return model if alone else champion
     return entry.model if model is None or alone else model
+
+
+class _Standing(NamedTuple):
+    """The newest model, the one beside it, and the one of them that has the title."""
+
+    model: str | None
+    beside: str | None
+    champion: str | None
+
+
+def _after(was: _Standing, entry: Activated, *, alone: bool) -> _Standing:
+    champion = champion_after(entry, was.model, was.champion, alone=alone)
+    if entry.model is None or entry.model == was.model:
+        beside = None if entry.model is None or alone else was.beside
+    elif champion == was.beside:
+        beside = was.beside if champion != entry.model else None
+    else:
+        beside = None if alone or champion == entry.model else was.model
+    return _Standing(entry.model, beside, champion)
 
 
 def begun_of(log: ReadableLog) -> int | None:
