@@ -192,7 +192,8 @@ class Learning:
             # Before the first offline model the answers are still being learned.
             watched = UNWATCHED
             if turn.newest:
-                watched = Watched(watch.address, turn.probability, turn.event_time, watch.limit)
+                time = float(turn.event_time)  # as when it was compiled
+                watched = Watched(watch.address, turn.probability, time, watch.limit)
             if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
                 contest = self._contest.address if turn.older else 0
                 alarm = self._models.weigh(
