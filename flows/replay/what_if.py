@@ -30,6 +30,7 @@ from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
 from operators.shard.shard import Shard
 from operators.training.model_registry import ModelRegistry, Pinned
+from operators.training.titles import Titles
 from operators.training.trainer import Trainer
 from state.log import EVENTS, Log
 from state.settings import Settings, changed, differences, nested
@@ -248,7 +249,9 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     stop = threading.Event()
     own = reaching(branches.home_of(home, branch.name), settings, log)
     fitter = Fitter(settings, deployment.stream, log, own, progress.say)
-    trainer = Trainer(log, ModelRegistry(log), fitter, stop)
+    registry = ModelRegistry(log)
+    titles = Titles(log, registry, settings.promotion, live=False)
+    trainer = Trainer(log, registry, fitter, stop, titles=titles)
     try:
         yield trainer.poll
     finally:

@@ -13,7 +13,7 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.decider import Champions, Decider, NewestTimes
+from operators.partition.decider import Champions, Decider, EarlyBoundaries, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
@@ -158,6 +158,13 @@ class Partitions:
             return None
         # A branch that begins at the head of the log notes when that begun.
         takes_settings = self._is_original or not journal.entries
+        training = self._settings.training
+
+        rows = training.min_rows // self._log.partitions(EVENTS)
+
+        def wanted(offset: int) -> bool | None:
+            return shard.wants_fit(rows) if shard.position.offset == offset else None
+
         return Decider(
             self._log,
             journal,
@@ -166,8 +173,9 @@ class Partitions:
             load=lambda model: self.models.offline(model, shard),
             wanted=self._wanted(shard) if takes_settings else _nothing,
             newest=self._newest,
-            wait=self._settings.training.wait,
+            wait=training.wait,
             tell=_log.warning,
+            early=None if training.pinned else EarlyBoundaries(wanted, self._settings.drift.rest),
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:

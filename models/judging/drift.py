@@ -39,6 +39,10 @@ class Detectors(NamedTuple):
     excess: Floats
 
 
+MEMORY = (len(Detectors._fields), len(KINDS), len(STAKES))
+"""Shape of all arrays of `Detectors`, one after the other."""
+
+
 class Finding(NamedTuple):
     """Result of a detector.
 

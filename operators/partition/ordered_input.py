@@ -61,6 +61,7 @@ class OrderedInput:
         boundary: The newest boundary crossed (µs).
         next_entry: Number of the next journal entry.
         holding: The boundary that must be decided before more comes (µs); 0: none.
+        looking: The time at which an early boundary may be decided before more comes (µs); 0: none.
     """
 
     def __init__(
@@ -82,6 +83,23 @@ class OrderedInput:
         # written.
         self._due = self.boundary if self.boundary > journal.boundary else 0
         self.holding = self._due
+        self.looking = 0
+        self._look_every, self._looked_at = 0, 0
+
+    def look_every(self, interval: int) -> None:
+        """From here on stop before the first record of each such interval (µs), until `look_on`.
+
+        The place depends on the append times of the records only.
+        """
+        self._look_every = interval
+        log, partition = self._log, self.journal.partition
+        if self.offset > log.start(EVENTS, partition):
+            for before in log.read(EVENTS, partition, self.offset - 1, max_records=1):
+                self._looked_at = before.append_time
+
+    def look_on(self) -> None:
+        """Go on without an early boundary."""
+        self._looked_at, self.looking = self.looking, 0
 
     @property
     def is_open(self) -> bool:
@@ -107,7 +125,7 @@ class OrderedInput:
             return self._cross(self._due)
         if not self.is_open:
             return self._recorded(self.journal.entries[self.next_entry], until)
-        return None if self.holding else self._beyond(until)
+        return None if self.holding or self.looking else self._beyond(until)
 
     def at_end(self) -> bool:
         """Whether all records were read and no boundary waits for a decision."""
@@ -143,10 +161,10 @@ class OrderedInput:
                 return self._cross(boundary, number)
             case Quieted(boundary=boundary):
                 return Quiet(boundary, number)
-            case Activated(model=model):
+            case Activated(model=model, champion=champion):
                 self.holding = 0
                 alone = self.journal.rolls_back(number, entry)
-                return Activation(number, model, None, alone)
+                return Activation(number, model, None, alone, champion)
 
     def _beyond(self, until: int | None) -> Message | None:
         """Records after the last journal entry, up to the next boundary; then that boundary."""
@@ -162,11 +180,26 @@ class OrderedInput:
             if not before:
                 return self._cross(boundary)
             self._due, records = boundary, before
+        if self._look_every:
+            records = self._until_look(records)
         self.offset += len(records)
         return _message(records)
 
+    def _until_look(self, records: list[Record]) -> list[Record]:
+        """Records before the next look; at a look itself there are none."""
+        every, looked = self._look_every, max(self._looked_at, self.boundary)
+        if not looked and records:
+            looked = self._looked_at = records[0].append_time
+        if not records or records[-1].append_time // every <= looked // every:
+            return records
+        self._due = 0  # it comes with a later record
+        before = [*takewhile(lambda r: r.append_time // every <= looked // every, records)]
+        if not before:
+            self.looking = records[0].append_time // every * every
+        return before
+
     def _cross(self, boundary: int, number: int | None = None) -> Boundary:
-        self._due = 0
+        self._due = self.looking = 0
         self.holding = self.boundary = boundary
         return Boundary(boundary, number)
 

@@ -21,8 +21,8 @@ COLUMNS = ("price", "ride_minutes", "fell", "label")
 RECORDS = records(500)
 
 
-def mojo(intercept):
-    """P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
+def mojo_bytes(intercept):
+    """A model for which P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
     info = GLM | {
         "category": "Binomial", "family": "binomial", "link": "logit", "cats": "0",
         "cat_offsets": "[0]", "cat_modes": "[]", "nums": "3", "num_means": "[0.0, 0.0, 0.0]",
@@ -31,7 +31,11 @@ def mojo(intercept):
     }  # fmt: skip
     lines = ["[info]", *(f"{key} = {value}" for key, value in info.items())]
     lines += ["[columns]", *COLUMNS, "[domains]", "3: 2 d3.txt"]
-    return read_mojo(zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"}))
+    return zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"})
+
+
+def mojo(intercept):
+    return read_mojo(mojo_bytes(intercept))
 
 
 MOJOS = {"a": mojo(-1.0), "b": mojo(0.5), "c": mojo(-0.3)}
@@ -145,6 +149,8 @@ def test_a_model_that_has_been_left_answers_no_more(monkeypatch):
     others = {500: [activation(run.shard, "b", 0)], 1_000: [activation(run.shard, "c", 1)]}
     feed(run, made[:1_100], others=others)
     assert run.shard.older == "b"
+    run.take(activation(run.shard, "c", 2)._replace(champion="c"))
+    run.shard._learning._watched = 0
     monkeypatch.setattr("models.linear.ensemble._LEFT", 0.9)  # with less than this it is left
     feed(run, made)
     assert (run.shard.model, run.shard.older, run.shard.serving.older) == ("c", None, None)
