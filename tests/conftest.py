@@ -51,7 +51,7 @@ LONG = (
 )
 """Test files that take many seconds: attacks, crashes, whole histories, benchmarks."""
 
-# Where the tests were started by nohup, what they start would ignore a hangup too.
+# Under nohup, the processes that the tests start would ignore a hangup too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Some hundred processes would each compile the product anew; numba keeps its kernels there too.

@@ -63,7 +63,7 @@ def _run(arguments: Namespace) -> int:
         sys.stdout.write(_told(change))
     if arguments.action == "apply":
         for change in needed:
-            server.put(change.wanted, is_new=change.is_new)
+            server.put(change.wanted, change.found)
     differ = f"{len(needed)} changed" if arguments.action == "apply" else f"{len(needed)} differ"
     sys.stdout.write(f"{len(objects)} objects in {arguments.url}, {differ}\n")
     return int(arguments.action == "diff" and bool(needed))
@@ -87,7 +87,7 @@ def _grafana(url: str) -> "GrafanaServer":
 
 def _told(change: Change) -> str:
     one = change.wanted
-    lines = [f"{'+' if change.is_new else '~'} {one.kind} {one.title}"]
+    lines = [f"{'+' if change.found is None else '~'} {one.kind} {one.title}"]
     lines += [f"    {difference}" for difference in change.differences]
     return "\n".join(lines) + "\n"
 

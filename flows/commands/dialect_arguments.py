@@ -90,7 +90,7 @@ def time_format(text: str) -> str:
     """A format of times.
 
     Raises:
-        ArgumentTypeError: It is no format, or one without the day.
+        ArgumentTypeError: The text is not a format of times with day, month and year.
 
     Example:
         >>> time_format("%d.%m.%Y %H:%M")
@@ -110,7 +110,7 @@ def time_zone(text: str) -> ZoneInfo:
     """A time zone.
 
     Raises:
-        ArgumentTypeError: There is no such zone.
+        ArgumentTypeError: No time zone has this name.
 
     Example:
         >>> time_zone("Europe/Berlin").key

@@ -67,7 +67,7 @@ def _run(arguments: Namespace) -> int:
         console.print(why, highlight=False, soft_wrap=True)
     for partition, of in enumerate(kept):
         if not of:
-            why = "has no checkpoint that this stream can resume from: nothing is deleted"
+            why = "has fewer than two checkpoints to resume from, and needs all: nothing is deleted"
             console.print(f"events/{partition} {why}", highlight=False, soft_wrap=True)
     said = f"{sum(span.keep - span.start for span in spans):,} records "
     said += "would be deleted" if arguments.dry_run else "deleted"

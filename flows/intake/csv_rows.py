@@ -42,7 +42,7 @@ def read_csv(
         reader: Reader at the table's first line.
         delimiter: Character between cells.
         names: Other names for columns.
-        is_spaced: A space follows each delimiter, and is no part of a cell.
+        is_spaced: Whether the space after each delimiter is left out of the cell.
 
     Raises:
         CsvError: A column is repeated or not UTF-8; or, while rows are read, a line or cell is too

@@ -67,7 +67,7 @@ class FileForm(NamedTuple):
         codec: Compression, as Arrow names it; None: not compressed.
         bom: Bytes before the text: a mark of byte order, Excel's `sep=;`.
         delimiter: Character between the cells of CSV.
-        is_spaced: Whether a space follows each delimiter, which is no part of a cell.
+        is_spaced: Whether a space follows each delimiter; it does not belong to the cell.
     """
 
     form: Form

@@ -28,7 +28,7 @@ class Pace:
         return self._begin_after(self._wait)
 
     def is_due_at_rest(self) -> bool:
-        """Whether the work is due, if there is no other work that it could hold up."""
+        """Whether the work is due while nothing else waits to be done."""
         return self._begin_after(self._seconds)
 
     def done(self) -> None:

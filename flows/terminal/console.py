@@ -151,4 +151,15 @@ def plain_streams() -> Iterator[None]:
         raise
     finally:
         if ended:
-            sys.stdout, sys.stderr = before
+            sys.stdout = before[0]
+            if before[1] is None or _takes_all(before[1]):
+                sys.stderr = before[1]
+
+
+def _takes_all(stream: TextIO) -> bool:
+    """Whether nothing is left that cannot be written; else Python ends with exit code 120."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True

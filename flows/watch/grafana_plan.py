@@ -13,12 +13,12 @@ class Change(NamedTuple):
 
     Attributes:
         wanted: The object as it should be.
-        is_new: Whether Grafana has none with its uid.
+        found: The object as it is; None: Grafana has none with its uid.
         differences: Paths of the fields that differ, with both values.
     """
 
     wanted: Wanted
-    is_new: bool
+    found: dict[str, Any] | None
     differences: tuple[str, ...] = ()
 
 
@@ -33,9 +33,9 @@ def changes(objects: list[Wanted], find: Find) -> list[Change]:
     for one in objects:
         found = find(one.kind, one.uid)
         if found is None:
-            needed.append(Change(one, is_new=True))
+            needed.append(Change(one, None))
         elif differing := tuple(differences(one.content, found)):
-            needed.append(Change(one, is_new=False, differences=differing))
+            needed.append(Change(one, found, differing))
     return needed
 
 

@@ -50,23 +50,26 @@ class GrafanaServer:
                 return None
             return found
 
-    def put(self, one: Wanted, *, is_new: bool) -> None:
+    def put(self, one: Wanted, found: dict[str, Any] | None) -> None:
         """Create or change an object; its other fields stay.
+
+        Args:
+            one: The object as it should be.
+            found: The object as it is; None: there is none.
 
         Raises:
             CommandError: Grafana does not answer, or refuses.
         """
         api, provisioning = self._api, self._api.alertingprovisioning
         with self._asking(f"take the {one.kind} {one.title!r}"):
-            match one.kind, is_new:
-                case "folder", True:
+            match one.kind, found:
+                case "folder", None:
                     api.folder.create_folder(one.title, one.uid)
-                case "folder", False:
+                case "folder", _:
                     api.folder.update_folder(one.uid, one.title, overwrite=True)
-                case "data source", True:
+                case "data source", None:
                     api.datasource.create_datasource(one.content)
-                case "data source", False:
-                    there = api.datasource.get_datasource_by_uid(one.uid)
+                case "data source", dict(there):
                     api.datasource.update_datasource_by_uid(one.uid, there | one.content)
                 case "dashboard", _:
                     # Grafana keeps the versions before, so that a change by hand is not lost.
@@ -75,14 +78,13 @@ class GrafanaServer:
                         "dashboard": one.content, "folderUid": UID, "overwrite": True,
                         "message": message,
                     })  # fmt: skip
-                case "contact point", True:
+                case "contact point", None:
                     provisioning.create_contactpoint(one.content, disable_provenance=True)
-                case "contact point", False:
+                case "contact point", _:
                     provisioning.update_contactpoint(one.uid, one.content, disable_provenance=True)
-                case "alert rule", True:
+                case "alert rule", None:
                     provisioning.create_alertrule(one.content, disable_provenance=True)
-                case "alert rule", False:
-                    there = provisioning.get_alertrule(one.uid)
+                case "alert rule", dict(there):
                     provisioning.update_alertrule(
                         one.uid, there | one.content, disable_provenance=True
                     )

@@ -1,9 +1,10 @@
 """The thread that looks at a flow every few seconds, and the newest sample for all that ask."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from flows.watch.beside import beside
 from flows.watch.sample import Sample
 from flows.watch.watcher import Watcher
 
@@ -29,16 +30,9 @@ class Looking:
         """The newest sample; None before the first."""
         return self._newest
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def going_on(self) -> AbstractContextManager[None]:
         """Look until the block ends."""
-        thread = threading.Thread(target=self._look_on, name="watcher", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join(_ENDS_IN_S)
+        return beside(self._look_on, self._stop, "watcher", _ENDS_IN_S)
 
     def _look_on(self) -> None:
         try:

@@ -1,13 +1,14 @@
 """Push points to a database, each at its event time, from where the last push ended."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from flows.home.deployment import Deployment
+from flows.watch.beside import beside
 from flows.watch.points import PUSHED, Point, points_of
 from flows.watch.sinks import Sink, SinkError
 from state.atomic_write import write_atomically
@@ -116,16 +117,9 @@ class Pushing:
         self._stop = threading.Event()
         self._trouble = False
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def going_on(self) -> AbstractContextManager[None]:
         """Push until the block ends."""
-        thread = threading.Thread(target=self._push_on, name="pushing", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join(_ENDS_IN_S)
+        return beside(self._push_on, self._stop, "pushing", _ENDS_IN_S)
 
     def _push_on(self) -> None:
         while not self._stop.is_set():

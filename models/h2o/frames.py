@@ -80,12 +80,25 @@ def import_files(
     """
     with files[0].open("rb") as first:  # given a path, polars would expand brackets in it
         columns = list(pl.read_parquet_schema(first))
-    with _plainly_named(server, files) as paths:
+    with _plainly_named(server, files) as paths, _dropped_on_failure(server, paths):
         found = server.request("POST /3/ImportFilesMulti", paths=_quoted(paths))
         if found["fails"]:
             msg = f"training files must be readable by H2O at {server.url}; got {found['fails']}"
             raise H2OFailed(msg)
         _parse(server, name, found["destination_frames"], columns, features, categoricals)
+
+
+@contextmanager
+def _dropped_on_failure(server: H2OServer, paths: Collection[str]) -> Iterator[None]:
+    """Delete the files that H2O has read, as it keeps them if another one is unreadable."""
+    try:
+        yield
+    except H2OFailed:
+        ours = {f"nfs:/{path}" for path in paths}
+        for frame in _listed(server, "GET /3/Frames"):
+            if frame["frame_id"]["name"] in ours:
+                _rapids(server, f'(rm "{frame["frame_id"]["name"]}")')
+        raise
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def gate(labels: Floats, challenger: Floats, champion: Floats | None, margin: fl
     Args:
         labels: 0 or 1.
         challenger: The challenger's P(label is 1), one per label, fitted without these labels.
-        champion: The champion's, likewise; None: there is no champion.
+        champion: The champion's probabilities, in the same form; None: there is no champion.
         margin: The challenger's mean log-loss must be lower by this, less 1.64 standard errors of
             the mean difference; a negative margin allows a higher log-loss.
 

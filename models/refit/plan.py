@@ -45,7 +45,7 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
         min_rows: A window with fewer rows is not fitted.
         margin: See `models.refit.gate.gate`.
         champion_end: End of the rows that the champion was fitted on: it is judged on later
-            requests, and without any there is no fit; 0: there is no champion.
+            requests, and if there are none, nothing is fitted; 0: there is no champion.
         refit: Fit the winner once more on its whole window before it is published; AutoML's winner
             never is, because it has no parameters to repeat.
     """
@@ -94,7 +94,7 @@ class Plan(NamedTuple):
 
     Attributes:
         windows: Those to try, the last winner's first, else the whole one; none: there is no fit.
-        reason: Reason why there is no fit; else empty.
+        reason: Reason for not fitting a model; empty if one is fitted.
     """
 
     windows: list[Window]

@@ -270,7 +270,7 @@ def _after(was: _Standing, entry: Activated, *, alone: bool) -> _Standing:
 def begun_of(log: ReadableLog) -> int | None:
     """Append time of the log's first event (µs), as some partition has noted it.
 
-    0: boundaries are equally spaced. None: there is no event.
+    0 if boundaries are equally spaced; None if there is no event.
 
     What is noted is the same for all partitions, whatever comes to one of them later.
 

@@ -12,6 +12,8 @@ from state.topics import OUTCOMES
 
 _SPARE = 3
 """Number of checkpoints that recovery must be able to choose from, in case some are damaged."""
+_LEAST = 2
+"""Fewest of them: if the only one were lost, nothing could take the place of deleted records."""
 
 
 def first_kept(
@@ -25,9 +27,9 @@ def first_kept(
 
     Records appended at or after `before` stay; so do records that recovery reads or re-emits from
     any of the newest checkpoints, and all since the last boundary before both of which every
-    partition has a checkpoint, so that a replay of the rest can begin there. A partition without a
-    usable checkpoint keeps everything and has no entries here. Journal, models and cuts always stay
-    whole: they are small, and are read from their start.
+    partition has a checkpoint, so that a replay of the rest can begin there. A partition with fewer
+    than two usable checkpoints keeps everything and has no entries here. Journal, models and cuts
+    always stay whole: they are small, and are read from their start.
 
     Args:
         log: Log to trim.
@@ -56,7 +58,7 @@ def first_kept(
         if fork is None or fork.boundary > common:
             earlier = (c for c in at_boundary[p] if c.boundary <= common)
             fork = next(filter(is_restorable, earlier), None)
-        if not newest[p]:
+        if len(newest[p]) < _LEAST:
             kept.append({})
         elif fork is None:
             kept.append({EVENTS: limits[p], **_outputs(log, newest[p][-1], before)})

@@ -5,11 +5,12 @@ is to be had from the package registries that tests may use.
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback import listening, send_json
 
 _UNKNOWN = {"schema": 40403, "subject": 40401}
 
@@ -83,12 +84,7 @@ def registry() -> Iterator[Registry]:
             else:
                 code, answer = kept.get(path) if body is None else kept.post(path, body)
             assert parse_qs(url.query).get("format") in (None, ["serialized"])
-            content = json.dumps(answer).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            send_json(self, code, answer, "application/vnd.schemaregistry.v1+json")
 
         def do_GET(self) -> None:
             self._answer()
@@ -97,15 +93,8 @@ def registry() -> Iterator[Registry]:
             self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def log_message(self, *_: object) -> None:
-            pass
+            """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept = Registry(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with listening(Handler) as url:
+        kept = Registry(url)
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

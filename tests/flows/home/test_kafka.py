@@ -152,7 +152,7 @@ def test_what_anybody_may_know_can_be_in_the_settings(name):
     "topic", [*sorted(set(ALL_TOPICS) - {"predictions", "metrics", "alerts"}), "prediction"]
 )
 def test_what_is_read_again_has_no_retention(topic):
-    with pytest.raises(ValueError, match=rf"of predictions, metrics, alerts; got '{topic}': "):
+    with pytest.raises(ValueError, match=rf"for predictions, metrics, alerts; got '{topic}', "):
         settings_from({"kafka": {"retention": {topic: "30d"}}})
 
 

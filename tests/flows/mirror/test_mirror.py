@@ -4,6 +4,7 @@ import random
 import time
 import tomllib
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -94,8 +96,9 @@ def sides(tmp_path, prefix, broker, cloud_broker):
         one.log.close()
 
 
+@contextmanager
 def let_in(broker):
-    """Let the user with the password do what MirrorMaker does."""
+    """Let the user with the password do what MirrorMaker does; other tests refuse it."""
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     kinds = [ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID]
     acls = [
@@ -104,6 +107,18 @@ def let_in(broker):
     ]
     for made in admin.create_acls(acls).values():
         made.result()
+    yield
+    its_own = AclBindingFilter(
+        ResourceType.ANY,
+        None,
+        ResourcePatternType.ANY,
+        f"User:{USER}",
+        None,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    for deleted in admin.delete_acls([its_own]).values():
+        deleted.result()
 
 
 @pytest.fixture
@@ -111,7 +126,6 @@ def mirror(tmp_path, prefix, broker, cloud_broker):
     """A MirrorMaker that logs in to both."""
     environment = {}
     for name, one in (("PREMISES", broker), ("CLOUD", cloud_broker)):
-        let_in(one)
         environment |= {
             f"{name}_BOOTSTRAP": one.sasl,
             f"{name}_PROTOCOL": "SASL_PLAINTEXT",
@@ -119,8 +133,9 @@ def mirror(tmp_path, prefix, broker, cloud_broker):
             f"{name}_JAAS": LOGIN,
         }
     made = MirrorMaker(tmp_path / "mirror", prefix, environment)
-    yield made
-    made.kill()
+    with let_in(broker), let_in(cloud_broker):
+        yield made
+        made.kill()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import uuid
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -22,6 +23,7 @@ from state.kafka.cluster import Cluster
 from state.kafka.log import KafkaLog
 from state.kafka.topics import Topics
 from tests.kafka.broker import PASSWORD, USER
+from tests.waiting import until
 
 SETTINGS = """
 stream = "quotes"
@@ -144,6 +146,8 @@ def test_permissions_that_are_missing_one_after_the_other(told, broker, prefix, 
             AclPermissionType.ALLOW,
         )
         admin.create_acls([acl])[acl].result()
+        # The broker takes it over from its controller a little later.
+        until(lambda: len(admin.describe_acls(_like(acl)).result()) == 1)
 
     line = told(broker.sasl, SASL)
     assert f"look up topic '{prefix}" in line
@@ -158,6 +162,13 @@ def test_permissions_that_are_missing_one_after_the_other(told, broker, prefix, 
     assert "authoriz" in line.lower()
     allow(ResourceType.TOPIC, AclOperation.WRITE)
     assert main(["run"]) == 0
+
+
+def _like(acl):
+    return AclBindingFilter(
+        acl.restype, acl.name, acl.resource_pattern_type, acl.principal, acl.host, acl.operation,
+        acl.permission_type,
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("log")

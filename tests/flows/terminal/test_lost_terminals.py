@@ -37,6 +37,7 @@ def started(home, words, messages):
         "HEADWATER_CONFIG": str(home / "headwater.toml"),
         "TERM": "xterm",
         "COLUMNS": "200",
+        "PYTHONUNBUFFERED": "",  # what cannot be written would otherwise not be left at the end
     }
     return subprocess.Popen(
         [sys.executable, *words], cwd=REPOSITORY, env=environment,

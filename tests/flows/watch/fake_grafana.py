@@ -5,11 +5,12 @@ from the package registries that tests may use.
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.loopback import listening, send_json
 
 TOKEN = "glsa_of_an_admin"
 
@@ -122,12 +123,7 @@ def grafana() -> Iterator[Grafana]:
                 status, answer = kept.answer(self.command, path, body)
             if self.command != "GET":
                 kept.written.append(f"{self.command} {self.path}")
-            said = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+            send_json(self, status, answer)
 
         def do_GET(self) -> None:
             self._answer()
@@ -141,13 +137,6 @@ def grafana() -> Iterator[Grafana]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept = Grafana(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with listening(Handler) as url:
+        kept = Grafana(url)
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

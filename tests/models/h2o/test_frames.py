@@ -147,8 +147,9 @@ def test_nothing_stays_in_h2o_but_what_others_made(h2o_server, outcomes):
     assert not [name for name in frames + models + jobs if name.startswith(prefix)]
 
 
-def test_a_file_that_h2o_cannot_read_is_named(h2o_server, outcomes, written):
+def test_a_file_that_h2o_cannot_read_is_named_and_no_other_stays(h2o_server, outcomes, written):
     files = written(outcomes)
     files[1].unlink()
     with tidy(h2o_server) as prefix, pytest.raises(H2OFailed, match=r"part-1\.parquet"):
         import_files(h2o_server, f"{prefix}t", files, FEATURES, CATEGORICALS)
+    assert h2o_server.request("GET /3/Frames")["frames"] == []

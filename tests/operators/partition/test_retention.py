@@ -63,6 +63,16 @@ def test_checkpoints_of_another_shape_do_not_count(log, store, tmp_path):
     assert first_kept(log, store, "other", END) == [{}]
 
 
+def test_a_single_checkpoint_is_not_relied_on_as_it_may_be_lost(log, store, tmp_path):
+    run(live(tmp_path, log))
+    newest, *others = sorted((tmp_path / "checkpoints" / "0").iterdir(), reverse=True)
+    assert first_kept(log, store, SHAPE, END) != [{}]
+    for path in others:
+        path.unlink()
+    assert [newest] == [*(tmp_path / "checkpoints" / "0").iterdir()]
+    assert first_kept(log, store, SHAPE, END) == [{}]
+
+
 def test_what_came_after_the_time_is_kept_and_all_since_the_boundary_before(log, store, tmp_path):
     run(live(tmp_path, log, every=1))
     boundaries = list(store.newest_first(0, at_boundary=True))

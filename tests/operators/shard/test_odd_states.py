@@ -496,5 +496,5 @@ def test_what_cannot_be_restored_is_not_counted_on_when_the_log_is_cut(run, stat
             return False
         return True
 
-    (kept,) = first_kept(log, store, made.shape, end, restorable)
-    assert kept["events"] == OLDER
+    assert first_kept(log, store, made.shape, end) != [{}]
+    assert first_kept(log, store, made.shape, end, restorable) == [{}]  # one is left

@@ -121,7 +121,7 @@ def test_a_second_writer_that_only_repeated_what_was_there_fences_too(opened):
     log.create("t", 1)
     log.append("t", 0, entries(b"a"), sequence=0)
     assert opened("two").append("t", 0, entries(b"a"), sequence=0) == 1
-    with pytest.raises(FencedError, match="one that has not written yet"):
+    with pytest.raises(FencedError, match="a writer that has not written yet"):
         log.append("t", 0, entries(b"b"), sequence=1)
     assert log.end("t", 0) == 1
 
@@ -131,7 +131,7 @@ def test_the_name_of_a_writer_of_before_is_not_taken_for_the_one_that_took_over(
     late = opened("two", named_within_s=0)
     assert late.append("t", 0, entries(b"a"), sequence=0) == 1
     opened("three").append("t", 0, entries(b"a"), sequence=0)
-    with pytest.raises(FencedError, match="one that has not written yet"):
+    with pytest.raises(FencedError, match="a writer that has not written yet"):
         late.append("t", 0, entries(b"b"), sequence=1)
 
 
