@@ -28,6 +28,7 @@ from flows.runtime.fitter import Fitter
 from flows.terminal.console import TerminalConsole
 from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
+from operators.partition.journal import early_boundaries
 from operators.shard.shard import Shard
 from operators.training.model_registry import ModelRegistry, Pinned
 from operators.training.titles import Titles
@@ -35,7 +36,9 @@ from operators.training.trainer import Trainer
 from state.log import EVENTS, Log
 from state.settings import Settings, changed, differences, nested
 
-_MEANINGLESS = ("follow", "log", "kafka.", "partitions", "training.wait", "training.trainer")
+_MEANINGLESS = (
+    "follow", "log", "kafka.", "partitions", "training.wait", "training.trainer", "drift.",
+)  # fmt: skip
 # Settings that change neither a record nor a fit.
 _ASIDE = ("checkpoints.", "reading.", "h2o.", "decision.false_")
 
@@ -187,6 +190,7 @@ def _begun(
         begins=[one.offset for one in checkpoints] or [0] * len(span.ends),
         forks={topic: list(of) for topic, of in forks.items()},
         shape=shape,
+        early=[] if models == "reused" else early_boundaries(log),
     )
     branches.make(log, home, branch, checkpoints)
     return branch
@@ -195,7 +199,7 @@ def _begun(
 def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
     if settings.training.pinned:
         return "pinned"
-    refits = any(key == "stream" or key.startswith("training.") for key in changes)
+    refits = any(key == "stream" or key.startswith(("training.", "promotion.")) for key in changes)
     return "refitted" if refits else "reused"
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
@@ -59,6 +59,7 @@ class Partitions:
         published: Registry of the models.
         models: Loader of the models.
         settings_of: Returns the settings of a journal entry.
+        early: The boundaries before their time (µs), in order; None: the shards ask for them.
 
     Raises:
         ValueError: The pinned model is unknown.
@@ -79,6 +80,7 @@ class Partitions:
         commit_every_s: float | None = None,
     ) -> None:
         self._commit_every_s = commit_every_s
+        self.early: Sequence[int] | None = None
         self._claims: dict[int, Future[None]] = {}
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
@@ -119,7 +121,12 @@ class Partitions:
             shard = self.shard(partition)
         journal = JournalWriter(log, partition)
         source = input_of(
-            shard, log, journal, settings_of=self.settings_of, batch=settings.reading.batch
+            shard,
+            log,
+            journal,
+            settings_of=self.settings_of,
+            batch=settings.reading.batch,
+            early=self.early or (),
         )
         runner = PartitionRunner(
             shard,
@@ -160,10 +167,12 @@ class Partitions:
         takes_settings = self._is_original or not journal.entries
         training = self._settings.training
 
-        rows = training.min_rows // self._log.partitions(EVENTS)
-
         def wanted(offset: int) -> bool | None:
-            return shard.wants_fit(rows) if shard.position.offset == offset else None
+            if shard.position.offset != offset:
+                return None
+            training = shard.settings.training
+            rows = training.min_rows // self._log.partitions(EVENTS)
+            return not training.pinned and shard.wants_fit(rows)
 
         return Decider(
             self._log,
@@ -175,7 +184,9 @@ class Partitions:
             newest=self._newest,
             wait=training.wait,
             tell=_log.warning,
-            early=None if training.pinned else EarlyBoundaries(wanted, self._settings.drift.rest),
+            early=None
+            if self.early is not None
+            else EarlyBoundaries(wanted, lambda: shard.settings.drift.rest),
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:

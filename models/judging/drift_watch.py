@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from models.judging.betting import LEAST, MOST
+from models.judging.betting import LEAST, MOST, Floats
 from models.judging.drift import MEMORY, Detectors, Finding, alarming, finding
 
 _LARGEST = 2.0**60
@@ -22,19 +22,24 @@ class _Notes(msgspec.Struct, forbid_unknown_fields=True):
         begun: Number of weighed requests at that time.
         limit: Capital from which on there is an alarm; 0: too few labels have come.
         alarmed_at: Event time of the last alarm, µs; 0: there was none.
+        is_doubted: There was an alarm since the newest boundary.
+        doubts: The detectors of the offline model then; else empty.
     """
 
     begun_at: _Whole = 0
     begun: _Whole = 0
     limit: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     alarmed_at: _Whole = 0
+    is_doubted: bool = False
+    doubts: bytes = b""
 
 
 class DriftWatch:
     """Detects that the answers have become wrong; see `models.judging.drift`.
 
-    An alarm does not end the evidence, which fades by itself once the answers are right again: what
-    is off for some hours only asks for no fit.
+    When they have, it begins to watch the newest offline model itself. If that is wrong from then
+    on, a fit is wanted, though the learners may have corrected the answers meanwhile. What passes,
+    such as a storm, asks for no fit.
 
     Args:
         false_alarms: Least mean event time between two false alarms, µs.
@@ -47,9 +52,10 @@ class DriftWatch:
     """
 
     def __init__(self, false_alarms: int, rest: int) -> None:
-        self._memory = np.empty(MEMORY)
-        self._state = Detectors(*self._memory)
+        self._memory, self._doubtful = np.empty(MEMORY), np.empty(MEMORY)
+        self._state, self._doubts = Detectors(*self._memory), Detectors(*self._doubtful)
         self.address: int = self._memory.ctypes.data
+        self._doubts_address: int = self._doubtful.ctypes.data
         self._notes = _Notes()
         self.limit = math.inf
         self.found: Finding | None = None
@@ -63,12 +69,23 @@ class DriftWatch:
     def _restart(self) -> None:
         self._memory[:] = 0.0
         self._state.capitals[:] = 1.0
+        self.trust_again()
+
+    def trust_again(self) -> None:
+        """Forget the evidence against the offline model: it is another."""
+        self._doubtful[:] = 0.0
+        self._doubts.capitals[:] = 1.0
+
+    @property
+    def doubts(self) -> int:
+        """Address of the offline model's detectors, for compiled code; 0: it is not watched."""
+        return self._doubts_address if self._notes.is_doubted else 0
 
     @property
     def change(self) -> Finding | None:
-        """The evidence that the answers are off now; None: it does not suffice."""
-        kind = alarming(self._state, self.limit)
-        return finding(self._state, kind) if kind >= 0 else None
+        """The evidence that the offline model is wrong now; None: it does not suffice."""
+        kind = alarming(self._doubts, self.limit) if self._notes.is_doubted else -1
+        return finding(self._doubts, kind) if kind >= 0 else None
 
     def look(self, weighed: int, event_time: int) -> None:
         """Set the limit by the number of labels that come in `false_alarms`.
@@ -88,12 +105,16 @@ class DriftWatch:
     def alarm(self, kind: int, event_time: int) -> None:
         """Note an alarm, unless the last one was within the rest."""
         notes = self._notes
-        if not notes.alarmed_at or event_time - notes.alarmed_at >= self._rest:
-            self.found, notes.alarmed_at = finding(self._state, kind), event_time
+        if notes.alarmed_at and event_time - notes.alarmed_at < self._rest:
+            return
+        self.found, notes.alarmed_at = finding(self._state, kind), event_time
+        if not notes.is_doubted:
+            notes.is_doubted = True
+            self.trust_again()
 
     def cut(self) -> int:
         """A fit is due: return the event time of `change`, or 0; the detectors start again then."""
-        change = self.change
+        change, self._notes.is_doubted = self.change, False
         if change is None:
             return 0
         self._restart()
@@ -101,6 +122,7 @@ class DriftWatch:
 
     def snapshot(self) -> bytes:
         """Encode the detectors and the counts."""
+        self._notes.doubts = self._doubtful.tobytes() if self._notes.is_doubted else b""
         return msgspec.msgpack.encode((self._memory.tobytes(), self._notes))
 
     def restore(self, state: bytes) -> None:
@@ -111,18 +133,30 @@ class DriftWatch:
             msgspec.DecodeError: The bytes have another form.
         """
         content, notes = msgspec.msgpack.decode(state, type=tuple[bytes, _Notes])
-        if len(content) != self._memory.nbytes:
-            msg = f"detectors must be of {self._memory.nbytes} bytes; got {len(content)}"
-            raise ValueError(msg)
-        read = np.frombuffer(content).reshape(MEMORY)
-        capitals, labels, starts, excess = Detectors(*read)
-        within = ((capitals >= LEAST) & (capitals <= MOST)).all()
-        within &= all(((of >= 0) & (of < _LARGEST)).all() for of in (labels, starts))
-        if not (within and (np.abs(excess) < _LARGEST).all() and math.isfinite(notes.limit)):
-            msg = "detectors must be of capitals, numbers of labels, times and sums; got others"
+        read = _read(content)
+        self.trust_again()
+        if notes.is_doubted:
+            self._doubtful[:] = _read(notes.doubts)
+        if not math.isfinite(notes.limit):
+            msg = f"a limit must be finite; got {notes.limit}"
             raise ValueError(msg)
         self._memory[:], self._notes = read, notes
         self.limit = notes.limit or math.inf
+
+
+def _read(content: bytes) -> Floats:
+    expected = 8 * math.prod(MEMORY)
+    if len(content) != expected:
+        msg = f"detectors must be of {expected} bytes; got {len(content)}"
+        raise ValueError(msg)
+    read = np.frombuffer(content).reshape(MEMORY)
+    capitals, labels, starts, excess = Detectors(*read)
+    within = ((capitals >= LEAST) & (capitals <= MOST)).all()
+    within &= all(((of >= 0) & (of < _LARGEST)).all() for of in (labels, starts))
+    if not (within and (np.abs(excess) < _LARGEST).all()):
+        msg = "detectors must be of capitals, numbers of labels, times and sums; got others"
+        raise ValueError(msg)
+    return read
 
 
 def drift_message(found: Finding) -> str:

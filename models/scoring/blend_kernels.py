@@ -39,6 +39,7 @@ from models.linear.ensemble_kernels import answer as answered
 from models.linear.ensemble_kernels import learn as weighed
 from models.linear.mixture import NEWEST_OFFLINE, OLDER_OFFLINE, PARTS, STACKS, SWITCHING
 from models.linear.mixture_kernels import logit
+from models.linear.places import sigmoid
 from models.linear.scaling import FIRST
 from models.mojo import glm as mojo_glm
 from models.mojo import link as mojo_link
@@ -196,6 +197,12 @@ def _offline(row: Any, model: Any) -> Any:
     return p, beyond
 
 
+@_inner
+def _detectors(address: int) -> Any:
+    memory = carray(_pointer(address), MEMORY, np.float64)
+    return Detectors(memory[0], memory[1], memory[2], memory[3])
+
+
 def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]], Any, Any]:
     """Make the kernels; `source` is part of the key of their compiled code.
 
@@ -245,9 +252,9 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
         learn(held, _entries(row, spec), float(label), offsets)
 
     @_holding
-    def weigh(  # noqa: PLR0917 - a tuple takes numba longer than its numbers do
+    def weigh(  # noqa: PLR0913, PLR0917 - a tuple takes numba longer than its numbers do
         parts: int, ensemble: int, label: int, newest_at: int, older_at: int, contest: int,
-        drift: int, probability: float, event_time: float, limit: float,
+        drift: int, doubts: int, probability: float, event_time: float, limit: float,
     ) -> Any:  # fmt: skip
         _ = source
         mixed = carray(_pointer(ensemble), 1, ENSEMBLE)[0]
@@ -258,9 +265,12 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
         weighed(said, float(label), _ensemble(mixed), newest_at, older_at)
         if not drift:
             return -1
-        memory = carray(_pointer(drift), MEMORY, np.float64)
-        detectors = Detectors(memory[0], memory[1], memory[2], memory[3])
-        detect(detectors, label, probability, event_time)
+        if doubts:
+            newest = sigmoid(said[NEWEST_OFFLINE])
+            if not np.isnan(newest):
+                detect(_detectors(doubts), label, newest, event_time, limit)
+        detectors = _detectors(drift)
+        detect(detectors, label, probability, event_time, limit)
         return alarming(detectors, limit)
 
     return blend, blend_many, teach, weigh
@@ -309,5 +319,6 @@ Returns:
 probabilities. `teach`: the learners learn from a labelled vector and its offline logits, NaN if
 there are none. `weigh`: the ensemble learns from the parts of a request's answer, after the contest
 of its offline models has bet on the label (0: no contest); then the detectors of drift see the
-answer (0: none), and the kind of an alarm is returned, or -1.
+newest offline model's answer and the ensemble's (0: none), and the kind of an alarm of the latter
+is returned, or -1.
 """

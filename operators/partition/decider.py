@@ -20,11 +20,7 @@ from operators.partition.journal import (
 )
 from operators.partition.ordered_input import OrderedInput
 from operators.training.model_loader import ModelError, UnavailableModelError
-from state.events import MINUTE_US
 from state.log import EVENTS, ReadableLog
-
-_LOOKS = 12
-"""Number of looks in each `drift.rest`; an early boundary may be decided at each."""
 
 
 class Champions(Protocol):
@@ -70,11 +66,11 @@ class EarlyBoundaries(NamedTuple):
     Attributes:
         wanted: Whether the shard wants a fit, as its answers have become wrong, at an offset of the
             input; None: it has not got there yet.
-        rest: Least time between two of them, µs.
+        rest: Least time between two of them by the shard's settings, µs.
     """
 
     wanted: Callable[[int], bool | None]
-    rest: int
+    rest: Callable[[], int]
 
 
 class Decider:
@@ -121,7 +117,7 @@ class Decider:
         self._is_configured = False
         self._early, self._is_alone = early, log.partitions(EVENTS) == 1
         if early is not None:
-            source.look_every(max(early.rest // _LOOKS, MINUTE_US))
+            source.look(early.rest())
 
     def decide(self) -> bool:
         """Write what is to be decided where the input stands, if anything is.
@@ -199,8 +195,8 @@ class Decider:
         if wanted is None:
             return False
         is_free = self._is_alone or source.offset >= self._free_from
-        if early is not None and wanted and is_free and self._has_rested(time, early.rest):
-            self._write(Crossed(source.offset, time), time)
+        if early is not None and wanted and is_free and self._has_rested(time, early.rest()):
+            self._write(Crossed(source.offset, time, early=True, version=5), time)
         else:
             source.look_on()
         return True
@@ -208,6 +204,7 @@ class Decider:
     def _has_rested(self, time: int, rest: int) -> bool:
         source = self._source
         crossed = (e.boundary for e in self._journal.entries if isinstance(e, Crossed))
+        # Also those that another partition has asked for.
         early = (at for at in crossed if source.newest_boundary(at) < at)
         return time > source.boundary and time - max(early, default=-rest) >= rest
 

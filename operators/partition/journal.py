@@ -49,10 +49,12 @@ class Crossed(_Versioned, frozen=True, tag=str.lower):
     Attributes:
         offset: First record of `events` after it.
         boundary: The boundary (µs).
+        early: This partition wanted a fit before its time; from version 5 on.
     """
 
     offset: _Count
     boundary: _Count
+    early: bool = False
 
 
 class Quieted(_Versioned, frozen=True, tag=str.lower):
@@ -265,6 +267,16 @@ def _after(was: _Standing, entry: Activated, *, alone: bool) -> _Standing:
     else:
         beside = None if alone or champion == entry.model else was.model
     return _Standing(entry.model, beside, champion)
+
+
+def early_boundaries(log: ReadableLog) -> list[int]:
+    """All boundaries before their time, in order (µs).
+
+    Args:
+        log: Holds `activations`.
+    """
+    entries = [e for p in range(log.partitions(TOPIC)) for e in Journal(log, p).entries]
+    return sorted({e.boundary for e in entries if isinstance(e, Crossed) and e.early})
 
 
 def begun_of(log: ReadableLog) -> int | None:

@@ -3,7 +3,7 @@
 The flow, replicas, audits and what-ifs all read through this class, so all see the same order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -13,8 +13,12 @@ from operators.partition.boundaries import Boundaries
 from operators.partition.journal import Activated, Configured, Crossed, Decision, Journal, Quieted
 from operators.shard.messages import Activation, Boundary, Configuration, Message, Quiet, Records
 from operators.shard.shard import Position, Shard
+from state.events import MINUTE_US
 from state.log import EVENTS, LogError, OffsetError, ReadableLog, Record
 from state.settings import Settings
+
+_LOOKS = 12
+"""Number of looks in each `drift.rest`; an early boundary may be decided at each."""
 
 
 class EntryAheadError(LogError):
@@ -86,16 +90,18 @@ class OrderedInput:
         self.looking = 0
         self._look_every, self._looked_at = 0, 0
 
-    def look_every(self, interval: int) -> None:
-        """From here on stop before the first record of each such interval (µs), until `look_on`.
+    def look(self, rest: int) -> None:
+        """From here on stop before the first record of each twelfth of `rest`, until `look_on`.
 
-        The place depends on the append times of the records only.
+        The place depends on the append times of the records only, and on the settings there.
+
+        Args:
+            rest: `drift.rest` (µs), until a journal entry changes it.
         """
-        self._look_every = interval
+        self._look_every = _interval(rest)
         log, partition = self._log, self.journal.partition
         if self.offset > log.start(EVENTS, partition):
-            for before in log.read(EVENTS, partition, self.offset - 1, max_records=1):
-                self._looked_at = before.append_time
+            self._passed(log.read(EVENTS, partition, self.offset - 1, max_records=1))
 
     def look_on(self) -> None:
         """Go on without an early boundary."""
@@ -156,6 +162,8 @@ class OrderedInput:
                 if (now := self._boundaries) is not None:
                     begun = entry.begun or now.begun
                     self._boundaries = replace(now, every=settings.training.every, begun=begun)
+                if self._look_every:
+                    self._look_every = _interval(settings.drift.rest)
                 return Configuration(number, settings)
             case Crossed(boundary=boundary):
                 return self._cross(boundary, number)
@@ -182,6 +190,7 @@ class OrderedInput:
             self._due, records = boundary, before
         if self._look_every:
             records = self._until_look(records)
+        self._passed(records)
         self.offset += len(records)
         return _message(records)
 
@@ -205,8 +214,13 @@ class OrderedInput:
 
     def _read(self, until: int | None) -> list[Record]:
         records = self._peek(until)
+        self._passed(records)
         self.offset += len(records)
         return records
+
+    def _passed(self, records: list[Record]) -> None:
+        if records:
+            self._looked_at = records[-1].append_time
 
     def _peek(self, until: int | None) -> list[Record]:
         most = self._batch if until is None else min(until - self.offset, self._batch)
@@ -222,6 +236,7 @@ def input_of(
     *,
     settings_of: Callable[[dict[str, Any]], Settings],
     batch: int,
+    early: Sequence[int] = (),
 ) -> OrderedInput:
     """The input of a shard's partition at its position, with the boundaries of its settings.
 
@@ -231,6 +246,7 @@ def input_of(
         journal: Journal of the shard's partition.
         settings_of: Returns the settings of a journal entry.
         batch: Most records in one message.
+        early: Boundaries before their time that the journal does not have (µs), in order.
     """
     first, every = shard.stream.refit_from_us, shard.settings.training.every
     return OrderedInput(
@@ -239,7 +255,7 @@ def input_of(
         shard.position,
         settings_of=settings_of,
         batch=batch,
-        boundaries=Boundaries(first, every, journal.begun),
+        boundaries=Boundaries(first, every, journal.begun, tuple(early)),
     )
 
 
@@ -254,6 +270,10 @@ def with_model(message: Message, shard: Shard, load: Callable[[str, Shard], Offl
     if isinstance(message, Activation) and message.model is not None:
         return message._replace(offline=load(message.model, shard))
     return message
+
+
+def _interval(rest: int) -> int:
+    return max(rest // _LOOKS, MINUTE_US)
 
 
 def _message(records: list[Record]) -> Records | None:

@@ -193,7 +193,8 @@ class Learning:
             watched = UNWATCHED
             if turn.newest:
                 time = float(turn.event_time)  # as when it was compiled
-                watched = Watched(watch.address, turn.probability, time, watch.limit)
+                doubts = watch.doubts if turn.newest == in_use.number else 0
+                watched = Watched(watch.address, doubts, turn.probability, time, watch.limit)
             if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
                 contest = self._contest.address if turn.older else 0
                 alarm = self._models.weigh(
@@ -251,6 +252,7 @@ class Learning:
             self._title(champion, alone=alone)
             return
         self._contest.restart()
+        self.watch.trust_again()
         if model is None:
             self._ensemble.activate(older=None)
             self._bank.activate(older=None)

@@ -223,7 +223,7 @@ class Shard:
         return self._learning.in_use.older
 
     def wants_fit(self, labels: int) -> bool:
-        """Whether the answers have become wrong since the newest boundary, and still are.
+        """Whether the offline model is wrong since an alarm, and still is.
 
         Args:
             labels: Least number of labels since then, for a fit to be of use.

@@ -155,14 +155,14 @@ def decision(contestants: Contestants, evidence: TitleEvidence, boundary: int) -
 def unfounded(log: ReadableLog, published: ModelRegistry) -> list[FitRecord]:
     """The recorded decisions on the title that do not follow from the `metrics` they name.
 
-    Decisions whose metrics were deleted are left out.
+    Decisions whose metrics the log does not hold, or no longer, are left out.
     """
     records, wrong = published.records(), []
     for i, record in enumerate(records):
         if record.evidence is None:
             continue
         ends = record.evidence.metrics
-        if any(end and end <= log.start(METRICS, p) for p, end in enumerate(ends)):
+        if not all(_is_there(log, p, end) for p, end in enumerate(ends)):
             continue
         contestants = contestants_of(published.history_before(i))
         found = None
@@ -172,3 +172,7 @@ def unfounded(log: ReadableLog, published: ModelRegistry) -> list[FitRecord]:
         if found != record:
             wrong.append(record)
     return wrong
+
+
+def _is_there(log: ReadableLog, partition: int, end: int) -> bool:
+    return not end or log.start(METRICS, partition) < end <= log.end(METRICS, partition)

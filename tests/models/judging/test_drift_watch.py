@@ -14,9 +14,11 @@ YEAR_US, HOUR_US = 365 * DAY_US, DAY_US // 24
 
 
 @numba.njit
-def next_alarm(state, labels, chances, times, begin, end, limit):
+def next_alarm(state, doubts, is_doubted, labels, chances, times, begin, end, limit):
     for i in range(begin, end):
-        detect(state, labels[i], chances[i], times[i])
+        if is_doubted:
+            detect(doubts, labels[i], chances[i], times[i], limit)
+        detect(state, labels[i], chances[i], times[i], limit)
         kind = alarming(state, limit)
         if kind >= 0:
             return i, kind
@@ -29,7 +31,9 @@ def watched(watch, labels, chances, times, first=0):
     for look in range(0, len(labels), 256):
         at, end = look, min(look + 256, len(labels))
         while at < end:
-            at, kind = next_alarm(watch._state, labels, chances, times, at, end, watch.limit)
+            pair = watch._state, watch._doubts
+            of = labels, chances, times
+            at, kind = next_alarm(*pair, watch.doubts > 0, *of, at, end, watch.limit)
             if kind >= 0:
                 watch.alarm(kind, int(times[at]))
                 if watch.found is not None:
@@ -94,6 +98,21 @@ def test_a_storm_of_an_hour_is_told_and_forgotten():
     watch, end = DriftWatch(YEAR_US, DAY_US), int(np.flatnonzero(storm)[-1] + 3_000)
     alarms = watched(watch, labels[:end], said(right)[:end], season.times[:end] + DAY_US)
     assert len(alarms) == 1
+    assert watch.change is None
+
+
+@pytest.mark.parametrize("hours", [1, 6, 24])
+def test_the_evidence_of_a_storm_is_soon_gone_however_long_it_was(hours):
+    season = Season(6, 5)
+    right, wrong = season.base + season.x, season.base - season.x
+    storm = (season.times >= 2 * DAY_US) & (season.times < 2 * DAY_US + hours * HOUR_US)
+    labels = season.labels(np.where(storm, wrong, right))
+    chances, times = said(right), season.times + DAY_US
+    watch, end = DriftWatch(YEAR_US, DAY_US), int(np.flatnonzero(storm)[-1])
+    watched(watch, labels[:end], chances[:end], times[:end])
+    assert watch.change is not None
+    after = slice(end, end + 1_500)
+    watched(watch, labels[after], chances[after], times[after], first=end)
     assert watch.change is None
 
 

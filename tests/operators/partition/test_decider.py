@@ -513,7 +513,7 @@ class Wanting:
 
     def __init__(self, *offsets, rest="2h"):
         self.offsets, self.asked, self.reached = offsets, [], 10**9
-        self.early = EarlyBoundaries(self.wanted, int(Duration.parse(rest)))
+        self.early = EarlyBoundaries(self.wanted, lambda: int(Duration.parse(rest)))
 
     def wanted(self, offset):
         self.asked.append(offset)
@@ -543,7 +543,7 @@ def test_a_fit_that_is_wanted_comes_at_the_next_look_whatever_the_batches(tmp_pa
     # A twelfth of two hours: a look before each ten minutes in which a record comes.
     assert minutes(drained(reading)) == [0, 1, 2, 3, 4, 130]
     assert wanting.asked == [1, 2, 3, 5]
-    assert journal(log) == [Crossed(5, BEGIN_US + 130 * MINUTE_US)]
+    assert journal(log) == [Crossed(5, BEGIN_US + 130 * MINUTE_US, early=True, version=5)]
     log.close()
 
 
@@ -565,6 +565,48 @@ def test_a_look_waits_for_the_shard_and_is_made_again_after_a_restart(tmp_path):
     assert (reading.at_end(), journal(log)) == (False, [])
     resumed = early(tmp_path, Wanting(3), log=log, position=msgspec.structs.replace(position))[1]
     assert minutes(drained(resumed)) == [110]
+    log.close()
+
+
+TWO_HOURS = deciding(settings_from({"drift": {"rest": "2h"}}))
+
+
+@pytest.mark.parametrize("entry", [Activated(4, "m", None), Configured(4, TWO_HOURS, version=2)])
+def test_looks_come_where_they_came_before_a_restart_also_after_a_journal_entry(tmp_path, entry):
+    log = filled(tmp_path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES])
+    JournalWriter(log, 0).write(entry, 0)
+    looks = []
+    for read in range(9):
+        wanting, position = Wanting(), Position(offset=read, activations=int(read > 4))
+        drained(early(tmp_path, wanting, log=log, position=position)[1], position)
+        looks.append(wanting.asked)
+    # None where the journal says what comes next, then before each ten minutes with a record.
+    assert looks[0] == [5, 6, 7]
+    assert looks == [[one for one in looks[0] if one >= read] for read in range(9)]
+    log.close()
+
+
+def test_looks_are_as_frequent_as_the_journal_says_wherever_the_run_begins(tmp_path):
+    log = filled(tmp_path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES])
+    rarely = deciding(settings_from({"drift": {"rest": "1d"}}))
+    JournalWriter(log, 0).write(Configured(2, rarely, version=2), 0)
+    for read in (0, 1, 2, 3):
+        wanting, position = Wanting(), Position(offset=read, activations=int(read > 2))
+        rest = Wanting(rest="1d" if read > 2 else "2h").early.rest
+        given = EarlyBoundaries(wanting.wanted, rest)
+        drained(early(tmp_path, wanting, log=log, position=position, early=given)[1], position)
+        assert wanting.asked == [5, 7]  # each two hours: 02:10 and 04:20
+    log.close()
+
+
+def test_a_boundary_before_its_time_is_crossed_where_it_was_given(tmp_path):
+    at = [BEGIN_US + m * MINUTE_US for m in (60, 200, 202)]
+    given = Boundaries(10**17, 10**15, 0, tuple(at))
+    decided = [(one, "m") for one in at]
+    log, reading = early(tmp_path, Wanting(), early=None, boundaries=given, decided=decided)
+    found = minutes(drained(reading))
+    assert found == [0, 1, 60, 2, 3, 4, 5, 200, 6, 202, 7, 8]
+    assert not any(isinstance(one, Crossed) for one in journal(log))
     log.close()
 
 

@@ -22,13 +22,13 @@ SETTINGS = {"metrics": {"every": "20m"}, "clock": {"span": "30m"}}
 SOON = settings_from(SETTINGS | {"drift": {"false_alarms": "7d", "rest": "6h"}})
 
 
-def world(n, seed, flip=None, delay_us=MINUTE_US // 2):
-    """Rides whose label follows the price; from one on the other way round."""
+def world(n, seed, flip=None, back=10**9, delay_us=MINUTE_US // 2):
+    """Rides whose label follows the price; from one to another the other way round."""
     rng, events = np.random.default_rng(seed), []
     for i in range(n):
         time = FIRST_US + i * MINUTE_US
         price = float(rng.lognormal(3, 1))
-        slope = -3 if flip is not None and i >= flip else 3
+        slope = -3 if flip is not None and flip <= i < back else 3
         is_late = rng.random() < 1 / (1 + math.exp(-slope * (math.log(price) - 3)))
         asked = Asked(
             id=f"a{i}", time=time, city="ber", driver=1, pickup=time, arrive=time + 20 * MINUTE_US,
@@ -51,7 +51,7 @@ def begun(made, settings=SOON, until=None):
     """A run whose first offline model comes after four hundred requests."""
     run = Run(rides_shard(settings))
     feed(run, made[:800])
-    run.take(activation(run.shard, "a", 0))
+    run.take(activation(run.shard, "priced", 0))
     return feed(run, made[:until])
 
 
@@ -74,17 +74,37 @@ def test_a_flip_is_told_with_its_time_and_a_fit_is_wanted_from_then_on():
     flip_us = FIRST_US + 2_500 * MINUTE_US
     assert flip_us < first.time < flip_us + 3 * HOUR_US
     assert "answers are too sure since 2024-04-0" in first.message
-    assert (run.shard.wants_fit(1), run.shard.wants_fit(500)) == (True, False)
+    assert not run.shard.wants_fit(0)
+    feed(run, FLIPPED[:5_200])
+    assert (run.shard.wants_fit(50), run.shard.wants_fit(500)) == (True, False)
 
 
-def test_what_the_learners_have_corrected_meanwhile_asks_for_no_fit():
+def test_a_fit_is_wanted_also_when_the_learners_have_corrected_the_answers():
     run = alarmed()
     feed(run, FLIPPED)
+    assert alerts(run) == alerts(alarmed())
+    assert run.shard.wants_fit(900)
+    assert not run.shard.wants_fit(1_000)
+
+
+def test_a_storm_of_an_hour_asks_for_no_fit():
+    stormy = world(2_900, seed=8, flip=2_500, back=2_560)
+    run = begun(stormy, until=5_000)
+    for until in range(5_000, len(stormy), 100):
+        assert not feed(run, stormy[:until]).shard.wants_fit(100)
+    assert len(alerts(run)) == 1
+
+
+def test_an_offline_model_that_comes_after_the_alarm_is_trusted_again():
+    run = alarmed()
+    feed(run, FLIPPED[:5_600])
+    assert run.shard.wants_fit(50)
+    run.take(activation(run.shard, "a", 1))
     assert not run.shard.wants_fit(0)
 
 
 def test_a_cut_takes_the_change_with_it():
-    run = alarmed()
+    run = feed(alarmed(), FLIPPED[:5_600])
     run.take(Boundary(FIRST_US + 4_000 * MINUTE_US))
     flip_us = FIRST_US + 2_500 * MINUTE_US
     assert abs(run.cuts[-1].change - flip_us) < HOUR_US

@@ -21,12 +21,12 @@ COLUMNS = ("price", "ride_minutes", "fell", "label")
 RECORDS = records(500)
 
 
-def mojo_bytes(intercept):
-    """A model for which P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
+def mojo_bytes(intercept, price=0.0, minutes=0.05):
+    """A model for which P(late) is sigmoid(intercept + price * price + minutes * ride_minutes)."""
     info = GLM | {
         "category": "Binomial", "family": "binomial", "link": "logit", "cats": "0",
         "cat_offsets": "[0]", "cat_modes": "[]", "nums": "3", "num_means": "[0.0, 0.0, 0.0]",
-        "beta": f"[0.0, 0.05, 0.0, {intercept}]", "n_features": "3", "n_columns": "4",
+        "beta": f"[{price}, {minutes}, 0.0, {intercept}]", "n_features": "3", "n_columns": "4",
         "n_domains": "1", "n_classes": "2",
     }  # fmt: skip
     lines = ["[info]", *(f"{key} = {value}" for key, value in info.items())]
@@ -39,6 +39,7 @@ def mojo(intercept):
 
 
 MOJOS = {"a": mojo(-1.0), "b": mojo(0.5), "c": mojo(-0.3)}
+MOJOS["priced"] = read_mojo(mojo_bytes(-2.0, price=0.1, minutes=0.0))
 
 
 def activation(shard, model, number=0, *, alone=False):
