@@ -4,7 +4,7 @@ See https://avro.apache.org/docs/1.12.0/specification/#object-container-files.
 """
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,15 @@ _STAMPS = frozenset({
 
 def _write_rows(path: str, limits: Limits, binary: Collection[str] | None) -> None:
     try:
-        from fastavro import block_reader, reader  # noqa: PLC0415 - below the limit, and an extra
+        # Below the limit, and an extra.
+        from fastavro import block_reader, reader  # noqa: PLC0415
+        from fastavro.read import LOGICAL_READERS  # noqa: PLC0415
     except ModuleNotFoundError as error:
         msg = f"Avro must have its decoder; got '{error}': pip install 'headwater[schemas]'"
         raise RefusedError(msg) from error
 
+    for name, read in LOGICAL_READERS.items():
+        LOGICAL_READERS[name] = _or_text(name, read)
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib is large
         total = sum(block.num_records for block in block_reader(file))
         file.seek(0)
@@ -38,6 +42,18 @@ def _write_rows(path: str, limits: Limits, binary: Collection[str] | None) -> No
         limits.write(encoded(TableInfo(total, columns, stamped)))
         for row, record in enumerate(records, 1):
             limits.write(encoded(dict(_cells(record, binary))), row)
+
+
+def _or_text(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+    """A reader of moments that gives the text of a number that is none in Python's calendar."""
+
+    def total(data: Any, *schemas: Any) -> Any:
+        try:
+            return read(data, *schemas)
+        except (OverflowError, ValueError):
+            return f"{name} {data}"
+
+    return total
 
 
 def _columns(schema: Any) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from io import BufferedReader
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
@@ -46,6 +46,7 @@ _MOST_OF_A_COLUMN, _LEAST_OF_A_COLUMN = 3 * 2**20, 2**17
 _BUFFER_BYTES = 2**16
 _LENGTH = struct.Struct("<I")
 _FEWER = 30
+_US_IN_MS = 1_000
 encoded = msgspec.json.Encoder().encode
 """A value as JSON."""
 
@@ -232,13 +233,16 @@ def _rows(
     file: "pq.ParquetFile", group: int, columns: list[str] | None, texts: Collection[str]
 ) -> Iterator[bytes]:
     for batch in _batches(file, group, columns):
-        plain = _in_microseconds(batch)
+        beyond = _beyond(batch)
+        plain = _in_microseconds(batch, beyond)
         infinite = _infinite(plain)
         at, n = 0, 1
         while at < plain.num_rows:
             try:
-                rows = plain.slice(at, n).to_pylist()
+                rows = _plain_rows(plain.slice(at, n))
                 for row in rows:
+                    for name in beyond:
+                        row[name] = _in_us(row[name])
                     for name in texts:
                         row[name] = as_text(row.get(name))
                     for name in infinite:
@@ -253,6 +257,47 @@ def _rows(
             at += n
             size = sum(map(len, values)) // n + 1
             n = max(1, min(2 * n, _SLICE_BYTES // size))
+
+
+def _plain_rows(batch: "pa.RecordBatch") -> list[dict[str, Any]]:
+    """The rows; a date or duration that Python lacks is the text of its number."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (OverflowError, ValueError):
+        columns = [[_plain_cell(cell) for cell in column] for column in batch.columns]
+        names = batch.schema.names
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return rows
+
+
+def _plain_cell(cell: "pa.Scalar") -> Any:
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        return f"{cell.type} {getattr(cell, 'value', cell)}"
+
+
+def _beyond(batch: "pa.RecordBatch") -> list[str]:
+    """Columns of milliseconds with a time beyond 64 bits of microseconds."""
+    import pyarrow as pa  # noqa: PLC0415 - below the limit
+    import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
+
+    def extremes(array: "pa.Array") -> Iterator[int | None]:
+        yield from pc.min_max(array.cast(pa.int64())).as_py().values()
+
+    return [
+        field.name
+        for field, array in zip(batch.schema, batch.columns, strict=True)
+        if pa.types.is_timestamp(field.type)
+        and field.type.unit == "ms"
+        and any(isinstance(_in_us(time), str) for time in extremes(array))
+    ]
+
+
+def _in_us(time_ms: int | None) -> int | str | None:
+    """A time in microseconds; one beyond 64 bits as text, which no event takes for a time."""
+    us = None if time_ms is None else time_ms * _US_IN_MS
+    return us if us is None or -(2**63) <= us < 2**63 else f"timestamp[ms] {time_ms}"
 
 
 def as_text(value: bytes | None) -> str | list[int] | None:
@@ -306,8 +351,13 @@ def _batches(
             return
 
 
-def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
-    """Convert timestamps to whole numbers, and types that Python lacks."""
+def _in_microseconds(batch: "pa.RecordBatch", raw: Collection[str]) -> "pa.RecordBatch":
+    """Convert timestamps to whole numbers, and types that Python lacks.
+
+    Args:
+        batch: Some rows.
+        raw: Timestamp columns whose numbers stay in their own unit.
+    """
     import pyarrow as pa  # noqa: PLC0415 - below the limit
     import pyarrow.compute as pc  # noqa: PLC0415 - below the limit
 
@@ -323,6 +373,9 @@ def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
         ]
         batch = pa.RecordBatch.from_arrays(arrays, batch.schema.names)
 
+    for name in raw:
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, batch[name].cast(pa.int64()))
     cast(_without_nanoseconds)
     cast(lambda kind: pa.int64() if pa.types.is_timestamp(kind) else kind)
     return batch

@@ -272,8 +272,11 @@ def compose(
     def commit(batch: list[tuple[int, Processed]]) -> list[tuple[str, int]]:
         cuts = []
         for p, one in batch:
+            source.runners[p].commit(one)
+        # Only now, so that partitions that stop at one boundary are written side by side.
+        for p, one in batch:
             runner = source.runners[p]
-            runner.commit(one)
+            runner.settle(one)
             on_committed(runner)
             if one.emitted.cut is not None:
                 cuts.append(("training", one.emitted.cut.boundary))

@@ -3,6 +3,7 @@
 The flow, replicas, audits and what-ifs all read through this class, so all see the same order.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -181,9 +182,9 @@ class OrderedInput:
             return _message(self._read(until))
         records = self._peek(until)
         if records and boundaries.newest(records[-1].append_time) > self.boundary:
-            before = [
-                *takewhile(lambda r: boundaries.newest(r.append_time) <= self.boundary, records)
-            ]
+            times = range(self.boundary, records[-1].append_time + 1)
+            due = times[bisect(times, self.boundary, key=boundaries.newest)]
+            before = [*takewhile(lambda record: record.append_time < due, records)]
             boundary = boundaries.newest(records[len(before)].append_time)
             if not before:
                 return self._cross(boundary)

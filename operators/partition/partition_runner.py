@@ -141,13 +141,16 @@ class PartitionRunner:
         """Write the output, then the snapshot and the checkpoint that follow from it.
 
         All is durable when this returns, unless commits are made beside the processing: then it is
-        after a boundary, and at the end, and an error is raised by a later call.
+        after `settle`, and an error is raised by a later call.
         """
         if self._committer is None:
             self._write([processed])
-            return
-        self._committer.put(processed)
-        if processed.is_awaited:
+        else:
+            self._committer.put(processed)
+
+    def settle(self, processed: Processed) -> None:
+        """Return once what was committed is durable, if processing stops for it."""
+        if self._committer is not None and processed.is_awaited:
             self._committer.drain()
 
     def _write(self, several: Sequence[Processed]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 
 from models.judging.drift_watch import drift_message
-from models.losses import RunningLosses
+from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.shard.labels import Labels
@@ -149,7 +149,7 @@ class Shard:
             lose=_weakly(self._lose),
             alert=_weakly(self._warn_of_labels),
         )
-        self._total, self._lately = RunningLosses(len(MODELS)), RunningLosses(len(MODELS))
+        self._running = RunningLosses(len(MODELS))
         self.is_silent = False
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
         self._learning = Learning(stream, settings)
@@ -210,7 +210,7 @@ class Shard:
 
     def losses(self) -> dict[str, Losses]:
         """Each model's losses since the first record."""
-        return _losses(self._total)
+        return _losses(self._running.total)
 
     @property
     def model(self) -> str | None:
@@ -324,7 +324,7 @@ class Shard:
         except Exception as error:
             raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
             raise
-        sums = (self._total.sums, self._lately.sums)
+        sums = (self._running.total, self._running.lately)
         in_use = self._learning.in_use
         return msgspec.msgpack.encode((VERSION, self.position, self._counts, in_use, sums, parts))
 
@@ -348,9 +348,8 @@ class Shard:
                 state, type=tuple[int, Position, _Counts, ActiveModels, _Sums, _Parts]
             )
             self._check_counts()
-        for losses, of in zip((self._total, self._lately), sums, strict=True):
-            with _part("losses"):
-                losses.restore(of)
+        with _part("losses"):
+            self._running.restore(*sums)
         for (name, part), content in zip(self._parts().items(), parts, strict=True):
             with _part(name):
                 part.restore(content)
@@ -520,8 +519,7 @@ class Shard:
         self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
     ) -> None:
         probabilities = (made.probability, made.online, made.offline, made.residual)
-        self._total.add(probabilities, label)
-        self._lately.add(probabilities, label)
+        self._running.add(probabilities, label)
         values: list[float | str | None] = row.tolist()
         for i, names in self._levels:
             level = values[i]
@@ -541,15 +539,15 @@ class Shard:
             len(self._pending),
             self.model,
             self._guard.least_lag_us(),
-            _losses(self._lately),
-            _losses(self._total),
+            _losses(self._running.lately),
+            _losses(self._running.total),
             self._labels.unlabelled,
             self._labels.early,
             self.older,
             self._learning.shares(),
             *self._learning.title(),
         )
-        self._lately = RunningLosses(len(MODELS))
+        self._running.restart()
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
 
     def _bury(
@@ -621,12 +619,8 @@ def _part(name: str) -> Iterator[None]:
         raise DamagedStateError(msg) from error
 
 
-def _losses(running: RunningLosses) -> dict[str, Losses]:
-    return {
-        name: Losses(*means)
-        for name, means in zip(MODELS, running.means(), strict=True)
-        if means[0]
-    }
+def _losses(sums: Sums) -> dict[str, Losses]:
+    return {name: Losses(*own) for name, own in zip(MODELS, means(sums), strict=True) if own[0]}
 
 
 def _weakly(method: Any) -> Callable[..., None]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.losses import RunningLosses
+from models.losses import RunningLosses, means
 
 
 def test_they_are_the_means_over_what_each_model_scored():
@@ -16,7 +16,7 @@ def test_they_are_the_means_over_what_each_model_scored():
     for (a, b), label, both in zip(p.tolist(), labels.tolist(), scored.tolist(), strict=True):
         losses.add([a, b if both else None], label)
     for (n, log_loss, brier), column, used in zip(
-        losses.means(), p.T, (np.ones(500, bool), scored), strict=True
+        means(losses.total), p.T, (np.ones(500, bool), scored), strict=True
     ):
         hit = np.where(labels[used] == 1, column[used], 1 - column[used])
         assert n == used.sum()
@@ -27,4 +27,14 @@ def test_they_are_the_means_over_what_each_model_scored():
 def test_a_certain_model_that_errs_loses_much_but_not_everything():
     losses = RunningLosses(1)
     losses.add([0.0], 1)
-    assert losses.means() == [(1, pytest.approx(-math.log(1e-15)), 1.0)]
+    assert means(losses.total) == [(1, pytest.approx(-math.log(1e-15)), 1.0)]
+
+
+def test_the_newest_losses_begin_anew_and_all_others_stay():
+    losses, alone = RunningLosses(2), RunningLosses(2)
+    losses.add([0.25, None], 1)
+    losses.restart()
+    for one in (losses, alone):
+        one.add([0.75, 0.5], 0)
+    assert losses.lately == alone.total
+    assert [n for n, _, _ in means(losses.total)] == [2, 1]

@@ -115,3 +115,23 @@ def test_a_block_that_unpacks_beyond_the_memory_is_refused(tmp_path):
     assert path.stat().st_size < 2**20
     with pytest.raises(OSError, match="more than 320 MiB to decode"):
         list(read_lines(path))
+
+
+def test_a_moment_or_date_beyond_the_calendar_is_a_text_of_its_row_alone(tmp_path):
+    kinds = {
+        "time": {"type": "long", "logicalType": "timestamp-micros"},
+        "when": {"type": "long", "logicalType": "local-timestamp-millis"},
+        "more": {"type": "int", "logicalType": "date"},
+    }
+    fields = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    schema = {"type": "record", "name": "Aged", "fields": fields}
+    rows = [dict.fromkeys(kinds, 86_400), {"time": 2**62, "when": 2**62, "more": 2**31 - 1}]
+    path = written(tmp_path / "ages.avro", rows, schema)
+    assert [json.loads(line.value) for line in read_lines(path)] == [
+        {"time": 86_400, "when": 86_400_000, "more": "2206-07-23"},
+        {
+            "time": f"long-timestamp-micros {2**62}",
+            "when": f"long-local-timestamp-millis {2**62}",
+            "more": f"int-date {2**31 - 1}",
+        },
+    ]

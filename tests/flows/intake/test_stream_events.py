@@ -280,11 +280,21 @@ def test_parquet_has_whole_numbers_with_a_point_where_some_are_null(tmp_path):
     assert (rain.fell, rain.wind) == (None, 2.0)
 
 
-def test_a_timestamp_beyond_the_years_is_refused_and_not_another_time(tmp_path):
-    ages = pa.array([2**62], pa.int64()).cast(pa.timestamp("ms"), safe=False)
-    pq.write_table(table(time=ages), tmp_path / "a.parquet")
-    with pytest.raises(OSError, match=r"file must be readable; .*a\.parquet"):
-        read(tmp_path / "a.parquet")
+AGES = {
+    "milliseconds": pa.array([US // 1000, -(2**62), None], pa.timestamp("ms", "Asia/Tokyo")),
+    "microseconds": pa.array([US, 2**63 - 1, None], pa.timestamp("us")),
+    "days": pa.array([US // 86_400_000_000, 2**31 - 1, None], pa.date32()),
+}
+
+
+@pytest.mark.parametrize("unit", AGES)
+def test_a_time_beyond_the_years_is_refused_alone_and_is_not_another_time(tmp_path, unit):
+    columns = {"id": ["a", "b", "c"], "city": ["ber"] * 3, "wind": [2.0] * 3}
+    rows = pa.table({"type": ["rain"] * 3, "fell": [1.0] * 3, "time": AGES[unit]} | columns)
+    pq.write_table(rows, tmp_path / "a.parquet")
+    first, *others = map(Judge(stream).event, read(tmp_path / "a.parquet"))
+    assert (first.id, first.time) == ("a", US)
+    assert [type(other) for other in others] == [Refused, Refused]
 
 
 @pytest.mark.parametrize(("unit", "of_us"), [("s", 10**6), ("ms", 1000)])

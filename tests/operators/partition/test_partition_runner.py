@@ -81,10 +81,16 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
     )
 
 
+def write(partition, message):
+    processed = partition.process(message)
+    partition.commit(processed)
+    partition.settle(processed)
+
+
 def run(partition, most=10**9):
     done = 0
     while done < most and (message := partition.poll()) is not None:
-        partition.commit(partition.process(message))
+        write(partition, message)
         done += 1
     return done
 
@@ -125,7 +131,7 @@ def test_commits_beside_the_processing_write_the_same_bytes(root, log, whole, ev
     partition = live(root, log, every=3)
     partition.commit_beside(every_s)
     run(partition)
-    partition.commit(partition.process(Finish()))
+    write(partition, Finish())
     assert everything(root, log) == whole
     assert live(root, log).at_end()
     assert next(CheckpointStore(root / "checkpoints").newest_first(0)).offset == len(RECORDS)
@@ -232,7 +238,7 @@ def test_a_clock_that_was_set_back_moves_no_boundary_and_a_killed_run_repeats_it
 def test_checkpoints_are_made_when_due_at_every_boundary_and_at_the_end(root, log):
     partition = live(root, log, every=10**6)
     run(partition)
-    partition.commit(partition.process(Finish()))
+    write(partition, Finish())
     kept = list(CheckpointStore(root / "checkpoints").newest_first(0))
     boundaries = [msgspec.json.decode(value)["boundary"] for _, value in stored(log, "snapshots")]
     assert [c.boundary for c in kept if c.at_boundary] == boundaries[::-1]
