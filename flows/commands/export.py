@@ -7,12 +7,16 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from flows.commands.verb import Verb, add_times, log_of
-from flows.errors.user_errors import as_command_errors
+from flows.errors.user_errors import CommandError, as_command_errors
+from flows.home.configuration import find_stream, load_settings
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
 from flows.reports.export import export
 from flows.terminal.console import Bar, TerminalConsole
+from operators.training.model_registry import ModelRegistry
+from state.atomic_write import replacing
 from state.outputs.topic_rows import rows_of
+from state.topics import METRICS
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -26,6 +30,12 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help=".parquet, .jsonl, .jsonl.gz or .jsonl.zst",
     )
+    parser.add_argument(
+        "--openmetrics",
+        action="store_true",
+        help="of `metrics`: the past of the metrics that `headwater watch` serves, as text for "
+        "Prometheus and VictoriaMetrics; --from and --to are event times then",
+    )
     add_times(
         parser,
         "only records appended at or after this date or time, UTC",
@@ -36,6 +46,11 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     topic, out = arguments.topic, arguments.out
+    if arguments.openmetrics:
+        if topic != METRICS:
+            msg = f"--openmetrics must go with the topic metrics; got {topic!r}"
+            raise CommandError(msg)
+        return _backfill(out, _us(arguments.since), _us(arguments.until))
     rows = rows_of(topic, declared(topic)) if out.suffix == ".parquet" else None
     log = log_of(environment_home())
     columns = (
@@ -62,6 +77,26 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
+def _backfill(out: Path, since: int | None, until: int | None) -> int:
+    from flows.watch.openmetrics import OpenMetrics  # noqa: PLC0415 - for this only
+    from flows.watch.past import past_samples  # noqa: PLC0415
+
+    settings, log = load_settings(), log_of(environment_home())
+    stream = find_stream(settings.stream).name
+    text, values = OpenMetrics(), 0
+    with as_command_errors(), replacing(out) as path:
+        for sample in past_samples(log, stream, ModelRegistry(log).records()):
+            if (since or 0) <= round(sample.at * 1e6) < (until or 2**63):
+                text.add(sample)
+        with path.open("w") as file:
+            for piece in text.text():
+                values += piece.startswith("headwater_")
+                file.write(piece)
+    log.close()
+    TerminalConsole().print(f"{out}: {values:,} values", highlight=False, soft_wrap=True)
+    return 0
+
+
 def _us(time: datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1e6)
 
@@ -79,6 +114,7 @@ EXPORT = Verb(
   headwater export outcomes --out outcomes.parquet
   headwater export events --out events.parquet    a column for each field of any event
   headwater export predictions --out march.jsonl.zst --from 2013-03-01 --to 2013-04-01
+  headwater export metrics --openmetrics --out history.om
   headwater export events --out events.jsonl      for `headwater ingest`""",
     arguments=_arguments,
     call=_run,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flows.watch.marks import MARKS, Mark
 from flows.watch.panels import Dashboard, Panel
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -47,7 +48,22 @@ def dashboard_json(dashboard: Dashboard) -> dict[str, Any]:
                 }
             ]
         },
+        "annotations": {"list": [_annotation(mark) for mark in MARKS]},
         "panels": panels,
+    }
+
+
+def _annotation(mark: Mark) -> dict[str, Any]:
+    return {
+        "name": mark.name,
+        "datasource": _SOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": mark.color,
+        "expr": mark.expr,
+        "titleFormat": mark.name,
+        "textFormat": mark.text,
+        "step": "15s",
     }
 
 

@@ -50,16 +50,12 @@ class Tallies:
     def quality(self, newest: Iterable[Metrics]) -> Quality:
         """The losses and shares by the newest metrics of each partition."""
         all_of = list(newest)
-        shares: Counter[str] = Counter()
-        sharing = [one.shares for one in all_of if one.shares]
-        for one in sharing:
-            shares.update({name: share / len(sharing) for name, share in one.items()})
         ticks = [
             Tick(time, pooled(of.values()))
             for time, of in sorted(self._ticks.items())
             if any(losses.n for lately in of.values() for losses in lately.values())
         ]
-        return Quality(pooled(one.total for one in all_of), ticks, dict(shares))
+        return Quality(pooled(one.total for one in all_of), ticks, mean_shares(all_of))
 
     def _alert(self, _: int, alert: Alert) -> None:
         self._alerts[alert.kind] += 1
@@ -72,6 +68,15 @@ class Tallies:
         self._ticks.setdefault(measured.time, {})[partition] = measured.lately
         if len(self._ticks) > _TICKS:
             del self._ticks[min(self._ticks)]
+
+
+def mean_shares(newest: Iterable[Metrics]) -> dict[str, float]:
+    """Mean share of each kind of member, over the partitions that have shares."""
+    sharing = [one.shares for one in newest if one.shares]
+    shares: Counter[str] = Counter()
+    for one in sharing:
+        shares.update({name: share / len(sharing) for name, share in one.items()})
+    return dict(shares)
 
 
 def pooled(parts: Iterable[Mapping[str, Losses]]) -> dict[str, Losses]:

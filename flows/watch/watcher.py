@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -108,8 +108,8 @@ class Watcher:
             now,
             status,
             self._tallies.quality(status.newest),
-            _sources(status.newest),
-            _fits(reader.positions.registry.records(), len(status.pending_fits)),
+            sources_of(status.newest),
+            fits_of(reader.positions.registry.records(), len(status.pending_fits)),
             events,
             _labels_behind_s(reader.log),
             max((one.event_time or 0 for one in status.partitions), default=0),
@@ -190,7 +190,8 @@ def _labels_behind_s(log: Log) -> float:
     return max(predicted - known, 0) / 1e6
 
 
-def _sources(newest: list[Metrics]) -> Sources:
+def sources_of(newest: Iterable[Metrics]) -> Sources:
+    """The clocks of the sources by the newest metrics of each partition, of the worst ones only."""
     least: dict[str, int] = {}
     for one in newest:
         for source, lag in one.least_lag.items():
@@ -199,7 +200,13 @@ def _sources(newest: list[Metrics]) -> Sources:
     return Sources(len(least), {source: lag / 1e6 for source, lag in worst})
 
 
-def _fits(records: list[FitRecord], pending: int) -> Fits:
+def fits_of(records: list[FitRecord], pending: int) -> Fits:
+    """Count the decisions on models, and find the champion.
+
+    Args:
+        records: All decisions, in order.
+        pending: Number of boundaries without a decision.
+    """
     statuses = [record.status for record in records if record.status not in TITLES]
     decisions = dict.fromkeys(FIT_DECISIONS, 0)
     for status in statuses:

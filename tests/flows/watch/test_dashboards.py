@@ -7,6 +7,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.watch.grafana_json import dashboard_json
+from flows.watch.marks import MARKS
 from flows.watch.metrics import TABLE
 from flows.watch.panels import DASHBOARDS
 from tests.documents import ROOT
@@ -42,6 +43,16 @@ def test_labels_in_legends_are_those_of_the_metric():
             for query in panel.queries:
                 for name in re.findall(r"headwater_\w+", query.expr):
                     assert {*re.findall(r"\{\{(\w+)\}\}", query.legend)} <= known[name], panel.title
+
+
+def test_every_dashboard_has_the_marks_of_what_changed_with_labels_that_are_there():
+    known = {metric.name: {*metric.labels} for metric in TABLE}
+    for mark in MARKS:
+        for name in re.findall(r"headwater_\w+", mark.expr):
+            assert {*re.findall(r"\{\{(\w+)\}\}", mark.text)} <= known[name], mark.name
+    for dashboard in DASHBOARDS:
+        marks = dashboard_json(dashboard)["annotations"]["list"]
+        assert [one["expr"] for one in marks] == [mark.expr for mark in MARKS]
 
 
 @EACH

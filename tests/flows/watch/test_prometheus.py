@@ -3,18 +3,24 @@
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
 import urllib.request
+from contextlib import closing
 
+import msgspec
 import pytest
 import yaml
 
+from flows.home.home import Home
+from flows.streams.quotes_events import Trade
+from flows.watch.marks import MARKS
 from flows.watch.panels import DASHBOARDS
 from flows.watch.rules import RULES
 from flows.watch.rules_file import rules_file
+from models.refit.fit_record import FitRecord
+from state.log import Entry
 from tests.flow_processes import Group, _free_ports, fill
 from tests.flows.watch.test_watch import Watching
 from tests.serving import SETTINGS
@@ -114,7 +120,7 @@ def prometheus(home, flow, hook, tmp_path_factory):
             ),
         ]  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _listens(port) and _listens(manager))
+        until(lambda: _is_ready(port) and _is_ready(manager))
         until(lambda: values(url, "count_over_time(headwater_up[1m]) > 5"))
         yield url
         for process in started:
@@ -130,16 +136,19 @@ def _target(port):
     return {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
 
 
-def values(url, expr):
-    """The result of an expression now."""
-    query = urllib.parse.urlencode({"query": expr})
+def values(url, expr, at=None):
+    """The result of an expression at a Unix time, or now."""
+    query = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at}))
     with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=20) as answer:
         return json.load(answer)["data"]["result"]
 
 
-def _listens(port):
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def _is_ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=20):
+            return True
+    except OSError:  # it does not listen, or answers 503 while it starts
+        return False
 
 
 def is_here(expr):
@@ -153,14 +162,66 @@ def test_every_expression_of_a_panel_returns_data(prometheus):
     assert sum(map(is_here, expressions)) > 30
 
 
+def test_every_mark_is_answered_and_the_start_of_the_watcher_is_one(prometheus):
+    (first,) = values(prometheus, "min_over_time(timestamp(headwater_info)[1h:1s])")
+    soon = float(first["value"][1]) + 5
+    found = {mark.name: values(prometheus, mark.expr, soon) for mark in MARKS}
+    assert [one["metric"]["stream"] for one in found.pop("Deployments")] == ["quotes"]
+    assert not any(found.values())
+
+
 def test_every_expression_of_a_rule_is_answered_and_none_fires_while_all_is_well(prometheus, hook):
     for rule in RULES:
         assert values(prometheus, rule.expr) == [], rule.name
     assert hook.alerts == []
 
 
+def append(home, topic, *values):
+    """Append to the first partition, as another program would."""
+    with closing(Home(home).log()) as log:
+        log.append(topic, 0, [Entry(newest(log), b"", value) for value in values])
+
+
+def newest(log):
+    return log.read("events", 0, log.end("events", 0) - 1)[0].append_time
+
+
+def junk(home):
+    append(home, "events", *[b"junk"] * 50)
+
+
+def clock(home):
+    with closing(Home(home).log()) as log:
+        ahead = newest(log) + 3600 * 10**6
+    trade = Trade(id="ahead", time=ahead, source="feed", account="A1", symbol="S1", amount=1.0)
+    append(home, "events", msgspec.json.encode(trade))
+
+
+def fits(home):
+    failed = FitRecord(boundary=1, status="failed", reason="H2O is away", algorithm="gbm")
+    again = msgspec.structs.replace(failed, boundary=2)
+    append(home, "models", *map(msgspec.json.encode, (failed, again)))
+
+
+FAULTS = {
+    "HeadwaterDeadLetters": junk,
+    "HeadwaterClockAhead": clock,
+    "HeadwaterFitFailedTwice": fits,
+}
+
+
+@pytest.mark.parametrize("alert", FAULTS)
+def test_a_fault_fires_its_alert_and_no_other(prometheus, home, flow, hook, alert):
+    before = {*hook.alerts}
+    FAULTS[alert](home)
+    until(lambda: {*hook.alerts} - before)
+    assert {*hook.alerts} - before == {alert}
+    assert not flow.ended()
+
+
 def test_a_flow_that_is_killed_fires_its_alert_and_no_other(prometheus, flow, hook):
+    before = {*hook.alerts}
     flow.signal(9)
     flow.wait(60)
-    until(lambda: hook.alerts)
-    assert {*hook.alerts} == {"HeadwaterFlowDown"}
+    until(lambda: {*hook.alerts} - before)
+    assert {*hook.alerts} - before == {"HeadwaterFlowDown"}
