@@ -3,11 +3,11 @@
 import signal
 import sys
 import threading
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flows.terminal.loading import loading
 
@@ -15,6 +15,7 @@ with loading():
     from bytewax.errors import BytewaxRuntimeError
 
     from flows.commands.branches import BRANCHES
+    from flows.commands.card import CARD
     from flows.commands.clocks import CLOCKS
     from flows.commands.dashboards import DASHBOARDS
     from flows.commands.dead_letters import DEAD_LETTERS
@@ -23,6 +24,7 @@ with loading():
     from flows.commands.ingest import INGEST
     from flows.commands.models import MODELS
     from flows.commands.replay import REPLAY
+    from flows.commands.report import REPORT
     from flows.commands.rollback import ROLLBACK
     from flows.commands.run import RUN
     from flows.commands.scorecard import SCORECARD
@@ -46,6 +48,8 @@ _VERBS = (
     BRANCHES,
     MODELS,
     SCORECARD,
+    CARD,
+    REPORT,
     ROLLBACK,
     SERVE,
     STATUS,
@@ -69,6 +73,12 @@ examples:
 
 
 class _Parser(ArgumentParser):
+    def _get_values(self, action: Action, arg_strings: list[str]) -> Any:
+        """Refuse `--option=--`, of which argparse makes an empty list, whatever the type."""
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            self.error(f"argument {action.option_strings[-1]}: must have a value; got '--'")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"headwater: {message} (see {self.prog} --help)\n")
 

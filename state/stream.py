@@ -465,7 +465,7 @@ def _check_duration(text: str, where: str) -> None:
 
 def _wrong_deadline(ends: Any, time: int, delay: Duration) -> str | None:
     """Describe why the deadline of a stream's function is invalid; None: it is valid."""
-    if not isinstance(ends, int):
+    if type(ends) is not int:  # JSON has other forms for its subclasses, or none
         return "the label's deadline must be a whole number"
     if ends > time + delay:
         return f"the label's deadline must be at most {delay} after time"

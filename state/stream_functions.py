@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, get_args, get_origin
 
 from state.events import Event
 from state.features import Counted, Custom, Feature, Hook, Labelled
+from state.user_code import USER_CODE_ERRORS, words_of
 
 _LABELS = frozenset({False, True})
 _METHODS = ("observe", "values", "forget", "snapshot", "restore")
@@ -126,7 +127,7 @@ def misfit(function: StreamFunction) -> str:
 
 
 def raise_blamed(
-    stream: StreamParts, error: Exception, where: str, hooks: Iterable[Hook] = ()
+    stream: StreamParts, error: BaseException, where: str, hooks: Iterable[Hook] = ()
 ) -> None:
     """Raise a StreamFunctionError if a function of the stream caused an error.
 
@@ -145,7 +146,7 @@ def raise_blamed(
 
 
 def _blamed(
-    stream: StreamParts, error: Exception, where: str, hooks: Iterable[Hook]
+    stream: StreamParts, error: BaseException, where: str, hooks: Iterable[Hook]
 ) -> StreamFunctionError | None:
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     codes = _codes(stream)
@@ -217,7 +218,7 @@ def _wrong(
     event = taken[0]
     try:
         value = function.call(*taken)
-    except Exception as error:  # noqa: BLE001 - the user's code may raise any error
+    except USER_CODE_ERRORS as error:
         return _raised(function.title, error, "", event, where)
     try:
         function.use(value)
@@ -236,7 +237,7 @@ def _wanted(function: StreamFunction) -> str:
 def _raised(
     title: str, error: BaseException, line: str, event: Any, where: str
 ) -> StreamFunctionError:
-    cause = f"{type(error).__name__} {str(error)[:200]!r}"
+    cause = f"{type(error).__name__} {words_of(error)[:200]!r}"
     of = f" for {_named(event)}" if event is not None else ""
     return StreamFunctionError(f"{title} must not raise; got {cause}{line}{of} {where}")
 

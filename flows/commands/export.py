@@ -4,15 +4,14 @@ from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
 from flows.commands.verb import Verb, add_times, log_of
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import find_stream, load_settings
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
 from flows.reports.export import export
-from flows.terminal.console import Bar, TerminalConsole
+from flows.terminal.console import TerminalConsole
+from flows.terminal.read_progress import read_progress
 from operators.training.model_registry import ModelRegistry
 from state.atomic_write import replacing
 from state.outputs.topic_rows import rows_of
@@ -53,23 +52,11 @@ def _run(arguments: Namespace) -> int:
         return _backfill(out, _us(arguments.since), _us(arguments.until))
     rows = rows_of(topic, declared(topic)) if out.suffix == ".parquet" else None
     log = log_of(environment_home())
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = TerminalConsole(stderr=True)
-    hidden = not console.is_interactive
-    with (
-        as_command_errors(),
-        Bar(*columns, console=console, transient=True, disable=hidden) as progress,
-    ):
-        task = progress.add_task(topic, total=None)
+    with as_command_errors(), read_progress() as read:
         since, until = _us(arguments.since), _us(arguments.until)
 
         def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+            read(topic, done, total)
 
         records = export(log, topic, out, since=since, until=until, rows=rows, on_progress=show)
     log.close()

@@ -1,15 +1,17 @@
 """`headwater run`: run the main flow on this machine."""
 
+import re
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from reprlib import repr as shortened
 
 import msgspec
 from bytewax import run as bytewax_run
 
 from flows.commands.verb import Verb, moment, workers
 from flows.errors.bytewax_errors import quiet_bytewax
-from flows.errors.user_errors import as_command_errors
+from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.runtime.app import App, tune_collector
@@ -17,6 +19,8 @@ from flows.runtime.processes import run_processes, stop_with_parent
 from flows.terminal.console import TerminalConsole
 from flows.terminal.signals import stop_on_signals
 
+_ADDRESS = re.compile(r"(?:[\w.-]{1,255}|\[[0-9a-f:]{2,45}\]):\d{1,5}", re.ASCII | re.IGNORECASE)
+_MOST_PORT = 65_535
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
 
@@ -49,8 +53,22 @@ def _arguments(parser: ArgumentParser) -> None:
         help="processes that share the partitions, one of which trains (default 1)",
     )
     # As bytewax's -i and -a; for the processes that -p starts.
-    parser.add_argument("--process", type=int, help=SUPPRESS)
-    parser.add_argument("--addresses", help=SUPPRESS)
+    parser.add_argument("--process", type=_number, help=SUPPRESS)
+    parser.add_argument("--addresses", type=_addresses, help=SUPPRESS)
+
+
+def _number(text: str) -> int:
+    return workers(text) if text != "0" else 0
+
+
+def _addresses(text: str) -> list[str]:
+    addresses = text.split(";")
+    for address in addresses:
+        _, _, port = address.rpartition(":")
+        if not _ADDRESS.fullmatch(address) or int(port) > _MOST_PORT:
+            msg = f"must be like '127.0.0.1:2101;127.0.0.1:2102'; got {shortened(text)}"
+            raise ArgumentTypeError(msg)
+    return addresses
 
 
 def _run(arguments: Namespace) -> int:
@@ -59,6 +77,10 @@ def _run(arguments: Namespace) -> int:
     if arguments.follow:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
+    process, count = arguments.process, len(arguments.addresses or ())
+    if count and (process is None or process >= count):
+        msg = f"process must be from 0 to {count - 1}, one for each address; got {process}"
+        raise CommandError(msg)
     if arguments.processes > 1:
         return run_processes(arguments.processes, _words(arguments), stop)
     if arguments.addresses:
@@ -73,7 +95,7 @@ def _run(arguments: Namespace) -> int:
                 flow,
                 workers_per_process=arguments.workers,
                 process_id=arguments.process,
-                addresses=arguments.addresses and arguments.addresses.split(";"),
+                addresses=arguments.addresses,
             )
     finally:
         app.close()

@@ -22,20 +22,14 @@ from flows.reports.scorecard import (
     judged,
     scorecard_of,
 )
+from flows.reports.trust_text import trust_lines
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
-from models.judging.drift import Finding
-from models.judging.trust import Side
+from models.judging.drift import MEANINGS, Finding
 from state.settings import Risk
 from state.topics import OUTCOMES, PREDICTIONS
 
 ANSWERS = ("ensemble", "online", "offline", "residual")
-_DRIFT = {
-    "too sure": "answers surer than they should be",
-    "too unsure": "answers less sure than they could be",
-    "more positives": "label 1 more often than said",
-    "fewer positives": "label 1 less often than said",
-}
 
 _Say = Callable[[str], None]
 
@@ -129,11 +123,10 @@ def _table(*headings: str) -> Table:
 
 
 def _show_trust(say: _Say, report: ScorecardReport, risk: Risk) -> None:
-    found = report.trust
-    caught = f", where {found.recall:.0%} of the label 1 are"
-    say(f"  act     {_side(found.act, 'from', 'label 0', risk.false_positives, caught)}")
-    say(f"  let go  {_side(found.let_go, 'below', 'label 1', risk.false_negatives, '')}")
-    say(f"  unsure  {found.unsure:.0%} of the requests lie between")
+    for word, line in zip(
+        ("act", "let go", "unsure"), trust_lines(report.trust, risk), strict=True
+    ):
+        say(f"  {word:<6}  {line}")
     say(
         f"The cheapest threshold is {report.cheapest:.3f}: wrong decisions cost "
         f"{report.cost:,.1f} per 1,000 requests."
@@ -154,19 +147,6 @@ def _show_ahead(say: _Say, ahead: Expected) -> None:
         say("Do not rely on that: the answers seem surer than they should be.")
 
 
-def _side(side: Side, word: str, label: str, most: float, caught: str) -> str:
-    if side.needs:
-        return (
-            f"no promise yet: it takes {side.needs:,} requests of {label}, there are {side.rows:,}"
-        )
-    if side.threshold is None:
-        return f"no threshold keeps {label} there to {most:.0%}"
-    return (
-        f"{word} {side.threshold:.3f}: at most {side.bound:.1%} of the {side.rows:,} "
-        f"{label} are there{caught}"
-    )
-
-
 def _calibration(groups: Sequence[tuple[float, float, int]]) -> Table:
     table = _table("said", "came", "requests")
     for said, came, requests in groups:
@@ -179,7 +159,7 @@ def _drift(findings: Sequence[Finding]) -> Table:
     table.add_column("finding")
     for one in findings:
         table.add_row(
-            format_time(one.since), f"{one.labels:,}", f"{one.excess:+.4f}", _DRIFT[one.kind]
+            format_time(one.since), f"{one.labels:,}", f"{one.excess:+.4f}", MEANINGS[one.kind]
         )
     return table
 

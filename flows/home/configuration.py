@@ -13,6 +13,7 @@ from models.linear.river_model import check_river
 from state.regular_file import NotRegularError, read_regular
 from state.settings import Settings, Training, settings_from
 from state.stream import Stream, StreamError
+from state.user_code import USER_CODE_ERRORS, words_of
 
 BUILT_IN = {
     "flights": "flows.streams.flights:stream",
@@ -131,7 +132,7 @@ def find_stream(name: str) -> Stream:
         stream = getattr(importlib.import_module(module), attribute)
     except StreamError:
         raise
-    except Exception as error:  # a module may raise anything
+    except USER_CODE_ERRORS as error:
         msg = f"stream must be importable; got {name!r}: {_cause(error, module)}"
         raise ConfigurationError(msg) from error
     if not isinstance(stream, Stream):
@@ -140,12 +141,12 @@ def find_stream(name: str) -> Stream:
     return stream
 
 
-def _cause(error: Exception, module: str) -> str:
+def _cause(error: BaseException, module: str) -> str:
     """Describe an import error, with the line of the user's module that raised it."""
     if isinstance(error, ImportError | AttributeError | SyntaxError):
         return str(error)
     file = f"{module.rpartition('.')[2]}.py"
     steps = extract_tb(error.__traceback__)
     at = next((step for step in reversed(steps) if Path(step.filename).name == file), steps[-1])
-    said = " ".join(str(error).split())
+    said = " ".join(words_of(error).split())
     return f"{type(error).__name__} '{said}' in {Path(at.filename).name} line {at.lineno}"

@@ -26,6 +26,7 @@ from state.log import Trimmable
 from state.outputs.records import DeadLetter
 from state.settings import Settings
 from state.stream import Stream
+from state.user_code import encodable
 
 _IDLE = timedelta(milliseconds=10)
 _SETTLE_S = 60.0
@@ -73,7 +74,7 @@ def event_or_letter(
     room = _LETTER_BYTES - len(key) - sum(map(_header_size, headers.items()))
     return DeadLetter(
         became.reason,
-        became.detail[:500],
+        encodable(became.detail[:500]),
         record.partition,
         record.offset,
         size_of(raw, record.key, record.headers),

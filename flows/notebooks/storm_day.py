@@ -10,16 +10,35 @@ import marimo
 app = marimo.App(width="medium")
 
 with app.setup:
+    from collections.abc import Iterable
     from datetime import datetime, time, timedelta
 
     import marimo as mo
     import polars as pl
 
+    from flows.home.configuration import load_settings
+    from flows.home.deployment import Deployment
+    from flows.home.home import environment_home
+    from flows.pages.chart import Bar, Line, Span, areas, bars, lines, reliability
+    from flows.pages.document import Key, Picture, Table
+    from flows.pages.page import page
     from flows.reading import read
     from flows.replay import audit, what_if
+    from flows.reports.mixture import GROUPS
+    from flows.reports.offline_model import effects
+    from models.judging.intervals import Counted, exact_interval
 
     MODELS = ("online", "offline", "residual", "probability")
     CHANGES = {"decision.threshold": 0.3}
+    COLOURS = ("c3", "c4", "c6", "c1")
+
+    def shown(caption: str, svg: str, keys: Iterable[str] = (), height: str = "460px") -> mo.Html:
+        """A picture in the notebook."""
+        legend = [Key(name, colour) for name, colour in zip(keys, COLOURS, strict=False)]
+        return mo.iframe(page("", [Picture(svg, caption, legend, Table([], []))]), height=height)
+
+    def micros(times: pl.Series) -> list[int]:
+        return times.dt.timestamp("us").to_list()
 
 
 @app.cell(hide_code=True)
@@ -82,6 +101,60 @@ def by_hour(outcomes):
         .sort("hour")
     )
     hours
+    return (hours,)
+
+
+@app.cell
+def quality_by_hour(hours, since, until):
+    span = Span(*micros(pl.Series([since, until])))
+    times = [time + 1_800_000_000 for time in micros(hours["hour"])]
+    quality = [
+        Line(colour, hours[f"log-loss {model}"].to_list())
+        for model, colour in zip(MODELS, COLOURS, strict=True)
+    ]
+    shown(
+        "How wrong each model was by hour (log-loss): lower is better.",
+        lines("Log-loss by hour", span, times, quality),
+        MODELS,
+    )
+    return
+
+
+@app.cell
+def label_by_hour(hours, since, until):
+    rate = [Line("c3", hours["late"].to_list()), Line("c4", hours["predicted"].to_list())]
+    shown(
+        "How many flights were late by hour, and how many the answers expected.",
+        lines(
+            "Share of late flights by hour",
+            Span(*micros(pl.Series([since, until]))),
+            [time + 1_800_000_000 for time in micros(hours["hour"])],
+            rate,
+            limits=(0.0, 1.0),
+            percent=True,
+        ),
+        ("came", "said"),
+    )
+    return
+
+
+@app.cell
+def calibration(outcomes):
+    tenths = (
+        outcomes.sort("probability")
+        .group_by(tenth=pl.int_range(pl.len()) * 10 // pl.len())
+        .agg(said=pl.col("probability").mean(), ones=pl.col("label").sum(), requests=pl.len())
+        .sort("tenth")
+    )
+    groups = [
+        (said, *exact_interval(Counted(ones, requests)))
+        for _, said, ones, requests in tenths.iter_rows()
+    ]
+    shown(
+        "Across: the probability that was said. Up: the share that was late. On the dashed line "
+        "both are equal.",
+        reliability("Calibration of the day", groups),
+    )
     return
 
 
@@ -95,6 +168,26 @@ def as_the_flow_told_it(since, until):
 
 
 @app.cell
+def weights_of_the_mixture(since, until):
+    ticks = read("metrics", since=since, until=until).drop_nulls("shares_online").collect()
+    parts = {
+        name: ticks.select(pl.sum_horizontal(pl.col(columns).fill_null(0.0))).to_series().to_list()
+        for name, columns in GROUPS.items()
+    }
+    shown(
+        "How much each kind of model counted in the answers.",
+        areas(
+            "Weights of the mixture",
+            Span(*micros(pl.Series([since, until]))),
+            micros(ticks["time"]),
+            [*zip(COLOURS, parts.values(), strict=True)],
+        ),
+        parts,
+    )
+    return
+
+
+@app.cell
 def greatest_surprise(outcomes):
     wrong = (pl.col("label") - pl.col("probability")).abs()
     surprise = outcomes.sort(wrong, descending=True).head(1)
@@ -104,6 +197,26 @@ def greatest_surprise(outcomes):
         f"by model `{surprise['model'].item()}`."
     )
     return (surprise,)
+
+
+@app.cell
+def its_reasons(surprise):
+    with Deployment.open(load_settings(), environment_home(), checkpoints=False) as flow:
+        reasons = effects(flow, surprise)[:8]
+    reasons_picture = shown(
+        "How each column changed the odds in the offline model's answer: to the right it raised "
+        "them.",
+        bars(
+            "Reasons of the greatest surprise",
+            [
+                Bar(f"{one.column} {surprise[one.column].item()} {one.words}", one.change)
+                for one in reasons
+            ],
+        ),
+        height="640px",
+    )
+    reasons_picture if reasons else mo.md("No offline model answered it yet.")
+    return
 
 
 @app.cell

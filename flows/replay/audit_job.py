@@ -156,9 +156,8 @@ class _Auditor:
 
     def _begun(self, journal: Journal, begin: Checkpoint | None) -> Shard:
         """The shard at a checkpoint (None: at the head), with the settings of that time."""
-        partition, obeyed = journal.partition, None
-        if begin is not None:
-            obeyed = journal.settings(begin.counters.get(JOURNAL, 0))
+        partition = journal.partition
+        obeyed = journal.settings(0 if begin is None else begin.counters.get(JOURNAL, 0))
         settings = self._job.today if obeyed is None else self._settings_of(obeyed)
         shard = Shard(self._stream, settings, partition)
         if begin is not None:

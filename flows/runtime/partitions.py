@@ -15,7 +15,7 @@ from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
 from operators.partition.decider import Champions, Decider, EarlyBoundaries, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import JournalWriter, begun_of
+from operators.partition.journal import Journal, JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import check_version, recover
@@ -118,7 +118,7 @@ class Partitions:
             checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
             checkpoints.share(partition)
         else:
-            shard = self.shard(partition)
+            shard = self.shard(partition, Journal(log, partition).settings(0))
         journal = JournalWriter(log, partition)
         source = input_of(
             shard,

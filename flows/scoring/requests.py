@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from operators.shard.predictor import ASKED
 from state.event_times import (
     WORDS,
     YEAR_1990_US,
@@ -17,6 +18,8 @@ from state.events import Event
 from state.field_types import fields_of_bytes
 from state.log import partition_of
 from state.stream import Stream
+from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS
 
 _BYTES = frozenset({bytes, bytearray, memoryview})
 _UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError)
@@ -60,7 +63,7 @@ class Requests:
     """
 
     def __init__(self, stream: Stream, count: int, followed: Collection[int]) -> None:
-        self._request, self._key = stream.request, stream.key_of()
+        self._stream, self._request, self._key = stream, stream.request, stream.key_of()
         self._named = stream.key_fields[stream.request]
         self._count, self._followed = count, followed
         self._of_bytes = fields_of_bytes(stream.request)
@@ -80,12 +83,16 @@ class Requests:
 
         Raises:
             RequestError: The flow would refuse it, or its partition is not followed.
+            StreamFunctionError: The flow would raise it.
         """
         self._check_kind(request, row)
         try:
             event = self._decoded(self._encode(request))
         except _UNREADABLE as error:
             raise RequestError(str(error), row) from None
+        except USER_CODE_ERRORS as error:
+            raise_blamed(self._stream, error, ASKED)
+            raise
         if event != request:
             self._check_bytes(request, row)
         return self._placed(event, row)
@@ -106,7 +113,7 @@ class Requests:
             self._check_kind(request, row)
         try:
             events = self._decode_all(self._encode(requests))
-        except _UNREADABLE:
+        except (*_UNREADABLE, *USER_CODE_ERRORS):
             # Reading them one by one finds the invalid one more easily than parsing the message.
             return [self.read(request, row) for row, request in enumerate(requests, first)]
         for row, (request, event) in enumerate(zip(requests, events, strict=True), first):

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from state.user_code import encodable
+
 T = TypeVar("T")
 _MOST_SHOWN = 200
 _MOST_SEARCHED_BYTES = 65_536
@@ -61,7 +63,7 @@ class ProblemError(Exception):
     def told(self, request_id: str) -> Problem:
         """The body of the response."""
         title = HTTPStatus(self.status).phrase
-        return Problem(title, self.status, self.detail, self.field, request_id)
+        return Problem(title, self.status, encodable(self.detail), self.field, request_id)
 
 
 def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:

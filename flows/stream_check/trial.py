@@ -28,6 +28,7 @@ from state.plain_text import plain_line
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
+from state.user_code import USER_CODE_ERRORS
 
 _READ = 1_000
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -255,5 +256,5 @@ def _values(entries: Mapping[str, tuple[int, list[Entry]]], topic: str) -> list[
 def _event(decode: Callable[[bytes], Event], record: Record) -> Event | None:
     try:
         return decode(record.value)
-    except _UNREADABLE:
+    except (*_UNREADABLE, *USER_CODE_ERRORS):  # the shard raises those of the stream
         return None

@@ -29,6 +29,14 @@ KINDS = ("too sure", "too unsure", "more positives", "fewer positives")
 """The log-loss is above, or below, the expected one; label 1 is more, or less, frequent than
 predicted."""
 
+MEANINGS = {
+    "too sure": "answers surer than they should be",
+    "too unsure": "answers less sure than they could be",
+    "more positives": "label 1 more often than said",
+    "fewer positives": "label 1 less often than said",
+}
+"""The kinds in words."""
+
 
 class Detectors(NamedTuple):
     """The state of all kinds: a row for each kind, a column for each stake.

@@ -223,8 +223,14 @@ class Journal:
         return entry.rollbacks > max(before, default=0)
 
     def settings(self, number: int) -> dict[str, Any] | None:
-        """The settings in effect after `number` entries; None: none were journaled."""
-        configured = (one for one in reversed(self.entries[:number]) if isinstance(one, Configured))
+        """The settings in effect after `number` entries; None: none were journaled.
+
+        After none they are those of the first entry, if it is of the first record: the flow that
+        wrote it had begun with them, and a classifier of River that joins later has other weights.
+        """
+        first = [one for one in self.entries[:1] if not one.offset]
+        obeyed = self.entries[:number] or first
+        configured = (one for one in reversed(obeyed) if isinstance(one, Configured))
         newest = next(configured, None)
         return None if newest is None else newest.settings
 

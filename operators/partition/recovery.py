@@ -6,7 +6,7 @@ from typing import Any
 
 from models.scoring.bound_model import Offline
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import Journal
+from operators.partition.journal import Journal, read_entry
 from operators.shard.shard import TOPICS, VERSION, DamagedStateError, Shard
 from operators.training.training_cuts import TOPIC as SNAPSHOTS
 from state.checkpoints.names import name_of
@@ -82,7 +82,7 @@ def recover(
         RegrainedError: The features would have other values than before.
     """
     journal = Journal(log, partition)
-    shard = fresh(None)
+    shard = fresh(journal.settings(0))
 
     def tell(other: CheckpointHead) -> None:
         _refuse_regrained(other.shape, shard)
@@ -231,8 +231,9 @@ def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
     """Whether a checkpoint belongs to this log, and the log holds everything it depends on.
 
     These are its output, with the same newest prediction, its cuts, its journal entries, and the
-    next record. A checkpoint from a store that might hold a River classifier's pickle never
-    qualifies.
+    next record. It must not have passed the offset of an entry that it has not obeyed: a flow that
+    another has replaced may still read on and save, until its next output is refused. A checkpoint
+    from a store that might hold a River classifier's pickle never qualifies.
     """
     partition, counters = checkpoint.partition, checkpoint.counters
     if not {*TOPICS} <= counters.keys() <= {*TOPICS, JOURNAL}:
@@ -250,7 +251,11 @@ def reached(checkpoint: CheckpointHead, log: ReadableLog) -> bool:
         (prediction,) = log.read(PREDICTIONS, partition, newest, max_records=1)
         if chain_of(prediction.value) != checkpoint.chain:
             return False
-    return not (checkpoint.foreign and _had_river(log, partition, counters.get(JOURNAL, 0)))
+    obeyed = counters.get(JOURNAL, 0)
+    for record in log.read(JOURNAL, partition, obeyed, max_records=1):
+        if read_entry(partition, obeyed, record.value).offset < checkpoint.offset:
+            return False
+    return not (checkpoint.foreign and _had_river(log, partition, obeyed))
 
 
 def _had_river(log: ReadableLog, partition: int, entries: int) -> bool:

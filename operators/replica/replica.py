@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.linear.bank import OLDER
-from models.logits import logit
+from models.logits import logit, odds_in_words
 from models.scoring.blend import NOTHING, Blend, Serving
 from models.scoring.bound_model import Offline
 from operators.replica.follower import Follower
@@ -78,6 +78,25 @@ class ColumnEffect(NamedTuple):
     column: str
     value: float | str | None
     change: float
+
+    @property
+    def words(self) -> str:
+        """The effect in words, with its direction.
+
+        Example:
+            >>> ColumnEffect("queue", "nightly", 0.3).words
+            "queue 'nightly' raises the odds by 35 %"
+            >>> ColumnEffect("busy", None, -1.0).words
+            'busy missing divides the odds by 2.72'
+        """
+        match self.value:
+            case None:
+                shown = "missing"
+            case str(level):
+                shown = repr(level)
+            case number:
+                shown = f"{number:g}"
+        return f"{self.column} {shown} {odds_in_words(self.change)}"
 
 
 class ShadowDifference(NamedTuple):

@@ -12,6 +12,7 @@ from models.scoring.blend import Blend, CompiledModels, Serving
 from models.scoring.bound_model import Offline
 from state.stream import Stream
 from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS
 from state.vector import kernels as feature_kernels
 from state.vector.feature_state import FeatureState
 from state.vector.levels import Levels
@@ -61,7 +62,7 @@ class Predictor:
         self._unseen.clear()
         try:
             self._read(request, row)
-        except Exception as error:
+        except USER_CODE_ERRORS as error:
             raise_blamed(self._stream, error, ASKED, self._hooks)
             raise
         return row

@@ -53,6 +53,7 @@ from state.restored import MOST_US, Count, check
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS, encodable
 from state.vector.feature_state import FeatureState
 
 VERSION = 6
@@ -246,7 +247,7 @@ class Shard:
         """
         try:
             return self._apply(message)
-        except Exception as error:
+        except USER_CODE_ERRORS as error:
             where = f"in events/{self.partition} at offset {self.position.offset}"
             raise_blamed(self.stream, error, where, self._features.hooks)
             raise
@@ -307,7 +308,7 @@ class Shard:
         """
         try:
             wrong = self._check(request)
-        except Exception as error:
+        except USER_CODE_ERRORS as error:
             raise_blamed(self.stream, error, ASKED)
             raise
         if wrong is None and request.time < self._counts.high_us - self._too_late:
@@ -321,7 +322,7 @@ class Shard:
         assert not any(self._out.values())
         try:
             parts = [part.snapshot() for part in self._parts().values()]
-        except Exception as error:
+        except USER_CODE_ERRORS as error:
             raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
             raise
         sums = (self._running.total, self._running.lately)
@@ -555,7 +556,7 @@ class Shard:
     ) -> None:
         """Keep a record that takes no part as a dead letter."""
         letter = DeadLetter(
-            reason, detail[:500], self.partition, offset, len(value), value[:_RAW_BYTES]
+            reason, encodable(detail[:500]), self.partition, offset, len(value), value[:_RAW_BYTES]
         )
         counts = self._counts.dead_letters
         counts[reason] = counts.get(reason, 0) + 1

@@ -10,6 +10,7 @@ from state.events import Event
 from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS
 
 # The depth at which the decoder gives up depends on its caller's stack: beyond this many brackets
 # its message is not used, as a replay could get another one.
@@ -29,6 +30,7 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
 
 
+_BEFORE = "before anything was appended"
 _OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`")
 
 
@@ -66,10 +68,13 @@ class Judge:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason, detail = no_event(value, error)
             return Refused(reason, self.explained(reason, detail))
+        except USER_CODE_ERRORS as error:
+            raise_blamed(self.stream, error, _BEFORE)
+            raise
         try:
             wrong = self._check(event)
-        except Exception as error:
-            raise_blamed(self.stream, error, "before anything was appended")
+        except USER_CODE_ERRORS as error:
+            raise_blamed(self.stream, error, _BEFORE)
             raise
         return event if wrong is None else Refused("invalid", wrong)
 

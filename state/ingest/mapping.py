@@ -27,6 +27,7 @@ from state.outputs.records import DeadLetterReason
 from state.settings import ForeignTopic, Option, Place, Scaled
 from state.stream import Stream
 from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS, words_of
 
 _KINDS = ("field", "header", "key", "const")
 _ENVELOPE = ("id", "time", "source")
@@ -175,7 +176,10 @@ class Mapper:
                 return Refused("unknown_type", f"no mapping of topic {record.topic!r} fits")
             return self._event(rule, body)
         except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
-            return Refused("invalid", str(error))
+            return Refused("invalid", words_of(error))
+        except USER_CODE_ERRORS as error:
+            raise_blamed(self._stream, error, _placed(record))
+            raise
 
     def _event(self, rule: _Rule, body: _Body) -> tuple[bytes, bytes] | Refused:
         found = {name: read(body) for name, read in rule.fields}
@@ -190,13 +194,16 @@ class Mapper:
         checked: Any = self._decode(raw)
         try:
             wrong = self._check(checked)
-        except Exception as error:
-            of = body.record
-            raise_blamed(self._stream, error, f"in {of.topic}/{of.partition} at offset {of.offset}")
+        except USER_CODE_ERRORS as error:
+            raise_blamed(self._stream, error, _placed(body.record))
             raise
         if wrong is not None:
             return Refused("invalid", wrong)
         return self._key(checked).encode(), raw
+
+
+def _placed(record: Foreign) -> str:
+    return f"in {record.topic}/{record.partition} at offset {record.offset}"
 
 
 def _infinite(event: Event) -> str | None:

@@ -9,6 +9,7 @@ from msgspec import inspect
 
 from state.field_types import TEXT, declared
 from state.stream import Stream
+from state.user_code import USER_CODE_ERRORS
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.Decoder().decode
@@ -66,7 +67,7 @@ class Objects:
             self._event(raw)
         except msgspec.ValidationError:
             return self._mended(raw)
-        except _UNREADABLE:
+        except (*_UNREADABLE, *USER_CODE_ERRORS):  # the shard names a function that raises
             pass
         return raw
 

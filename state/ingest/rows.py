@@ -12,6 +12,7 @@ from state.event_times import Times, TimeTexts, TimeUnitError, time_fields
 from state.events import Event
 from state.field_types import TEXT, declared, is_null
 from state.stream import Stream
+from state.user_code import USER_CODE_ERRORS
 
 _NULLS = frozenset({"", "nan", "na", "n/a", "null", "none", "\\n"})
 _NO_TIMES = _NULLS | {"nat"}
@@ -127,6 +128,8 @@ class Rows:
                 self._event(raw)
             except _UNREADABLE:
                 pass
+            except USER_CODE_ERRORS:
+                return raw  # the shard names the function
             else:
                 return raw if self._is_stamped else self._times.of(raw)
         return self.event(_decode(raw))

@@ -7,6 +7,7 @@ from typing import Any
 
 from state.durations import Duration
 from state.kinds.kind import Column, Compiled, Hook, Kind, Scope, StreamError
+from state.user_code import USER_CODE_ERRORS, words_of
 
 _NEEDED = ("columns", "observes", "observe", "values", "forget", "snapshot", "restore")
 
@@ -34,8 +35,9 @@ class Custom(Kind):
             return  # the stream says so
         try:
             hook: Any = self.make()
-        except Exception as error:
-            msg = f"make must give a hook; got {type(error).__name__} {str(error)!r:.200} in Custom"
+        except USER_CODE_ERRORS as error:
+            said = f"{type(error).__name__} {words_of(error)!r:.200}"
+            msg = f"make must give a hook; got {said} in Custom"
             raise StreamError(msg) from error
         lacking = [name for name in _NEEDED if not hasattr(hook, name)]
         if lacking:

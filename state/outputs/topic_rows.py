@@ -13,6 +13,7 @@ from state.outputs.columns import TIME, TableColumn, columns_of, schema_of, tabl
 from state.outputs.records import outcome_type
 from state.stream import Stream
 from state.stream_functions import raise_blamed
+from state.user_code import USER_CODE_ERRORS
 
 
 class PartitionRecord(NamedTuple):
@@ -177,9 +178,12 @@ def _events(stream: Stream) -> TopicRows:
             event = decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return raw
+        except USER_CODE_ERRORS as error:
+            raise_blamed(stream, error, f"in {EVENTS}")
+            raise
         try:
             wrong = check(event)
-        except Exception as error:
+        except USER_CODE_ERRORS as error:
             raise_blamed(stream, error, f"in {EVENTS}")
             raise
         return event if wrong is None else raw

@@ -9,6 +9,7 @@ from state.events import Event
 from state.features import Counted, Feature, Hook, Labelled
 from state.restored import check
 from state.stream import Stream
+from state.user_code import USER_CODE_ERRORS, words_of
 from state.vector.arena import Arena, Directory
 from state.vector.levels import Levels
 from state.vector.observer import Observe, StepTable, observer
@@ -128,8 +129,9 @@ class FeatureState:
         for (hook, _), part in zip(self._hooks, hooks, strict=True):
             try:
                 hook.restore(part)
-            except Exception as error:  # the user's code may raise any error
-                msg = f"hook {type(hook).__name__} must take its state; got {error!r}"
+            except USER_CODE_ERRORS as error:
+                got = f"{type(error).__name__} {words_of(error)!r}"
+                msg = f"hook {type(hook).__name__} must take its state; got {got}"
                 raise ValueError(msg) from error
 
     def _declare(self, feature: Feature, place: int) -> int:

@@ -19,7 +19,7 @@ from flows.home.home import create_topics
 from flows.home.kafka import role_in
 from flows.runtime.partitions import Partitions
 from models.refit.fit_record import FitRecord
-from operators.partition.ordered_input import with_model
+from operators.partition.ordered_input import EntryBehindError, with_model
 from operators.partition.partition_runner import Processed
 from operators.partition.recovery import recover
 from operators.partition.retention import first_kept
@@ -225,6 +225,8 @@ class System:
             it takes later is of no record before that one.
         tears_snapshots: Files of outcomes may be torn: all that they follow from stays.
         went_back: Append times of one partition may be before those of another that came first.
+        is_misled: A checkpoint that a scorer followed may have been lost, or may be of a flow that
+            another had replaced: the next flow may decide before it, and the scorer is built again.
         answers: Scorers' answers by partition, offset and model.
     """
 
@@ -246,7 +248,7 @@ class System:
         self.scorer: Scoring | None = None
         self.reached = dict.fromkeys(PARTITIONS, 0)
         self.answers: dict[tuple[int, int, str | None], float] = {}
-        self.went_back = False
+        self.went_back = self.is_misled = False
         self._stalled: set[str] = set()
         self._weights = {
             name: weight if name in _ALWAYS or self.chance.random() < 0.6 else 0.0
@@ -392,7 +394,7 @@ class System:
             if crash.power:
                 self._lose_power()
         except OSError as error:
-            if not is_injected(error) and not (name == "scorer" and self._is_trimmed_away()):
+            if not is_injected(error) and not (name == "scorer" and self._must_begin_anew(error)):
                 raise self._broken(name, error) from error
             if name != "scorer" or not is_injected(error):  # that one reads again
                 self._end(name, "stopped")
@@ -418,6 +420,10 @@ class System:
                     self._do(name)
         finally:
             self.faults.is_calm = before
+
+    def _must_begin_anew(self, error: OSError) -> bool:
+        misled = self.is_misled and isinstance(error, EntryBehindError)
+        return misled or self._is_trimmed_away()
 
     def _is_trimmed_away(self) -> bool:
         """Whether the log has deleted a scorer's next record, so that it must be rebuilt."""
@@ -485,6 +491,7 @@ class System:
         parts = [of[partition] for of in self.store.topics.values() if partition < len(of)]
         if self.flow is None and not self.zombies and not any(part.start for part in parts):
             self.faults.tell(f"checkpoints of {partition} are lost")
+            self.is_misled = True
             for path in self.home.root.glob(f"checkpoints/{partition}/*"):
                 path.unlink()
 
@@ -493,6 +500,7 @@ class System:
         part = getattr(self, name)
         if part is not None:
             self.zombies = [*self.zombies[-1:], part]
+            self.is_misled = self.is_misled or name == "flow"
             setattr(self, name, None)
             self.faults.tell(f"{name} is cut off, and lives")
 
@@ -569,7 +577,7 @@ class System:
         else:
             msg = "all parts must come to rest; they do not"
             raise BrokenPromiseError(msg)
-        if self._is_trimmed_away():
+        if self.is_misled or self._is_trimmed_away():
             self.scorer = None
         self._begin("scorer")
         assert self.scorer is not None

@@ -1,18 +1,32 @@
 """A function of the stream that fails is told in one line: function, event, place."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter, itemgetter
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
+from state.admission.no_event import Judge
+from state.durations import Duration
+from state.events import Event
 from state.features import Custom, Ewma, Labelled, Mean, Rolling
-from state.settings import Settings
+from state.ingest.mapping import Foreign, Mapper
+from state.ingest.objects import Objects
+from state.ingest.rows import Rows
+from state.log import Record
+from state.outputs.records import DeadLetter
+from state.outputs.topic_rows import PartitionRecord, rows_of
+from state.settings import ForeignTopic, Settings
 from state.stream import StreamError
 from state.stream_functions import StreamFunctionError
-from tests.asks import ask, by_key, log, stream_of, tell
+from tests.asks import Ask, Tell, ask, by_key, log, stream_of, tell
+from tests.asks import label as asks_label
 from tests.rides import Asked, Ended, Rain, Streak, records, stream
 
 EVENTS = records(200)
@@ -33,6 +47,21 @@ def first(kind, taken=EVENTS):
 
 def failing(*_):
     return 1 // 0
+
+
+class MuteError(Exception):
+    """It cannot even tell its message."""
+
+    def __str__(self):
+        return failing()
+
+
+def mute(*_):
+    raise MuteError
+
+
+def ending(*_):
+    sys.exit(0)
 
 
 def rolling(of, over=Ended):
@@ -89,6 +118,10 @@ class Stuck(Streak):
             features(Ewma("e", Rain, ("city",), failing, 0.1, 0.0, "1d")),
             r"of of Ewma\(e\) must not raise; got ZeroDivisionError",
         ),
+        (Ended, label(value=mute), "MuteError 'a message that raises ZeroDivisionError'"),
+        (Ended, label(value=ending), "label.value must not raise; got SystemExit '0'"),
+        (Asked, label(deadline=ending), "label.deadline must not raise; got SystemExit '0'"),
+        (Ended, features(rolling(ending)), "must not raise; got SystemExit '0'"),
         (Ended, features(Custom(Loud)), "observe of hook Loud must not raise; got LookupError"),
     ],
 )  # fmt: skip
@@ -106,6 +139,61 @@ def test_it_names_the_line_of_a_function_of_python():
     line = failing.__code__.co_firstlineno + 1
     with pytest.raises(StreamFunctionError, match=rf"\(test_stream_functions.py line {line}\)"):
         run(label(value=failing))
+
+
+class Picky(Event, frozen=True, kw_only=True):
+    """An event with a rule of its own."""
+
+    shop: str
+    raises: ClassVar[Callable[[], Exception]]
+
+    def __post_init__(self):
+        raise type(self).raises()
+
+
+PICKY = b'{"type":"picky","id":"p","time":1704067200000000,"shop":"a"}'
+
+
+PICKY_TOPIC = (ForeignTopic(topic="t", event="picky"),)
+
+
+@pytest.fixture
+def picky():
+    """A stream with such an event."""
+    Picky.raises = KeyError
+    return stream_of(events=(Ask, Tell, Picky))
+
+
+@pytest.mark.parametrize("raises", [KeyError, SystemExit, MuteError])
+@pytest.mark.parametrize("read", [
+    lambda of, raw: Shard(of, Settings(), 0).apply(Records([Record(0, 0, b"a", raw)])),
+    lambda of, raw: Judge(of).event(Rows(of, ["shop"]).event_of_json(raw)),
+    lambda of, raw: Judge(of).event(Objects(of).of(raw)),
+    lambda of, raw: rows_of("events", of).reader()([PartitionRecord(0, Record(0, 0, b"a", raw))]),
+    lambda of, raw: Mapper(of, PICKY_TOPIC).map(Foreign("t", 0, 0, 0, b"", {}, raw)),
+], ids=["shard", "row", "object", "export", "foreign"])  # fmt: skip
+def test_a_rule_of_an_event_that_fails_is_told_by_all_that_read_it(picky, raises, read):
+    Picky.raises = raises
+    told = f"__post_init__ of Picky must not raise; got {raises.__name__} "
+    with pytest.raises(StreamFunctionError, match=told):
+        read(picky, PICKY)
+
+
+def letters(of, taken):
+    out = Shard(of, Settings(), 0).apply(Records(taken)).entries["dead_letters"][1]
+    return [msgspec.json.decode(entry.value, type=DeadLetter).detail for entry in out]
+
+
+def test_words_of_an_error_that_are_no_utf_8_are_escaped_in_its_dead_letter(picky):
+    Picky.raises = lambda: ValueError(chr(0xD800))
+    assert letters(picky, [Record(0, 0, b"a", PICKY)]) == [r"\ud800"]
+
+
+@pytest.mark.parametrize("deadline", [True, Duration.parse("20000d")])
+def test_a_deadline_that_json_would_not_write_as_a_number_is_a_dead_letter(deadline):
+    of = stream_of(asks_label(deadline=lambda _: deadline))
+    why = "the label's deadline must be a whole number"
+    assert letters(of, log(ask("one", 0), ask("two", 1))) == [why, why]
 
 
 def test_a_label_by_key_that_is_of_no_use_is_told():

@@ -120,6 +120,14 @@ def test_help_names_every_verb(capsys):
         (["ingest", "."], "FILE must be a file"),
         (["export", "events", "--out", "x.jsonl"], "home must hold a log"),
         (["models"], "home must hold a log"),
+        (["replay", "--to=--"], "argument --to: must have a value; got '--'"),
+        (["run", "-w--"], "argument --workers: must have a value; got '--'"),
+        (["run", "--process", "9" * 30], "argument --process: must be at most 256; got '9999"),
+        (["run", "--process=-1"], "argument --process: must be a whole number from 1; got '-1'"),
+        (["run", "--process", "0", "--addresses", "host"], "must be like '127.0.0.1:2101;"),
+        (["run", "--process", "0", "--addresses", "a:65536"], "127.0.0.1:2102'; got 'a:65536'"),
+        (["run", "--process", "1", "--addresses", "127.0.0.1:9"], "must be from 0 to 0, one for"),
+        (["run", "--addresses", "127.0.0.1:9"], "process must be from 0 to 0, one for each"),
     ],
 )
 def test_wrong_arguments_give_one_line_and_leave_nothing(home, capsys, argv, said):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.home.configuration import ConfigurationError, load_settings
+from flows.home.configuration import ConfigurationError, find_stream, load_settings
 
 
 def written(folder, training):
@@ -27,3 +27,23 @@ def test_a_window_no_longer_than_the_slice_that_judges_is_refused(tmp_path, wind
 )
 def test_a_default_contradicts_nothing(tmp_path, training):
     load_settings(written(tmp_path, training))
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit '0'"),
+        ("raise type('MuteError', (Exception,), {'__str__': lambda _: 1 / 0})",
+         "MuteError 'a message that raises ZeroDivisionError'"),
+    ],
+)  # fmt: skip
+def test_a_module_that_ends_the_process_or_tells_no_message_is_refused_in_a_line(
+    tmp_path, monkeypatch, code, told
+):
+    (tmp_path / "ending.py").write_text(f"\n{code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError) as caught:
+        find_stream("ending:stream")
+    assert str(caught.value) == (
+        f"stream must be importable; got 'ending:stream': {told} in ending.py line 2"
+    )

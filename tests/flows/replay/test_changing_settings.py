@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from itertools import islice
 
 import pytest
 from bytewax.errors import BytewaxRuntimeError
@@ -12,9 +13,12 @@ from rich.console import Console
 
 from flows.errors.user_errors import root_of
 from flows.home.file_lock import lock_partition
-from flows.home.home import Home
+from flows.home.home import Home, create_topics
+from flows.ingest import append_history
 from flows.replay import audit
 from flows.runtime.app import App
+from flows.streams import quotes
+from flows.streams.quotes_market import Market
 from operators.partition.journal import Configured, Journal
 from operators.partition.log_check import LogCutError
 from operators.shard.shard import TOPICS
@@ -90,6 +94,27 @@ def test_an_audit_knows_them_all(changed_amid):
     frame = audit(home=changed_amid.root, settings=OLD)
     assert frame["different"].sum() == 0
     assert frame["identical"].sum() == sum(map(len, outputs(changed_amid).values()))
+
+
+def test_a_history_that_began_with_a_classifier_of_river_comes_back_without_it(tmp_path):
+    """A classifier that a mixture begins with has another weight than one that joins it later."""
+    river = {"class": "naive_bayes.BernoulliNB"}
+    began, today = Home(tmp_path / "began"), OLD
+    log = began.log()
+    create_topics(log, quotes.stream.partitions)
+    append_history(
+        log, islice(Market(seed=5, rate_per_s=1.0).events(1.0), 400), quotes.stream.peek()
+    )
+    log.close()
+    run(changed(OLD, {"online": {"river": river}}), began)
+    run(today, began)
+    frame = audit(home=began.root, settings=today)
+    assert frame["different"].sum() == 0
+    before = outputs(began)
+    shutil.rmtree(began.root / "checkpoints")
+    run(today, began)
+    assert outputs(began) == before
+    assert sum(map(len, before.values())) > 200
 
 
 def test_a_fit_that_a_run_before_had_not_ended_is_made_by_the_next_though_nothing_new_came(half):

@@ -371,6 +371,9 @@ def test_reasons_tell_what_leaving_a_column_out_would_change(world):
         values = {reason.column: reason.value for reason in reasons}
         assert values["distance"] == 2.0
         assert values["zone"] in {"a", "a new level"}
+        for reason in reasons:
+            assert reason.words.startswith(f"{reason.column} ")
+            assert ("raises" in reason.words or "times" in reason.words) == (reason.change >= 0.005)
 
 
 def test_reasons_asked_for_later_are_of_the_level_that_was_asked_by_its_name(world):

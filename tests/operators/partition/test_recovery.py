@@ -239,6 +239,13 @@ def test_a_checkpoint_of_another_log_is_not_used_however_long_that_is(store, log
     assert recovered(store, log).position.offset == 80
 
 
+def test_a_checkpoint_of_a_flow_that_missed_a_decision_is_not_used(store, log, checkpoints):
+    """Another flow had taken over, but there was no output by which the one before noticed."""
+    JournalWriter(log, 0).write(Configured(80, deciding(SETTINGS), version=2), 0)
+    assert [one.offset for one in store.heads(0) if reached(one, log)] == [80, 40]
+    assert recovered(store, log).position.offset == 80
+
+
 def rate(value):
     return settings_from({"decision": {"threshold": value}})
 

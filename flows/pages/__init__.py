@@ -1,0 +1,1 @@
+"""Documents for people: Markdown, and HTML pages with pictures."""

@@ -1,0 +1,252 @@
+"""A report as a document: the results in words first, then a picture for each question."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from flows.pages.chart import Bar, bars
+from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
+from flows.reports.answers import FROZEN
+from flows.reports.figures import day, figure, moment, period, several, share
+from flows.reports.purpose import purpose_of
+from flows.reports.report import Report
+from flows.reports.report_pictures import (
+    auc_picture,
+    calibration_picture,
+    events_picture,
+    labels_picture,
+    loss_picture,
+    parts_picture,
+    saved_picture,
+    weights_picture,
+)
+from flows.reports.trust_text import trust_lines
+from flows.reports.wins import Win
+from flows.terminal.time_format import format_time
+from models.judging.drift import MEANINGS
+from models.judging.importance import MeanEffect
+from models.refit.gate import short
+from state.settings import Settings
+from state.stream import Stream
+
+_MOST_COLUMNS = 10
+_OF_LATE = 200
+_LOG_LOSS = (
+    "Log-loss measures how wrong probabilities are: 0 is perfect, and lower is better. Proven "
+    "means that such a claim is false in at most one of twenty comparisons."
+)
+_PARTS = {
+    "online": "the online learners alone",
+    "offline": "the offline model alone",
+    "residual": "the offline model with its corrections",
+}
+
+
+def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Block]:
+    """The document of a report.
+
+    Args:
+        report: The facts.
+        stream: The stream.
+        settings: `stream`, `decision` and `risk` apply.
+    """
+    of = settings.decision
+    unit = "wrong decisions" if of.false_positive == of.false_negative == 1.0 else "cost"
+    blocks: list[Block] = [*map(Paragraph, purpose_of(stream, settings.stream))]
+    blocks += [Heading("In short"), Paragraph(_LOG_LOSS)]
+    blocks += [Items(list(_in_short(report, settings, unit)))]
+    blocks += [Heading("Are the answers getting better?"), loss_picture(report)]
+    blocks += [Paragraph(_reading(report))]
+    blocks += _kept([auc_picture(report)])
+    blocks += [Heading("What was saved?"), saved_picture(report, unit)]
+    blocks += [Heading("What happened?"), events_picture(report), *_trouble(report)]
+    blocks += [Heading("Is the mixture worth it?"), Items(list(_parts(report)))]
+    blocks += _kept([parts_picture(report), weights_picture(report)])
+    blocks += [Heading("Are the labels right?"), labels_picture(report)]
+    blocks += [Heading("Can the probabilities be taken at their word?")]
+    blocks += [calibration_picture(report), Items(list(_trust(report, settings)))]
+    blocks += [Heading("Which columns moved the answers?"), *_effects(report)]
+    return blocks
+
+
+def report_title(report: Report, stream: Stream) -> str:
+    """The title."""
+    return f"{stream.name}: report up to {day(int(report.times[-1]))}"
+
+
+def _kept(blocks: list[Block | None]) -> list[Block]:
+    return [block for block in blocks if block is not None]
+
+
+def _in_short(report: Report, settings: Settings, unit: str) -> Iterator[str]:
+    n, waiting = len(report.labels), report.answers.found.waiting
+    yield (
+        f"{n:,} requests from {period(int(report.times[0]), int(report.times[-1]))} have their "
+        f"label: it is 1 for {share(report.share)}."
+        + (f" Another {waiting:,} do not count yet, as an older request waits." if waiting else "")
+    )
+    base = report.wins["base"]
+    if base is not None:
+        yield won(report, base, f"always saying {share(report.share)}")
+    frozen = report.wins[FROZEN]
+    first = report.answers.first
+    if frozen is not None and first is not None:
+        yield won(report, frozen, f"the first model {code(first.model)}, had it stayed alone")
+    elif first is not None:
+        reason = report.answers.frozen.reason or "it answered none of these requests"
+        yield f"No comparison with the first model {code(first.model)}: {reason}"
+    yield from _cost(report, settings, unit)
+    found = Counter(one.status for one in report.decisions)
+    if found:
+        words = ", ".join(f"{count:,} {status}" for status, count in found.items())
+        yield f"Decisions on models: {words}."
+    else:
+        yield "No refit was due."
+    newest = report.answers.newest
+    if newest is not None:
+        yield (
+            f"The newest model in use is {code(newest.model)}, of "
+            f"{format_time(newest.boundary)} UTC: `headwater card` describes it."
+        )
+    yield from _now(report)
+
+
+def _cost(report: Report, settings: Settings, unit: str) -> Iterator[str]:
+    base, frozen = report.wins["base"], report.wins[FROZEN]
+    word = "yes" if report.always else "no"
+    if base is not None:
+        yield (
+            f"{unit.capitalize()} from a probability of {settings.decision.threshold:g} on: "
+            f"{base.our_cost:,.0f}. Always deciding {word!r} would have made "
+            f"{base.their_cost:,.0f}: {_less(base)}."
+        )
+    if frozen is not None:
+        yield (
+            f"On the {frozen.requests:,} requests that the first model could have answered: "
+            f"{frozen.our_cost:,.0f}, against {frozen.their_cost:,.0f}: {_less(frozen)}."
+        )
+
+
+def _less(of: Win) -> str:
+    saved = of.their_cost - of.our_cost
+    if not saved:
+        return "nothing saved"
+    part = f", {share(abs(saved) / of.their_cost)}" if of.their_cost else ""
+    return f"{abs(saved):,.0f} {'saved' if saved >= 0 else 'MORE'}{part}"
+
+
+def won(report: Report, of: Win, other: str) -> str:
+    """One sentence on the answers against another way to answer."""
+    at = report.periods.length
+    by = f"log-loss {figure(of.ours, 4)} against {figure(of.theirs, 4)}"
+    often = (
+        f" They were better in {of.better:,} of {of.periods:,} {several(at)}." if of.periods else ""
+    )
+    if of.gain > 0 and of.proven is not None:
+        return (
+            f"Since {moment(of.proven, at)} the answers are proven better than {other}: {by}, "
+            f"{share(of.gain / of.theirs)} less.{often}"
+        )
+    if of.gain < 0 and of.disproven is not None:
+        return (
+            f"The answers are WORSE than {other}, proven since {moment(of.disproven, at)}: {by}."
+            f"{often}"
+        )
+    word = "better" if of.gain > 0 else "worse"
+    error = "" if math.isinf(of.error) else f" ± {short(of.error)}"
+    return (
+        f"It is not proven whether the answers are better than {other}: they were {word} by "
+        f"{short(abs(of.gain))}{error}; {by}.{often}"
+    )
+
+
+def _now(report: Report) -> Iterator[str]:
+    *windows, whole = report.scorecard.quality
+    of_late = next((one for one in windows if one.requests >= _OF_LATE), None)
+    if of_late is not None and of_late.requests < whole.requests:
+        before, now = float(whole.log_loss or 0.0), float(of_late.log_loss or 0.0)
+        yield (
+            f"Of late (the last {of_late.window}, {of_late.requests:,} requests) the log-loss was "
+            f"{figure(now, 4)}, {'better' if now <= before else 'worse'} than over the whole time, "
+            f"{figure(before, 4)}."
+        )
+    ahead = report.scorecard.ahead
+    if ahead is not None and not ahead.trusted:
+        yield "The answers seem surer than they should be now: look at drift below."
+
+
+def _reading(report: Report) -> str:
+    return (
+        f"All pictures show {several(report.periods.length)}, by the time of the requests. Where "
+        "there are fewer than 20 labels, a point is missing."
+    )
+
+
+def _parts(report: Report) -> Iterator[str]:
+    for name, text in _PARTS.items():
+        found = report.wins[name]
+        if found is not None:
+            yield won(report, found, text)
+
+
+def _trouble(report: Report) -> Iterator[Block]:
+    drift = sorted(report.scorecard.drift, key=lambda one: -one.excess * one.labels)[:3]
+    costly = [one for one in drift if one.excess > 0]
+    if costly:
+        yield Paragraph("The times at which wrong answers cost most:")
+        yield Items(
+            [
+                f"from {format_time(one.since)} UTC, for {one.labels:,} requests: "
+                f"{MEANINGS[one.kind]}; log-loss {figure(one.excess)} above the expected one"
+                for one in costly
+            ]
+        )
+
+
+def _trust(report: Report, settings: Settings) -> Iterator[str]:
+    act, let_go, unsure = trust_lines(report.scorecard.trust, settings.risk)
+    confidence = f"{settings.risk.confidence:.0%}"
+    yield f"Act on a positive {act} (kept with a confidence of {confidence})."
+    yield f"Let a negative go {let_go} ({confidence})."
+    yield f"Unsure: {unsure}."
+
+
+def _effects(report: Report) -> Iterator[Block]:
+    if not report.effects:
+        reason = report.answers.file.reason or "the outcomes lack one of its columns"
+        yield Paragraph(f"Not known: {reason}")
+        return
+    before = {one.column: one for one in report.before}
+    yield Paragraph(
+        "How the columns changed the odds of label 1 on the last day, in the answers of the newest "
+        "offline model: its answer with the column against its answer without."
+    )
+    shown = [one for one in report.effects[:_MOST_COLUMNS] if one.size > 0]
+    yield Picture(
+        bars(
+            "Mean effect of the columns on the odds of label 1, last day",
+            [Bar(f"{one.column} {one.words}", one.change) for one in shown],
+        ),
+        "To the right: the column raises the odds on average; to the left: it lowers them. The "
+        "columns that move a single answer most, up or down, come first.",
+        [],
+        Table(
+            ["column", "odds, last day", "odds, day before", "a single answer"],
+            [
+                [code(one.column), _odds(one.change), _odds_of(before.get(one.column)), _size(one)]
+                for one in shown
+            ],
+        ),
+    )
+
+
+def _size(of: MeanEffect) -> str:
+    return f"{math.expm1(of.size) * 100:.0f} %"
+
+
+def _odds_of(of: MeanEffect | None) -> str:
+    return "-" if of is None else _odds(of.change)
+
+
+def _odds(change: float) -> str:
+    return f"{math.expm1(change) * 100:+.0f} %"

@@ -1,0 +1,27 @@
+"""Thresholds that can be trusted, in words."""
+
+from models.judging.trust import Side, Trust
+from state.settings import Risk
+
+
+def trust_lines(found: Trust, risk: Risk) -> tuple[str, str, str]:
+    """Three lines: when to act, when to let go, and how many requests lie between."""
+    caught = f", where {found.recall:.0%} of the label 1 are"
+    return (
+        _side(found.act, "from", "label 0", risk.false_positives, caught),
+        _side(found.let_go, "below", "label 1", risk.false_negatives, ""),
+        f"{found.unsure:.0%} of the requests lie between",
+    )
+
+
+def _side(side: Side, word: str, label: str, most: float, caught: str) -> str:
+    if side.needs:
+        return (
+            f"no promise yet: it takes {side.needs:,} requests of {label}, there are {side.rows:,}"
+        )
+    if side.threshold is None:
+        return f"no threshold keeps {label} there to {most:.0%}"
+    return (
+        f"{word} {side.threshold:.3f}: at most {side.bound:.1%} of the {side.rows:,} "
+        f"{label} are there{caught}"
+    )

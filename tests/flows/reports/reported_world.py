@@ -1,0 +1,65 @@
+"""A home of the golden trips whose two models have full records and whose events are processed."""
+
+import msgspec
+
+from models.refit.certificate import Certificate
+from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow, TriedCandidate
+from models.scorecard import Scorecard
+from state.events import HOUR_US
+from state.log import EVENTS
+from tests.trips_world import FIRST_US, World
+
+TOML = """
+stream = "tests.golden.trips:stream"
+training = { every = "1h" }
+metrics = { every = "1h" }
+clock = { tolerance = "5m" }
+"""
+
+
+class ReportedWorld(World):
+    """A world whose records are as a fit leaves them."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        for partition in range(2):
+            self.go(partition)
+
+    def _publish(self, boundary, model):
+        figures = {"rows": 400, "positives": 90, "auc": 0.71, "brier": 0.15, "f1": 0.5}
+        record = FitRecord(
+            boundary=boundary, status="skipped", reason="too few rows", algorithm="gbm"
+        )
+        if model:
+            record = msgspec.structs.replace(
+                record,
+                status="promoted",
+                reason="log-loss better by .0043 ± .0018 than the champion's",
+                model=model,
+                sha256=self.files[model],
+                rows_sha256=self.rows[model],
+                champion="gbm-1" if model == "gbm-2" else "",
+                window=TrainingWindow(
+                    start=boundary - 2 * HOUR_US, end=boundary, rows=2_000, validation_rows=400,
+                    files=[TrainingFile(name="1.parquet", sha256="ab" * 32)],
+                ),
+                metrics=Scorecard(log_loss=0.41, threshold=0.3, **figures),
+                champion_metrics=Scorecard(log_loss=0.4143, threshold=0.3, **figures)
+                if model == "gbm-2"
+                else None,
+                tried=[TriedCandidate(parameters={"ntrees": 9}, trees=9, log_loss=0.41)],
+                certificate=Certificate(rows=9, altered_rows=4, max_difference=0.0, ok=True),
+            )  # fmt: skip
+        self.published.publish(record)
+
+
+def begun(tmp_path, monkeypatch):
+    """A world in the home that commands find."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    (tmp_path / "headwater.toml").write_text(TOML)
+    world = ReportedWorld(tmp_path / "home")
+    assert world.log.read(EVENTS, 0, 0)[0].append_time + HOUR_US > FIRST_US
+    world.log.close()
+    return world

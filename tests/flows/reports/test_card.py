@@ -1,0 +1,166 @@
+"""A model card tells what the log holds on a model, and nothing else."""
+
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.__main__ import main
+from flows.errors.user_errors import CommandError
+from flows.home.home import Home, create_topics
+from flows.reading import read
+from flows.reports.card import find_model
+from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow
+from operators.training.model_registry import ModelRegistry
+from tests.flows.reports.reported_world import begun
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    return begun(tmp_path, monkeypatch)
+
+
+def card(capsys, *words):
+    capsys.readouterr()
+    assert main(["card", *words]) == 0
+    return capsys.readouterr().out
+
+
+def rows(text, heading):
+    """The cells of the first table after a heading."""
+    part = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_its_figures_are_those_of_the_requests_that_the_model_answered(world, capsys):
+    text = card(capsys, "gbm-1")
+    asked = read("predictions").filter(pl.col("model") == "gbm-1").collect()
+    known = read("outcomes").filter(pl.col("model") == "gbm-1").collect()
+    assert f"It answered {len(asked):,} requests" in text
+    quality = {name: cells for name, *cells in rows(text, "Quality of its answers")}
+    p, label = known["offline"].to_numpy(), known["label"].to_numpy()
+    loss = -np.log(np.where(label == 1, p, 1 - p)).mean()
+    assert quality["log-loss"][0] == f"{loss:.4f}"
+    decided = p >= 0.5
+    assert quality["right decisions"][0] == f"{(decided == label).mean() * 100:.1f} %"
+    assert quality["false positives"][2] == f"{(label == 0).sum():,}"
+    sizes = [int(cells[-1].replace(",", "")) for cells in rows(text, "Calibration")]
+    assert sum(sizes) == len(known)
+
+
+def test_it_says_why_it_was_promoted_and_what_came_after(world, capsys):
+    first, second = card(capsys, "gbm-1"), card(capsys, "gbm-2")
+    assert "Replaced by `gbm-2` at 2024-01-01 03:00 UTC." in first
+    assert "In use: the newest offline model" in second
+    assert (
+        "At 2024-01-01 03:00 UTC it was promoted: log-loss better by .0043 ± .0018 than the "
+        "champion's (± is one standard error)."
+    ) in second
+    assert "It was compared with `gbm-1` on rows that are new to both" in second
+    assert "2,000 labelled rows, of which the newest 400 judged" in second
+    assert "ab" * 32 in second
+    assert f"| `1.parquet` | - | `{'ab' * 32}` |" in second
+    assert "It has seen 2 hours only" in second
+    assert "Only 90 rows of the rarer label judged it" in second
+
+
+def test_what_is_wrong_with_it_stands_at_the_top(world, capsys):
+    top = card(capsys, "gbm-1").split("## Purpose")[0]
+    assert re.search(r"- Calibration: in \d+ of \d+ groups the probability is off", top)
+    assert "- Drift: none was found while it answered." in top
+
+
+def test_its_purpose_is_in_the_words_of_the_stream(world, capsys):
+    text = card(capsys, "gbm-1")
+    assert "Each event `asked` of the stream `trips`" in text
+
+
+def test_without_a_name_it_is_the_newest_in_use_and_a_beginning_is_enough(world, capsys):
+    assert card(capsys).startswith("# Model card: gbm-2\n")
+    assert card(capsys, "gbm-2") == card(capsys)
+
+
+def test_the_same_log_gives_the_same_bytes_also_as_a_page(world, capsys, tmp_path):
+    pages = []
+    for name in ("one.html", "other.html"):
+        assert card(capsys, "gbm-1", "--html", name) == f"{name}: the card of gbm-1\n"
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] == pages[1]
+    assert b"<svg" in pages[0]
+    figures = re.findall(r"\d+\.\d{4}", card(capsys, "gbm-1"))
+    assert figures
+    assert all(one.encode() in pages[0] for one in figures)
+
+
+def test_a_model_whose_file_was_lost_has_a_card_without_importance(world, capsys):
+    path = world.home.root / "artifacts" / world.files["gbm-2"]
+    path.unlink()
+    text = card(capsys, "gbm-2")
+    assert "## Importance of the columns\n\nNot known: model gbm-2 must have its file" in text
+    assert rows(text, "Quality of its answers")
+
+
+def test_a_model_that_answered_nothing_says_so_and_its_rows_are_found(world, capsys):
+    (cut,) = read("snapshots").filter(pl.col("rows") > 20).head(1).collect().iter_rows(named=True)
+    boundary = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 10**6
+    log = world.home.log()
+    ModelRegistry(log).publish(
+        FitRecord(
+            boundary=boundary, status="rejected", reason="worse", algorithm="gbm", model="gbm-3",
+            champion="gbm-2", sha256=world.files["gbm-2"],
+            window=TrainingWindow(
+                start=boundary - 1, end=boundary, rows=9, validation_rows=2,
+                files=[TrainingFile(name="x", sha256=cut["sha256"])],
+            ),
+        )
+    )  # fmt: skip
+    log.close()
+    text = card(capsys, "gbm-3")
+    assert f"| `{cut['path']}` | {cut['rows']:,} | `{cut['sha256']}` |" in text
+    assert "- Never used: it was rejected.\n- It has answered no request.\n" in text
+    assert "## Why it was not used" in text
+    assert "Quality of its answers" not in text
+    assert card(capsys).startswith("# Model card: gbm-2\n")
+
+
+def refused(capsys, *words):
+    capsys.readouterr()
+    assert main(["card", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line
+
+
+def test_an_unknown_model_is_refused_with_those_near_it(world, capsys):
+    assert refused(capsys, "gmb-1") == (
+        "headwater: MODEL must be the id of one model; got 'gmb-1', near it are gbm-1, gbm-2"
+    )
+    assert "the newest are gbm-2, gbm-1" in refused(capsys, "zz")
+    assert "it begins gbm-1, gbm-2" in refused(capsys, "gbm")
+
+
+def test_a_home_without_a_model_and_one_without_a_log_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
+    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    assert refused(capsys).startswith("headwater: home must hold a log")
+    log = Home(tmp_path / "home").log()
+    create_topics(log, 2)
+    log.close()
+    assert refused(capsys).startswith("headwater: home must have a model; got none")
+
+
+def test_of_decisions_without_a_promotion_the_newest_fit_is_shown():
+    fits = [
+        FitRecord(boundary=i, status="rejected", reason="", algorithm="gbm", model=f"gbm-{i}",
+                  sha256="0" * 64)
+        for i in range(3)
+    ]  # fmt: skip
+    assert find_model(fits, None).model == "gbm-2"
+    with pytest.raises(CommandError, match="must have a model"):
+        find_model([], None)
