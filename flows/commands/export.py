@@ -1,12 +1,10 @@
 """`headwater export`: write a topic to a file."""
 
 from argparse import ArgumentParser, Namespace
-from datetime import datetime
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_times, log_of
+from flows.commands.verb import Verb, add_times, log_of, microseconds
 from flows.errors.user_errors import CommandError, as_command_errors
-from flows.home.configuration import find_stream, load_settings
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
 from flows.reports.export import export
@@ -49,11 +47,11 @@ def _run(arguments: Namespace) -> int:
         if topic != METRICS:
             msg = f"--openmetrics must go with the topic metrics; got {topic!r}"
             raise CommandError(msg)
-        return _backfill(out, _us(arguments.since), _us(arguments.until))
+        return _backfill(out, microseconds(arguments.since), microseconds(arguments.until))
     rows = rows_of(topic, declared(topic)) if out.suffix == ".parquet" else None
     log = log_of(environment_home())
     with as_command_errors(), read_progress() as read:
-        since, until = _us(arguments.since), _us(arguments.until)
+        since, until = microseconds(arguments.since), microseconds(arguments.until)
 
         def show(done: int, total: int) -> None:
             read(topic, done, total)
@@ -68,11 +66,9 @@ def _backfill(out: Path, since: int | None, until: int | None) -> int:
     from flows.watch.openmetrics import OpenMetrics  # noqa: PLC0415 - for this only
     from flows.watch.past import past_samples  # noqa: PLC0415
 
-    settings, log = load_settings(), log_of(environment_home())
-    stream = find_stream(settings.stream).name
-    text, values = OpenMetrics(), 0
+    log, text, values = log_of(environment_home()), OpenMetrics(), 0
     with as_command_errors(), replacing(out) as path:
-        for sample in past_samples(log, stream, ModelRegistry(log).records()):
+        for sample in past_samples(log, ModelRegistry(log).records()):
             if (since or 0) <= round(sample.at * 1e6) < (until or 2**63):
                 text.add(sample)
         with path.open("w") as file:
@@ -82,10 +78,6 @@ def _backfill(out: Path, since: int | None, until: int | None) -> int:
     log.close()
     TerminalConsole().print(f"{out}: {values:,} values", highlight=False, soft_wrap=True)
     return 0
-
-
-def _us(time: datetime | None) -> int | None:
-    return None if time is None else round(time.timestamp() * 1e6)
 
 
 EXPORT = Verb(

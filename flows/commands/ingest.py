@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of
-from flows.commands.verb import Verb, moment
+from flows.commands.verb import Verb, microseconds, moment
 from flows.definition.note import check_key
 from flows.errors.bytewax_errors import quiet_bytewax
 from flows.errors.user_errors import CommandError, as_command_errors
@@ -96,7 +96,7 @@ def _run(arguments: Namespace) -> int:
     if not arguments.files:
         _check_no_file(arguments)
         return _run_topics(follow=arguments.follow)
-    now = None if arguments.now is None else round(arguments.now.timestamp() * 1e6)
+    now = microseconds(arguments.now)
     for name in arguments.files:
         if name != _STDIN and not Path(name).is_file():
             msg = f"FILE must be a file that is there; got {name}"

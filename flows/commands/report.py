@@ -2,10 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from datetime import datetime
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_times, log_of
+from flows.commands.verb import Verb, add_times, log_of, microseconds
 from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import environment_home
@@ -30,7 +29,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     settings, home = load_settings(), environment_home()
     log_of(home).close()
-    since, until = _us(arguments.since), _us(arguments.until)
+    since, until = microseconds(arguments.since), microseconds(arguments.until)
     with Deployment.open(settings, home, checkpoints=False) as deployment, read_progress() as show:
         report = report_of(deployment, since, until, show)
         blocks = report_blocks(report, deployment.stream, settings)
@@ -41,10 +40,6 @@ def _run(arguments: Namespace) -> int:
         f"{arguments.out}: {len(content) / 1000:,.0f} kB, {len(report.labels):,} requests\n"
     )
     return 0
-
-
-def _us(time: datetime | None) -> int | None:
-    return None if time is None else round(time.timestamp() * 1e6)
 
 
 REPORT = Verb(

@@ -52,6 +52,16 @@ def moment(text: str) -> datetime:
         raise ArgumentTypeError(str(error)) from None
 
 
+def microseconds(moment: datetime | None) -> int | None:
+    """A time as microseconds UTC; None for none.
+
+    Example:
+        >>> microseconds(moment("2014-01-01"))
+        1388534400000000
+    """
+    return None if moment is None else round(moment.timestamp() * 1e6)
+
+
 def count(text: str) -> int:
     """Parse a number of lines.
 

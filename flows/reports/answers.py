@@ -7,7 +7,7 @@ import polars as pl
 
 from flows.errors.user_errors import CommandError
 from flows.home.deployment import Deployment
-from flows.reports.offline_model import Loaded, load, scores
+from flows.reports.offline_model import Loaded, load, usable, vectors
 from flows.reports.scorecard import REQUESTS, Judged, judged
 from flows.reports.topic_frames import Progress, topic_frames, within
 from flows.terminal.time_format import format_time
@@ -101,8 +101,9 @@ def _frozen(of: Loaded, rows: pl.DataFrame) -> pl.Series:
     """The first model's answers from its first use on."""
     answered = rows["offline"].is_not_null().to_numpy()
     found = np.full(len(rows), np.nan)
-    if of.mojo is not None and answered.any():
-        found[answered] = scores(of.mojo, rows.filter(answered))
+    mojo = usable(of, rows)
+    if mojo is not None and answered.any():
+        found[answered] = mojo.score_many(vectors(mojo, rows.filter(answered)))
     return pl.Series(FROZEN, found)
 
 

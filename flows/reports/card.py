@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flows.errors.user_errors import CommandError
 from flows.home.deployment import Deployment
-from flows.reports.offline_model import Loaded, load
+from flows.reports.offline_model import Loaded, load, usable, vectors
 from flows.reports.scorecard import REQUESTS, ScorecardReport, judged, scorecard_of
 from flows.reports.silence import SilentShare, silent_share
 from flows.reports.topic_frames import Progress, topic_frames
@@ -100,7 +100,7 @@ def find_model(records: Sequence[FitRecord], name: str | None) -> FitRecord:
         name: Id of the model or the beginning of it; None: the newest in use.
 
     Raises:
-        CommandError: There is no model, or not one of that name.
+        CommandError: No fit made a model, or the name fits no model or several.
     """
     known = {one.model: one for one in records if one.model and (one.sha256 or one.window)}
     if not known:
@@ -131,7 +131,7 @@ def card_of(deployment: Deployment, name: str | None, on_progress: Progress) -> 
         on_progress: See `topic_frames`.
 
     Raises:
-        CommandError: There is no such model.
+        CommandError: See `find_model`.
     """
     history = deployment.registry.history()
     record = find_model(history, name)
@@ -184,9 +184,7 @@ def _use(deployment: Deployment, model: str, file: Loaded, on_progress: Progress
     categories = [one.name for one in stream.columns if one.categorical and one.for_trees]
     times = asked["event_time"].dt.timestamp("us").to_numpy()
     few = rows[spread(len(rows), _ROWS_OF_IMPORTANCE)]
-    mojo = file.mojo
-    if mojo is not None and any(column not in rows.columns for column in mojo.columns):
-        mojo = None
+    mojo = usable(file, rows)
     return Use(
         requests=len(asked),
         labelled=len(rows),
@@ -204,7 +202,7 @@ def _use(deployment: Deployment, model: str, file: Loaded, on_progress: Progress
         if mojo is None
         else importance(
             mojo,
-            mojo.encode(few.select(mojo.columns).to_dict()),
+            vectors(mojo, few),
             few["label"].to_numpy().astype(np.int64),
         ),
         unseen={}

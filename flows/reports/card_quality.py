@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-from flows.pages.chart import reliability
-from flows.pages.document import Block, Heading, Items, Key, Paragraph, Picture, Table, code
+from flows.pages.document import Block, Heading, Items, Paragraph, Table, code
+from flows.reports.calibration import calibration_picture, groups_of
 from flows.reports.card import ModelCard, Use
 from flows.reports.figures import between, figure, period, share, shares_between
 from flows.reports.scorecard import ScorecardReport
 from flows.reports.trust_text import trust_lines
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
-from models.judging.histograms import Estimate
-from models.judging.intervals import Counted, exact_interval
+from models.judging.intervals import exact_interval
 from models.judging.slices import LEAST_ROWS, Slice
 from models.refit.gate import short
 from state.settings import Settings
@@ -87,38 +86,17 @@ def _quality(use: Use, settings: Settings) -> Iterator[Block]:
     yield Items([f"act on a positive: {act}", f"let a negative go: {let_go}", f"unsure: {unsure}"])
 
 
-def off_groups(report: ScorecardReport) -> list[bool]:
-    """Whether the mean probability of each group is outside the interval of the share."""
-    return [not found.low <= said <= found.high for said, _, found in _groups(report)]
-
-
-def _groups(report: ScorecardReport) -> list[tuple[float, int, Estimate]]:
-    """Mean probability, number of requests, and share of label 1, by tenths of the requests."""
-    return [
-        (said, size, exact_interval(Counted(round(came * size), size)))
-        for said, came, size in report.calibration
-    ]
-
-
 def _calibration(report: ScorecardReport) -> Iterator[Block]:
-    groups, off = _groups(report), off_groups(report)
+    groups = groups_of(report)
+    off = sum(group.is_off for group in groups)
     yield Paragraph(
-        f"By tenths of the requests. In {sum(off)} of {len(groups)} groups the mean probability is "
+        f"By tenths of the requests. In {off} of {len(groups)} groups the mean probability is "
         "outside the exact 95 % interval of the share of label 1; one in twenty is so by chance."
     )
-    rows = [
-        [share(said), share(found.value), shares_between(found), f"{size:,}"]
-        for said, size, found in groups
-    ]
-    yield Picture(
-        reliability(
-            "Share of label 1 against the probability that was said",
-            [(said, found.value, found.low, found.high) for said, _, found in groups],
-        ),
+    yield calibration_picture(
+        report,
         "Across: the probability that was said. Up: the share of label 1 that came, with its "
         "interval. On the dashed line both are equal.",
-        [Key("requests, by tenths", "c1")],
-        Table(["said", "came", "95 % interval", "requests"], rows),
     )
 
 

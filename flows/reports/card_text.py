@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from flows.pages.document import Block, Heading, Items, Paragraph, Table, code
+from flows.reports.calibration import groups_of
 from flows.reports.card import ModelCard, Use
-from flows.reports.card_quality import off_groups, quality_blocks
+from flows.reports.card_quality import quality_blocks
 from flows.reports.figures import between, figure, length, period, share
 from flows.reports.purpose import purpose_of
 from flows.terminal.time_format import format_time
@@ -70,9 +71,10 @@ def _in_short(card: ModelCard) -> Iterator[str]:
             f"That is {share(abs(1 - whole.log_loss / base))} {word} the log-loss of always saying "
             f"the share of label 1, {share(whole.positives / whole.requests)}."
         )
-    groups = off_groups(use.scorecard)
+    groups = groups_of(use.scorecard)
+    off = sum(group.is_off for group in groups)
     yield (
-        f"Calibration: in {sum(groups)} of {len(groups)} groups the probability is off beyond its "
+        f"Calibration: in {off} of {len(groups)} groups the probability is off beyond its "
         f"interval; the mean error is {figure(whole.calibration_error)}."
     )
     drift = use.scorecard.drift

@@ -77,7 +77,7 @@ def day(us: int) -> str:
         >>> day(1_362_268_800_000_000)
         '3 March 2013'
     """
-    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+    date = _date(us)
     return f"{date.day} {date:%B %Y}"
 
 
@@ -90,8 +90,7 @@ def moment(us: int, period_us: int) -> str:
         >>> moment(1_362_268_800_000_000, 3_600_000_000)
         '3 March 2013, 00:00 UTC'
     """
-    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-    return day(us) if period_us >= Duration.parse("1d") else f"{day(us)}, {date:%H:%M} UTC"
+    return day(us) if period_us >= Duration.parse("1d") else f"{day(us)}, {_date(us):%H:%M} UTC"
 
 
 def several(period_us: int) -> str:
@@ -104,3 +103,7 @@ def several(period_us: int) -> str:
     names = {"1m": "minutes", "1h": "hours", "1d": "days", "7d": "weeks"}
     known = {int(Duration.parse(text)): name for text, name in names.items()}
     return known.get(period_us, f"periods of {Duration(period_us)}")
+
+
+def _date(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from flows.home.deployment import Deployment
@@ -22,7 +21,11 @@ class Loaded(NamedTuple):
 
 
 def load(record: FitRecord, artifacts: ArtifactStore) -> Loaded:
-    """Read the file of a model; one that is missing, damaged or needs a lost Java is no error."""
+    """Read a model's file.
+
+    Returns:
+        The model; or the reason, if the file is missing or damaged, or needs a Java that was lost.
+    """
     if not record.sha256:
         return Loaded(None, "it has no file")
     try:
@@ -44,14 +47,18 @@ def effects(deployment: Deployment, rows: pl.DataFrame) -> list[MeanEffect]:
     model = rows["model"][0]
     if model is None:
         return []
-    mojo = load(deployment.registry.of(model), deployment.home.artifacts()).mojo
+    mojo = usable(load(deployment.registry.of(model), deployment.home.artifacts()), rows)
+    return [] if mojo is None else mean_effects(mojo, vectors(mojo, rows))
+
+
+def usable(file: Loaded, rows: pl.DataFrame) -> Mojo | None:
+    """The model, if the outcomes have all of its columns."""
+    mojo = file.mojo
     if mojo is None or any(column not in rows.columns for column in mojo.columns):
-        return []
-    return mean_effects(mojo, mojo.encode(rows.select(mojo.columns).to_dict()))
+        return None
+    return mojo
 
 
-def scores(mojo: Mojo, rows: pl.DataFrame) -> Floats:
-    """The model's probabilities for outcomes; NaN for all if they lack one of its columns."""
-    if any(column not in rows.columns for column in mojo.columns):
-        return np.full(len(rows), np.nan)
-    return mojo.score_many(mojo.encode(rows.select(mojo.columns).to_dict()))
+def vectors(mojo: Mojo, rows: pl.DataFrame) -> Floats:
+    """The vectors of outcomes, as the model takes them."""
+    return mojo.encode(rows.select(mojo.columns).to_dict())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.judging.histograms import BINS, Estimate, auc, column
+from models.judging.histograms import NORMAL_95, Estimate, auc, histogram_of
 from models.scorecard import Floats
 from state.durations import Duration
 from state.events import DAY_US
@@ -20,7 +20,6 @@ _LENGTHS = [
 _MOST, _ROWS = 72, 50
 """Most periods, and the rows that each should have."""
 _MONDAY = 3 * DAY_US  # 1970 began on a Thursday
-_NORMAL_95 = 1.959964
 LEAST = 20
 """A period with fewer labels has no figures: they would be noise."""
 
@@ -80,7 +79,7 @@ def means(periods: Periods, values: Floats) -> list[Estimate | None]:
     n = np.bincount(of, minlength=len(periods.starts))
     mean = np.bincount(of, x, len(periods.starts)) / np.maximum(n, 1)
     spread = np.bincount(of, (x - mean[of]) ** 2, len(periods.starts)) / np.maximum(n - 1, 1)
-    error = _NORMAL_95 * np.sqrt(spread / np.maximum(n, 1))
+    error = NORMAL_95 * np.sqrt(spread / np.maximum(n, 1))
     return [
         Estimate(float(m), float(m - e), float(m + e)) if count >= LEAST else None
         for m, e, count in zip(mean, error, n, strict=True)
@@ -95,11 +94,12 @@ def aucs(periods: Periods, labels: Times, said: Floats) -> list[Estimate | None]
         labels: 0 or 1, one per row.
         said: P(label is 1); NaN is left out.
     """
-    counts = np.zeros((len(periods.starts), 2, BINS), np.int64)
     known = ~np.isnan(said)
-    columns = np.array([column(p) for p in said[known].tolist()], np.int64)
-    np.add.at(counts, (periods.of[known], labels[known], columns), 1)
-    return [auc(one) if one.sum() >= LEAST else None for one in counts]
+    rows = (known & (periods.of == number) for number in range(len(periods.starts)))
+    return [
+        auc(histogram_of(labels[of], said[of])) if np.count_nonzero(of) >= LEAST else None
+        for of in rows
+    ]
 
 
 def values(of: Sequence[Estimate | None]) -> list[float | None]:

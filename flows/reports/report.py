@@ -8,7 +8,7 @@ import polars as pl
 from flows.home.deployment import Deployment
 from flows.reports.answers import FROZEN, Answers, answers_of
 from flows.reports.mixture import COLUMNS, weights
-from flows.reports.offline_model import Loaded
+from flows.reports.offline_model import Loaded, usable, vectors
 from flows.reports.periods import Periods, Times, aucs, means, periods_of
 from flows.reports.scorecard import ScorecardReport, scorecard_of
 from flows.reports.silence import SilentShare, silent_share
@@ -18,11 +18,9 @@ from models.judging.histograms import Estimate
 from models.judging.importance import MeanEffect, mean_effects, spread
 from models.refit.fit_record import FitRecord
 from models.scorecard import Floats, log_losses
-from operators.training.model_registry import RolledBack
 from state.events import DAY_US
-from state.log import UnknownTopicError, decoded
 from state.outputs.records import Alert
-from state.topics import ALERTS, METRICS, ROLLBACKS
+from state.topics import ALERTS, METRICS
 
 PARTS = ("online", "offline", "residual")
 _ROWS_OF_REASONS = 2_000
@@ -47,7 +45,7 @@ class Report(NamedTuple):
         silent: Share of labels by silence, by period.
         weights: Weights of the mixture by period.
         decisions: Decisions on models within the time.
-        rollbacks: Append times of rollbacks, µs UTC.
+        rollbacks: Boundaries after which a person took an earlier model, µs UTC.
         alerts: Alerts within the time.
         scorecard: Scorecard of the ensemble.
         effects: Mean effects of columns on the newest offline model's answers, on the last day.
@@ -172,21 +170,14 @@ def _alerts(deployment: Deployment, span: tuple[int, int], on_progress: Progress
 
 def _rollbacks(deployment: Deployment) -> list[int]:
     """Boundaries after which a person took an earlier model."""
-    records = deployment.registry.records()
-    try:
-        found = [
-            decoded(ROLLBACKS, 0, record, RolledBack)
-            for record in deployment.log.read(ROLLBACKS, 0, 0)
-        ]
-    except UnknownTopicError:  # an old log without rollbacks
-        return []
+    records, found = deployment.registry.records(), deployment.registry.rolled_back()
     return [records[one.after - 1].boundary for one in found if 0 < one.after <= len(records)]
 
 
 def _effects(file: Loaded, recent: pl.DataFrame) -> tuple[list[MeanEffect], list[MeanEffect]]:
     """Mean effects on the last day of the recent rows, and on the day before."""
-    mojo = file.mojo
-    if mojo is None or any(column not in recent.columns for column in mojo.columns):
+    mojo = usable(file, recent)
+    if mojo is None:
         return [], []
     times = recent["event_time"].dt.timestamp("us").to_numpy()
     last = times > times.max() - DAY_US
@@ -194,6 +185,5 @@ def _effects(file: Loaded, recent: pl.DataFrame) -> tuple[list[MeanEffect], list
     for of in (last, ~last):
         some = recent.filter(pl.Series(of))
         few = some[spread(len(some), _ROWS_OF_REASONS)]
-        vectors = mojo.encode(few.select(mojo.columns).to_dict())
-        found.append(mean_effects(mojo, vectors) if len(few) else [])
+        found.append(mean_effects(mojo, vectors(mojo, few)) if len(few) else [])
     return found[0], found[1]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flows.pages.chart import Line, Span, Strip, areas, lines, reliability, strips
+from flows.pages.chart import Line, Span, Strip, areas, lines, strips
 from flows.pages.document import Key, Picture, Table
 from flows.reports.answers import FROZEN
 from flows.reports.figures import between, figure, several, share
@@ -88,8 +88,8 @@ def auc_picture(report: Report) -> Picture | None:
     return _picture(
         report,
         "AUC of the answers and of their parts over time",
-        "How well label 1 is told from label 0 (AUC): 1 is perfect, 0.5 is a coin. The band is the "
-        "95 % interval of the answers.",
+        "How well label 1 is told from label 0 (AUC): 1 is perfect, 0.5 is as good as tossing "
+        "a coin. The band is the 95 % interval of the answers.",
         [_line(name, report.auc[name], band=name == "probability") for name in names],
         [(NAMES[name], [figure(v) for v in values(report.auc[name])]) for name in names]
         + [("95 % interval", [between(one) for one in report.auc["probability"]])],
@@ -108,7 +108,7 @@ def weights_picture(report: Report) -> Picture | None:
             "Weights of the mixture over time",
             _span(report),
             times if len(times) > 1 else [_span(report).begin, _span(report).end],
-            [(_WEIGHTS[name][1], share if len(times) > 1 else share * 2) for name, share in shown],
+            [(_WEIGHTS[name][1], of if len(times) > 1 else of * 2) for name, of in shown],
         ),
         "How much each kind of model counts in the answers. The mixture moves weight to what "
         "predicts best.",
@@ -137,12 +137,12 @@ def events_picture(report: Report) -> Picture:
     for alert in report.alerts:
         kind = f"alert: {alert.kind.replace('_', ' ')}"
         found.setdefault(kind, []).append((alert.time, alert.message))
-    colours = ["c3", "c2", "c4", "c6", "c7", "c8"]
+    colours = ["c3", "c2", "c4", "c6", "c7"]
     span = _span(report)
     shown = [
         Strip(
             name,
-            "c8" if name.startswith(("answers", "alert")) else colours[i % 5],
+            "c8" if name.startswith(("answers", "alert")) else colours[i % len(colours)],
             [time for time, _ in of if span.begin <= time <= span.end],
         )
         for i, (name, of) in enumerate(found.items())
@@ -222,30 +222,6 @@ def saved_picture(report: Report, unit: str) -> Picture:
         [Key(texts[name], _COLOURS[name]) for name in names],
         _table(
             report, [(texts[name], [f"{v:,.0f}" for v in report.saved[name]]) for name in names]
-        ),
-    )
-
-
-def calibration_picture(report: Report) -> Picture:
-    """Shares that came against probabilities that were said."""
-    groups = [
-        (said, size, exact_interval(Counted(round(came * size), size)))
-        for said, came, size in report.scorecard.calibration
-    ]
-    return Picture(
-        reliability(
-            "Share of label 1 against the probability that was said",
-            [(said, found.value, found.low, found.high) for said, _, found in groups],
-        ),
-        "Across: the probability that was said. Up: how often label 1 came. On the dashed line "
-        "both are equal.",
-        [Key("requests, by tenths", "c1")],
-        Table(
-            ["said", "came", "95 % interval", "requests"],
-            [
-                [share(said), share(f.value), f"{share(f.low)} to {share(f.high)}", f"{size:,}"]
-                for said, size, f in groups
-            ],
         ),
     )
 

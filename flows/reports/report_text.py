@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from flows.pages.chart import Bar, bars
 from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
 from flows.reports.answers import FROZEN
+from flows.reports.calibration import calibration_picture
 from flows.reports.figures import day, figure, moment, period, several, share
 from flows.reports.purpose import purpose_of
 from flows.reports.report import Report
 from flows.reports.report_pictures import (
     auc_picture,
-    calibration_picture,
     events_picture,
     labels_picture,
     loss_picture,
@@ -34,6 +34,10 @@ _OF_LATE = 200
 _LOG_LOSS = (
     "Log-loss measures how wrong probabilities are: 0 is perfect, and lower is better. Proven "
     "means that such a claim is false in at most one of twenty comparisons."
+)
+_CALIBRATION = (
+    "Across: the probability that was said. Up: how often label 1 came. On the dashed line both "
+    "are equal."
 )
 _PARTS = {
     "online": "the online learners alone",
@@ -64,7 +68,8 @@ def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Bl
     blocks += _kept([parts_picture(report), weights_picture(report)])
     blocks += [Heading("Are the labels right?"), labels_picture(report)]
     blocks += [Heading("Can the probabilities be taken at their word?")]
-    blocks += [calibration_picture(report), Items(list(_trust(report, settings)))]
+    blocks += [calibration_picture(report.scorecard, _CALIBRATION)]
+    blocks += [Items(list(_trust(report, settings)))]
     blocks += [Heading("Which columns moved the answers?"), *_effects(report)]
     return blocks
 

@@ -23,8 +23,8 @@ from models.judging.histograms import (
     auc,
     calibration,
     calibration_error,
-    count,
     expected,
+    histogram_of,
 )
 from models.judging.trust import Trust, trust
 from models.logits import LEAST
@@ -173,7 +173,7 @@ def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardRe
     labels = rows["label"].to_numpy().astype(np.int64)
     said = rows[name].to_numpy().astype(np.float64)
     times = rows["event_time"].dt.timestamp("us").to_numpy()
-    whole = _histogram(labels, said)
+    whole = histogram_of(labels, said)
     until = int(times[-1]) if len(times) else 0
     quality = [
         _quality(str(window), labels[of], said[of], settings.decision.threshold)
@@ -202,7 +202,7 @@ def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardRe
 def _ahead(said: Floats, *, trusted: bool) -> Expected | None:
     if not len(said):
         return None
-    waiting = _histogram(np.zeros(len(said), np.int64), said)[0]
+    waiting = histogram_of(np.zeros(len(said), np.int64), said)[0]
     surely = np.clip(said, LEAST, 1.0 - LEAST)
     entropy = -(surely * np.log(surely) + (1.0 - surely) * np.log1p(-surely))
     return Expected(
@@ -211,7 +211,7 @@ def _ahead(said: Floats, *, trusted: bool) -> Expected | None:
 
 
 def _quality(window: str, labels: Labels, said: Floats, threshold: float) -> WindowQuality:
-    histogram = _histogram(labels, said)
+    histogram = histogram_of(labels, said)
     zeros, ones = labels[said < threshold], labels[said >= threshold]
     of = Decided(
         float(ones.sum()), float((ones == 0).sum()), float((zeros == 0).sum()), float(zeros.sum())
@@ -229,18 +229,6 @@ def _quality(window: str, labels: Labels, said: Floats, threshold: float) -> Win
         accuracy=of.accuracy,
         calibration_error=calibration_error(histogram),
     )
-
-
-@jit
-def _count_all(histogram: Counts, labels: Labels, said: Floats) -> None:
-    for i in range(len(labels)):
-        count(histogram, labels[i], said[i])
-
-
-def _histogram(labels: Labels, said: Floats) -> Counts:
-    histogram = np.zeros((2, BINS), np.int64)
-    _count_all(histogram, labels, said)
-    return histogram
 
 
 def _cheapest(histogram: Counts, settings: Settings) -> tuple[float, float]:

@@ -21,7 +21,7 @@ class SilentShare(NamedTuple):
     """An estimate of the share of labels that came by silence.
 
     Attributes:
-        value: The share; None: silence is no label here, or the sample is too small.
+        value: The share; None: the stream takes silence for no label, or the sample is too small.
         sample: Number of requests of the sample that have the label of silence.
     """
 

@@ -70,7 +70,7 @@ class Compared(NamedTuple):
 
 
 def win(of: Compared, ours: Floats, theirs: Floats, fixed: bool | None = None) -> Win | None:
-    """Compare answers; None if there is no request that both answered.
+    """Compare the answers with another way to answer; None if no request has both.
 
     That one is better is proven by bets in request order, whose capital exceeds 20 with a
     probability of 5 % at most if it is not, however often one looks (see `models.judging.betting`).

@@ -15,7 +15,7 @@ from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
 from operators.partition.decider import Champions, Decider, EarlyBoundaries, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
-from operators.partition.journal import Journal, JournalWriter, begun_of
+from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
 from operators.partition.partition_runner import PartitionRunner
 from operators.partition.recovery import check_version, recover
@@ -111,6 +111,7 @@ class Partitions:
         claim.result() if claim is not None else self._end_writer(partition)
         check_version(log, checkpoints, partition)
         check_kept(settings, log, checkpoints, partition)
+        journal = JournalWriter(log, partition)
         if self._conflict is None:
             shard = recover(
                 partial(self.shard, partition), partition, checkpoints, log, self.models.offline
@@ -118,8 +119,7 @@ class Partitions:
             checkpoints.drop_beyond(partition, shard.position.offset, shard.shape)
             checkpoints.share(partition)
         else:
-            shard = self.shard(partition, Journal(log, partition).settings(0))
-        journal = JournalWriter(log, partition)
+            shard = self.shard(partition, journal.settings(0))
         source = input_of(
             shard,
             log,

@@ -33,12 +33,11 @@ PAST: tuple[Metric, ...] = tuple(
 _AT_ONCE = 1_000
 
 
-def past_samples(log: Log, stream: str, fits: list[FitRecord]) -> Iterator[Sample]:
+def past_samples(log: Log, fits: list[FitRecord]) -> Iterator[Sample]:
     """A sample at each tick, oldest first.
 
     Args:
         log: Log of the flow.
-        stream: Name of the stream.
         fits: All decisions on models, by boundary.
 
     Raises:
@@ -63,7 +62,7 @@ def past_samples(log: Log, stream: str, fits: list[FitRecord]) -> Iterator[Sampl
         current = [newest[partition] for partition in sorted(newest)]
         found = pooled(tick[partition].lately for partition in sorted(tick))
         lately = [Tick(time, found)] if found else lately  # the newest tick with labels
-        yield _sample(stream, time, current, lately, so_far, dict(kinds))
+        yield _sample(time, current, lately, so_far, dict(kinds))
 
 
 def _ticks(log: Log, partition: int) -> Iterator[tuple[int, int, Metrics]]:
@@ -85,7 +84,6 @@ def _records(log: Log, topic: str, partition: int, kind: type[T]) -> Iterator[T]
 
 
 def _sample(
-    stream: str,
     time: int,
     newest: list[Metrics],
     lately: list[Tick],
@@ -106,4 +104,4 @@ def _sample(
         time,
         None,
     )
-    return Sample(0, time / 1e6, stream, "", 0.0, 0.0, log, "", 0.0, [], None, None, {}, 0)
+    return Sample(0, time / 1e6, "", "", 0.0, 0.0, log, "", 0.0, [], None, None, {}, 0)

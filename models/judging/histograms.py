@@ -26,7 +26,8 @@ LOWEST = 1.0 / (1.0 + np.exp(-_EDGES[:-1]))
 """The lowest probability of each column."""
 
 GROUPS = 10
-_NORMAL_95 = 1.959964
+NORMAL_95 = 1.959964
+"""A normal value is within so many standard deviations of its mean in 95 % of cases."""
 
 Counts = NDArray[np.int64] | Floats
 
@@ -47,6 +48,29 @@ def column(probability: float) -> int:
 def count(histogram: Any, label: int, probability: float) -> None:
     """Add one request."""
     histogram[label, column(probability)] += 1
+
+
+@jit
+def _count_all(histogram: Any, labels: Any, said: Any) -> None:
+    for i in range(len(labels)):
+        count(histogram, labels[i], said[i])
+
+
+def histogram_of(labels: NDArray[np.int64], said: Floats) -> Counts:
+    """The histogram of some requests.
+
+    Args:
+        labels: 0 or 1, one per request.
+        said: P(label is 1), one per request.
+
+    Example:
+        >>> found = histogram_of(np.array([0, 1, 1]), np.array([0.5, 0.5, 1.0]))
+        >>> found[:, 140].tolist(), found[:, 278].tolist(), found.shape
+        ([1, 1], [0, 1], (2, 280))
+    """
+    histogram = np.zeros((2, BINS), np.int64)
+    _count_all(histogram, labels, said)
+    return histogram
 
 
 class Decided(NamedTuple):
@@ -112,7 +136,7 @@ def auc(histogram: Counts) -> Estimate | None:
     spread = ones @ (beaten - value) ** 2 / m**2 + zeros @ (beating - value) ** 2 / n**2
     if not 0.0 < value < 1.0:
         return Estimate(value, value, value)
-    step = _NORMAL_95 * float(np.sqrt(spread)) / (value * (1.0 - value))
+    step = NORMAL_95 * float(np.sqrt(spread)) / (value * (1.0 - value))
     odds = float(np.log(value / (1.0 - value)))
     low, high = (float(1.0 / (1.0 + np.exp(-(odds + s)))) for s in (-step, step))
     return Estimate(value, low, high)

@@ -70,9 +70,7 @@ class ModelRegistry:
 
     def history_before(self, count: int) -> list[FitRecord]:
         """The `history` of the first `count` decisions, and of the rollbacks until then."""
-        records = self.records()[:count]
-        with self._lock:
-            rolled = self._read_rollbacks()
+        records, rolled = self.records()[:count], self.rolled_back()
         if not rolled and not any(map(_returns, records)):
             return records
         merged: list[FitRecord] = []
@@ -82,10 +80,14 @@ class ModelRegistry:
                 merged.append(_promoted_again(one.model, records[:i]) if _returns(one) else one)
         return merged
 
+    def rolled_back(self) -> list[RolledBack]:
+        """Every rollback so far, in order."""
+        with self._lock:
+            return list(self._read_rollbacks())
+
     def rollbacks(self) -> int:
         """Number of rollbacks."""
-        with self._lock:
-            return len(self._read_rollbacks())
+        return len(self.rolled_back())
 
     def roll_back(self, model: str | None, time: int) -> str:
         """Use an earlier model from now on, until another is promoted.

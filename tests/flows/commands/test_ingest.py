@@ -11,6 +11,7 @@ import pytest
 from flows.__main__ import main
 from flows.home.home import Home
 from flows.streams.quotes_market import Market
+from tests.settled import settle
 
 EVENTS = list(islice(Market(seed=3, rate_per_s=1.0).events(1.0), 300))
 US = 1_767_225_600_000_000
@@ -22,10 +23,7 @@ TRADES = [
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(EVENTS))
     return Home(tmp_path / "home")
 

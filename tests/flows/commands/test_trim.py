@@ -12,6 +12,7 @@ from flows.home.home import Home, create_topics
 from flows.ingest import append_history
 from flows.runtime.partitions import Partitions
 from flows.streams.quotes_market import Market
+from tests.settled import settle
 
 EVENTS = list(islice(Market(seed=3, rate_per_s=0.5).events(2.0), 3000))
 SETTINGS = """
@@ -26,10 +27,7 @@ wait = false
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A home whose events have all been read, with a boundary every ten minutes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(SETTINGS)
+    settle(tmp_path, monkeypatch, SETTINGS)
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(EVENTS))
     assert main(["ingest", "events.jsonl"]) == 0
     home = Home(tmp_path / "home")

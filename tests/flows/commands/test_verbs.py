@@ -19,6 +19,7 @@ from operators.training.titles import Titles
 from state.log import Entry
 from state.outputs.records import Metrics
 from state.settings import Promotion
+from tests.settled import settle
 
 EVENTS = list(islice(Market(seed=3, rate_per_s=1.0).events(1.0), 300))
 APRIL_US = 1_364_774_400_000_000
@@ -27,10 +28,7 @@ DAY_US = 86_400_000_000
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(EVENTS))
     return Home(tmp_path / "home")
 

@@ -9,6 +9,7 @@ from flows.home.home import Home, read_note
 from flows.home.wall_clock import latest_time
 from flows.repair.new_home import take_place
 from flows.replay.branch import branches_of
+from tests.settled import settle
 
 DAMAGED = [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe\x00", b"[" * 100_000, b'{"number":1e999}']
 
@@ -52,10 +53,7 @@ def test_branches_and_repairs_name_the_note_that_was_damaged(tmp_path, content):
 
 @pytest.mark.parametrize("words", [["doctor", "--repair"], ["ingest", "none.jsonl"]])
 def test_every_verb_that_needs_the_clock_tells_of_its_note(tmp_path, monkeypatch, capsys, words):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
     (tmp_path / "none.jsonl").touch()
     assert main(["ingest", "none.jsonl"]) == 0
     path = tmp_path / "home" / "clock.json"

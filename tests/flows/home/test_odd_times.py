@@ -10,6 +10,7 @@ from flows.home.home import ALL_TOPICS, Home, create_topics
 from flows.streams.quotes import stream
 from flows.streams.quotes_market import Market
 from state.log import Entry
+from tests.settled import settle
 
 READING = [
     ["status"], ["status", "--json"], ["dead-letters"], ["dead-letters", "--json"], ["clocks"],
@@ -41,10 +42,7 @@ def records(time):
 
 @pytest.mark.parametrize("time", [2**63 - 1, -(2**63), -1, YEAR_10000, YEAR_0])
 def test_reading_verbs_tell_any_time(tmp_path, monkeypatch, capsys, time):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
     log = Home(tmp_path / "home").log()
     create_topics(log, stream.partitions)
     events = list(Market(seed=3, rate_per_s=1.0).events(0.01))

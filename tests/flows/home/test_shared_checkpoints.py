@@ -237,9 +237,12 @@ def test_what_holds_no_state_is_passed_over_by_scorer_and_run(first, elsewhere, 
 def test_what_holds_no_state_is_no_beginning_for_a_replay_and_none_for_trim(
     elsewhere, caplog, monkeypatch, capfd
 ):
+    settings = load_settings(elsewhere.root / "headwater.toml")
+    copies = sharing(elsewhere, settings).checkpoints()
+    second = list(copies.newest_first(0, at_boundary=True))[1]
+    elsewhere.checkpoints().save(replace(second, foreign=False, at_boundary=False))
     paths = damaged(elsewhere, 0, at_boundary=True)
     since = datetime.fromtimestamp(START_US / 1e6, UTC) + timedelta(minutes=45)
-    settings = load_settings(elsewhere.root / "headwater.toml")
     asked = {"home": elsewhere.root, "settings": settings}
     assert audit(since, **asked)["identical"].sum() > 100  # from a periodic one at the same place
     with pytest.raises(ValueError, match="replay must begin at a checkpoint or at offset 0"):

@@ -12,6 +12,7 @@ from flows.intake.dialect import Dialect
 from flows.intake.file_forms import FormError
 from flows.intake.stream_events import read_events
 from state.event_times import TimeTexts
+from tests.settled import settle
 from tests.state.ingest.test_rows import US, stream
 
 SETTINGS = 'stream = "tests.state.ingest.test_rows:stream"\n'
@@ -20,10 +21,7 @@ ASKED = {"type": "asked", "id": "a", "time": US, "text": "x", "number": 1.5}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(SETTINGS)
+    settle(tmp_path, monkeypatch, SETTINGS)
     return tmp_path
 
 

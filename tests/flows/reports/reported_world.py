@@ -2,11 +2,13 @@
 
 import msgspec
 
+from flows.__main__ import main
 from models.refit.certificate import Certificate
 from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow, TriedCandidate
 from models.scorecard import Scorecard
 from state.events import HOUR_US
 from state.log import EVENTS
+from tests.settled import settle
 from tests.trips_world import FIRST_US, World
 
 TOML = """
@@ -55,11 +57,18 @@ class ReportedWorld(World):
 
 def begun(tmp_path, monkeypatch):
     """A world in the home that commands find."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(TOML)
+    settle(tmp_path, monkeypatch, TOML)
     world = ReportedWorld(tmp_path / "home")
     assert world.log.read(EVENTS, 0, 0)[0].append_time + HOUR_US > FIRST_US
     world.log.close()
     return world
+
+
+def refused(capsys, *argv):
+    """The one line of a command that ends with 2 and prints nothing else."""
+    capsys.readouterr()
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line

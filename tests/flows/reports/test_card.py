@@ -14,7 +14,8 @@ from flows.reading import read
 from flows.reports.card import find_model
 from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow
 from operators.training.model_registry import ModelRegistry
-from tests.flows.reports.reported_world import begun
+from tests.flows.reports.reported_world import begun, refused
+from tests.settled import settle
 
 
 @pytest.fixture
@@ -126,33 +127,21 @@ def test_a_model_that_answered_nothing_says_so_and_its_rows_are_found(world, cap
     assert card(capsys).startswith("# Model card: gbm-2\n")
 
 
-def refused(capsys, *words):
-    capsys.readouterr()
-    assert main(["card", *words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    return line
-
-
 def test_an_unknown_model_is_refused_with_those_near_it(world, capsys):
-    assert refused(capsys, "gmb-1") == (
+    assert refused(capsys, "card", "gmb-1") == (
         "headwater: MODEL must be the id of one model; got 'gmb-1', near it are gbm-1, gbm-2"
     )
-    assert "the newest are gbm-2, gbm-1" in refused(capsys, "zz")
-    assert "it begins gbm-1, gbm-2" in refused(capsys, "gbm")
+    assert "the newest are gbm-2, gbm-1" in refused(capsys, "card", "zz")
+    assert "it begins gbm-1, gbm-2" in refused(capsys, "card", "gbm")
 
 
 def test_a_home_without_a_model_and_one_without_a_log_are_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
-    assert refused(capsys).startswith("headwater: home must hold a log")
+    settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
+    assert refused(capsys, "card").startswith("headwater: home must hold a log")
     log = Home(tmp_path / "home").log()
     create_topics(log, 2)
     log.close()
-    assert refused(capsys).startswith("headwater: home must have a model; got none")
+    assert refused(capsys, "card").startswith("headwater: home must have a model; got none")
 
 
 def test_of_decisions_without_a_promotion_the_newest_fit_is_shown():

@@ -24,7 +24,8 @@ from models.mojo.model import read_mojo
 from operators.shard.messages import Finish
 from state.outputs.records import Alert
 from tests.flows.pages.test_document import Reader
-from tests.flows.reports.reported_world import begun
+from tests.flows.reports.reported_world import begun, refused
+from tests.settled import settle
 
 
 @pytest.fixture
@@ -143,21 +144,12 @@ def test_a_first_model_whose_file_was_lost_is_named_and_all_else_is_there(world,
     assert "Are the answers getting better?" in text
 
 
-def refused(capsys, *words):
-    capsys.readouterr()
-    assert main(["report", *words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    return line
-
-
 def test_a_time_without_labels_is_refused_in_one_line_and_leaves_no_file(world, capsys, tmp_path):
-    assert refused(capsys, "--from", "2030-01-01") == (
+    assert refused(capsys, "report", "--from", "2030-01-01") == (
         "headwater: log must hold a labelled request of the time asked for; got none from "
         "2030-01-01 00:00 to now"
     )
-    assert "to 1999-01-01 00:00" in refused(capsys, "--to", "1999-01-01")
+    assert "to 1999-01-01 00:00" in refused(capsys, "report", "--to", "1999-01-01")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -175,10 +167,7 @@ false_negative = 3.0
 @pytest.fixture
 def quotes(tmp_path, monkeypatch):
     """Quotes of an hour in a home without any model."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(QUOTES)
+    settle(tmp_path, monkeypatch, QUOTES)
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(Market(seed=2, rate_per_s=0.8).events(1.0)))
     return tmp_path
 
@@ -210,11 +199,11 @@ def test_a_log_in_kafka_gives_the_page_of_the_embedded_one(quotes, broker, monke
 
 
 def test_a_home_without_log_labels_or_model_is_told_as_it_is(quotes, capsys):
-    assert refused(capsys).startswith("headwater: home must hold a log")
+    assert refused(capsys, "report").startswith("headwater: home must hold a log")
     log = Home(quotes / "home").log()
     create_topics(log, 2)
     log.close()
-    assert refused(capsys) == (
+    assert refused(capsys, "report") == (
         "headwater: log must hold a labelled request; got none yet: "
         "`headwater status` shows how far the flow is"
     )

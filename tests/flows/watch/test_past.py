@@ -50,7 +50,7 @@ def exported(folder, *words):
 def test_the_newest_of_the_past_is_what_the_watcher_sees_now(home):
     with closing(Deployment.open(load_settings(), environment_home())) as deployment:
         log = deployment.log
-        past = values(past_samples(log, "asks", ModelRegistry(log).records()))
+        past = values(past_samples(log, ModelRegistry(log).records()))
         ticks = {
             decoded("metrics", p, record, Metrics).time
             for p in range(log.partitions("metrics"))
@@ -76,7 +76,7 @@ def test_openmetrics_hold_every_value_at_its_tick(home, capsys):
     assert f"past.om: {len(found):,} values" in capsys.readouterr().out
     with closing(Deployment.open(load_settings(), environment_home())) as deployment:
         log = deployment.log
-        samples = list(past_samples(log, "asks", ModelRegistry(log).records()))
+        samples = list(past_samples(log, ModelRegistry(log).records()))
     wanted = [
         (sample.at, name, value)
         for sample, of in zip(samples, values(samples), strict=True)

@@ -7,17 +7,15 @@ from flows.home.configuration import load_settings
 from flows.home.home import environment_home
 from flows.watch.watcher import Watcher
 from tests.asks import ask, encode, tell
+from tests.settled import settle as place_home
 
 SETTINGS = 'stream = "tests.asks:unknown"\nmetrics.every = "1m"\n'
 _numbers = count()
 
 
 def settle(tmp_path, monkeypatch, settings=SETTINGS):
-    """Make `tmp_path` the place of a home that is not there yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HEADWATER_CONFIG", raising=False)
-    (tmp_path / "headwater.toml").write_text(settings)
+    """Make `tmp_path` the place of a home of asks that is not there yet."""
+    place_home(tmp_path, monkeypatch, settings)
 
 
 def asked(first, last, *more):
