@@ -12,6 +12,7 @@ from flows.reports.counts import newest_metrics_of
 from flows.runtime.summary import print_fits
 from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
+from models.refit.gate import short
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
 from operators.training.titles import contestants_of, evidence_of
@@ -33,6 +34,7 @@ class _PartitionModels(msgspec.Struct, frozen=True):
         better: Evidence that the newest model is better than the previous one; 1 says nothing.
         worse: Evidence that it is worse.
         compared: Number of labels behind this evidence.
+        gain: Mean log-loss of the previous model minus that of the newest one on these.
     """
 
     partition: int
@@ -44,6 +46,7 @@ class _PartitionModels(msgspec.Struct, frozen=True):
     better: float | None = None
     worse: float | None = None
     compared: int = 0
+    gain: float | None = None
 
 
 class _Contest(msgspec.Struct, frozen=True):
@@ -55,6 +58,7 @@ class _Contest(msgspec.Struct, frozen=True):
         better: Evidence that the challenger is better.
         worse: Evidence that it is worse.
         labels: Number of labels.
+        gain: Mean log-loss of the champion minus that of the challenger on these.
     """
 
     champion: str
@@ -62,6 +66,7 @@ class _Contest(msgspec.Struct, frozen=True):
     better: float
     worse: float
     labels: int
+    gain: float
 
 
 class _Models(msgspec.Struct, frozen=True):
@@ -99,10 +104,10 @@ def _contest(log: Log, registry: ModelRegistry) -> _Contest | None:
     ends = [log.end(METRICS, p) for p in range(log.partitions(METRICS))]
     found = evidence_of(log, models, ends, Promotion().alpha)
     challenger = models.newest if models.title == models.older else models.older
-    better, worse = found.better, found.worse
+    better, worse, gain = found.better, found.worse, found.gain
     if challenger == models.older:
-        better, worse = worse, better
-    return _Contest(models.title, challenger, better, worse, found.labels)
+        better, worse, gain = worse, better, -gain
+    return _Contest(models.title, challenger, better, worse, found.labels, gain)
 
 
 def _title(champion: str, contest: _Contest | None) -> str:
@@ -110,7 +115,8 @@ def _title(champion: str, contest: _Contest | None) -> str:
         return f"champion {champion}, compared with no other model"
     return (
         f"champion {champion}; challenger {contest.challenger}: evidence of {contest.better:.3g} "
-        f"that it is better, {contest.worse:.3g} that it is worse, by {contest.labels:,} labels"
+        f"that it is better, {contest.worse:.3g} that it is worse, by {contest.labels:,} labels; "
+        f"log-loss {'lower' if contest.gain >= 0 else 'higher'} by {short(abs(contest.gain))}"
     )
 
 
@@ -123,7 +129,7 @@ def _in_use(log: Log) -> list[_PartitionModels]:
         if newest is None or newest.model != model:
             found.append(_PartitionModels(partition, model, offset))
         else:
-            title = newest.champion, newest.better, newest.worse, newest.compared
+            title = newest.champion, newest.better, newest.worse, newest.compared, newest.gain
             of = newest.older, newest.shares, *title
             found.append(_PartitionModels(partition, model, offset, *of))
     return found

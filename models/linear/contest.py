@@ -5,6 +5,7 @@ better for a while even if both were the same, as its learners know it longer. S
 `models.judging.betting` for the evidence.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,8 +19,11 @@ from models.logits import LEAST
 
 STAKED = len(STAKES)
 SHAPE = (2, STAKED + 1)
-"""The capitals of two bets, that the newest model is better and that it is worse; the last column
-counts labels."""
+"""The capitals of two bets, that the newest model is better and that it is worse; in the last
+column the number of labels, and the sum of the older model's log-loss minus the newest one's."""
+
+_LARGEST = -2.0 * math.log(LEAST)
+"""More than the difference of two log-losses."""
 
 
 class Evidence(NamedTuple):
@@ -29,11 +33,13 @@ class Evidence(NamedTuple):
         better: Evidence that the newest model is better than the one before.
         worse: Evidence that it is worse.
         labels: Number of labels.
+        gain: Mean log-loss of the older model minus that of the newest one.
     """
 
     better: float
     worse: float
     labels: int
+    gain: float
 
 
 class Contest:
@@ -57,7 +63,8 @@ class Contest:
     def evidence(self) -> Evidence:
         """The evidence since the last restart."""
         better, worse = self._state[:, :STAKED].mean(axis=1).tolist()
-        return Evidence(better, worse, int(self._state[0, STAKED]))
+        labels, gains = self._state[:, STAKED].tolist()
+        return Evidence(better, worse, int(labels), gains / max(labels, 1.0))
 
     def snapshot(self) -> bytes:
         """Encode the evidence."""
@@ -75,11 +82,11 @@ class Contest:
             msg = f"evidence must be of {self._state.nbytes} bytes; got {len(content)}"
             raise ValueError(msg)
         read = np.frombuffer(content).reshape(SHAPE)
-        capitals, labels = read[:, :STAKED], read[:, STAKED]
-        counted = labels[0] == labels[1] and 0 <= labels[0] < 2**53 and labels[0] % 1 == 0
+        capitals, (labels, gains) = read[:, :STAKED], read[:, STAKED]
+        counted = 0 <= labels < 2**53 and labels % 1 == 0 and abs(gains) <= labels * _LARGEST
         within = (capitals >= betting.LEAST).all() and (capitals <= betting.MOST).all()
         if not (counted and within):
-            msg = f"evidence must be of capitals and a number of labels; got {read.tolist()}"
+            msg = f"evidence must be of capitals, labels and their gain; got {read.tolist()}"
             raise ValueError(msg[:200])
         self._state[:] = read
 
@@ -96,8 +103,9 @@ def contend(parts: Any, label: int, state: Any) -> None:
     newest, older = parts[NEWEST_OFFLINE], parts[OLDER_OFFLINE]
     if np.isnan(newest) or np.isnan(older):
         return
-    compare(state[0, :STAKED], state[1, :STAKED], label, _chance(newest), _chance(older))
-    state[:, STAKED] += 1.0
+    gain = compare(state[0, :STAKED], state[1, :STAKED], label, _chance(newest), _chance(older))
+    state[0, STAKED] += 1.0
+    state[1, STAKED] += gain
 
 
 @jit

@@ -71,6 +71,7 @@ class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
         better: Evidence that the newest model is better than the one before.
         worse: Evidence that it is worse.
         labels: Number of labels, of all partitions.
+        gain: Mean log-loss of the model before minus that of the newest one on these.
         alpha: `promotion.alpha`; evidence of 1 / alpha decides.
         metrics: Number of records in each partition of `metrics`, the last of which was read.
     """
@@ -78,6 +79,7 @@ class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
     better: float
     worse: float
     labels: int
+    gain: float
     alpha: float
     metrics: list[int]
 

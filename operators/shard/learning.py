@@ -316,10 +316,10 @@ class Learning:
         """Shares of the parts in the answers; see `Ensemble.shares`."""
         return self._ensemble.shares(self._present())
 
-    def title(self) -> tuple[str | None, float | None, float | None, int]:
+    def title(self) -> tuple[str | None, float | None, float | None, int, float | None]:
         """The champion of two models, and the evidence between them; see `Metrics`."""
         if self.in_use.older is None:
-            return None, None, None, 0
+            return None, None, None, 0, None
         return self.in_use.champion, *self._contest.evidence
 
     def _present(self) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.refit.fit_record import FitRecord, Status, TitleEvidence, champion_of, title_of
+from models.refit.gate import short
 from operators.training.model_registry import ModelRegistry
 from state.log import ReadableLog, decoded
 from state.outputs.records import Metrics
@@ -96,7 +97,7 @@ def evidence_of(
         ends: Number of records of each partition, the last of which is read.
         alpha: Noted with the evidence.
     """
-    better, worse, labels = [], [], 0
+    better, worse, labels, gains = [], [], 0, 0.0
     for partition, end in enumerate(ends):
         found = _metrics(log, partition, end)
         if found is None or (found.model, found.older, found.champion) != contestants:
@@ -106,10 +107,12 @@ def evidence_of(
         better.append(NOTHING if found.better is None else found.better)
         worse.append(NOTHING if found.worse is None else found.worse)
         labels += found.compared
+        gains += found.compared * (found.gain or 0.0)
     return TitleEvidence(
         better=sum(better) / len(ends),
         worse=sum(worse) / len(ends),
         labels=labels,
+        gain=gains / max(labels, 1),
         alpha=alpha,
         metrics=list(ends),
     )
@@ -131,7 +134,8 @@ def decision(contestants: Contestants, evidence: TitleEvidence, boundary: int) -
     """
     newest, older, title = contestants
     enough = 1.0 / evidence.alpha
-    after = f"after {evidence.labels:,} labels"
+    word = "lower" if evidence.gain >= 0 else "higher"
+    after = f"after {evidence.labels:,} labels; log-loss {word} by {short(abs(evidence.gain))}"
     if title == older and evidence.better >= enough:
         status: Status = "proven"
         reason = f"better than {older}, by evidence of {evidence.better:.3g} {after}"

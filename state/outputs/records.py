@@ -169,6 +169,8 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
             the title was given; 1 says nothing. None: there are not two models.
         worse: Evidence that it is worse.
         compared: Number of labels behind this evidence.
+        gain: Mean log-loss of the older model minus that of the newest one on these; None: as
+            with `better`.
     """
 
     time: int
@@ -189,6 +191,7 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     better: float | None = None
     worse: float | None = None
     compared: int = 0
+    gain: float | None = None
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

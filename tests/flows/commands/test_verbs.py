@@ -320,7 +320,7 @@ def test_models_as_json_holds_the_records(filled, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["in_use"] == [
         {"partition": p, "model": model, "offset": offset, "older": None, "shares": {}}
-        | {"champion": None, "better": None, "worse": None, "compared": 0}
+        | {"champion": None, "better": None, "worse": None, "compared": 0, "gain": None}
         for p, model, offset in ((0, None, 0), (1, "m", 1234))
     ]
     assert (told["champion"], told["contest"]) == ("m", None)
@@ -332,7 +332,7 @@ def contested(log, better, worse, champion):
     for partition in range(log.partitions("metrics")):
         metrics = Metrics(
             0, 0, 0, 0, {}, 0, "m2", {}, {}, {}, older="m", champion=champion, better=better,
-            worse=worse, compared=50,
+            worse=worse, compared=50, gain=0.0123,
         )  # fmt: skip
         log.append("metrics", partition, [Entry(0, b"", msgspec.json.encode(metrics))])
 
@@ -351,14 +351,17 @@ def test_models_tells_who_has_the_title_and_how_it_stands(filled, capsys):
     contested(filled, 3.25, 0.5, "m")
     assert told().endswith(
         "champion m; challenger m2: evidence of 3.25 that it is better, 0.5 that it is worse, by "
-        "100 labels"
+        "100 labels; log-loss lower by .0123"
     )
     contested(filled, 30.0, 0.5, "m")
     published.publish(Titles(filled, published, Promotion(), live=True).decide())
     contested(filled, 0.25, 4.0, "m2")
     said = told()
     assert "Boundaries: 2, models promoted: 2" in said
-    assert "2013-04-02 00:00 proven m2 better than m, by evidence of 30 after 100 labels" in said
+    assert (
+        "2013-04-02 00:00 proven m2 better than m, by evidence of 30 after 100 labels; log-loss"
+        in said
+    )
     assert "champion m2; challenger m: evidence of 4 that it is better, 0.25 that it" in said
 
 

@@ -44,7 +44,7 @@ def test_a_worse_model_is_proven_to_be_worse():
 def test_a_request_that_one_model_did_not_answer_says_nothing(missing):
     parts, labels = answers(50, 3, newest_off=0.0, older_off=0.9)
     parts[:, missing] = np.nan
-    assert contest(parts, labels).evidence == (1.0, 1.0, 0)
+    assert contest(parts, labels).evidence == (1.0, 1.0, 0, 0.0)
 
 
 def test_each_model_is_judged_by_what_it_says_itself():
@@ -54,6 +54,9 @@ def test_each_model_is_judged_by_what_it_says_itself():
         ours, theirs = sigmoid(row[NEWEST_OFFLINE]), sigmoid(row[OLDER_OFFLINE])
         compare(better, worse, int(label), ours, theirs)
     found = contest(parts, labels).evidence
+    said = sigmoid(parts[:, [NEWEST_OFFLINE, OLDER_OFFLINE]])
+    newest, older = -np.log(np.where(labels[:, None] == 1, said, 1 - said)).mean(axis=0)
+    assert found.gain == pytest.approx(older - newest)
     assert found.better == pytest.approx(better.mean(), rel=1e-12)
     assert found.worse == pytest.approx(worse.mean(), rel=1e-12)
 
@@ -61,7 +64,7 @@ def test_each_model_is_judged_by_what_it_says_itself():
 def test_the_same_model_twice_gives_no_evidence():
     parts, labels = answers(500, 5, newest_off=0.3, older_off=0.0)
     parts[:, OLDER_OFFLINE] = parts[:, NEWEST_OFFLINE]
-    assert contest(parts, labels).evidence == (1.0, 1.0, 500)
+    assert contest(parts, labels).evidence == (1.0, 1.0, 500, 0.0)
 
 
 def test_two_equally_good_models_are_rarely_told_apart():
@@ -80,4 +83,4 @@ def test_evidence_goes_on_from_a_snapshot_and_is_forgotten_at_a_restart():
         contend(row, int(label), again._state)
     assert again.evidence == contest(parts, labels).evidence
     again.restart()
-    assert again.evidence == (1.0, 1.0, 0)
+    assert again.evidence == (1.0, 1.0, 0, 0.0)

@@ -230,7 +230,7 @@ ODD = {
     "a capital of 0": ("contest", lambda s: staked(s, 3, 0.0)),
     "a capital beyond all": ("contest", lambda s: staked(s, 1, INFINITE)),
     "half a label in a contest": ("contest", lambda s: staked(s, STAKED, 0.5)),
-    "labels of one bet only": ("contest", lambda s: staked(s, STAKED, 3.0)),
+    "gains of more than all labels": ("contest", lambda s: staked(s, 2 * STAKED + 1, 1e5)),
     "an answer beyond 1": ("request order", lambda s: put(s.order[3], 0, [1.5, 0])),
     "an answer before 1970": ("request order", lambda s: put(s.order[3], 0, [0.5, -1])),
     "answers of a request too few": ("request order", lambda s: s.order[3].pop()),

@@ -105,6 +105,7 @@ def test_the_same_model_under_another_name_is_neither_proven_nor_dismissed(monke
     monkeypatch.setitem(MOJOS, "a2", mojo(-1.0))
     newest = metrics(started("a", "a2", until=3_000))[-1]
     assert (newest.better, newest.worse, newest.compared) == (1.0, 1.0, 1_285)
+    assert newest.gain == 0.0
 
 
 def test_the_older_answers_while_the_title_is_open_and_while_it_is_watched(monkeypatch):

@@ -35,12 +35,12 @@ def fit(boundary, status="promoted"):
     )
 
 
-def evidence(log, *of, model="gbm-20", older="gbm-10", champion="gbm-10"):
+def evidence(log, *of, model="gbm-20", older="gbm-10", champion="gbm-10", gain=0.01):
     """Metrics of each partition with such evidence for and against its newest model."""
     for partition, (better, worse) in enumerate(of):
         metrics = Metrics(
             0, 0, 0, 0, {}, 0, model, {}, {}, {}, older=older, champion=champion, better=better,
-            worse=worse, compared=500,
+            worse=worse, compared=500, gain=gain,
         )  # fmt: skip
         log.append("metrics", partition, [Entry(0, b"", msgspec.json.encode(metrics))])
 
@@ -73,12 +73,14 @@ def test_a_model_is_proven_by_the_mean_over_the_partitions(log):
     published = two_models(log)
     evidence(log, (39.0, 0.1), (0.9, 0.3))
     assert decide(log, published) is None
-    evidence(log, (39.2, 0.1))
+    evidence(log, (39.2, 0.1), gain=0.004)
     found = decide(log, published)
     assert (found.status, found.model, found.champion) == ("proven", "gbm-20", "gbm-10")
     assert found.evidence.better == pytest.approx((39.2 + 0.9) / 2)
     assert (found.evidence.labels, found.evidence.metrics) == (1_000, [2, 1])
-    assert found.reason == "better than gbm-10, by evidence of 20.1 after 1,000 labels"
+    assert found.reason == (
+        "better than gbm-10, by evidence of 20.1 after 1,000 labels; log-loss lower by .0070"
+    )
     assert (published.champion(), published.title()) == ("gbm-20", "gbm-20")
     assert decide(log, published) is None
 
