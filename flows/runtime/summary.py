@@ -140,9 +140,9 @@ def print_fits(console: Console, decisions: list[FitRecord]) -> None:
 
 
 def _titles_table(titles: list[FitRecord]) -> Table:
-    table = _table("after boundary", "decision", "champion", "reason", right=())
+    table = _table("labels up to", "decision", "champion", "reason", right=())
     for one in titles:
-        table.add_row(format_time(one.boundary), one.status, one.model, one.reason)
+        table.add_row(format_time(one.time), one.status, one.model, one.reason)
     return table
 
 

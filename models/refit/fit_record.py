@@ -74,6 +74,7 @@ class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
         gain: Mean log-loss of the model before minus that of the newest one on these.
         alpha: `promotion.alpha`; evidence of 1 / alpha decides.
         metrics: Number of records in each partition of `metrics`, the last of which was read.
+        time: Event time of the newest of these, µs UTC.
     """
 
     better: float
@@ -82,6 +83,7 @@ class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
     gain: float
     alpha: float
     metrics: list[int]
+    time: int
 
 
 class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,6 +129,11 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows_sha256: str = ""
     title: str = ""
     evidence: TitleEvidence | None = None
+
+    @property
+    def time(self) -> int:
+        """Event time of the decision, µs UTC: that of its evidence, or the boundary."""
+        return self.boundary if self.evidence is None else self.evidence.time
 
     @property
     def winning_window(self) -> int:

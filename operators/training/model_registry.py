@@ -70,14 +70,23 @@ class ModelRegistry:
 
     def history_before(self, count: int) -> list[FitRecord]:
         """The `history` of the first `count` decisions, and of the rollbacks until then."""
+        decisions = self.decisions(count)
+        if not any(map(_returns, decisions)):
+            return decisions
+        return [
+            _promoted_again(one.model, decisions[:i]) if _returns(one) else one
+            for i, one in enumerate(decisions)
+        ]
+
+    def decisions(self, count: int | None = None) -> list[FitRecord]:
+        """The first `count` decisions, or all, with each rollback by a person as a promotion."""
         records, rolled = self.records()[:count], self.rolled_back()
-        if not rolled and not any(map(_returns, records)):
+        if not rolled:
             return records
         merged: list[FitRecord] = []
         for i in range(len(records) + 1):
             merged += (_promoted_again(one.model, records[:i]) for one in rolled if one.after == i)
-            for one in records[i : i + 1]:
-                merged.append(_promoted_again(one.model, records[:i]) if _returns(one) else one)
+            merged += records[i : i + 1]
         return merged
 
     def rolled_back(self) -> list[RolledBack]:

@@ -97,7 +97,7 @@ def evidence_of(
         ends: Number of records of each partition, the last of which is read.
         alpha: Noted with the evidence.
     """
-    better, worse, labels, gains = [], [], 0, 0.0
+    better, worse, labels, gains, time = [], [], 0, 0.0, 0
     for partition, end in enumerate(ends):
         found = _metrics(log, partition, end)
         if found is None or (found.model, found.older, found.champion) != contestants:
@@ -107,6 +107,7 @@ def evidence_of(
         better.append(NOTHING if found.better is None else found.better)
         worse.append(NOTHING if found.worse is None else found.worse)
         labels += found.compared
+        time = max(time, found.time)
         gains += found.compared * (found.gain or 0.0)
     return TitleEvidence(
         better=sum(better) / len(ends),
@@ -115,6 +116,7 @@ def evidence_of(
         gain=gains / max(labels, 1),
         alpha=alpha,
         metrics=list(ends),
+        time=time,
     )
 
 

@@ -155,4 +155,4 @@ _KINDS: dict[str, tuple[_Kind, str]] = {
 def _alert(decision: FitRecord) -> Alert:
     kind, consequence = _KINDS[decision.status]
     who = f"{decision.model} " if decision.evidence is not None else ""
-    return Alert(kind, decision.boundary, f"{who}{consequence}: {decision.reason}")
+    return Alert(kind, decision.time, f"{who}{consequence}: {decision.reason}")

@@ -331,8 +331,8 @@ def contested(log, better, worse, champion):
     """Metrics of all partitions with this evidence between m2 and m."""
     for partition in range(log.partitions("metrics")):
         metrics = Metrics(
-            0, 0, 0, 0, {}, 0, "m2", {}, {}, {}, older="m", champion=champion, better=better,
-            worse=worse, compared=50, gain=0.0123,
+            APRIL_US + 2 * DAY_US, 0, 0, 0, {}, 0, "m2", {}, {}, {}, older="m", champion=champion,
+            better=better, worse=worse, compared=50, gain=0.0123,
         )  # fmt: skip
         log.append("metrics", partition, [Entry(0, b"", msgspec.json.encode(metrics))])
 
@@ -359,7 +359,7 @@ def test_models_tells_who_has_the_title_and_how_it_stands(filled, capsys):
     said = told()
     assert "Boundaries: 2, models promoted: 2" in said
     assert (
-        "2013-04-02 00:00 proven m2 better than m, by evidence of 30 after 100 labels; log-loss"
+        "2013-04-03 00:00 proven m2 better than m, by evidence of 30 after 100 labels; log-loss"
         in said
     )
     assert "champion m2; challenger m: evidence of 4 that it is better, 0.25 that it" in said

@@ -446,7 +446,9 @@ def test_what_the_shards_knew_is_compared_at_every_checkpoint(market, quotes_set
 
 def test_a_decision_on_the_title_that_follows_from_no_metrics_is_told(market, quotes_settings):
     log, ends = market.log(), [0] * 8
-    evidence = TitleEvidence(better=99.0, worse=0.1, labels=500, gain=0.0, alpha=0.05, metrics=ends)
+    evidence = TitleEvidence(
+        better=99.0, worse=0.1, labels=500, gain=0.0, alpha=0.05, metrics=ends, time=0
+    )
     forged = FitRecord(
         boundary=0, status="proven", reason="", algorithm="", model="b", evidence=evidence
     )

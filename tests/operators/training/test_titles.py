@@ -39,8 +39,8 @@ def evidence(log, *of, model="gbm-20", older="gbm-10", champion="gbm-10", gain=0
     """Metrics of each partition with such evidence for and against its newest model."""
     for partition, (better, worse) in enumerate(of):
         metrics = Metrics(
-            0, 0, 0, 0, {}, 0, model, {}, {}, {}, older=older, champion=champion, better=better,
-            worse=worse, compared=500, gain=gain,
+            7 + partition, 0, 0, 0, {}, 0, model, {}, {}, {}, older=older, champion=champion,
+            better=better, worse=worse, compared=500, gain=gain,
         )  # fmt: skip
         log.append("metrics", partition, [Entry(0, b"", msgspec.json.encode(metrics))])
 
@@ -227,7 +227,7 @@ def test_a_trainer_decides_at_each_boundary_and_in_between_if_it_is_live(log, li
     if live:
         assert statuses == ["promoted", "promoted", "proven", "returned", "promoted"]
         assert published.title() == "gbm-10"
-        assert [one.kind for one in told] == ["title_returned"]
+        assert [(one.kind, one.time) for one in told] == [("title_returned", 8)]
         assert told[0].message.startswith("gbm-10 is champion again: gbm-20 is worse, by evid")
     else:
         assert statuses == ["promoted", "promoted", "promoted"]
