@@ -17,6 +17,7 @@ with loading():
     from flows.runtime.fitter import Fitter
     from flows.terminal.console import TerminalConsole
     from operators.partition.dataflow import compose_training
+    from operators.training.titles import Titles
     from operators.training.trainer import Trainer
 
 
@@ -37,4 +38,5 @@ def flow() -> Dataflow:
         Heartbeat(home.root, "trainer", stop)
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
     registry = deployment.registry
-    return compose_training(lambda: Trainer(log, registry, fitter, stop), stop)
+    titles = Titles(log, registry, settings.promotion, live=not settings.training.wait)
+    return compose_training(lambda: Trainer(log, registry, fitter, stop, titles=titles), stop)

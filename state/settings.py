@@ -31,7 +31,9 @@ _MOST_TEXT = 1_000
 _MOST_FREE_TEXT = 100_000
 _LONGEST_WAIT = _D("1d")
 _LONGEST_COMMIT = _D("10s")
-_DECIDING = ("online.", "decision.threshold", "clock.", "metrics.every", "training.")
+_DECIDING = (
+    "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.", "drift.",
+)  # fmt: skip
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
 
@@ -122,9 +124,28 @@ class Drift(_Part, frozen=True):
 
     Attributes:
         false_alarms: Least mean event time between two false alarms.
+        rest: Least time between two alarms, and between two boundaries that they ask for.
     """
 
     false_alarms: Duration = _D("365d")
+    rest: Duration = _D("1d")
+
+
+class Promotion(_Part, frozen=True):
+    """The title of champion, which an offline model gets by evidence on live labels.
+
+    Attributes:
+        alpha: Probability at most of the title for a model that is not better, and of its loss by
+            one that is not worse.
+        undecided: Model that has the title, and answers beside the next one, if that comes before
+            the evidence is in: the `newer` or the `older` of the two.
+        watch: Number of labels of a partition for which the former champion at least answers on
+            after a promotion: it takes the title back if it turns out to be better.
+    """
+
+    alpha: Share = 0.05
+    undecided: Literal["newer", "older"] = "newer"
+    watch: Annotated[int, Meta(ge=0, le=10**12)] = 2_000
 
 
 class Clock(_Part, frozen=True):
@@ -441,6 +462,7 @@ class Settings(_Part, frozen=True):
     decision: Decision = Decision()
     risk: Risk = Risk()
     drift: Drift = Drift()
+    promotion: Promotion = Promotion()
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
     checkpoints: Checkpoints = Checkpoints()

@@ -12,9 +12,13 @@ from flows.reports.counts import newest_metrics_of
 from flows.runtime.summary import print_fits
 from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
+from models.refit.gate import short
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import contestants_of, evidence_of
 from state.log import EVENTS, Log
+from state.settings import Promotion
+from state.topics import METRICS
 
 
 class _PartitionModels(msgspec.Struct, frozen=True):
@@ -26,6 +30,11 @@ class _PartitionModels(msgspec.Struct, frozen=True):
         offset: First offset in `events` that it predicts.
         older: Id of the previous offline model, if it still has a share in the answers.
         shares: Weights in the ensemble, from the newest `metrics`.
+        champion: Id of the one of both models that has the title.
+        better: Evidence that the newest model is better than the previous one; 1 says nothing.
+        worse: Evidence that it is worse.
+        compared: Number of labels behind this evidence.
+        gain: Mean log-loss of the previous model minus that of the newest one on these.
     """
 
     partition: int
@@ -33,9 +42,36 @@ class _PartitionModels(msgspec.Struct, frozen=True):
     offset: int
     older: str | None = None
     shares: dict[str, float] = {}
+    champion: str | None = None
+    better: float | None = None
+    worse: float | None = None
+    compared: int = 0
+    gain: float | None = None
+
+
+class _Contest(msgspec.Struct, frozen=True):
+    """The contest for the title: means of the evidence over the partitions.
+
+    Attributes:
+        champion: Id of the model with the title.
+        challenger: Id of the other one.
+        better: Evidence that the challenger is better.
+        worse: Evidence that it is worse.
+        labels: Number of labels.
+        gain: Mean log-loss of the champion minus that of the challenger on these.
+    """
+
+    champion: str
+    challenger: str
+    better: float
+    worse: float
+    labels: int
+    gain: float
 
 
 class _Models(msgspec.Struct, frozen=True):
+    champion: str | None
+    contest: _Contest | None
     in_use: list[_PartitionModels]
     decisions: list[FitRecord]
 
@@ -46,7 +82,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     log = log_of(environment_home())
-    models = _Models(_in_use(log), ModelRegistry(log).records())
+    registry = ModelRegistry(log)
+    models = _Models(registry.title(), _contest(log, registry), _in_use(log), registry.records())
     log.close()
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(models)).decode() + "\n")
@@ -54,7 +91,33 @@ def _run(arguments: Namespace) -> int:
     console = TerminalConsole()
     print_fits(console, models.decisions)
     console.print(_uses_table(models.in_use))
+    if models.champion is not None:
+        console.print(_title(models.champion, models.contest), highlight=False)
     return 0
+
+
+def _contest(log: Log, registry: ModelRegistry) -> _Contest | None:
+    """The contest of the champion with the newest model, or with the champion before it."""
+    models = contestants_of(registry.history())
+    if models is None:
+        return None
+    ends = [log.end(METRICS, p) for p in range(log.partitions(METRICS))]
+    found = evidence_of(log, models, ends, Promotion().alpha)
+    challenger = models.newest if models.title == models.older else models.older
+    better, worse, gain = found.better, found.worse, found.gain
+    if challenger == models.older:
+        better, worse, gain = worse, better, -gain
+    return _Contest(models.title, challenger, better, worse, found.labels, gain)
+
+
+def _title(champion: str, contest: _Contest | None) -> str:
+    if contest is None:
+        return f"champion {champion}, compared with no other model"
+    return (
+        f"champion {champion}; challenger {contest.challenger}: evidence of {contest.better:.3g} "
+        f"that it is better, {contest.worse:.3g} that it is worse, by {contest.labels:,} labels; "
+        f"log-loss {'lower' if contest.gain >= 0 else 'higher'} by {short(abs(contest.gain))}"
+    )
 
 
 def _in_use(log: Log) -> list[_PartitionModels]:
@@ -66,7 +129,9 @@ def _in_use(log: Log) -> list[_PartitionModels]:
         if newest is None or newest.model != model:
             found.append(_PartitionModels(partition, model, offset))
         else:
-            found.append(_PartitionModels(partition, model, offset, newest.older, newest.shares))
+            title = newest.champion, newest.better, newest.worse, newest.compared, newest.gain
+            of = newest.older, newest.shares, *title
+            found.append(_PartitionModels(partition, model, offset, *of))
     return found
 
 
@@ -99,7 +164,8 @@ MODELS = Verb(
         "One line for each boundary: the decision and its reason. Then the offline models that "
         "each partition of `events` uses now, with their shares in the answers by the newest "
         "metrics: each offline model with the learners that correct it, the online learners, and "
-        "the stacks, which weigh all of these together."
+        "the stacks, which weigh all of these together. Last, which model has the title, and the "
+        "evidence on live labels for its challenger: 1 says nothing, 1 / promotion.alpha decides."
     ),
     examples="""\
   headwater models

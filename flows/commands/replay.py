@@ -105,7 +105,7 @@ def _audit(arguments: Namespace, home: Home, settings: Settings, console: Consol
     since, until, workers = arguments.since, arguments.until, arguments.workers
     found = audited(home, settings, since, until, workers, console, _sayer(console))
     _sayer(TerminalConsole())(_audit_text(found))
-    return 1 if any(one.different for one in found.partitions) else 0
+    return 1 if found.unfounded or any(one.different for one in found.partitions) else 0
 
 
 def _audit_text(found: AuditResult) -> str:
@@ -113,6 +113,8 @@ def _audit_text(found: AuditResult) -> str:
     counted = [f"{n:,} {topic.replace('_', ' ')}" for topic, n in sums.items()]
     states = sum(one.states for one in found.partitions)
     counted.append(f"{states:,} checkpoint states")
+    if found.titles:
+        counted.append(f"{found.titles:,} titles")
     lines = [f"{counted[0]} identical, {', '.join(counted[1:])}"]
     for one in found.partitions:
         chain = one.chain or "no prediction"
@@ -126,6 +128,11 @@ def _audit_text(found: AuditResult) -> str:
         }
         lines.append("DIFFERENT: " + ", ".join(f"{n:,} {topic}" for topic, n in wrong.items()))
         lines += _first(differing[0])
+    lines += (
+        f"DIFFERENT: {one.model} {one.status} after boundary {one.boundary} does not follow from "
+        "the metrics it names"
+        for one in found.unfounded
+    )
     return "\n".join(lines)
 
 

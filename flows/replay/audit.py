@@ -22,16 +22,28 @@ from flows.replay.recorded_settings import stretches_of, told_settings
 from flows.replay.replay_range import Moment, ReplayRange, span_of
 from flows.replay.worker_pool import progress_of, spread
 from flows.terminal.console import TerminalConsole
+from models.refit.fit_record import FitRecord
 from operators.shard.shard import Shard
+from operators.training.model_registry import ModelRegistry
+from operators.training.titles import unfounded
 from state.log import Log
 from state.settings import Settings
 
 
 class AuditResult(NamedTuple):
-    """An audit's range and the results of its partitions."""
+    """The results of an audit.
+
+    Attributes:
+        span: Range of the audit.
+        partitions: Results of the partitions.
+        titles: Number of recorded decisions on the title, which were made again from `metrics`.
+        unfounded: Those that do not follow from them.
+    """
 
     span: ReplayRange
     partitions: list[PartitionAudit]
+    titles: int = 0
+    unfounded: Sequence[FitRecord] = ()
 
 
 def audit(
@@ -116,7 +128,10 @@ def _audited(
                 job, loads, workers, lambda one: progress.advance(*one), _nothing, apart=True
             )
         shutil.rmtree(job.folder)
-    return AuditResult(span, sorted(checked, key=lambda one: one.partition))
+    partitions = sorted(checked, key=lambda one: one.partition)
+    registry = ModelRegistry(log)
+    titles = sum(record.evidence is not None for record in registry.records())
+    return AuditResult(span, partitions, titles, unfounded(log, registry))
 
 
 @contextmanager

@@ -46,6 +46,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
         forks: First offset that is the branch's own, by topic and partition.
         shape: `Shard.shape` of the branch's shards.
         done: True once it has been replayed to its end.
+        early: The base's boundaries before their time (µs UTC), which are the branch's too.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     forks: dict[str, list[int]]
     shape: str
     done: bool = False
+    early: list[int] = []
 
 
 def branches_of(base: Home) -> list[Branch]:

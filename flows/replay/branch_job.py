@@ -71,5 +71,6 @@ class BranchJob:
         parts = Partitions(
             settings, stream, log, home, settings_of, decides=not reused, loading=REPLAYING
         )
+        parts.early = self.branch.early
         runners = [parts.open(partition) for partition in partitions]
         drive(runners, waiting=not reused, report=report, tick=tick)

@@ -8,6 +8,7 @@ from typing import Literal
 from flows.home.home import ALL_TOPICS, Home
 from flows.home.restorable import is_restorable
 from flows.replay.replay_range import ReplayRange, headless
+from models.refit.fit_record import ALERTED
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import Activated, Journal
 from operators.partition.recovery import usable
@@ -105,7 +106,7 @@ def forks_of(
     published = decisions.records()
     if models == "refitted":
         published = [record for record in published if record.boundary < boundary]
-    bad = sum(record.status in {"failed", "rejected"} for record in published)
+    bad = sum(record.status in ALERTED for record in published)
     forks[ROLLBACKS] = [max(_obeyed(log, p, of) for p, of in enumerate(counters))]
     forks[MODELS] = [decisions.end_of(len(published))]
     forks[ALERTS] = [*forks[ALERTS], bad]

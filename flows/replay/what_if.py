@@ -28,13 +28,17 @@ from flows.runtime.fitter import Fitter
 from flows.terminal.console import TerminalConsole
 from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
+from operators.partition.journal import early_boundaries
 from operators.shard.shard import Shard
 from operators.training.model_registry import ModelRegistry, Pinned
+from operators.training.titles import Titles
 from operators.training.trainer import Trainer
 from state.log import EVENTS, Log
 from state.settings import Settings, changed, differences, nested
 
-_MEANINGLESS = ("follow", "log", "kafka.", "partitions", "training.wait", "training.trainer")
+_MEANINGLESS = (
+    "follow", "log", "kafka.", "partitions", "training.wait", "training.trainer", "drift.",
+)  # fmt: skip
 # Settings that change neither a record nor a fit.
 _ASIDE = ("checkpoints.", "reading.", "h2o.", "decision.false_")
 
@@ -186,6 +190,7 @@ def _begun(
         begins=[one.offset for one in checkpoints] or [0] * len(span.ends),
         forks={topic: list(of) for topic, of in forks.items()},
         shape=shape,
+        early=[] if models == "reused" else early_boundaries(log),
     )
     branches.make(log, home, branch, checkpoints)
     return branch
@@ -194,7 +199,7 @@ def _begun(
 def _models(changes: Mapping[str, Any], settings: Settings) -> Models:
     if settings.training.pinned:
         return "pinned"
-    refits = any(key == "stream" or key.startswith("training.") for key in changes)
+    refits = any(key == "stream" or key.startswith(("training.", "promotion.")) for key in changes)
     return "refitted" if refits else "reused"
 
 
@@ -248,7 +253,9 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     stop = threading.Event()
     own = reaching(branches.home_of(home, branch.name), settings, log)
     fitter = Fitter(settings, deployment.stream, log, own, progress.say)
-    trainer = Trainer(log, ModelRegistry(log), fitter, stop)
+    registry = ModelRegistry(log)
+    titles = Titles(log, registry, settings.promotion, live=False)
+    trainer = Trainer(log, registry, fitter, stop, titles=titles)
     try:
         yield trainer.poll
     finally:

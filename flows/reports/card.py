@@ -17,7 +17,7 @@ from flows.reports.topic_frames import Progress, topic_frames
 from models.judging.importance import Importance, importance, spread
 from models.judging.intervals import Counted
 from models.judging.slices import Slices, worst_slices
-from models.refit.fit_record import FitRecord, champion_of
+from models.refit.fit_record import TITLES, FitRecord, champion_of
 from operators.partition.journal import Activated, Journal
 from operators.training.training_cuts import cuts_of
 from state.log import EVENTS, OffsetError
@@ -76,9 +76,10 @@ class ModelCard(NamedTuple):
     Attributes:
         record: The fit.
         files: Files of its training rows.
-        decisions: All decisions on the model, in order.
+        decisions: All decisions on the model and its title, in order.
         next_model: The promotion that followed its last one; None: none has.
         in_use: Whether it is the newest offline model in use.
+        champion: Id of the model that has the title; None: there is none.
         use: Answers of the model; None: none of them has a label that counts.
         file: The model's file, or why it cannot be used.
     """
@@ -88,6 +89,7 @@ class ModelCard(NamedTuple):
     decisions: list[FitRecord]
     next_model: FitRecord | None
     in_use: bool
+    champion: str | None
     use: Use | None
     file: Loaded
 
@@ -135,7 +137,11 @@ def card_of(deployment: Deployment, name: str | None, on_progress: Progress) -> 
     """
     history = deployment.registry.history()
     record = find_model(history, name)
-    of_model = [one for one in history if one.model == record.model]
+    of_model = [
+        one
+        for one in deployment.registry.decisions()
+        if record.model == one.model or (one.status in TITLES and one.champion == record.model)
+    ]
     promoted = [one for one in history if one.status == "promoted"]
     last = max((i for i, one in enumerate(promoted) if one.model == record.model), default=None)
     later = [] if last is None else promoted[last + 1 :]
@@ -146,6 +152,7 @@ def card_of(deployment: Deployment, name: str | None, on_progress: Progress) -> 
         decisions=of_model,
         next_model=later[0] if later else None,
         in_use=last is not None and not later,
+        champion=deployment.registry.title(),
         use=None if last is None else _use(deployment, record.model, file, on_progress),
         file=file,
     )

@@ -9,8 +9,9 @@ from flows.reports.card import ModelCard, Use
 from flows.reports.card_quality import quality_blocks
 from flows.reports.figures import between, figure, length, period, share
 from flows.reports.purpose import purpose_of
+from flows.reports.title_text import title_words
 from flows.terminal.time_format import format_time
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import TITLES, FitRecord
 from models.scorecard import Scorecard
 from state.events import DAY_US
 from state.settings import Settings
@@ -53,6 +54,7 @@ def _in_short(card: ModelCard) -> Iterator[str]:
         yield f"Replaced by {code(after.model)} at {format_time(after.boundary)} UTC."
     else:
         yield f"Never used: it was {record.status}."
+    yield from _title(card)
     if use is None:
         yield (
             "No request that it answered has got its label yet."
@@ -91,6 +93,16 @@ def _in_short(card: ModelCard) -> Iterator[str]:
         if use.slices.looked_at
         else "No slice has enough requests to be judged."
     )
+
+
+def _title(card: ModelCard) -> Iterator[str]:
+    if card.champion == card.record.model:
+        yield "It is the champion: no other model in use is proven better."
+    elif card.in_use and card.champion is not None:
+        yield f"The champion is {code(card.champion)}: this one is not proven better, nor worse."
+    titles = [one for one in card.decisions if one.status in TITLES]
+    if titles:
+        yield f"{title_words(titles[-1])} (labels up to {format_time(titles[-1].time)} UTC)."
 
 
 def _entropy(positives: int, rows: int) -> float:
@@ -135,8 +147,11 @@ def _gate(card: ModelCard) -> Iterator[Block]:
     if len(card.decisions) > 1:
         yield Paragraph("All decisions on it:")
         yield Table(
-            ["boundary", "decision", "reason"],
-            [[format_time(d.boundary), d.status, d.reason] for d in card.decisions],
+            ["time", "decision", "reason"],
+            [
+                [format_time(d.time), d.status, title_words(d) if d.status in TITLES else d.reason]
+                for d in card.decisions
+            ],
         )
 
 

@@ -45,6 +45,7 @@ class Report(NamedTuple):
         silent: Share of labels by silence, by period.
         weights: Weights of the mixture by period.
         decisions: Decisions on models within the time.
+        champion: Id of the model that has the title now; None: there is none.
         rollbacks: Boundaries after which a person took an earlier model, µs UTC.
         alerts: Alerts within the time.
         scorecard: Scorecard of the ensemble.
@@ -67,6 +68,7 @@ class Report(NamedTuple):
     silent: list[SilentShare]
     weights: list[tuple[int, dict[str, float]]]
     decisions: list[FitRecord]
+    champion: str | None
     rollbacks: list[int]
     alerts: list[Alert]
     scorecard: ScorecardReport
@@ -117,7 +119,8 @@ def report_of(
         said=means(periods, said["probability"]),
         silent=_silent(deployment, rows, periods),
         weights=weights(topic_frames(deployment.log, METRICS, COLUMNS, on_progress), periods),
-        decisions=[d for d in deployment.registry.records() if span[0] <= d.boundary < span[1]],
+        decisions=[d for d in deployment.registry.records() if span[0] <= d.time < span[1]],
+        champion=deployment.registry.title(),
         rollbacks=_rollbacks(deployment),
         alerts=_alerts(deployment, span, on_progress),
         scorecard=scorecard_of(answers.found, "ensemble", settings),

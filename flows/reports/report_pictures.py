@@ -10,10 +10,12 @@ from flows.reports.answers import FROZEN
 from flows.reports.figures import between, figure, several, share
 from flows.reports.periods import values
 from flows.reports.report import PARTS, Report
+from flows.reports.title_text import TITLE_EVENTS, title_words
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
 from models.judging.histograms import Estimate
 from models.judging.intervals import Counted, exact_interval
+from models.refit.fit_record import TITLES
 
 NAMES = {
     "probability": "the answers",
@@ -127,8 +129,10 @@ def events_picture(report: Report) -> Picture:
     """Decisions on models, rollbacks, drift and alerts on one axis."""
     found: dict[str, list[tuple[int, str]]] = {}
     for one in report.decisions:
-        words = f"{one.model} {one.reason}".strip()
-        found.setdefault(f"model {one.status}", []).append((one.boundary, words))
+        title = one.status in TITLES
+        name = TITLE_EVENTS[one.status] if title else f"model {one.status}"
+        words = title_words(one) if title else f"{one.model} {one.reason}".strip()
+        found.setdefault(name, []).append((one.time, words))
     for time in report.rollbacks:
         found.setdefault("rolled back by a person", []).append((time, ""))
     for drift in report.scorecard.drift:

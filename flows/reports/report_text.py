@@ -4,11 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from flows.pages.chart import Bar, bars
 from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
 from flows.reports.answers import FROZEN
 from flows.reports.calibration import calibration_picture
-from flows.reports.figures import day, figure, moment, period, several, share
+from flows.reports.figures import between, day, figure, length, moment, period, several, share
 from flows.reports.purpose import purpose_of
 from flows.reports.report import Report
 from flows.reports.report_pictures import (
@@ -20,12 +22,16 @@ from flows.reports.report_pictures import (
     saved_picture,
     weights_picture,
 )
+from flows.reports.title_text import TITLE_COUNTS, title_words
 from flows.reports.trust_text import trust_lines
 from flows.reports.wins import Win
 from flows.terminal.time_format import format_time
 from models.judging.drift import MEANINGS
+from models.judging.histograms import NORMAL_95, Estimate
 from models.judging.importance import MeanEffect
-from models.refit.gate import short
+from models.refit.fit_record import TITLES
+from models.refit.gate import short, standard_error
+from models.scorecard import log_losses
 from state.settings import Settings
 from state.stream import Stream
 
@@ -52,7 +58,7 @@ def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Bl
     Args:
         report: The facts.
         stream: The stream.
-        settings: `stream`, `decision` and `risk` apply.
+        settings: `stream`, `decision`, `drift` and `risk` apply.
     """
     of = settings.decision
     unit = "wrong decisions" if of.false_positive == of.false_negative == 1.0 else "cost"
@@ -63,7 +69,7 @@ def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Bl
     blocks += [Paragraph(_reading(report))]
     blocks += _kept([auc_picture(report)])
     blocks += [Heading("What was saved?"), saved_picture(report, unit)]
-    blocks += [Heading("What happened?"), events_picture(report), *_trouble(report)]
+    blocks += [Heading("What happened?"), events_picture(report), *trouble(report, settings)]
     blocks += [Heading("Is the mixture worth it?"), Items(list(_parts(report)))]
     blocks += _kept([parts_picture(report), weights_picture(report)])
     blocks += [Heading("Are the labels right?"), labels_picture(report)]
@@ -103,8 +109,8 @@ def _in_short(report: Report, settings: Settings, unit: str) -> Iterator[str]:
     yield from _cost(report, settings, unit)
     found = Counter(one.status for one in report.decisions)
     if found:
-        words = ", ".join(f"{count:,} {status}" for status, count in found.items())
-        yield f"Decisions on models: {words}."
+        words = (f"{n:,} {TITLE_COUNTS.get(status, status)}" for status, n in found.items())
+        yield f"Decisions on models: {', '.join(words)}."
     else:
         yield "No refit was due."
     newest = report.answers.newest
@@ -113,7 +119,23 @@ def _in_short(report: Report, settings: Settings, unit: str) -> Iterator[str]:
             f"The newest model in use is {code(newest.model)}, of "
             f"{format_time(newest.boundary)} UTC: `headwater card` describes it."
         )
-    yield from _now(report)
+    yield from _champion(report)
+    yield from now(report)
+
+
+def _champion(report: Report) -> Iterator[str]:
+    titles = [one for one in report.decisions if one.status in TITLES]
+    if titles:
+        at = moment(titles[-1].time, report.periods.length)
+        yield f"The last proof on models is of {at}: {title_words(titles[-1])}."
+    newest = report.answers.newest
+    if report.champion is not None and newest is not None:
+        word = (
+            "the newest model too"
+            if report.champion == newest.model
+            else "as the newest one is not proven better yet"
+        )
+        yield f"The champion is {code(report.champion)}, {word}."
 
 
 def _cost(report: Report, settings: Settings, unit: str) -> Iterator[str]:
@@ -165,19 +187,31 @@ def won(report: Report, of: Win, other: str) -> str:
     )
 
 
-def _now(report: Report) -> Iterator[str]:
+def now(report: Report, least: int = _OF_LATE) -> Iterator[str]:
+    """The log-loss of late, told from `least` requests on; and a warning of drift now."""
     *windows, whole = report.scorecard.quality
-    of_late = next((one for one in windows if one.requests >= _OF_LATE), None)
+    of_late = next((one for one in windows if one.requests >= least), None)
     if of_late is not None and of_late.requests < whole.requests:
-        before, now = float(whole.log_loss or 0.0), float(of_late.log_loss or 0.0)
+        late, before = _loss_of(report, of_late.requests), float(whole.log_loss or 0.0)
+        word = "better than" if late.high < before else "worse than"
+        if late.low <= before <= late.high:
+            word = "by its interval not different from that"
         yield (
             f"Of late (the last {of_late.window}, {of_late.requests:,} requests) the log-loss was "
-            f"{figure(now, 4)}, {'better' if now <= before else 'worse'} than over the whole time, "
-            f"{figure(before, 4)}."
+            f"{figure(late.value, 4)} (95 % interval {between(late, 4)}), {word} over the whole "
+            f"time, {figure(before, 4)}."
         )
     ahead = report.scorecard.ahead
     if ahead is not None and not ahead.trusted:
         yield "The answers seem surer than they should be now: look at drift below."
+
+
+def _loss_of(report: Report, newest: int) -> Estimate:
+    """Mean log-loss of the newest requests, with its 95 % interval."""
+    said = report.answers.found.rows["probability"].to_numpy()[-newest:]
+    losses = log_losses(report.labels[-newest:].astype(np.float64), said)
+    mean, error = float(losses.mean()), NORMAL_95 * standard_error(losses)
+    return Estimate(mean, mean - error, mean + error)
 
 
 def _reading(report: Report) -> str:
@@ -194,7 +228,18 @@ def _parts(report: Report) -> Iterator[str]:
             yield won(report, found, text)
 
 
-def _trouble(report: Report) -> Iterator[Block]:
+def trouble(report: Report, settings: Settings) -> Iterator[Block]:
+    """An explanation of the marks of drift, and the worst times."""
+    kinds = Counter(MEANINGS[one.kind] for one in report.scorecard.drift)
+    if kinds:
+        words = ", ".join(f"{meaning}: {n:,}" for meaning, n in sorted(kinds.items()))
+        yield Paragraph(
+            "A mark of drift is the time from which on the answers were off beyond chance. There "
+            f"are: {words}. If nothing were wrong, one mark would come in "
+            f"{length(settings.drift.false_alarms)} at most. The search begins anew after each, so "
+            "a long trouble leaves several. The learners correct the answers meanwhile, and a "
+            "refit may come early."
+        )
     drift = sorted(report.scorecard.drift, key=lambda one: -one.excess * one.labels)[:3]
     costly = [one for one in drift if one.excess > 0]
     if costly:

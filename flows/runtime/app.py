@@ -28,6 +28,7 @@ from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
 from operators.partition.dataflow import EventsSource, compose
 from operators.partition.partition_runner import PartitionRunner
+from operators.training.titles import Titles
 from operators.training.trainer import Trainer
 from state.event_times import parse_time
 from state.events import SECOND_US
@@ -101,7 +102,9 @@ class App:
         if training.trainer == "embedded" and not training.pinned:
             say = self._progress.say
             fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
-            trainer = partial(Trainer, self._log, self._opened.published, fitter, self._stop)
+            published = self._opened.published
+            titles = Titles(self._log, published, self._settings.promotion, live=not training.wait)
+            trainer = partial(Trainer, self._log, published, fitter, self._stop, titles=titles)
         self._heartbeat = Heartbeat(self._home.root, "flow", self._stop)
         source = EventsSource(
             self._partitions,

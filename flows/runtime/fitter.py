@@ -90,7 +90,8 @@ class Fitter:
         since = boundary - task.window
         try:
             files = [self._snapshots.mend(c) for c in cuts if c.rows and c.until >= since]
-            return self._fit(msgspec.structs.replace(task, files=files), earlier)
+            task = msgspec.structs.replace(task, files=files)
+            return self._fit(since_change(task, cuts), earlier)
         except (H2OError, MojoError, PolarsError, SnapshotError) as error:
             self.close()
             self._check_room()
@@ -173,6 +174,16 @@ class Fitter:
         assert newest.window is not None
         mojo = read_mojo(file_of(newest, self._artifacts))
         return Champion(newest.model, mojo, newest.window.end)
+
+
+def since_change(task: FitTask, cuts: list[TrainingCut]) -> FitTask:
+    """The fit on the rows since the answers went wrong, if these are enough; else as it is."""
+    changes = [cut.change for cut in cuts if cut.change and cut.boundary == task.boundary]
+    if not changes:
+        return task
+    window = task.boundary - min(changes)
+    narrow = msgspec.structs.replace(task, window=min(max(window, 1), task.window))
+    return task if lacking(narrow) else narrow
 
 
 def _check_window(window: Duration, stream: Stream) -> None:

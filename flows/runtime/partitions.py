@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.decider import Champions, Decider, NewestTimes
+from operators.partition.decider import Champions, Decider, EarlyBoundaries, NewestTimes
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
@@ -59,6 +59,7 @@ class Partitions:
         published: Registry of the models.
         models: Loader of the models.
         settings_of: Returns the settings of a journal entry.
+        early: The boundaries before their time (µs), in order; None: the shards ask for them.
 
     Raises:
         ValueError: The pinned model is unknown.
@@ -79,6 +80,7 @@ class Partitions:
         commit_every_s: float | None = None,
     ) -> None:
         self._commit_every_s = commit_every_s
+        self.early: Sequence[int] | None = None
         self._claims: dict[int, Future[None]] = {}
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
@@ -119,7 +121,12 @@ class Partitions:
         else:
             shard = self.shard(partition, journal.settings(0))
         source = input_of(
-            shard, log, journal, settings_of=self.settings_of, batch=settings.reading.batch
+            shard,
+            log,
+            journal,
+            settings_of=self.settings_of,
+            batch=settings.reading.batch,
+            early=self.early or (),
         )
         runner = PartitionRunner(
             shard,
@@ -158,6 +165,15 @@ class Partitions:
             return None
         # A branch that begins at the head of the log notes when that begun.
         takes_settings = self._is_original or not journal.entries
+        training = self._settings.training
+
+        def wanted(offset: int) -> bool | None:
+            if shard.position.offset != offset:
+                return None
+            training = shard.settings.training
+            rows = training.min_rows // self._log.partitions(EVENTS)
+            return not training.pinned and shard.wants_fit(rows)
+
         return Decider(
             self._log,
             journal,
@@ -166,8 +182,11 @@ class Partitions:
             load=lambda model: self.models.offline(model, shard),
             wanted=self._wanted(shard) if takes_settings else _nothing,
             newest=self._newest,
-            wait=self._settings.training.wait,
+            wait=training.wait,
             tell=_log.warning,
+            early=None
+            if self.early is not None
+            else EarlyBoundaries(wanted, lambda: shard.settings.drift.rest),
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:

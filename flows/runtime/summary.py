@@ -15,7 +15,7 @@ from rich.table import Table
 from flows.home.home import Home
 from flows.reports.counts import counts_of, newest_metrics
 from flows.terminal.time_format import format_time
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import TITLES, FitRecord
 from models.scorecard import Floats, scorecard
 from state.log import Log, decoded
 from state.outputs.records import DeadLetterCount
@@ -111,6 +111,8 @@ def print_fits(console: Console, decisions: list[FitRecord]) -> None:
 
     Of boundaries that were skipped one after the other the last one stands for all.
     """
+    titles = [decision for decision in decisions if decision.status in TITLES]
+    decisions = [decision for decision in decisions if decision.status not in TITLES]
     promoted = sum(decision.status == "promoted" for decision in decisions)
     table = _table("boundary", "decision", "model", right=("rows", "log-loss", "champion's"))
     reasons = _table("boundary", "reason", right=())
@@ -132,6 +134,16 @@ def print_fits(console: Console, decisions: list[FitRecord]) -> None:
     if reasons.rows:
         console.print("Why there was no model:", highlight=False)
         console.print(reasons)
+    if titles:
+        console.print("Decisions on the title, by evidence on live labels:", highlight=False)
+        console.print(_titles_table(titles))
+
+
+def _titles_table(titles: list[FitRecord]) -> Table:
+    table = _table("labels up to", "decision", "champion", "reason", right=())
+    for one in titles:
+        table.add_row(format_time(one.time), one.status, one.model, one.reason)
+    return table
 
 
 def _with_skipped(decisions: list[FitRecord]) -> Iterator[tuple[FitRecord, int]]:

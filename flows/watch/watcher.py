@@ -16,7 +16,7 @@ from flows.reports.status import Status, StatusReader
 from flows.watch.machine import DiskGauge, H2OProbe
 from flows.watch.sample import FIT_DECISIONS, Fits, KafkaHealth, LogSample, Sample, Sources
 from flows.watch.tallies import Tallies
-from models.refit.fit_record import FitRecord, champion_of
+from models.refit.fit_record import TITLES, FitRecord, champion_of
 from state.durations import Duration
 from state.log import Log, LogError, newest_append_time, oldest_append_time
 from state.outputs.records import Metrics
@@ -207,7 +207,7 @@ def fits_of(records: list[FitRecord], pending: int) -> Fits:
         records: All decisions, in order.
         pending: Number of boundaries without a decision.
     """
-    statuses = [record.status for record in records]
+    statuses = [record.status for record in records if record.status not in TITLES]
     decisions = dict.fromkeys(FIT_DECISIONS, 0)
     for status in statuses:
         decisions[status] += 1

@@ -58,7 +58,7 @@ def bet(capitals: Any, gain: float, worst: float) -> None:
 
 
 @jit
-def compare(better: Any, worse: Any, label: int, ours: float, theirs: float) -> None:
+def compare(better: Any, worse: Any, label: int, ours: float, theirs: float) -> Any:
     """Bet that a challenger's mean log-loss is below a champion's, and that it is above.
 
     Args:
@@ -67,6 +67,9 @@ def compare(better: Any, worse: Any, label: int, ours: float, theirs: float) -> 
         label: 0 or 1.
         ours: The challenger's P(label is 1), above 0 and below 1.
         theirs: The champion's P(label is 1), likewise.
+
+    Returns:
+        The champion's log-loss minus the challenger's.
     """
     if_one, if_zero = np.log(ours / theirs), np.log((1.0 - ours) / (1.0 - theirs))
     gain = if_one if label == 1 else if_zero
@@ -74,3 +77,4 @@ def compare(better: Any, worse: Any, label: int, ours: float, theirs: float) -> 
     most = max(abs(if_one), abs(if_zero))
     bet(better, gain, most)
     bet(worse, -gain, most)
+    return gain

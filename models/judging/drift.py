@@ -12,11 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.judging.betting import STAKES, Floats, after_bet, jit
+from models.judging.betting import MOST, STAKES, Floats, after_bet, jit
 from models.logits import LEAST
 
 TOLERANCE = 0.05
 """Accepted error of the logit."""
+
+REMEMBERED = 20.0
+"""Mean capital at most, in units of the limit from which on there is an alarm: however wrong the
+answers were, the evidence is soon gone when they are right again."""
+
+FAINT = 20.0
+"""Mean capital up to which the evidence may begin anew with each restart."""
 
 KINDS = ("too sure", "too unsure", "more positives", "fewer positives")
 """The log-loss is above, or below, the expected one; label 1 is more, or less, frequent than
@@ -47,6 +54,10 @@ class Detectors(NamedTuple):
     excess: Floats
 
 
+MEMORY = (len(Detectors._fields), len(KINDS), len(STAKES))
+"""Shape of all arrays of `Detectors`, one after the other."""
+
+
 class Finding(NamedTuple):
     """Result of a detector.
 
@@ -70,7 +81,9 @@ def detectors() -> Detectors:
 
 
 @jit
-def detect(state: Any, label: int, probability: float, event_time: float) -> None:
+def detect(
+    state: Any, label: int, probability: float, event_time: float, limit: float = MOST
+) -> None:
     """Let all detectors bet on one label.
 
     Args:
@@ -78,6 +91,7 @@ def detect(state: Any, label: int, probability: float, event_time: float) -> Non
         label: 0 or 1.
         probability: P(label is 1) that was predicted.
         event_time: Event time of the request, µs.
+        limit: Capital from which on there is an alarm.
     """
     p = min(max(probability, LEAST), 1.0 - LEAST)
     logit = np.log(p / (1.0 - p))
@@ -86,21 +100,26 @@ def detect(state: Any, label: int, probability: float, event_time: float) -> Non
     off = TOLERANCE * p * (1.0 - p)
     # The largest possible `excess`, and the negative of the smallest.
     surprise, comfort = (1.0 - p, p) if logit < 0.0 else (p, 1.0 - p)
-    _step(state, 0, excess - off * size, size * (comfort + off), excess, event_time)
-    _step(state, 1, -excess - off * size, size * (surprise + off), excess, event_time)
-    _step(state, 2, -away - off, p + off, excess, event_time)
-    _step(state, 3, away - off, 1.0 - p + off, excess, event_time)
+    _step(state, 0, excess - off * size, size * (comfort + off), excess, event_time, limit)
+    _step(state, 1, -excess - off * size, size * (surprise + off), excess, event_time, limit)
+    _step(state, 2, -away - off, p + off, excess, event_time, limit)
+    _step(state, 3, away - off, 1.0 - p + off, excess, event_time, limit)
 
 
 @jit
 def _step(
-    state: Any, kind: int, gain: float, worst: float, excess: float, event_time: float
+    state: Any, kind: int, gain: float, worst: float, excess: float, event_time: float, limit: float
 ) -> None:
     capitals, labels = state.capitals[kind], state.labels[kind]
     starts, sums = state.starts[kind], state.excess[kind]
+    mean = capitals.mean()
+    if mean > REMEMBERED * limit:
+        capitals *= REMEMBERED * limit / mean
     for k in range(len(STAKES)):
         if capitals[k] <= 1.0:
-            capitals[k], labels[k], sums[k], starts[k] = 1.0, 0.0, 0.0, event_time
+            capitals[k] = 1.0
+            if mean <= FAINT:
+                labels[k], sums[k], starts[k] = 0.0, 0.0, event_time
         capitals[k] = after_bet(capitals[k], STAKES[k], gain, worst)
         labels[k] += 1.0
         sums[k] += excess

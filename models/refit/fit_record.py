@@ -9,7 +9,17 @@ from models.h2o.search import Parameters
 from models.refit.certificate import Certificate
 from models.scorecard import Scorecard
 
-Status = Literal["promoted", "rejected", "failed", "skipped"]
+Status = Literal[
+    "promoted", "rejected", "failed", "skipped", "proven", "dismissed", "returned",
+]  # fmt: skip
+"""The decision on a fit, or on the title: the newest model is proven better and takes it; or the
+model before it keeps it, or takes it back, and the newest one answers no more."""
+
+TITLES = ("proven", "dismissed", "returned")
+"""Decisions on the title, which are made without a fit."""
+
+ALERTED = ("failed", "rejected", "dismissed", "returned")
+"""Decisions that a person should look at."""
 
 
 class TrainingFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +64,34 @@ class TriedCandidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     window: int = 0
 
 
-class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A fit and the decision on it.
+class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """The evidence for a decision on the title: means over the partitions.
 
     Attributes:
-        boundary: Boundary of the fit, µs UTC.
-        status: The decision; only a promoted model is activated.
+        better: Evidence that the newest model is better than the one before.
+        worse: Evidence that it is worse.
+        labels: Number of labels, of all partitions.
+        gain: Mean log-loss of the model before minus that of the newest one on these.
+        alpha: `promotion.alpha`; evidence of 1 / alpha decides.
+        metrics: Number of records in each partition of `metrics`, the last of which was read.
+        time: Event time of the newest of these, µs UTC.
+    """
+
+    better: float
+    worse: float
+    labels: int
+    gain: float
+    alpha: float
+    metrics: list[int]
+    time: int
+
+
+class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fit and the decision on it, or a decision on the title.
+
+    Attributes:
+        boundary: Boundary of the fit, µs UTC; of the newest fit if this decides on the title.
+        status: The decision; only a promoted model is activated, or one that has the title again.
         reason: Reason of the decision, a sentence.
         algorithm: H2O's name of the algorithm.
         window: The rows of the fit.
@@ -75,6 +107,9 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         size_bytes: Size of the model's file.
         rows_sha256: Hash of the file with rows and H2O's predictions to verify the model by; empty
             if there is none.
+        title: Id of the model that has the title beside a promoted one; empty: the one in use
+            before.
+        evidence: The evidence, if this decides on the title.
     """
 
     boundary: int
@@ -92,6 +127,13 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str = ""
     size_bytes: int = 0
     rows_sha256: str = ""
+    title: str = ""
+    evidence: TitleEvidence | None = None
+
+    @property
+    def time(self) -> int:
+        """Event time of the decision, µs UTC: that of its evidence, or the boundary."""
+        return self.boundary if self.evidence is None else self.evidence.time
 
     @property
     def winning_window(self) -> int:
@@ -112,6 +154,24 @@ def model_id(algorithm: str, digest: str) -> str:
         'gbm-0123456789ab'
     """
     return f"{algorithm}-{digest[:12]}"
+
+
+def title_of(history: Sequence[FitRecord]) -> str | None:
+    """The model that has the title after some decisions; None if no model was promoted.
+
+    Args:
+        history: Decisions; a model that answers again counts as promoted, with the title.
+    """
+    title: str | None = None
+    newest: str | None = None
+    for one in history:
+        if one.status == "proven":
+            title = one.model
+        elif one.status == "promoted":
+            if one.model != newest or one.title:
+                title = one.title or newest or one.model
+            newest = one.model
+    return title
 
 
 def champion_of(decisions: Sequence[FitRecord]) -> FitRecord | None:

@@ -43,6 +43,27 @@ class Blend(NamedTuple):
     residual: float | None
 
 
+class Watched(NamedTuple):
+    """An answer, for the detectors of drift.
+
+    Attributes:
+        detectors: Address of the detectors; 0: there are none.
+        doubts: Address of the detectors of the newest offline model; 0: there are none.
+        probability: P(label is 1) that was answered.
+        event_time: Event time of the request, µs.
+        limit: Capital from which on there is an alarm.
+    """
+
+    detectors: int
+    doubts: int
+    probability: float
+    event_time: float
+    limit: float
+
+
+UNWATCHED = Watched(0, 0, 0.0, 0.0, 0.0)
+
+
 class Serving(NamedTuple):
     """The offline models that answer.
 
@@ -143,7 +164,15 @@ class CompiledModels:
         self._bank.make_room()
         kernels.teach(row, self._addresses[0], label, newest, older)
 
-    def weigh(self, parts: int, label: int, newest_at: int = NEWEST, older_at: int = OLDER) -> None:
+    def weigh(
+        self,
+        parts: int,
+        label: int,
+        newest_at: int = NEWEST,
+        older_at: int = OLDER,
+        contest: int = 0,
+        watched: Watched = UNWATCHED,
+    ) -> int:
         """Update all weights by a request's parts; call it in request order.
 
         Args:
@@ -152,8 +181,16 @@ class CompiledModels:
             newest_at: Current slot of the model that was the newest then; GONE: it no longer
                 answers.
             older_at: Current slot of the model that was the older then.
+            contest: Address of the contest of these two models; 0: there is none.
+            watched: For the detectors of drift.
+
+        Returns:
+            The kind of an alarm, see `models.judging.drift.KINDS`; -1: there is none.
         """
-        kernels.weigh(parts, self._addresses[1], label, newest_at, older_at)
+        found: int = kernels.weigh(
+            parts, self._addresses[1], label, newest_at, older_at, contest, *watched
+        )
+        return found
 
     def warm_up(self, serving: Serving = NOTHING) -> None:
         """Compile the kernels, or load them from disk, before the first request."""

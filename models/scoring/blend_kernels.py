@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from models import logits
 from models import pointer_tables as addresses
+from models.judging import betting
+from models.judging import drift as drifts
+from models.judging.drift import MEMORY, Detectors, alarming, detect
 from models.linear import (
     autostep_kernels,
     bank_kernels,
@@ -25,15 +28,18 @@ from models.linear import (
     scaling,
 )
 from models.linear import bank as learners
+from models.linear import contest as contests
 from models.linear import mixture as parts_of
 from models.linear.autostep_kernels import KEPT
 from models.linear.bank import ADAGRAD, MEMBERS, NEWEST, OLDER
 from models.linear.bank_kernels import SLOTS, design, learn, rescale, respond
+from models.linear.contest import SHAPE, contend
 from models.linear.ensemble_kernels import GROUP_INPUTS, INPUTS
 from models.linear.ensemble_kernels import answer as answered
 from models.linear.ensemble_kernels import learn as weighed
 from models.linear.mixture import NEWEST_OFFLINE, OLDER_OFFLINE, PARTS, STACKS, SWITCHING
 from models.linear.mixture_kernels import logit
+from models.linear.places import sigmoid
 from models.linear.scaling import FIRST
 from models.mojo import glm as mojo_glm
 from models.mojo import link as mojo_link
@@ -191,6 +197,12 @@ def _offline(row: Any, model: Any) -> Any:
     return p, beyond
 
 
+@_inner
+def _detectors(address: int) -> Any:
+    memory = carray(_pointer(address), MEMORY, np.float64)
+    return Detectors(memory[0], memory[1], memory[2], memory[3])
+
+
 def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]], Any, Any]:
     """Make the kernels; `source` is part of the key of their compiled code.
 
@@ -240,11 +252,26 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
         learn(held, _entries(row, spec), float(label), offsets)
 
     @_holding
-    def weigh(parts: int, ensemble: int, label: int, newest_at: int, older_at: int) -> None:
+    def weigh(  # noqa: PLR0913, PLR0917 - a tuple takes numba longer than its numbers do
+        parts: int, ensemble: int, label: int, newest_at: int, older_at: int, contest: int,
+        drift: int, doubts: int, probability: float, event_time: float, limit: float,
+    ) -> Any:  # fmt: skip
         _ = source
         mixed = carray(_pointer(ensemble), 1, ENSEMBLE)[0]
         said = carray(_pointer(parts), PARTS + mixed.rivers, np.float64)
+        if contest:
+            state = carray(_pointer(contest), SHAPE, np.float64)
+            contend(said, label, state)
         weighed(said, float(label), _ensemble(mixed), newest_at, older_at)
+        if not drift:
+            return -1
+        if doubts:
+            newest = sigmoid(said[NEWEST_OFFLINE])
+            if not np.isnan(newest):
+                detect(_detectors(doubts), label, newest, event_time, limit)
+        detectors = _detectors(drift)
+        detect(detectors, label, probability, event_time, limit)
+        return alarming(detectors, limit)
 
     return blend, blend_many, teach, weigh
 
@@ -253,6 +280,9 @@ _CALLED = (
     addresses,
     autostep_kernels,
     bank_kernels,
+    betting,
+    contests,
+    drifts,
     learners,
     ensemble_kernels,
     logits,
@@ -287,5 +317,8 @@ Returns:
 
 `blend_many`: the same for many vectors, float64[n, 4], without River classifiers, given the offline
 probabilities. `teach`: the learners learn from a labelled vector and its offline logits, NaN if
-there are none. `weigh`: the ensemble learns from the parts of a request's answer.
+there are none. `weigh`: the ensemble learns from the parts of a request's answer, after the contest
+of its offline models has bet on the label (0: no contest); then the detectors of drift see the
+newest offline model's answer and the ensemble's (0: none), and the kind of an alarm of the latter
+is returned, or -1.
 """

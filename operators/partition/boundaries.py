@@ -1,5 +1,6 @@
 """The times at which refits are due: close together in a young log, then equally spaced."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from state.events import MINUTE_US
@@ -25,6 +26,7 @@ class Boundaries:
         every: Time between two boundaries of an old log, µs.
         begun: Append time of the log's first event, µs; 0: unknown, and boundaries are equally
             spaced from `first` on.
+        early: Boundaries before their time, in order.
 
     Example:
         >>> weekly = Boundaries(first=100, every=7)
@@ -40,9 +42,15 @@ class Boundaries:
     first: int
     every: int
     begun: int = 0
+    early: tuple[int, ...] = ()
 
     def newest(self, append_time: int) -> int:
         """The last boundary at or before an append time; 0 if there is none."""
+        number = bisect_right(self.early, append_time)
+        return max(self.regular(append_time), self.early[number - 1] if number else 0)
+
+    def regular(self, append_time: int) -> int:
+        """`newest`, without those before their time."""
         if append_time < self.first:
             return 0
         if not self.begun:

@@ -23,7 +23,7 @@ from operators.training.trainer import Trainer
 _SHORTEST_IDLE, _IDLE = timedelta(milliseconds=1), timedelta(milliseconds=10)
 """Pause of a partition after it read something, and after it read nothing."""
 
-_WATCH = timedelta(milliseconds=100)
+_WATCH, _LOOK = timedelta(milliseconds=100), timedelta(seconds=1)
 
 OpenPartition = Callable[[int], PartitionRunner]
 
@@ -182,7 +182,9 @@ class _Training(StatefulBatchLogic[Any, Any, None]):
         return [], True
 
     def notify_at(self) -> datetime | None:
-        return datetime.now(UTC) + _IDLE if self._busy else None
+        if self._busy:
+            return datetime.now(UTC) + _IDLE
+        return datetime.now(UTC) + _LOOK if self._trainer.is_live else None
 
     def snapshot(self) -> None:
         """Return nothing: decisions are in the log."""

@@ -7,6 +7,8 @@ or at or after the log's end at the start. It is journaled before it takes effec
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from operators.partition.journal import (
     Activated,
     Configured,
@@ -14,6 +16,7 @@ from operators.partition.journal import (
     Decision,
     JournalWriter,
     Quieted,
+    champion_after,
 )
 from operators.partition.ordered_input import OrderedInput
 from operators.training.model_loader import ModelError, UnavailableModelError
@@ -28,6 +31,13 @@ class Champions(Protocol):
 
     def champion(self) -> str | None:
         """The newest champion; None: there is none."""
+
+    def title(self, boundary: int | None = None) -> str | None:
+        """The model that has the title, which may be the one before the champion.
+
+        Args:
+            boundary: As of the decision on this boundary; None: as of the newest one.
+        """
 
     def rollbacks(self) -> int:
         """Number of rollbacks; each is obeyed at once, however far the next boundary is."""
@@ -50,6 +60,19 @@ class NewestTimes(NamedTuple):
     begun: Callable[[], int | None] | None = None
 
 
+class EarlyBoundaries(NamedTuple):
+    """The conditions of a boundary before its time.
+
+    Attributes:
+        wanted: Whether the shard wants a fit, as its answers have become wrong, at an offset of the
+            input; None: it has not got there yet.
+        rest: Least time between two of them by the shard's settings, µs.
+    """
+
+    wanted: Callable[[int], bool | None]
+    rest: Callable[[], int]
+
+
 class Decider:
     """Decides what a partition's events leave open: hold, cross, activate, configure.
 
@@ -69,6 +92,7 @@ class Decider:
         wait: Hold at a boundary until training has decided it; False: continue with the current
             champion, and activate a later one when it comes.
         tell: Called with a line if a model is not used.
+        early: Conditions of early boundaries; None: there are none.
     """
 
     def __init__(
@@ -83,6 +107,7 @@ class Decider:
         newest: NewestTimes,
         wait: bool,
         tell: Callable[[str], object],
+        early: EarlyBoundaries | None = None,
     ) -> None:
         self._journal, self._source, self._champions = journal, source, champions
         self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
@@ -90,6 +115,9 @@ class Decider:
         self._refused: str | None = None
         self._free_from = log.end(EVENTS, journal.partition)
         self._is_configured = False
+        self._early, self._is_alone = early, log.partitions(EVENTS) == 1
+        if early is not None:
+            source.look(early.rest())
 
     def decide(self) -> bool:
         """Write what is to be decided where the input stands, if anything is.
@@ -103,6 +131,8 @@ class Decider:
         if source.holding:
             self._decide_boundary(source.holding)
             return True
+        if source.looking:
+            return self._decide_early(source.looking)
         begun = self._begun()
         if begun is None:
             return False
@@ -151,8 +181,32 @@ class Decider:
             return
         if not decided:
             model = self._champions.champion()
-        usable = self._usable(model)
-        self._write(Activated(self._source.offset, usable, boundary), boundary)
+        title = self._champions.title(boundary if decided else None)
+        self._activated(model, title, boundary)
+
+    def _decide_early(self, time: int) -> bool:
+        """Cross a boundary before its time, if the shard wants a fit; whether the input may go on.
+
+        All partitions of a log must cross it, which they do at their ends: so where there are
+        several, none is crossed in a part of the log that an earlier run may have passed.
+        """
+        early, source = self._early, self._source
+        wanted = early is not None and early.wanted(source.offset)
+        if wanted is None:
+            return False
+        is_free = self._is_alone or source.offset >= self._free_from
+        if early is not None and wanted and is_free and self._has_rested(time, early.rest()):
+            self._write(Crossed(source.offset, time, early=True, version=5), time)
+        else:
+            source.look_on()
+        return True
+
+    def _has_rested(self, time: int, rest: int) -> bool:
+        source = self._source
+        crossed = (e.boundary for e in self._journal.entries if isinstance(e, Crossed))
+        # Also those that another partition has asked for.
+        early = (at for at in crossed if source.newest_boundary(at) < at)
+        return time > source.boundary and time - max(early, default=-rest) >= rest
 
     def _begun(self) -> int | None:
         """Append time of the log's first event, for the first entry; None: no event yet."""
@@ -182,13 +236,30 @@ class Decider:
             if rollbacks <= self._journal.rollbacks:
                 return
             _, champion = champions.champion_at(boundary)
+            title = champions.title(boundary)
         else:
-            champion = champions.champion()
-            if champion == self._active() or (champion and champion == self._refused):
+            champion, title = champions.champion(), champions.title()
+            untold = title not in {None, self._journal.champion()}
+            if (champion == self._active() and not untold) or (
+                champion and champion == self._refused
+            ):
                 return
         usable = self._usable(champion)
         if usable == champion or rollbacks > self._journal.rollbacks:
-            self._write(Activated(self._source.offset, usable, None, rollbacks), boundary)
+            self._activated(champion, title, None, rollbacks)
+
+    def _activated(
+        self, champion: str | None, title: str | None, boundary: int | None, rollbacks: int = 0
+    ) -> None:
+        """Write an activation; it names the model with the title only if it would be another."""
+        journal = self._journal
+        usable = self._usable(champion)
+        entry = Activated(self._source.offset, usable, boundary, rollbacks)
+        alone = rollbacks > journal.rollbacks
+        untold = champion_after(entry, self._active(), journal.champion(), alone=alone)
+        if usable is not None and usable == champion and title not in {None, untold}:
+            entry = msgspec.structs.replace(entry, champion=title, version=5)
+        self._write(entry, self._source.boundary if boundary is None else boundary)
 
     def _active(self) -> str | None:
         active = self._journal.active

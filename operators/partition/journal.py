@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -10,7 +10,7 @@ from state.log import EVENTS, Entry, Log, LogError, ReadableLog, oldest_append_t
 from state.topics import ACTIVATIONS
 
 TOPIC = ACTIVATIONS
-VERSION = 4
+VERSION = 5
 """Format version of the entries; code reads all earlier versions and refuses later ones."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -29,24 +29,32 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         model: Id of the offline model; None for none.
         boundary: Boundary of the decision (µs); None: it was made between boundaries.
         rollbacks: Number of rollbacks so far if one of them is the reason; else 0.
+        champion: Id of the model that has the title, from version 5 on; None: the previous model,
+            or this one if there is none or it was rolled back; if this model is in use already, as
+            before. A model that comes with the title stands alone.
     """
 
     offset: _Count
     model: str | None
     boundary: _Count | None
     rollbacks: _Count = 0
+    champion: str | None = None
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):
-    """A boundary was crossed because another partition's events are later than this one's.
+    """A boundary was crossed that the events do not show.
+
+    Another partition's events are later than this one's, or a fit is wanted before its time.
 
     Attributes:
         offset: First record of `events` after it.
         boundary: The boundary (µs).
+        early: This partition wanted a fit before its time; from version 5 on.
     """
 
     offset: _Count
     boundary: _Count
+    early: bool = False
 
 
 class Quieted(_Versioned, frozen=True, tag=str.lower):
@@ -187,17 +195,27 @@ class Journal:
                 return entry.boundary
         return 0
 
+    def champion(self) -> str | None:
+        """The model that has the title after all entries; None: there is no model."""
+        return self._standing(len(self.entries)).champion
+
+    def model_before(self, number: int) -> str | None:
+        """The model that may answer beside the newest after `number` entries; None: none does."""
+        return self._standing(number).beside
+
+    def _standing(self, number: int) -> "_Standing":
+        found, rollbacks = _Standing(None, None, None), 0
+        for entry in self.entries[:number]:
+            if isinstance(entry, Activated):
+                alone, rollbacks = entry.rollbacks > rollbacks, max(rollbacks, entry.rollbacks)
+                found = _after(found, entry, alone=alone)
+        return found
+
     def model(self, number: int) -> str | None:
         """The offline model in effect after `number` entries; None: there is none."""
         activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
         newest = next(activated, None)
         return None if newest is None else newest.model
-
-    def model_before(self, number: int) -> str | None:
-        """The previous offline model after `number` entries; None: there is none."""
-        model = self.model(number)
-        activated = (one for one in reversed(self.entries[:number]) if isinstance(one, Activated))
-        return next((one.model for one in activated if one.model != model), None)
 
     def rolls_back(self, number: int, entry: Activated) -> bool:
         """Whether entry `number` obeys a rollback that no earlier entry obeys."""
@@ -218,6 +236,53 @@ class Journal:
 
     def _activated(self) -> Iterator[Activated]:
         return (entry for entry in reversed(self.entries) if isinstance(entry, Activated))
+
+
+def champion_after(
+    entry: Activated, model: str | None, champion: str | None, *, alone: bool
+) -> str | None:
+    """The model that has the title after an activation.
+
+    Args:
+        entry: The activation.
+        model: Id of the offline model before it.
+        champion: Id of the model with the title before it.
+        alone: The entry obeys a rollback.
+    """
+    if entry.model is None or entry.champion is not None:
+        return entry.model and entry.champion
+    if entry.model == model:
+        return model if alone else champion
+    return entry.model if model is None or alone else model
+
+
+class _Standing(NamedTuple):
+    """The newest model, the one beside it, and the one of them that has the title."""
+
+    model: str | None
+    beside: str | None
+    champion: str | None
+
+
+def _after(was: _Standing, entry: Activated, *, alone: bool) -> _Standing:
+    champion = champion_after(entry, was.model, was.champion, alone=alone)
+    if entry.model is None or entry.model == was.model:
+        beside = None if entry.model is None or alone else was.beside
+    elif champion == was.beside:
+        beside = was.beside if champion != entry.model else None
+    else:
+        beside = None if alone or champion == entry.model else was.model
+    return _Standing(entry.model, beside, champion)
+
+
+def early_boundaries(log: ReadableLog) -> list[int]:
+    """All boundaries before their time, in order (µs).
+
+    Args:
+        log: Holds `activations`.
+    """
+    entries = [e for p in range(log.partitions(TOPIC)) for e in Journal(log, p).entries]
+    return sorted({e.boundary for e in entries if isinstance(e, Crossed) and e.early})
 
 
 def begun_of(log: ReadableLog) -> int | None:

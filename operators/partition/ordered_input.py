@@ -4,7 +4,7 @@ The flow, replicas, audits and what-ifs all read through this class, so all see 
 """
 
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -14,8 +14,12 @@ from operators.partition.boundaries import Boundaries
 from operators.partition.journal import Activated, Configured, Crossed, Decision, Journal, Quieted
 from operators.shard.messages import Activation, Boundary, Configuration, Message, Quiet, Records
 from operators.shard.shard import Position, Shard
+from state.events import MINUTE_US
 from state.log import EVENTS, LogError, OffsetError, ReadableLog, Record
 from state.settings import Settings
+
+_LOOKS = 12
+"""Number of looks in each `drift.rest`; an early boundary may be decided at each."""
 
 
 class EntryAheadError(LogError):
@@ -62,6 +66,7 @@ class OrderedInput:
         boundary: The newest boundary crossed (µs).
         next_entry: Number of the next journal entry.
         holding: The boundary that must be decided before more comes (µs); 0: none.
+        looking: The time at which an early boundary may be decided before more comes (µs); 0: none.
     """
 
     def __init__(
@@ -83,6 +88,25 @@ class OrderedInput:
         # written.
         self._due = self.boundary if self.boundary > journal.boundary else 0
         self.holding = self._due
+        self.looking = 0
+        self._look_every, self._looked_at = 0, 0
+
+    def look(self, rest: int) -> None:
+        """From here on stop before the first record of each twelfth of `rest`, until `look_on`.
+
+        The place depends on the append times of the records only, and on the settings there.
+
+        Args:
+            rest: `drift.rest` (µs), until a journal entry changes it.
+        """
+        self._look_every = _interval(rest)
+        log, partition = self._log, self.journal.partition
+        if self.offset > log.start(EVENTS, partition):
+            self._passed(log.read(EVENTS, partition, self.offset - 1, max_records=1))
+
+    def look_on(self) -> None:
+        """Go on without an early boundary."""
+        self._looked_at, self.looking = self.looking, 0
 
     @property
     def is_open(self) -> bool:
@@ -108,7 +132,7 @@ class OrderedInput:
             return self._cross(self._due)
         if not self.is_open:
             return self._recorded(self.journal.entries[self.next_entry], until)
-        return None if self.holding else self._beyond(until)
+        return None if self.holding or self.looking else self._beyond(until)
 
     def at_end(self) -> bool:
         """Whether all records were read and no boundary waits for a decision."""
@@ -139,15 +163,17 @@ class OrderedInput:
                 if (now := self._boundaries) is not None:
                     begun = entry.begun or now.begun
                     self._boundaries = replace(now, every=settings.training.every, begun=begun)
+                if self._look_every:
+                    self._look_every = _interval(settings.drift.rest)
                 return Configuration(number, settings)
             case Crossed(boundary=boundary):
                 return self._cross(boundary, number)
             case Quieted(boundary=boundary):
                 return Quiet(boundary, number)
-            case Activated(model=model):
+            case Activated(model=model, champion=champion):
                 self.holding = 0
                 alone = self.journal.rolls_back(number, entry)
-                return Activation(number, model, None, alone)
+                return Activation(number, model, None, alone, champion)
 
     def _beyond(self, until: int | None) -> Message | None:
         """Records after the last journal entry, up to the next boundary; then that boundary."""
@@ -163,18 +189,39 @@ class OrderedInput:
             if not before:
                 return self._cross(boundary)
             self._due, records = boundary, before
+        if self._look_every:
+            records = self._until_look(records)
+        self._passed(records)
         self.offset += len(records)
         return _message(records)
 
+    def _until_look(self, records: list[Record]) -> list[Record]:
+        """Records before the next look; at a look itself there are none."""
+        every, looked = self._look_every, max(self._looked_at, self.boundary)
+        if not looked and records:
+            looked = self._looked_at = records[0].append_time
+        if not records or records[-1].append_time // every <= looked // every:
+            return records
+        self._due = 0  # it comes with a later record
+        before = [*takewhile(lambda r: r.append_time // every <= looked // every, records)]
+        if not before:
+            self.looking = records[0].append_time // every * every
+        return before
+
     def _cross(self, boundary: int, number: int | None = None) -> Boundary:
-        self._due = 0
+        self._due = self.looking = 0
         self.holding = self.boundary = boundary
         return Boundary(boundary, number)
 
     def _read(self, until: int | None) -> list[Record]:
         records = self._peek(until)
+        self._passed(records)
         self.offset += len(records)
         return records
+
+    def _passed(self, records: list[Record]) -> None:
+        if records:
+            self._looked_at = records[-1].append_time
 
     def _peek(self, until: int | None) -> list[Record]:
         most = self._batch if until is None else min(until - self.offset, self._batch)
@@ -190,6 +237,7 @@ def input_of(
     *,
     settings_of: Callable[[dict[str, Any]], Settings],
     batch: int,
+    early: Sequence[int] = (),
 ) -> OrderedInput:
     """The input of a shard's partition at its position, with the boundaries of its settings.
 
@@ -199,6 +247,7 @@ def input_of(
         journal: Journal of the shard's partition.
         settings_of: Returns the settings of a journal entry.
         batch: Most records in one message.
+        early: Boundaries before their time that the journal does not have (µs), in order.
     """
     first, every = shard.stream.refit_from_us, shard.settings.training.every
     return OrderedInput(
@@ -207,7 +256,7 @@ def input_of(
         shard.position,
         settings_of=settings_of,
         batch=batch,
-        boundaries=Boundaries(first, every, journal.begun),
+        boundaries=Boundaries(first, every, journal.begun, tuple(early)),
     )
 
 
@@ -222,6 +271,10 @@ def with_model(message: Message, shard: Shard, load: Callable[[str, Shard], Offl
     if isinstance(message, Activation) and message.model is not None:
         return message._replace(offline=load(message.model, shard))
     return message
+
+
+def _interval(rest: int) -> int:
+    return max(rest // _LOOKS, MINUTE_US)
 
 
 def _message(records: list[Record]) -> Records | None:

@@ -178,8 +178,9 @@ class PartitionRunner:
         if decider is not None and not decider.decide():
             return None
         message = source.poll()
-        if message is None and decider is not None and decider.decide_at_end():
-            message = source.poll()
+        if message is None and decider is not None:
+            is_decided = decider.decide() if source.looking else decider.decide_at_end()
+            message = source.poll() if is_decided else None
         return None if message is None else with_model(message, self.shard, self._load)
 
     def _is_unsaved(self) -> bool:

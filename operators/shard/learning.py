@@ -7,13 +7,15 @@ it has a share.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judging.drift_watch import DriftWatch
 from models.linear.bank import NEWEST, OLDER, Bank
+from models.linear.contest import Contest
 from models.linear.ensemble import Ensemble
 from models.linear.ensemble_kernels import GONE
 from models.linear.mixture import GROUPED, NEWEST_OFFLINE, OLDER_OFFLINE
@@ -21,7 +23,14 @@ from models.linear.mixture import NEWEST as NEWEST_PARTS
 from models.linear.mixture import OLDER as OLDER_PARTS
 from models.linear.river_model import RiverModels
 from models.logits import logit
-from models.scoring.blend import NOTHING, CompiledModels, Serving, logit_of
+from models.scoring.blend import (
+    NOTHING,
+    UNWATCHED,
+    CompiledModels,
+    Serving,
+    Watched,
+    logit_of,
+)
 from models.scoring.bound_model import Offline
 from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
@@ -45,6 +54,7 @@ class ActiveModels(msgspec.Struct):
         number: Number of the newest model; 0: there is none.
         older_number: Number of the older model; 0: there is none.
         last_number: The last number that was given.
+        champion: Id of the model that has the title; None: there is no model.
     """
 
     model: str | None = None
@@ -52,6 +62,7 @@ class ActiveModels(msgspec.Struct):
     number: Count = 0
     older_number: Count = 0
     last_number: Count = 0
+    champion: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse invalid numbers."""
@@ -62,6 +73,18 @@ class ActiveModels(msgspec.Struct):
         check(apart and (self.older is None or self.model), "models in use must be two", self.older)
         most = max(self.number, self.older_number)
         check(most <= self.last_number, f"models must be numbered to {self.last_number}", most)
+        titled = (self.champion is None) == (self.model is None)
+        titled &= self.champion in {self.model, self.older}
+        check(titled, "the champion must be one of the models in use", self.champion)
+
+
+class _Beside(NamedTuple):
+    """The model that answers beside the newest one, and its slot until then; by default none."""
+
+    model: str | None = None
+    number: int = 0
+    slot: int | None = None
+    offline: Offline | None = None
 
 
 class Learning:
@@ -74,6 +97,7 @@ class Learning:
     Attributes:
         in_use: Ids of the offline models that answer.
         serving: The offline models themselves.
+        watch: The watch for drift over the answers.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -88,10 +112,15 @@ class Learning:
         self._rivers = RiverModels(settings.online.river)
         self._ensemble = Ensemble(len(self._rivers))
         self._order = RequestOrder(self._ensemble.parts)
+        self._contest = Contest()
+        self._watched = settings.promotion.watch
+        self.watch = DriftWatch(settings.drift.false_alarms, settings.drift.rest)
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
         """Apply other settings; other River classifiers begin untrained."""
+        self._watched = settings.promotion.watch
+        self.watch.configure(settings.drift.false_alarms, settings.drift.rest)
         if before.online.river == settings.online.river:
             return
         self._rivers = RiverModels(settings.online.river)
@@ -103,9 +132,18 @@ class Learning:
         """The compiled interface to the models in their current state; for one thread."""
         return CompiledModels(self._bank, self._rivers, self._ensemble)
 
-    def asked(self, answered: CompiledModels) -> int:
-        """Register an answered request; return its turn in the order of weighing."""
-        return self._order.add(answered.parts, self.in_use.number, self.in_use.older_number)
+    def asked(self, answered: CompiledModels, probability: float, event_time: int) -> int:
+        """Register an answered request; return its turn in the order of weighing.
+
+        Args:
+            answered: The models, right after their answer.
+            probability: The answer.
+            event_time: Time of the request, µs.
+        """
+        in_use = self.in_use
+        return self._order.add(
+            answered.parts, in_use.number, in_use.older_number, probability, event_time
+        )
 
     def learn(self, waiting: PendingRequest, row: Row, label: int) -> None:
         """Learn from a request's label.
@@ -149,17 +187,30 @@ class Learning:
         return newest, older
 
     def _weigh(self) -> None:
-        order, in_use = self._order, self.in_use
+        order, in_use, watch = self._order, self.in_use, self.watch
         while (turn := order.next()) is not None:
+            # Before the first offline model the answers are still being learned.
+            watched = UNWATCHED
+            if turn.newest:
+                time = float(turn.event_time)  # as when it was compiled
+                doubts = watch.doubts if turn.newest == in_use.number else 0
+                watched = Watched(watch.address, doubts, turn.probability, time, watch.limit)
             if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
-                self._models.weigh(turn.address, turn.label)
+                contest = self._contest.address if turn.older else 0
+                alarm = self._models.weigh(
+                    turn.address, turn.label, contest=contest, watched=watched
+                )
             else:
                 at = self._slot(turn.newest), self._slot(turn.older)
-                self._models.weigh(turn.address, turn.label, *at)
-            due = in_use.older is not None and order.weighed % _LOOK_EVERY == 0
-            if due and self._ensemble.has_left_older(self._present()):
-                self._leave()
-                in_use = self.in_use
+                alarm = self._models.weigh(turn.address, turn.label, *at, watched=watched)
+            if alarm >= 0:
+                watch.alarm(alarm, turn.event_time)
+            if order.weighed % _LOOK_EVERY == 0:
+                if turn.newest:
+                    watch.look(order.weighed, turn.event_time)
+                if in_use.older is not None and self._has_left():
+                    self._leave()
+                    in_use = self.in_use
 
     def _slot(self, number: int) -> int:
         """The current slot of a model."""
@@ -167,39 +218,79 @@ class Learning:
             return NEWEST
         return OLDER if number == self.in_use.older_number else GONE
 
-    def activate(self, model: str | None, offline: Offline | None, *, alone: bool) -> None:
-        """Activate another offline model; the previous one answers beside it.
+    def _has_left(self) -> bool:
+        """Whether the older model has lost its share, and may stop answering.
+
+        It may not as long as the title is open, nor for some labels after a promotion: it may have
+        to take the title back.
+        """
+        in_use = self.in_use
+        if in_use.champion != in_use.model or self._contest.evidence.labels < self._watched:
+            return False
+        return self._ensemble.has_left_older(self._present())
+
+    def activate(
+        self,
+        model: str | None,
+        offline: Offline | None,
+        *,
+        alone: bool,
+        champion: str | None = None,
+    ) -> None:
+        """Activate another offline model; one that was in use before answers beside it.
+
+        That is the champion, if it is another and still answers; else the previous model.
 
         Args:
             model: Id of the model; None: no model.
             offline: The model.
             alone: The previous model was rolled back and stops answering.
+            champion: See `Activation`; the model itself stands alone if it is another than before.
         """
         was = self.in_use
         if model == was.model:
-            if alone and was.older is not None:
-                self._leave()
+            self._title(champion, alone=alone)
             return
+        self._contest.restart()
+        self.watch.trust_again()
         if model is None:
             self._ensemble.activate(older=None)
             self._bank.activate(older=None)
             self.in_use, self.serving = ActiveModels(last_number=was.last_number), NOTHING
             return
-        stays = was.model is not None and not alone
         back = model == was.older
+        beside = self._beside(model, champion, alone=alone)
         if was.model is None:
             self._ensemble.begin_offline()
-        begin, older = OLDER if back else None, NEWEST if stays else None
-        self._ensemble.activate(begin, older)
-        self._bank.activate(begin, older)
+        begin = OLDER if back else None
+        self._ensemble.activate(begin, beside.slot)
+        self._bank.activate(begin, beside.slot)
         number = was.older_number if back else was.last_number + 1
         self.in_use = ActiveModels(
-            model, was.model if stays else None, number, was.number if stays else 0,
-            max(number, was.last_number),
+            model, beside.model, number, beside.number, max(number, was.last_number),
+            beside.model or model,
         )  # fmt: skip
-        self.serving = Serving(offline, self.serving.newest if stays else None)
+        self.serving = Serving(offline, beside.offline)
         if offline is not None and not back:
             self._warm(offline)
+
+    def _beside(self, model: str, champion: str | None, *, alone: bool) -> "_Beside":
+        """The model that answers beside a new one."""
+        was = self.in_use
+        if champion is not None and champion == was.older and champion != model:
+            return _Beside(was.older, was.older_number, OLDER, self.serving.older)
+        if was.model is None or alone or champion == model:
+            return _Beside()
+        return _Beside(was.model, was.number, NEWEST, self.serving.newest)
+
+    def _title(self, champion: str | None, *, alone: bool) -> None:
+        """Give the title to one of the models in use; `alone`: the newest one goes on alone."""
+        was = self.in_use
+        if alone and was.older is not None:
+            self._leave()
+        elif champion in {was.model, was.older} - {None, was.champion}:
+            self.in_use = msgspec.structs.replace(was, champion=champion)
+            self._contest.restart()
 
     def _warm(self, offline: Offline) -> None:
         rows, labels = self._recent.all()
@@ -212,16 +303,24 @@ class Learning:
         """Stop answering with the older model."""
         was = self.in_use
         self._ensemble.activate(NEWEST, None)
-        self.in_use = msgspec.structs.replace(was, older=None, older_number=0)
+        self.in_use = msgspec.structs.replace(was, older=None, older_number=0, champion=was.model)
+        self._contest.restart()
         self.serving = Serving(self.serving.newest)
 
-    def cut(self) -> None:
-        """Forget recent labels, as a fit may have seen them."""
+    def cut(self) -> int:
+        """Forget recent labels, as a fit may have seen them; return `DriftWatch.cut`."""
         self._recent.clear()
+        return self.watch.cut()
 
     def shares(self) -> dict[str, float]:
         """Shares of the parts in the answers; see `Ensemble.shares`."""
         return self._ensemble.shares(self._present())
+
+    def title(self) -> tuple[str | None, float | None, float | None, int, float | None]:
+        """The champion of two models, and the evidence between them; see `Metrics`."""
+        if self.in_use.older is None:
+            return None, None, None, 0, None
+        return self.in_use.champion, *self._contest.evidence
 
     def _present(self) -> NDArray[np.bool_]:
         present = np.ones(self._ensemble.parts, bool)
@@ -240,6 +339,8 @@ class Learning:
             "River classifiers": self._rivers,
             "ensemble": self._ensemble,
             "request order": self._order,
+            "contest": self._contest,
+            "watch for drift": self.watch,
             "recent labels": self._recent,
         }
 

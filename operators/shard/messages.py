@@ -49,12 +49,15 @@ class Activation(NamedTuple):
         model: Id of the model; None for no offline model.
         offline: The model itself.
         alone: The previous model was rolled back and stops answering.
+        champion: Id of the model with the title; None: the previous model, or this one if it is
+            alone; for the model in use, as before.
     """
 
     number: int
     model: str | None
     offline: Offline | None
     alone: bool = False
+    champion: str | None = None
 
 
 class Configuration(NamedTuple):
@@ -84,12 +87,14 @@ class Cut(NamedTuple):
         boundary: Event time (µs).
         first: Sequence of its first outcome.
         end: Sequence after its last outcome.
+        change: Event time since which the answers are off (µs); 0: they are not.
     """
 
     number: int
     boundary: int
     first: int
     end: int
+    change: int = 0
 
 
 class Emitted(NamedTuple):

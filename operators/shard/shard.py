@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 
+from models.judging.drift_watch import drift_message
 from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
@@ -48,7 +49,7 @@ from state.outputs.records import (
     Prediction,
     outcome_type,
 )
-from state.restored import Count, check
+from state.restored import MOST_US, Count, check
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -222,6 +223,15 @@ class Shard:
         """Id of the previous offline model, while it has a share in the answers."""
         return self._learning.in_use.older
 
+    def wants_fit(self, labels: int) -> bool:
+        """Whether the offline model is wrong since an alarm, and still is.
+
+        Args:
+            labels: Least number of labels since then, for a fit to be of use.
+        """
+        change = self._learning.watch.change
+        return change is not None and change.labels >= labels
+
     @property
     def serving(self) -> Serving:
         """The offline models that answer."""
@@ -262,9 +272,9 @@ class Shard:
             case Quiet(time, number):
                 self.position.activations = number + 1
                 self._advance(time - self._lateness, time)
-            case Activation(number, model, offline, alone):
+            case Activation(number, model, offline, alone, champion):
                 self.position.activations = number + 1
-                self._learning.activate(model, offline, alone=alone)
+                self._learning.activate(model, offline, alone=alone, champion=champion)
             case Configuration(number, settings):
                 self.position.activations = number + 1
                 self._reconfigure(settings)
@@ -372,7 +382,10 @@ class Shard:
             none = counts.cuts == counts.cut_end == self.position.boundary == 0
             check(none, "cuts must be none before the first", counts.cuts)
         else:
-            last = Cut(counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end)
+            last = Cut(
+                counts.cuts - 1, self.position.boundary, cut.first, counts.cut_end, cut.change
+            )
+            check(0 <= cut.change <= MOST_US, f"a change must be at most {MOST_US}", cut.change)
             check(cut == last and 0 <= cut.first <= cut.end, f"last cut must be {last}", cut)
 
     def _parts(self) -> dict[str, Any]:
@@ -465,7 +478,7 @@ class Shard:
         self._features.read(event, row)
         blend = self._predictor.blend(row, self._learning.serving)
         prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
-        turn = self._learning.asked(self._predictor.models)
+        turn = self._learning.asked(self._predictor.models, blend.probability, event.time)
         self._pending.add(self.stream.label.deadline(event), prediction, event, turn)
         self._counts.requests += 1
         if not self.is_silent:
@@ -492,12 +505,16 @@ class Shard:
         self._learning.learn(waiting, row, label)
         self._features.observe(Labelled(waiting.request, label, label_time))
         self._counts.labels += 1
+        if self._learning.watch.found is not None:
+            self._warn_of_drift(append_time)
         if not self.is_silent:
             self._write_outcome(made, row, label, label_time, append_time)
 
     def _forget(self, waiting: PendingRequest) -> None:
         """Drop a request without a label, as silence is not one."""
         self._learning.forget(waiting)
+        if self._learning.watch.found is not None:
+            self._warn_of_drift(self._counts.high_us)
 
     def _write_outcome(
         self, made: Prediction, row: Row, label: int, label_time: int, append_time: int
@@ -529,6 +546,7 @@ class Shard:
             self._labels.early,
             self.older,
             self._learning.shares(),
+            *self._learning.title(),
         )
         self._running.restart()
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
@@ -551,16 +569,23 @@ class Shard:
         alert = Alert("labels_by_silence", self._counts.high_us, message)
         self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
 
+    def _warn_of_drift(self, append_time: int) -> None:
+        watch = self._learning.watch
+        found, watch.found = watch.found, None
+        assert found is not None
+        alert = Alert("drift", self._counts.high_us, drift_message(found))
+        self._out["alerts"].append(Entry(append_time, b"", _encode(alert)))
+
     def _cut(self, boundary: int) -> Cut:
         """The cut of a boundary; the newest one can be requested again."""
         counts = self._counts
         if counts.last_cut is None or counts.last_cut.boundary < boundary:
             end = counts.sequences["outcomes"]
-            counts.last_cut = Cut(counts.cuts, boundary, counts.cut_end, end)
+            change = self._learning.cut()
+            counts.last_cut = Cut(counts.cuts, boundary, counts.cut_end, end, change)
             counts.cuts += 1
             counts.cut_end = end
             self.position.boundary = boundary
-            self._learning.cut()
         return counts.last_cut
 
     def _drain(self, cut: Cut | None) -> Emitted:
@@ -576,7 +601,9 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+_Parts = tuple[
+    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes,
+]  # fmt: skip
 
 
 @contextmanager

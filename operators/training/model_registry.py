@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 
-from models.refit.fit_record import FitRecord, champion_of
+from models.refit.fit_record import FitRecord, champion_of, title_of
 from state.log import Entry, Log, LogError, UnknownTopicError, decoded
 from state.storage.artifact_chunks import chunks_of, is_chunk
 from state.storage.artifact_store import ArtifactError, ArtifactStore
@@ -51,6 +51,7 @@ class ModelRegistry:
         self._ends: list[int] = []
         self._next = 0
         self._rolled: list[RolledBack] | None = []
+        self._history: tuple[int, int, list[FitRecord]] = 0, 0, []
 
     def records(self) -> list[FitRecord]:
         """Every decision so far, in order."""
@@ -59,14 +60,32 @@ class ModelRegistry:
             return list(self._records)
 
     def history(self) -> list[FitRecord]:
-        """Every decision, with each rollback added as a promotion."""
-        records, rolled = self.records(), self.rolled_back()
+        """Every decision, with each rollback and each title kept or taken back as a promotion."""
+        with self._lock:
+            self._read_on()
+            place = len(self._records), len(self._read_rollbacks())
+        if self._history[:2] != place:  # a partition at its end asks all the time
+            self._history = *place, self.history_before(place[0])
+        return list(self._history[2])
+
+    def history_before(self, count: int) -> list[FitRecord]:
+        """The `history` of the first `count` decisions, and of the rollbacks until then."""
+        decisions = self.decisions(count)
+        if not any(map(_returns, decisions)):
+            return decisions
+        return [
+            _promoted_again(one.model, decisions[:i]) if _returns(one) else one
+            for i, one in enumerate(decisions)
+        ]
+
+    def decisions(self, count: int | None = None) -> list[FitRecord]:
+        """The first `count` decisions, or all, with each rollback by a person as a promotion."""
+        records, rolled = self.records()[:count], self.rolled_back()
         if not rolled:
             return records
         merged: list[FitRecord] = []
         for i in range(len(records) + 1):
-            before = records[:i]
-            merged += (_promoted_again(one, before) for one in rolled if one.after == i)
+            merged += (_promoted_again(one.model, records[:i]) for one in rolled if one.after == i)
             merged += records[i : i + 1]
         return merged
 
@@ -83,8 +102,8 @@ class ModelRegistry:
         """Use an earlier model from now on, until another is promoted.
 
         Args:
-            model: Id of the model; None: the previous champion. Repeated rollbacks never return to
-                a model that was rolled back.
+            model: Id of the model; None: the one that has the title, or else the previous champion.
+                Repeated rollbacks never return to a model that was rolled back.
             time: Current time (µs UTC).
 
         Returns:
@@ -100,6 +119,8 @@ class ModelRegistry:
         promoted = [one.model for one in history if one.status == "promoted"]
         served = [one for one in promoted if one != now]
         had = ", ".join(dict.fromkeys(reversed(served))) or "none"
+        if model is None and title_of(history) not in {None, now}:
+            model = title_of(history)
         if model is None:
             earlier = promoted[: promoted.index(now)] if now is not None else []
             if not earlier:
@@ -133,6 +154,17 @@ class ModelRegistry:
     def champion(self) -> str | None:
         """Id of the newest champion; None: there is none."""
         return _champion(self.history())
+
+    def title(self, boundary: int | None = None) -> str | None:
+        """The model that has the title; None: there is no model.
+
+        Args:
+            boundary: As of the decision on this boundary; None: as of the newest one.
+        """
+        history = self.history()
+        if boundary is not None:
+            history = [record for record in history if record.boundary <= boundary]
+        return title_of(history)
 
     def of(self, model: str) -> FitRecord:
         """The newest record of a model that has a file.
@@ -226,6 +258,11 @@ class Pinned:
         """The model."""
         return self._model
 
+    def title(self, boundary: int | None = None) -> str | None:
+        """None: the title is not decided on."""
+        del boundary
+        return None
+
     def rollbacks(self) -> int:
         """Number of rollbacks: 0."""
         return 0
@@ -247,10 +284,19 @@ def file_of(record: FitRecord, artifacts: ArtifactStore) -> bytes:
         raise type(error)(msg) from error
 
 
-def _promoted_again(rolled: RolledBack, before: list[FitRecord]) -> FitRecord:
-    newest = next(one for one in reversed(before) if one.model == rolled.model and one.sha256)
+def _returns(record: FitRecord) -> bool:
+    """Whether a decision on the title takes the newest model out of use."""
+    return record.status in {"dismissed", "returned"}
+
+
+def _promoted_again(model: str, before: list[FitRecord]) -> FitRecord:
+    newest = next(one for one in reversed(before) if one.model == model and one.sha256)
     return msgspec.structs.replace(
-        newest, status="promoted", boundary=before[-1].boundary, reason="rolled back to"
+        newest,
+        status="promoted",
+        boundary=before[-1].boundary,
+        reason="rolled back to",
+        title=model,
     )
 
 

@@ -1,14 +1,16 @@
 """The training step: one fit for each boundary that every partition has passed."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Literal, Protocol
 
 import msgspec
 
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import ALERTED, FitRecord
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import Titles
 from operators.training.training_cuts import TrainingCut, TrainingCuts
 from state.in_thread import in_thread
 from state.log import Entry, Log
@@ -16,6 +18,7 @@ from state.outputs.records import Alert
 from state.topics import ALERTS, MODELS
 
 _WATCH_S = 0.1
+_LOOK_EVERY_S = 1.0
 
 
 class Fit(Protocol):
@@ -56,6 +59,8 @@ class Trainer:
         fit: Makes a decision.
         stop: If set, `finish` abandons the running fit; a later trainer repeats it.
         begin: Runs a fit in another thread.
+        titles: Decides on the title; None: it is not decided on.
+        clock: Seconds, by which evidence is looked at; no decision depends on it.
     """
 
     def __init__(
@@ -65,9 +70,12 @@ class Trainer:
         fit: Fit,
         stop: threading.Event,
         begin: Begin = begun_in_thread,
+        titles: Titles | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._published, self._fit, self._stop = log, published, fit, stop
-        self._begin = begin
+        self._begin, self._titles = begin, titles
+        self._clock, self._look_at = clock, 0.0
         # Fences off an earlier trainer first: its records must not come after what is read now.
         log.append_all(0, {MODELS: (None, ())})
         self._snapshots = TrainingCuts(log)
@@ -83,16 +91,36 @@ class Trainer:
         if self._running is not None:
             if not self._running.done():
                 return True
-            self._published.publish(self._running.result(), unless_decided=True)
+            record = self._running.result()
+            if self._titles is not None:
+                record = self._titles.with_title(record)
+            self._published.publish(record, unless_decided=True)
             self._tell()
             self._running = None
         self._snapshots.refresh()
         boundary = self._snapshots.due(self._published.decided())
+        self._decide_title(at_boundary=boundary > 0)
         if boundary:
             cuts = self._snapshots.of(boundary)
             earlier = self._published.history()
             self._running = self._begin(self._fit, boundary, cuts, earlier)
         return self._running is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether `poll` has to be called every second or so, though no boundary is due."""
+        return self._titles is not None and self._titles.live
+
+    def _decide_title(self, *, at_boundary: bool) -> None:
+        """Publish a decision on the title that is due."""
+        now = self._clock()
+        if self._titles is None or not (at_boundary or (self.is_live and now >= self._look_at)):
+            return
+        self._look_at = now + _LOOK_EVERY_S
+        decision = self._titles.decide()
+        if decision is not None:
+            self._published.publish(decision)
+            self._tell()
 
     def finish(self) -> None:
         """Wait until no boundary is due, or until a stop is requested."""
@@ -108,14 +136,23 @@ class Trainer:
         """Write the missing alerts, which follow from the decisions one by one."""
         partition = self._log.partitions(ALERTS) - 1
         told = self._log.end(ALERTS, partition)
-        bad = [r for r in self._published.records() if r.status in {"failed", "rejected"}]
+        bad = [r for r in self._published.records() if r.status in ALERTED]
         entries = [Entry(r.boundary, b"", msgspec.json.encode(_alert(r))) for r in bad[told:]]
         if entries:
             self._log.append(ALERTS, partition, entries, sequence=told)
 
 
+_Kind = Literal["fit_failed", "fit_rejected", "model_dismissed", "title_returned"]
+_KINDS: dict[str, tuple[_Kind, str]] = {
+    "failed": ("fit_failed", "the champion stays"),
+    "rejected": ("fit_rejected", "the champion stays"),
+    "dismissed": ("model_dismissed", "stays champion"),
+    "returned": ("title_returned", "is champion again"),
+}
+"""Kind and consequence of each decision that makes an alert."""
+
+
 def _alert(decision: FitRecord) -> Alert:
-    kind: Literal["fit_failed", "fit_rejected"] = (
-        "fit_failed" if decision.status == "failed" else "fit_rejected"
-    )
-    return Alert(kind, decision.boundary, f"the champion stays: {decision.reason}")
+    kind, consequence = _KINDS[decision.status]
+    who = f"{decision.model} " if decision.evidence is not None else ""
+    return Alert(kind, decision.time, f"{who}{consequence}: {decision.reason}")

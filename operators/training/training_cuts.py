@@ -23,7 +23,7 @@ TOPIC = SNAPSHOTS
 _GROUP_ROWS = 100_000
 
 
-class TrainingCut(msgspec.Struct, frozen=True):
+class TrainingCut(msgspec.Struct, frozen=True, omit_defaults=True):
     """A training cut whose file is complete.
 
     Attributes:
@@ -33,6 +33,7 @@ class TrainingCut(msgspec.Struct, frozen=True):
         rows: Number of outcomes.
         since: Lowest event time (µs); the boundary if there are no rows.
         until: Highest event time (µs).
+        change: Event time since which the answers were off (µs); 0: they were not.
     """
 
     boundary: int
@@ -41,6 +42,7 @@ class TrainingCut(msgspec.Struct, frozen=True):
     rows: int
     since: int
     until: int
+    change: int = 0
 
 
 class SnapshotError(Exception):
@@ -82,6 +84,7 @@ class SnapshotWriter:
             cut.end - cut.first,
             cut.boundary if since is None else min(since, cut.boundary),
             0 if until is None else until,
+            cut.change,
         )
         entry = Entry(cut.boundary, b"", msgspec.json.encode(committed))
         self._log.append(TOPIC, partition, [entry], sequence=cut.number)

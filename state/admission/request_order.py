@@ -6,18 +6,23 @@ requests. A request that comes when the room is full is never weighed: that depe
 it came, not on its label.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from state.events import TimeUs
 from state.restored import Count, check, floats
 
 MOST = 2**16
 NO_TURN = -1
 """Turn of a request that came when the room was full."""
 _WAITS, _DROPPED = -1, -2
+
+
+_Answer = tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], TimeUs]
+_State = tuple[Count, list[int], list[tuple[Count, Count]], list[_Answer], bytes]
 
 
 class DueRequest(NamedTuple):
@@ -28,12 +33,16 @@ class DueRequest(NamedTuple):
         label: 0 or 1.
         newest: Number of the newest offline model at its time; 0: there was none.
         older: Number of the model before that; 0: there was none.
+        probability: The answer, P(label is 1).
+        event_time: Time of the request, µs.
     """
 
     address: int
     label: int
     newest: int
     older: int
+    probability: float
+    event_time: int
 
 
 class RequestOrder:
@@ -58,14 +67,24 @@ class RequestOrder:
         self._address: int = self.parts.ctypes.data
         self._labels = [_WAITS] * room
         self._models = [(0, 0)] * room
+        self._answers = [(0.0, 0)] * room
 
-    def add(self, parts: NDArray[np.float64], newest: int, older: int) -> int:
+    def add(
+        self,
+        parts: NDArray[np.float64],
+        newest: int,
+        older: int,
+        probability: float,
+        event_time: int,
+    ) -> int:
         """Keep the parts of a prediction; return its turn, or NO_TURN if the room is full.
 
         Args:
             parts: float64[parts].
             newest: Number of the newest offline model; 0: there is none.
             older: Number of the model before that; 0: there is none.
+            probability: The answer, P(label is 1).
+            event_time: Time of the request, µs.
         """
         room = len(self._labels)
         if self._end - self._first == room:
@@ -78,6 +97,7 @@ class RequestOrder:
         self.parts[place] = parts
         self._labels[place] = _WAITS
         self._models[place] = newest, older
+        self._answers[place] = probability, event_time
         self._end += 1
         return turn
 
@@ -102,9 +122,8 @@ class RequestOrder:
             if label == _WAITS:
                 return None
             self._first += 1
-        return DueRequest(
-            self._address + place * self.parts.strides[0], label, *self._models[place]
-        )
+        address = self._address + place * self.parts.strides[0]
+        return DueRequest(address, label, *self._models[place], *self._answers[place])
 
     def place(self, turn: int) -> int:
         """The row in `parts` of a request that still waits."""
@@ -134,6 +153,7 @@ class RequestOrder:
                 self._first,
                 [self._labels[place] for place in places],
                 [self._models[place] for place in places],
+                [self._answers[place] for place in places],
                 self.parts[places].tobytes(),
             )
         )
@@ -145,11 +165,10 @@ class RequestOrder:
             ValueError: The parts do not fit together.
             msgspec.DecodeError: The bytes have another form.
         """
-        first, labels, models, content = msgspec.msgpack.decode(
-            state, type=tuple[Count, list[int], list[tuple[Count, Count]], bytes]
-        )
+        first, labels, models, answers, content = msgspec.msgpack.decode(state, type=_State)
         n, width = len(labels), self.parts.shape[1]
-        check(n <= MOST and n == len(models), f"turns must be {MOST} at most", n)
+        fits = n <= MOST and n == len(models) == len(answers)
+        check(fits, f"turns must be {MOST} at most", n)
         known = {_DROPPED, _WAITS, 0, 1}
         check({*labels} <= known, "labels must be 0, 1, awaited or dropped", labels)
         check(not labels or labels[0] == _WAITS, "the first request must wait", labels)
@@ -163,8 +182,8 @@ class RequestOrder:
         self._first, self._end = first, first + n
         places = self._places()
         self.parts[places] = values.reshape(n, width)
-        for place, label, of in zip(places, labels, models, strict=True):
-            self._labels[place], self._models[place] = label, of
+        for place, label, of, answer in zip(places, labels, models, answers, strict=True):
+            self._labels[place], self._models[place], self._answers[place] = label, of, answer
 
     def check(self, turns: list[int], newest: int) -> None:
         """Refuse restored requests that do not fit the pending requests.
@@ -186,13 +205,14 @@ class RequestOrder:
         check(max(numbers, default=0) <= newest, f"models must be of number {newest}", numbers)
 
     def _grow(self, room: int) -> None:
-        parts, labels, models = self.parts, self._labels, self._models
+        parts, labels, models, answers = self.parts, self._labels, self._models, self._answers
         places = self._places()
         self._make(room, parts.shape[1])
         for turn, place in zip(range(self._first, self._end), places, strict=True):
             at = turn % room
             self.parts[at] = parts[place]
             self._labels[at], self._models[at] = labels[place], models[place]
+            self._answers[at] = answers[place]
 
     def _places(self) -> list[int]:
         return [turn % len(self._labels) for turn in range(self._first, self._end)]

@@ -121,7 +121,10 @@ class Alert(msgspec.Struct, frozen=True):
         source: Source of the events that caused it, if there is one.
     """
 
-    kind: Literal["clock_ahead", "fit_failed", "fit_rejected", "labels_by_silence"]
+    kind: Literal[
+        "clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence",
+        "model_dismissed", "title_returned",
+    ]  # fmt: skip
     time: int
     message: str
     source: str = ""
@@ -161,6 +164,13 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
         shares: Weights in the ensemble, with sum 1: the online learners, the residual learners of
             the offline model, that model itself, both of the older model, and the stacks over all
             of these.
+        champion: Id of the one of both offline models that has the title; None: there are not two.
+        better: Evidence that the newest model is better than the older one, since both answer and
+            the title was given; 1 says nothing. None: there are not two models.
+        worse: Evidence that it is worse.
+        compared: Number of labels behind this evidence.
+        gain: Mean log-loss of the older model minus that of the newest one on these; None: as
+            with `better`.
     """
 
     time: int
@@ -177,6 +187,11 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     early: int = 0
     older: str | None = None
     shares: dict[ShareKey, float] = {}
+    champion: str | None = None
+    better: float | None = None
+    worse: float | None = None
+    compared: int = 0
+    gain: float | None = None
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

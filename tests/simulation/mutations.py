@@ -120,7 +120,7 @@ FOUND_BY: dict[Patch, int] = {
     nobody_is_fenced_off: 4,
     a_new_run_does_not_fence_off_the_one_before: 28,
     the_journal_is_not_synced: 2,
-    the_own_end_is_not_looked_at_again: 183,
+    the_own_end_is_not_looked_at_again: 50,
     decisions_are_taken_where_an_earlier_run_has_passed: 15,
     settings_change_before_what_was_written_is_made_up: 5,
     checkpoints_are_saved_before_the_output_and_trusted: 29,

@@ -12,10 +12,11 @@ from flows.replay.audit import job_of
 from flows.replay.replay_range import span_of
 from flows.replay.worker_pool import Progress
 from flows.runtime.partitions import Partitions
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import ALERTED, TITLES, FitRecord
 from operators.partition.journal import Activated, Configured, Journal
 from operators.shard.shard import TOPICS
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import unfounded
 from operators.training.training_cuts import SnapshotWriter, cuts_of
 from state.log import EVENTS, Record
 from state.outputs.records import Alert, DeadLetter, Prediction
@@ -81,7 +82,7 @@ def _decisions_are_those_of_the_models(system: System) -> None:
     published = [
         msgspec.json.decode(r.value, type=FitRecord) for r in _records(system, MODELS, 0)
     ]  # fmt: skip
-    boundaries = [one.boundary for one in published]
+    boundaries = [one.boundary for one in published if one.status not in TITLES]
     _must(boundaries == sorted(set(boundaries)), f"boundaries must ascend; got {boundaries}")
     usable = {one.model for one in published if one.status == "promoted"}
     history = ModelRegistry(log)
@@ -94,7 +95,9 @@ def _decisions_are_those_of_the_models(system: System) -> None:
             if entry.boundary is not None and system.settings.training.wait:
                 decided = history.champion_at(entry.boundary)[0]
                 _must(decided, f"a boundary must be decided before it is passed; got {entry}")
-    bad = [one for one in published if one.status in {"failed", "rejected"}]
+    unfounded_titles = unfounded(log, history)
+    _must(not unfounded_titles, f"titles must follow from metrics; got {unfounded_titles}")
+    bad = [one for one in published if one.status in ALERTED]
     alerts = [
         msgspec.json.decode(r.value, type=Alert)
         for r in _records(system, "alerts", stream.partitions)

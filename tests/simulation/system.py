@@ -28,6 +28,7 @@ from operators.replica.replica import Replica
 from operators.shard.messages import Message, Records
 from operators.shard.shard import RefusedError, Shard
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import Titles
 from operators.training.trainer import Fit, Trainer
 from state.events import MINUTE_US
 from state.ingest.positions import IngestWriter
@@ -124,7 +125,12 @@ class Training:
         log = SimulatedLog(system.store, system.faults)
         fit = StandInFit(log, system.home)
         self._fits: list[Callable[[], None]] = []
-        self._trainer = Trainer(log, ModelRegistry(log), fit, threading.Event(), self._begin)
+        registry, settings = ModelRegistry(log), system.settings
+        titles = Titles(log, registry, settings.promotion, live=not settings.training.wait)
+        clock = system.clock.monotonic
+        self._trainer = Trainer(
+            log, registry, fit, threading.Event(), self._begin, titles=titles, clock=clock
+        )
 
     def step(self, *, ends: bool) -> bool:
         """Look for what is due; whether a fit is running after that."""
@@ -533,6 +539,7 @@ class System:
             "stream": "tests.golden.trips:stream",
             "training": {"every": chance.choice(["20m", "1h"]), "wait": chance.random() < 0.5},
             "metrics": {"every": "30m"},
+            "promotion": {"alpha": 0.9, "watch": 20},
             "clock": {"tolerance": "5m", "span": "1h"},
             "checkpoints": {"every": chance.choice(["1m", "10m", "1h"])},
             "reading": {

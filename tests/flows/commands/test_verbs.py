@@ -4,6 +4,7 @@ import sys
 from datetime import datetime
 from itertools import islice
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,10 @@ from flows.streams.quotes_market import Market
 from models.refit.fit_record import FitRecord
 from operators.partition.journal import Activated, JournalWriter
 from operators.training.model_registry import ModelRegistry
+from operators.training.titles import Titles
 from state.log import Entry
+from state.outputs.records import Metrics
+from state.settings import Promotion
 from tests.settled import settle
 
 EVENTS = list(islice(Market(seed=3, rate_per_s=1.0).events(1.0), 300))
@@ -305,7 +309,9 @@ def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):
     assert "2013-04-01 00:00 promoted m - - -" in lines
     assert "2013-04-02 00:00 skipped - - - -" in lines
     assert lines[lines.index("Why there was no model:") + 1] == "2013-04-02 00:00 few"
-    assert lines[-2:] == ["0 - 0 - - - - -", "1 m 1,234 - - - - -"]
+    assert lines[-3:] == [
+        "0 - 0 - - - - -", "1 m 1,234 - - - - -", "champion m, compared with no other model"
+    ]  # fmt: skip
 
 
 def test_models_as_json_holds_the_records(filled, capsys):
@@ -313,10 +319,50 @@ def test_models_as_json_holds_the_records(filled, capsys):
     assert main(["models", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["in_use"] == [
-        {"partition": 0, "model": None, "offset": 0, "older": None, "shares": {}},
-        {"partition": 1, "model": "m", "offset": 1234, "older": None, "shares": {}},
+        {"partition": p, "model": model, "offset": offset, "older": None, "shares": {}}
+        | {"champion": None, "better": None, "worse": None, "compared": 0, "gain": None}
+        for p, model, offset in ((0, None, 0), (1, "m", 1234))
     ]
+    assert (told["champion"], told["contest"]) == ("m", None)
     assert [one["status"] for one in told["decisions"]] == ["promoted", "skipped"]
+
+
+def contested(log, better, worse, champion):
+    """Metrics of all partitions with this evidence between m2 and m."""
+    for partition in range(log.partitions("metrics")):
+        metrics = Metrics(
+            APRIL_US + 2 * DAY_US, 0, 0, 0, {}, 0, "m2", {}, {}, {}, older="m", champion=champion,
+            better=better, worse=worse, compared=50, gain=0.0123,
+        )  # fmt: skip
+        log.append("metrics", partition, [Entry(0, b"", msgspec.json.encode(metrics))])
+
+
+def test_models_tells_who_has_the_title_and_how_it_stands(filled, capsys):
+    published = ModelRegistry(filled)
+    for boundary, model in ((APRIL_US, "m"), (APRIL_US + DAY_US, "m2")):
+        published.publish(
+            FitRecord(boundary=boundary, status="promoted", reason="", algorithm="gbm", model=model)
+        )
+
+    def told():
+        assert main(["models"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    contested(filled, 3.25, 0.5, "m")
+    assert told().endswith(
+        "champion m; challenger m2: evidence of 3.25 that it is better, 0.5 that it is worse, by "
+        "100 labels; log-loss lower by .0123"
+    )
+    contested(filled, 30.0, 0.5, "m")
+    published.publish(Titles(filled, published, Promotion(), live=True).decide())
+    contested(filled, 0.25, 4.0, "m2")
+    said = told()
+    assert "Boundaries: 2, models promoted: 2" in said
+    assert (
+        "2013-04-03 00:00 proven m2 better than m, by evidence of 30 after 100 labels; log-loss"
+        in said
+    )
+    assert "champion m2; challenger m: evidence of 4 that it is better, 0.25 that it" in said
 
 
 @pytest.mark.parametrize("verb", [["run"], ["ingest", "events.jsonl"], ["status"], ["replay"]])

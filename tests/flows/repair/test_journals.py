@@ -168,7 +168,7 @@ def test_an_entry_that_is_none_starts_a_new_home(home, capsys, garbage):
 def test_an_entry_of_a_later_version_is_no_damage(home, capsys):
     lay(home, FIRST.replace(b'"version":2', b'"version":9'))
     before = tree(home.root)
-    assert "must be of version 4 or older; got 9" in refused(capsys, "doctor", "--repair")
+    assert "must be of version 5 or older; got 9" in refused(capsys, "doctor", "--repair")
     assert tree(home.root) == before
     settings = load_settings()
     log = home.log()

@@ -15,9 +15,11 @@ from flows.replay.audit import audited, job_of
 from flows.replay.audit_progress import drop_old
 from flows.replay.held import held, is_held
 from flows.replay.replay_range import span_of
+from models.refit.fit_record import FitRecord, TitleEvidence
 from operators.partition.recovery import checkpoint_of
 from operators.shard.messages import Boundary
 from operators.shard.shard import TOPICS, Shard
+from operators.training.model_registry import ModelRegistry
 from state.process_lock import LockedError
 from state.settings import changed
 from tests.flows.replay.conftest import run
@@ -440,3 +442,18 @@ def test_what_the_shards_knew_is_compared_at_every_checkpoint(market, quotes_set
     (differing,) = first(frame)
     assert (differing["topic"], differing["partition"]) == ("checkpoints", one.partition)
     assert (differing["offset"], differing["different"]) == (one.offset, 1)
+
+
+def test_a_decision_on_the_title_that_follows_from_no_metrics_is_told(market, quotes_settings):
+    log, ends = market.log(), [0] * 8
+    evidence = TitleEvidence(
+        better=99.0, worse=0.1, labels=500, gain=0.0, alpha=0.05, metrics=ends, time=0
+    )
+    forged = FitRecord(
+        boundary=0, status="proven", reason="", algorithm="", model="b", evidence=evidence
+    )
+    ModelRegistry(log).publish(forged)
+    log.close()
+    found = audited(market, quotes_settings, None, None, 1, Console(quiet=True))
+    assert (found.titles, found.unfounded) == (1, [forged])
+    assert not any(one.different for one in found.partitions)

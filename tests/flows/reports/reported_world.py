@@ -4,8 +4,15 @@ import msgspec
 
 from flows.__main__ import main
 from models.refit.certificate import Certificate
-from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow, TriedCandidate
+from models.refit.fit_record import (
+    FitRecord,
+    TitleEvidence,
+    TrainingFile,
+    TrainingWindow,
+    TriedCandidate,
+)
 from models.scorecard import Scorecard
+from operators.training.model_registry import ModelRegistry
 from state.events import HOUR_US
 from state.log import EVENTS
 from tests.settled import settle
@@ -53,6 +60,23 @@ class ReportedWorld(World):
                 certificate=Certificate(rows=9, altered_rows=4, max_difference=0.0, ok=True),
             )  # fmt: skip
         self.published.publish(record)
+
+    def decide_title(self, status, boundary, time):
+        """Decide on the title of gbm-1 and gbm-2, as if evidence had come until then."""
+        winner, loser = ("gbm-2", "gbm-1") if status == "proven" else ("gbm-1", "gbm-2")
+        better, worse, gain = (40.0, 0.1, 0.0043) if status == "proven" else (0.1, 40.0, -0.0121)
+        log = self.home.log()
+        ModelRegistry(log).publish(
+            FitRecord(
+                boundary=boundary, status=status, reason="by evidence", algorithm="",
+                model=winner, champion=loser,
+                evidence=TitleEvidence(
+                    better=better, worse=worse, labels=812, gain=gain, alpha=0.05,
+                    metrics=[1, 1], time=time,
+                ),
+            )
+        )  # fmt: skip
+        log.close()
 
 
 def begun(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from flows.errors.user_errors import CommandError
 from flows.home.home import Home, create_topics
 from flows.reading import read
 from flows.reports.card import find_model
+from flows.terminal.time_format import format_time
 from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow
 from operators.training.model_registry import ModelRegistry
 from tests.flows.reports.reported_world import begun, refused
@@ -66,6 +67,28 @@ def test_it_says_why_it_was_promoted_and_what_came_after(world, capsys):
     assert f"| `1.parquet` | - | `{'ab' * 32}` |" in second
     assert "It has seen 2 hours only" in second
     assert "Only 90 rows of the rarer label judged it" in second
+
+
+def test_it_says_which_model_has_the_title_and_how_it_got_it(world, capsys):
+    first, second = card(capsys, "gbm-1"), card(capsys, "gbm-2")
+    assert "- It is the champion: no other model in use is proven better." in first
+    assert "- The champion is `gbm-1`: this one is not proven better, nor worse." in second
+    boundary = ModelRegistry(world.log).decided()
+    time = boundary + 1_800_000_000
+    world.decide_title("proven", boundary, time)
+    words = "`gbm-2` took the title of champion from `gbm-1` after 812 labels: better by .0043"
+    first, second = card(capsys, "gbm-1"), card(capsys, "gbm-2")
+    for text in (first, second):
+        assert f"{words} in log-loss (labels up to {format_time(time)} UTC)." in text
+        assert f"| {format_time(time)} | proven | {words}" in text
+    assert "It is the champion" not in first
+    assert "- It is the champion: no other model in use is proven better." in second
+    world.decide_title("returned", boundary, time)
+    words = "`gbm-1` is champion again after 812 labels: `gbm-2` was worse by .0121 in log-loss"
+    for text in (card(capsys, "gbm-1"), card(capsys, "gbm-2")):
+        assert f"{words} and answers no more" in text
+    assert "In use: " in card(capsys, "gbm-1")
+    assert f"- Replaced by `gbm-1` at {format_time(boundary)} UTC." in card(capsys, "gbm-2")
 
 
 def test_what_is_wrong_with_it_stands_at_the_top(world, capsys):

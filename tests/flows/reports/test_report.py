@@ -3,6 +3,7 @@
 import re
 import uuid
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -18,10 +19,13 @@ from flows.reports.answers import FROZEN, answers_of
 from flows.reports.offline_model import effects
 from flows.reports.report import report_of
 from flows.reports.report_pictures import events_picture
+from flows.reports.report_text import now, trouble
 from flows.runtime.partitions import Partitions
 from flows.streams.quotes_market import Market
+from models.judging.drift import Finding
 from models.mojo.model import read_mojo
 from operators.shard.messages import Finish
+from operators.training.model_registry import ModelRegistry
 from state.outputs.records import Alert
 from tests.flows.pages.test_document import Reader
 from tests.flows.reports.reported_world import begun, refused
@@ -111,6 +115,61 @@ def test_the_events_of_a_noisy_log_fit_into_a_page(opened):
 
 def _others(report):
     return len(report.decisions) + len(report.rollbacks) + len(report.scorecard.drift)
+
+
+def test_it_tells_who_has_the_title_and_marks_when_it_went(world, capsys, tmp_path):
+    def told():
+        written(capsys)
+        return Reader((tmp_path / "report.html").read_text().removeprefix("<!doctype html>")).text
+
+    assert "The champion is gbm-1, as the newest one is not proven better yet." in told()
+    log = world.home.log()
+    boundary, time = ModelRegistry(log).decided(), ModelRegistry(log).of("gbm-2").boundary
+    log.close()
+    world.decide_title("proven", boundary, time)
+    text = told()
+    words = "gbm-2 took the title of champion from gbm-1 after 812 labels: better by .0043"
+    assert ", 1 proven better." in text
+    assert f"UTC: {words} in log-loss." in text
+    assert "The champion is gbm-2, the newest model too." in text
+    assert "a model took the title" in text
+    world.decide_title("returned", boundary, time + 1)
+    text = told()
+    assert "1 proven better, 1 title given back." in text
+    assert "The champion is gbm-1, the newest model too." in text
+    assert "the title went back" in text
+
+
+def test_the_latest_log_loss_is_called_worse_only_beyond_its_interval(opened):
+    report = report_of(opened, None, None, quiet)
+    rows, newest = report.answers.found.rows, report.scorecard.quality[-1]
+    n = 20
+    p, y = rows["probability"].to_numpy()[-n:], rows["label"].to_numpy()[-n:]
+    losses = -np.where(y == 1, np.log(p), np.log1p(-p))
+    error = 1.96 * losses.std(ddof=1) / np.sqrt(n)
+    of_late = msgspec.structs.replace(newest, window="1h", requests=n)
+
+    def said(before):
+        whole = msgspec.structs.replace(newest, log_loss=before)
+        card = msgspec.structs.replace(report.scorecard, quality=[of_late, whole])
+        return next(now(report._replace(scorecard=card), least=n))
+
+    mean = losses.mean()
+    interval = f"(95 % interval {mean - error:.4f} to {mean + error:.4f})"
+    assert f"{interval}, by its interval not different from that over" in said(mean + error / 2)
+    assert f"{interval}, worse than over the whole time" in said(mean - 2 * error)
+    assert f"{interval}, better than over the whole time" in said(mean + 2 * error)
+
+
+def test_marks_of_drift_are_explained(opened):
+    report = report_of(opened, None, None, quiet)
+    found = [Finding(kind, 0, 9, 0.1) for kind in ("too sure", "too sure", "more positives")]
+    card = msgspec.structs.replace(report.scorecard, drift=found)
+    (text, *_) = trouble(report._replace(scorecard=card), load_settings())
+    assert (
+        "answers surer than they should be: 2, label 1 more often than said: 1. If nothing were "
+        "wrong, one mark would come in 365 days at most"
+    ) in text.text
 
 
 def written(capsys, *words):

@@ -10,7 +10,7 @@ import pytest
 from models.refit.fit_record import FitRecord
 from models.scorecard import Scorecard
 from operators.partition.boundaries import Boundaries
-from operators.partition.decider import Decider, NewestTimes
+from operators.partition.decider import Decider, EarlyBoundaries, NewestTimes
 from operators.partition.journal import (
     Activated,
     Configured,
@@ -27,6 +27,8 @@ from operators.training.model_loader import ModelError, UnavailableModelError
 from operators.training.model_registry import ModelRegistry, UnknownModelError
 from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import CheckpointStore
+from state.durations import Duration
+from state.events import MINUTE_US
 from state.log import Entry, LogError, newest_append_time
 from state.log.sqlite import SqliteLog
 from state.settings import deciding, nested, settings_from
@@ -43,6 +45,11 @@ class Decided:
     def __init__(self, *decided):
         self.list = list(decided)
         self.rolled_back = 0
+        self.titled = None
+
+    def title(self, boundary=None):
+        del boundary
+        return self.titled
 
     def rollbacks(self):
         return self.rolled_back
@@ -81,7 +88,7 @@ def log(tmp_path):
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
     boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, settled=None, load="<{}>".format,
-    tell=pytest.fail, begun=None,
+    tell=pytest.fail, begun=None, early=None,
 ):  # fmt: skip
     """The flow of a partition, which writes nothing but its journal."""
     journal = JournalWriter(log, partition)
@@ -103,6 +110,7 @@ def reader(
         newest=NewestTimes(lambda: newest(log, "events"), cut, settled, begun),
         wait=wait,
         tell=tell,
+        early=early,
     )
     return PartitionRunner(
         Shard(stream, SETTINGS, partition),
@@ -364,7 +372,7 @@ def test_where_an_idle_partition_crossed_stays_whatever_is_appended_before_it_de
 def test_an_entry_of_a_later_version_is_refused_and_so_is_a_damaged_one(log):
     drained(reader(log, Decided(*ALL)))
     for value, message in (
-        (b'{"type":"activated","version":5}', "must be of version 4 or older; got 5 in activ"),
+        (b'{"type":"activated","version":6}', "must be of version 5 or older; got 6 in activ"),
         (b'{"type":"turned","offset":1}', "must be readable; got 'Invalid value 'turned'"),
     ):
         with sqlite3.connect(log._root / "activations" / "0.db") as database:
@@ -450,6 +458,172 @@ def test_a_rollback_is_journaled_and_handed_on_once_with_the_next_message(tmp_pa
     assert Journal(log, 0).entries[-1] == Activated(2, "m1", None, 1)
     assert [r.offset for r in one.poll().records] == [2]
     assert one.poll() is None
+    log.close()
+
+
+def test_a_title_is_named_at_a_boundary_only_where_it_is_not_the_model_before(log):
+    decided = Decided(*ALL[:1])
+    decided.titled = "m1"
+    reading = reader(log, decided)
+    drained(reading)
+    decided.list.append((110, "m2"))
+    drained(reading)
+    decided.list.append((130, "m3"))
+    seen = drained(reading)
+    assert journal(log) == [
+        Activated(2, "m1", 100),
+        Activated(5, "m2", 110),
+        Activated(7, "m3", 130, champion="m1", version=5),
+    ]
+    assert seen[0] == Activation(2, "m3", "<m3>", champion="m1")
+    assert drained(reader(log, Decided()))[-3] == seen[0]
+
+
+def test_a_title_that_was_won_between_boundaries_is_journaled_once(log):
+    decided = Decided((100, "m1"), (110, "m2"))
+    decided.titled = "m1"
+    reading = reader(log, decided, wait=False)
+    drained(reading)
+    before = len(journal(log))
+    decided.titled = "m2"
+    assert drained(reading) == [Activation(before, "m2", "<m2>", champion="m2")]
+    assert drained(reading) == []
+    assert journal(log)[before:] == [Activated(9, "m2", None, champion="m2", version=5)]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_model_that_has_the_title_again_comes_with_it(log, wait):
+    decided = Decided((100, "m1"), (110, "m2"))
+    decided.titled = "m1"
+    reading = reader(log, decided, wait=wait)
+    drained(reading)
+    decided.list.append((130, "m1"))
+    drained(reading)
+    assert journal(log)[-1].model == "m1"
+    assert journal(log)[-1].champion == "m1"
+    assert Journal(log, 0).champion() == "m1"
+
+
+MINUTES = [0, 30, 70, 110, 115, 130, 200, 260, 265]
+BEGIN_US = 100 * 60 * MINUTE_US
+
+
+class Wanting:
+    """A shard that wants a fit as of these offsets."""
+
+    def __init__(self, *offsets, rest="2h"):
+        self.offsets, self.asked, self.reached = offsets, [], 10**9
+        self.early = EarlyBoundaries(self.wanted, lambda: int(Duration.parse(rest)))
+
+    def wanted(self, offset):
+        self.asked.append(offset)
+        return offset in self.offsets if offset <= self.reached else None
+
+
+def early(path, wanting, *, log=None, batch=4, position=None, decided=(), **given):
+    log = log or filled(path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES])
+    rarely = Boundaries(BEGIN_US + 10 * 60 * MINUTE_US, 10**15)
+    at = Decided(*decided)
+    given = {"boundaries": rarely, "early": wanting.early} | given
+    return log, reader(log, at, position, batch=batch, **given)
+
+
+def minutes(of):
+    return [
+        (m.time - BEGIN_US) // MINUTE_US if isinstance(m, Boundary) else m
+        for m in of
+        if not isinstance(m, Activation)
+    ]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_a_fit_that_is_wanted_comes_at_the_next_look_whatever_the_batches(tmp_path, batch):
+    wanting = Wanting(4, 5)
+    log, reading = early(tmp_path, wanting, batch=batch)
+    # A twelfth of two hours: a look before each ten minutes in which a record comes.
+    assert minutes(drained(reading)) == [0, 1, 2, 3, 4, 130]
+    assert wanting.asked == [1, 2, 3, 5]
+    assert journal(log) == [Crossed(5, BEGIN_US + 130 * MINUTE_US, early=True, version=5)]
+    log.close()
+
+
+def test_after_an_early_boundary_there_is_none_for_the_rest(tmp_path):
+    wanting = Wanting(2, 3, 7)
+    decided = [(BEGIN_US + 70 * MINUTE_US, "m"), (BEGIN_US + 260 * MINUTE_US, "m")]
+    log, reading = early(tmp_path, wanting, decided=decided)
+    assert minutes(drained(reading)) == [0, 1, 70, 2, 3, 4, 5, 6, 260, 7, 8]
+    again = early(tmp_path, Wanting(), log=log)[1]
+    assert minutes(drained(again)) == [0, 1, 70, 2, 3, 4, 5, 6, 260, 7, 8]
+    log.close()
+
+
+def test_a_look_waits_for_the_shard_and_is_made_again_after_a_restart(tmp_path):
+    wanting, position = Wanting(3), Position()
+    wanting.reached = 2
+    log, reading = early(tmp_path, wanting, position=position)
+    assert minutes(drained(reading, position)) == [0, 1, 2]
+    assert (reading.at_end(), journal(log)) == (False, [])
+    resumed = early(tmp_path, Wanting(3), log=log, position=msgspec.structs.replace(position))[1]
+    assert minutes(drained(resumed)) == [110]
+    log.close()
+
+
+TWO_HOURS = deciding(settings_from({"drift": {"rest": "2h"}}))
+
+
+@pytest.mark.parametrize("entry", [Activated(4, "m", None), Configured(4, TWO_HOURS, version=2)])
+def test_looks_come_where_they_came_before_a_restart_also_after_a_journal_entry(tmp_path, entry):
+    log = filled(tmp_path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES])
+    JournalWriter(log, 0).write(entry, 0)
+    looks = []
+    for read in range(9):
+        wanting, position = Wanting(), Position(offset=read, activations=int(read > 4))
+        drained(early(tmp_path, wanting, log=log, position=position)[1], position)
+        looks.append(wanting.asked)
+    # None where the journal says what comes next, then before each ten minutes with a record.
+    assert looks[0] == [5, 6, 7]
+    assert looks == [[one for one in looks[0] if one >= read] for read in range(9)]
+    log.close()
+
+
+def test_looks_are_as_frequent_as_the_journal_says_wherever_the_run_begins(tmp_path):
+    log = filled(tmp_path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES])
+    rarely = deciding(settings_from({"drift": {"rest": "1d"}}))
+    JournalWriter(log, 0).write(Configured(2, rarely, version=2), 0)
+    for read in (0, 1, 2, 3):
+        wanting, position = Wanting(), Position(offset=read, activations=int(read > 2))
+        rest = Wanting(rest="1d" if read > 2 else "2h").early.rest
+        given = EarlyBoundaries(wanting.wanted, rest)
+        drained(early(tmp_path, wanting, log=log, position=position, early=given)[1], position)
+        assert wanting.asked == [5, 7]  # each two hours: 02:10 and 04:20
+    log.close()
+
+
+def test_a_boundary_before_its_time_is_crossed_where_it_was_given(tmp_path):
+    at = [BEGIN_US + m * MINUTE_US for m in (60, 200, 202)]
+    given = Boundaries(10**17, 10**15, 0, tuple(at))
+    decided = [(one, "m") for one in at]
+    log, reading = early(tmp_path, Wanting(), early=None, boundaries=given, decided=decided)
+    found = minutes(drained(reading))
+    assert found == [0, 1, 60, 2, 3, 4, 5, 200, 6, 202, 7, 8]
+    assert not any(isinstance(one, Crossed) for one in journal(log))
+    log.close()
+
+
+def test_without_wanting_there_is_no_other_message_than_without_looks(tmp_path):
+    log, reading = early(tmp_path, Wanting())
+    assert minutes(drained(reading)) == list(range(9))
+    assert journal(log) == []
+    log.close()
+
+
+def test_of_several_partitions_none_crosses_early_where_an_earlier_run_may_have_passed(tmp_path):
+    log = filled(tmp_path / "log", [BEGIN_US + m * MINUTE_US for m in MINUTES], [])
+    wanting = Wanting(*range(1, 20))
+    _, reading = early(tmp_path, wanting, log=log, newest=lambda *_: 0)
+    assert minutes(drained(reading)) == list(range(9))
+    log.append("events", 0, [Entry(BEGIN_US + 300 * MINUTE_US, b"", b"{}")])
+    assert minutes(drained(reading)) == [300]
     log.close()
 
 

@@ -55,6 +55,34 @@ def test_what_was_written_is_there_after_a_crash(root):
     assert (found.boundary, found.active) == (110, ENTRIES[-1])
 
 
+TITLES = [
+    (Activated(0, "a", 1), None, "a"),
+    (Activated(0, "b", 2), "a", "a"),
+    (Activated(0, "c", 3), "b", "b"),
+    (Activated(0, "c", 4), "b", "b"),
+    (Activated(0, "d", 5, champion="b", version=5), "b", "b"),
+    (Activated(0, "d", None, champion="d", version=5), "b", "d"),
+    (Activated(0, "b", None, champion="b", version=5), None, "b"),
+    (Activated(0, "e", 6), "b", "b"),
+    (Activated(0, "e", None, 1), None, "e"),
+    (Activated(0, "a", None, 2), None, "a"),
+    (Activated(0, None, 7), None, None),
+    (Activated(0, "f", 8), None, "f"),
+]
+
+
+def test_the_model_before_has_the_title_unless_an_entry_names_another(tmp_path):
+    log = SqliteLog(tmp_path / "log")
+    log.create("activations", 1)
+    found = JournalWriter(log, 0)
+    assert found.champion() is None
+    for number, (entry, beside, champion) in enumerate(TITLES):
+        found.write(entry, 0)
+        assert found.model_before(number + 1) == beside
+        assert (found.champion(), Journal(log, 0).champion()) == (champion, champion)
+    log.close()
+
+
 @pytest.mark.parametrize("torn_bytes", [1, 100, 5_000])
 def test_a_torn_last_record_is_not_there_and_is_written_again(root, torn_bytes):
     wal = root / "activations" / "0.db-wal"

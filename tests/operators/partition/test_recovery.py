@@ -216,6 +216,23 @@ def test_the_model_in_use_is_loaded_again(store, log, offline):
     assert feed(rest, RECORDS).written == run.written
 
 
+def test_a_checkpoint_in_which_the_champion_stays_beside_the_newest_is_used(store, log, offline):
+    run, journal = Run(rides_shard()), JournalWriter(log, 0)
+    for number, (at, model, champion) in enumerate(
+        ((20, "gbm-1", None), (30, "gbm-2", None), (40, "gbm-3", "gbm-1"))
+    ):
+        feed(run, RECORDS[:at])
+        run.take(Activation(number, model, offline(run.shard, model), champion=champion))
+        journal.write(Activated(at, model, None, champion=champion, version=5), 0)
+    feed(run, RECORDS[:60])
+    store.save(checkpoint_of(run.shard, at_boundary=False, journal=journal.digest(3)))
+    for topic, entries in run.written.items():
+        log.append(topic, 0, entries)
+    shard = recover(lambda _: rides_shard(), 0, store, log, lambda model, of: offline(of, model))
+    assert shard.position.offset == 60
+    assert (shard.model, shard.older) == ("gbm-3", "gbm-1")
+
+
 def test_a_checkpoint_of_another_log_is_not_used_however_long_that_is(store, log, checkpoints):
     of_another = next(store.newest_first(0))
     store.save(msgspec.structs.replace(of_another, chain="0123456789abcdef"))

@@ -21,20 +21,25 @@ COLUMNS = ("price", "ride_minutes", "fell", "label")
 RECORDS = records(500)
 
 
-def mojo(intercept):
-    """P(late) is sigmoid(intercept + 0.05 * ride_minutes)."""
+def mojo_bytes(intercept, price=0.0, minutes=0.05):
+    """A model for which P(late) is sigmoid(intercept + price * price + minutes * ride_minutes)."""
     info = GLM | {
         "category": "Binomial", "family": "binomial", "link": "logit", "cats": "0",
         "cat_offsets": "[0]", "cat_modes": "[]", "nums": "3", "num_means": "[0.0, 0.0, 0.0]",
-        "beta": f"[0.0, 0.05, 0.0, {intercept}]", "n_features": "3", "n_columns": "4",
+        "beta": f"[{price}, {minutes}, 0.0, {intercept}]", "n_features": "3", "n_columns": "4",
         "n_domains": "1", "n_classes": "2",
     }  # fmt: skip
     lines = ["[info]", *(f"{key} = {value}" for key, value in info.items())]
     lines += ["[columns]", *COLUMNS, "[domains]", "3: 2 d3.txt"]
-    return read_mojo(zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"}))
+    return zipped({"model.ini": "\n".join(lines), "domains/d3.txt": "no\nyes"})
+
+
+def mojo(intercept):
+    return read_mojo(mojo_bytes(intercept))
 
 
 MOJOS = {"a": mojo(-1.0), "b": mojo(0.5), "c": mojo(-0.3)}
+MOJOS["priced"] = read_mojo(mojo_bytes(-2.0, price=0.1, minutes=0.0))
 
 
 def activation(shard, model, number=0, *, alone=False):
@@ -145,6 +150,8 @@ def test_a_model_that_has_been_left_answers_no_more(monkeypatch):
     others = {500: [activation(run.shard, "b", 0)], 1_000: [activation(run.shard, "c", 1)]}
     feed(run, made[:1_100], others=others)
     assert run.shard.older == "b"
+    run.take(activation(run.shard, "c", 2)._replace(champion="c"))
+    run.shard._learning._watched = 0
     monkeypatch.setattr("models.linear.ensemble._LEFT", 0.9)  # with less than this it is left
     feed(run, made)
     assert (run.shard.model, run.shard.older, run.shard.serving.older) == ("c", None, None)

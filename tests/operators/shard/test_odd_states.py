@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.linear.contest import STAKED
 from operators.partition.journal import Activated, JournalWriter
 from operators.partition.recovery import checkpoint_of, recover
 from operators.partition.retention import first_kept
@@ -48,8 +49,8 @@ class State:
     """A shard's state, taken apart; `packed` puts it together again."""
 
     PARTS = (
-        "features", "pending", "seen", "guard", "learners", "rivers", "ensemble", "order", "recent",
-        "labels",
+        "features", "pending", "seen", "guard", "learners", "rivers", "ensemble", "order",
+        "contest", "drift", "recent", "labels",
     )  # fmt: skip
 
     def __init__(self, content):
@@ -107,6 +108,14 @@ def columns(kind):
 
 
 NUMBER = 3 * columns("number")[0]
+
+
+def staked(state, at, value):
+    """Change a number of a contest."""
+    numbers = np.frombuffer(state.contest).copy()
+    numbers[at] = value
+    state.contest = numbers.tobytes()
+
 
 ODD = {
     "an address beyond the pool": ("features", lambda s: put(s.blocks[0], 1, 2**40)),
@@ -213,9 +222,26 @@ ODD = {
     "a turn before the first": ("request order", lambda s: put(s.order, 0, -1)),
     "a label of 2": ("request order", lambda s: put(s.order[1], -1, 2)),
     "a first request that waits for none": ("request order", lambda s: put(s.order[1], 0, 1)),
-    "parts of a request too few": ("request order", lambda s: put(s.order, 3, s.order[3][:-8])),
-    "parts infinite": ("request order", lambda s: array(s.order, 3, float, 0, INFINITE)),
+    "parts of a request too few": ("request order", lambda s: put(s.order, 4, s.order[4][:-8])),
+    "parts infinite": ("request order", lambda s: array(s.order, 4, float, 0, INFINITE)),
     "models of a request too few": ("request order", lambda s: s.order[2].pop()),
+    "evidence too short": ("contest", lambda s: put(s.__dict__, "contest", s.contest[:-8])),
+    "a capital NaN": ("contest", lambda s: staked(s, 0, NAN)),
+    "a capital of 0": ("contest", lambda s: staked(s, 3, 0.0)),
+    "a capital beyond all": ("contest", lambda s: staked(s, 1, INFINITE)),
+    "half a label in a contest": ("contest", lambda s: staked(s, STAKED, 0.5)),
+    "gains of more than all labels": ("contest", lambda s: staked(s, 2 * STAKED + 1, 1e5)),
+    "an answer beyond 1": ("request order", lambda s: put(s.order[3], 0, [1.5, 0])),
+    "an answer before 1970": ("request order", lambda s: put(s.order[3], 0, [0.5, -1])),
+    "answers of a request too few": ("request order", lambda s: s.order[3].pop()),
+    "detectors too few": ("drift", lambda s: put(s.drift, 0, s.drift[0][:-8])),
+    "a detector's capital NaN": ("drift", lambda s: array(s.drift, 0, float, 0, NAN)),
+    "a detector's capital of 0": ("drift", lambda s: array(s.drift, 0, float, 1, 0.0)),
+    "a negative number of labels": ("drift", lambda s: array(s.drift, 0, float, 44, -1.0)),
+    "a loss infinite": ("drift", lambda s: array(s.drift, 0, float, 150, INFINITE)),
+    "a limit NaN": ("drift", lambda s: put(s.drift[1], "limit", NAN)),
+    "a limit infinite": ("drift", lambda s: put(s.drift[1], "limit", INFINITE)),
+    "an alarm before 1970": ("drift", lambda s: put(s.drift[1], "alarmed_at", -1)),
     "a request in nobody's turn": ("learning", lambda s: put(s.pending[0][0], 4, -1)),
     "two requests in one turn": (
         "learning",
@@ -231,6 +257,11 @@ ODD = {
     "a labelled vector too short": ("recent labels", lambda s: put(s.recent, 1, s.recent[1][8:])),
     "a label that is none": ("recent labels", lambda s: put(s.recent[2], 0, 3)),
     "a model without a number": ("head", lambda s: put(s.in_use, "model", "gbm-1")),
+    "a champion that is not in use": ("head", lambda s: put(s.in_use, "champion", "gbm-1")),
+    "a model without a champion": (
+        "head",
+        lambda s: s.in_use.update(model="gbm-1", number=1, last_number=1),
+    ),
     "an older model without a newer": (
         "head",
         lambda s: s.in_use.update(older="gbm-1", older_number=1, last_number=1),
@@ -238,10 +269,14 @@ ODD = {
     "one model twice": (
         "head",
         lambda s: s.in_use.update(
-            older="gbm-1", older_number=1, model="gbm-1", number=1, last_number=1
+            older="gbm-1", older_number=1, model="gbm-1", number=1, last_number=1,
+            champion="gbm-1",
         ),
     ),
-    "a number beyond the last": ("head", lambda s: s.in_use.update(model="gbm-1", number=1)),
+    "a number beyond the last": (
+        "head",
+        lambda s: s.in_use.update(model="gbm-1", number=1, champion="gbm-1"),
+    ),
     "an early label that is no event": ("labels", lambda s: early(s, [[0, b"x"]])),
     "an early label of another type": ("labels", lambda s: early(s, [[0, RECORDS[0].value]])),
     "an early label out of range": (
@@ -426,7 +461,8 @@ def test_a_model_that_the_journal_does_not_tell_is_passed_over_and_not_looked_fo
     run, state, store, log, caplog
 ):
     odd = State(state)
-    odd.in_use.update(model="../../gbm\x1b[31m-1", number=1, last_number=1)
+    name = "../../gbm\x1b[31m-1"
+    odd.in_use.update(model=name, number=1, last_number=1, champion=name)
     made = checkpoint_of(run.shard, at_boundary=False)
     store.save(msgspec.structs.replace(made, shard=odd.packed()))
     with caplog.at_level(logging.WARNING):

@@ -16,8 +16,8 @@ def parts(number):
     return np.array([float(number), -float(number)])
 
 
-def ask(order, number, newest=0, older=0):
-    return order.add(parts(number), newest, older)
+def ask(order, number, newest=0, older=0, probability=0.5, event_time=7):
+    return order.add(parts(number), newest, older, probability, event_time)
 
 
 def left(order):
@@ -67,14 +67,14 @@ def test_nobody_waits_for_a_request_that_will_have_no_label():
     assert (len(order), order.weighed) == (0, 4)
 
 
-def test_a_turn_tells_the_models_that_answered():
+def test_a_turn_tells_the_answer_and_the_models_that_gave_it():
     order = RequestOrder(2)
-    turn = ask(order, 1, newest=3, older=2)
+    turn = ask(order, 1, newest=3, older=2, probability=0.25, event_time=99)
     assert order.models(turn) == (3, 2)
     assert (order.parts[order.place(turn)] == parts(1)).all()
     order.label(turn, 1)
     found = order.next()
-    assert (found.label, found.newest, found.older) == (1, 3, 2)
+    assert found[1:] == (1, 3, 2, 0.25, 99)
 
 
 def test_without_room_a_request_has_no_turn_whatever_its_label_will_be(monkeypatch):
@@ -142,9 +142,9 @@ def test_those_who_wait_must_be_the_pending_requests():
         (1, [2] * 150, "labels must be 0, 1, awaited or dropped"),
         (1, [1] * 150, "the first request must wait"),
         (1, [-1] * 149, "turns must be"),
-        (3, b"\0" * 8, "parts must be 2 of each request"),
-        (3, b"\0" * 9, "whole numbers of 8 bytes"),
-        (3, np.full(300, np.inf).tobytes(), "log odds or missing"),
+        (4, b"\0" * 8, "parts must be 2 of each request"),
+        (4, b"\0" * 9, "whole numbers of 8 bytes"),
+        (4, np.full(300, np.inf).tobytes(), "log odds or missing"),
     ],
 )
 def test_a_state_that_is_none_is_refused(which, value, message):
