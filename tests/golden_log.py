@@ -3,11 +3,12 @@
 A folder of `tests/golden` is a version. `events.P.jsonl` is partition P as `headwater export
 events` writes it, `activations.P.jsonl` its journal, `gbm-1.zip` (and from 3 on `gbm-2.zip`) the
 models that the journal names; the other files are what the shards made of them. A change that means
-to predict otherwise writes these anew: `python -m tests.golden_log 1 2 3 4`. A version's events,
+to predict otherwise writes these anew: `python -m tests.golden_log 1 2 3 4 5`. A version's events,
 journal and models are never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a
 new folder.
 """
 
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ from models.mojo.model import read_mojo
 from models.scoring.bound_model import Offline
 from operators.partition.boundaries import Boundaries
 from operators.partition.journal import Journal
-from operators.partition.ordered_input import OrderedInput
+from operators.partition.ordered_input import OrderedInput, with_model
 from operators.partition.partition_runner import PartitionRunner
+from operators.partition.recovery import checkpoint_of
 from operators.shard.messages import Finish
 from operators.shard.shard import TOPICS, Shard
 from operators.training.training_cuts import SnapshotWriter
@@ -32,6 +34,9 @@ from state.settings import Settings, recorded, settings_from
 from tests.golden.trips import stream
 
 GOLDEN = Path(__file__).with_name("golden")
+AMID = 60
+"""Offset from which on there is a checkpoint."""
+
 SETTINGS = settings_from(
     {
         "metrics": {"every": "1h"},
@@ -106,11 +111,24 @@ def values(log: SqliteLog, topic: str, partition: int) -> list[bytes]:
     return [record.value for record in log.read(topic, partition, 0, max_records=10**6)]
 
 
+def checkpoint(folder: Path, log: SqliteLog, root: Path) -> None:
+    """Write the checkpoint amid each partition's events."""
+    for partition in range(stream.partitions):
+        shard, load = Shard(stream, SETTINGS, partition), partial(offline, folder)
+        source = ordered_input(log, shard)
+        while shard.position.offset < AMID and (message := source.poll()) is not None:
+            shard.apply(with_model(message, shard, load))
+        path = CheckpointStore(root).save(checkpoint_of(shard, at_boundary=False))
+        shutil.copy(path, folder / f"{partition}.ckpt")
+
+
 def make(folder: Path) -> None:
     """Write what follows from a version's log."""
     with TemporaryDirectory() as root:
         log = golden_log(folder, Path(root))
         replay(folder, log, Path(root))
+        if not (folder / "0.ckpt").exists() and folder.name != "1":
+            checkpoint(folder, log, Path(root) / "amid")
         for topic in TOPICS:
             for partition in range(stream.partitions):
                 lines = [value + b"\n" for value in values(log, topic, partition)]

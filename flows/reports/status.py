@@ -36,7 +36,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
         position: Offset of the next record, by the newest checkpoint or prediction.
         lag: Number of records left to read.
         lag_s: Seconds of append time from the next record to the newest.
-        per_s: Records per second by the last minute's checkpoints; None: there are fewer than two.
+        per_s: Records per second by the last minute's checkpoints; None: it cannot be told.
         model: Id of the offline model in use.
         event_time: Event time of the newest predicted request (µs); None: there is none.
         checkpoint: The newest checkpoint in the home; None: there is none.
@@ -141,14 +141,16 @@ def status_of(log: Log, store: CheckpointStore, topics: Sequence[str], now: floa
 
 
 def rate(written: Sequence[Written], now: float) -> float | None:
-    """Records per second between the checkpoints of the last minute.
+    """Records per second between the checkpoints of the last minute; None: it cannot be told.
 
     Example:
         >>> rate([Written(0, 5.0), Written(100, 70.0), Written(400, 80.0)], now=81.0)
         30.0
+        >>> print(rate([Written(0, 80.0), Written(400, 70.0)], now=81.0))  # files of a copied home
+        None
     """
     recent = [one for one in written if one.at >= now - _SPAN_S]
-    if len(recent) < 2 or recent[-1].at == recent[0].at:
+    if len(recent) < 2 or recent[-1].at <= recent[0].at:
         return None
     return (recent[-1].offset - recent[0].offset) / (recent[-1].at - recent[0].at)
 

@@ -56,7 +56,7 @@ from state.stream_functions import raise_blamed
 from state.user_code import USER_CODE_ERRORS, encodable
 from state.vector.feature_state import FeatureState
 
-VERSION = 6
+VERSION = 7
 """Format version of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
