@@ -135,6 +135,17 @@ def test_an_unknown_model_is_refused_with_those_near_it(world, capsys):
     assert "it begins gbm-1, gbm-2" in refused(capsys, "card", "gbm")
 
 
+@pytest.mark.parametrize("verb", ["card", "report"])
+def test_the_home_of_another_stream_is_refused_in_one_line(verb, world, tmp_path, capsys):
+    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    assert re.fullmatch(
+        r"headwater: record must be one of this topic; got 'Object contains unknown field "
+        r"`\w+`' in outcomes/\d at offset \d+: another stream\?",
+        refused(capsys, verb),
+    )
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_home_without_a_model_and_one_without_a_log_are_refused(tmp_path, monkeypatch, capsys):
     settle(tmp_path, monkeypatch, 'stream = "quotes"\n')
     assert refused(capsys, "card").startswith("headwater: home must hold a log")
