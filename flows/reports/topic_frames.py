@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
-from flows.errors.user_errors import as_command_errors
+from flows.errors.user_errors import CommandError, as_command_errors
 from flows.reading import declared
 from state.log import Log
 from state.outputs.history import History
@@ -31,7 +31,7 @@ def topic_frames(
         since: First append time, µs UTC; None: from the start.
 
     Raises:
-        CommandError: A record is not one of the topic: another stream's home?
+        CommandError: A record is not one of the topic, or was altered: another stream's home?
     """
     rows = rows_of(topic, declared(topic))
     table_of = rows.reader(names)
@@ -43,7 +43,11 @@ def topic_frames(
             if not done:  # with all its fields: another stream may have the wanted ones too
                 rows.reader()(piece[:1])
             table = table_of(piece)
-        yield pl.DataFrame(table)
+        frame = pl.DataFrame(table)
+        if "event_time" in frame.columns and frame["event_time"].null_count():
+            msg = f"event time must be in each record of {topic}; got none: was the log altered?"
+            raise CommandError(msg)
+        yield frame
         done += len(piece)
         on_progress(topic, done, total)
 

@@ -1,6 +1,8 @@
 """A model card tells what the log holds on a model, and nothing else."""
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import numpy as np
@@ -144,6 +146,22 @@ def test_the_home_of_another_stream_is_refused_in_one_line(verb, world, tmp_path
         refused(capsys, verb),
     )
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"\xff{", "outcomes/0 at offset"),
+        (b"[" * 5_000, "outcomes/0 at offset"),
+        (b"{}", "event time must be in each record of outcomes"),
+    ],
+)
+def test_a_log_that_was_altered_is_refused_in_one_line(value, said, world, capsys):
+    with closing(sqlite3.connect(world.home.root / "log/outcomes/0.db")) as database, database:
+        change = "UPDATE records SET value = ? WHERE offset = (SELECT max(offset) FROM records)"
+        database.execute(change, (value,))
+    for verb in ("card", "report", *(["scorecard"] if value != b"{}" else [])):
+        assert said in refused(capsys, verb)
 
 
 def test_a_home_without_a_model_and_one_without_a_log_are_refused(tmp_path, monkeypatch, capsys):
