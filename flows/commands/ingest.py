@@ -30,7 +30,7 @@ from flows.intake.file_forms import FileForm
 from flows.intake.foreign_ingest import foreign_flow
 from flows.intake.order import Order, sort_lines
 from flows.intake.preview import Preview, preview
-from flows.intake.refusals import shown
+from flows.intake.refusals import names_shown, shown
 from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
@@ -38,7 +38,6 @@ from flows.terminal.time_format import format_time
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
 from state.log import Log
-from state.plain_text import plain_line
 from state.settings import Settings
 
 _STDIN = "-"
@@ -156,7 +155,7 @@ def _look(
     if guessed:
         say(f"{name}: rows are {guessed[0]!r} by their columns; --type says another type")
     if left_out:
-        say(f"{name}: skipped columns that no event has: {plain_line(', '.join(left_out))}")
+        say(f"{name}: skipped columns that no event has: {names_shown(left_out)}")
     if arguments.dry_run:
         good = found.records - len(found.refused)
         say(f"{name}: {good:,} of the first {found.records:,} records are events")

@@ -11,6 +11,7 @@ import polars as pl
 from rich.table import Table
 
 from flows.commands.verb import Verb, add_times
+from flows.errors.user_errors import as_command_errors
 from flows.home.configuration import find_stream, load_settings
 from flows.reading import read
 from flows.reports.scorecard import (
@@ -46,11 +47,12 @@ def _run(arguments: Namespace) -> int:
     settings = load_settings()
     by_silence = find_stream(settings.stream).label.silence is not None
     name = "probability" if arguments.answers == "ensemble" else arguments.answers
-    outcomes, predictions = (
-        _between(read(topic).select(*columns, name), arguments.since, arguments.until)
-        for topic, columns in ((OUTCOMES, NEEDED), (PREDICTIONS, (*REQUESTS, "event_time")))
-    )
-    found = judged(outcomes, predictions, by_silence=by_silence)
+    with as_command_errors():
+        outcomes, predictions = (
+            _between(read(topic).select(*columns, name), arguments.since, arguments.until)
+            for topic, columns in ((OUTCOMES, NEEDED), (PREDICTIONS, (*REQUESTS, "event_time")))
+        )
+        found = judged(outcomes, predictions, by_silence=by_silence)
     report = scorecard_of(found, arguments.answers, settings)
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")

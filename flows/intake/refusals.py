@@ -1,7 +1,7 @@
 """Group dead letters by equal reasons, each group with an example."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from state.plain_text import plain_line
@@ -9,6 +9,7 @@ from state.plain_text import plain_line
 T = TypeVar("T")
 
 _MOST_GROUPS = 1_000
+_MOST_NAMES, _MOST_OF_NAME = 50, 100
 # The parts that differ between equal reasons: quoted values, numbers, places.
 _VARIES = re.compile(r"'[^']*'|\d+(?:\.\d+)?")
 _OF_RECORD = frozenset({"duplicate", "clock_skew", "late"})
@@ -58,3 +59,15 @@ def shown(raw: bytes, most: int = 300) -> str:
     """
     text = raw[:most].decode(errors="backslashreplace")
     return plain_line(text) + "…" * (len(raw) > most)
+
+
+def names_shown(names: Sequence[str]) -> str:
+    r"""The first names as plain text on one line, and the number of others.
+
+    Example:
+        >>> names_shown(["a\n", "b"]), names_shown([f"c{i}" for i in range(9_052)])[-23:]
+        ('a\\u000a, b', 'c48, c49 and 9,002 more')
+    """
+    first = ", ".join(plain_line(name[:_MOST_OF_NAME]) for name in names[:_MOST_NAMES])
+    others = len(names) - _MOST_NAMES
+    return f"{first} and {others:,} more" if others > 0 else first

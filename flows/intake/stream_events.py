@@ -13,18 +13,17 @@ from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_li
 from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, decoded
+from flows.intake.refusals import names_shown
 from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
 from state.ingest.objects import Objects, without_nan
 from state.ingest.rows import Rows
 from state.log import MAX_VALUE_BYTES
-from state.plain_text import plain_line
 from state.stream import Stream
 
 NEEDED = ("id", "time")
 """Columns that every table of events needs."""
 
-_MOST_SHOWN = 200
 _PLAIN = Dialect()
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -158,11 +157,11 @@ def _read_table(
         columns = dialect.columns(table.columns)
         lacking = [name for name in NEEDED if name not in columns]
         if table.rows and lacking:
-            shown = plain_line(", ".join(table.columns)[:_MOST_SHOWN])
+            shown = names_shown(table.columns) or "no column"
             msg = (
                 f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}: "
+                "--rename OLD=NEW gives columns other names"
             )
-            msg += "--rename OLD=NEW gives columns other names"
             raise FormError(msg)
         rows = Rows(
             stream,

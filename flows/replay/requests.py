@@ -1,11 +1,12 @@
 """The requests of a partition, each with its recorded and its replayed answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import polars as pl
 
-from state.log import EVENTS, Log, offset_at
+from state.log import EVENTS, Log, Record, decoded, offset_at
 from state.outputs.columns import columns_of, schema_of
 from state.outputs.records import Prediction
 from state.topics import OUTCOMES, PREDICTIONS
@@ -40,7 +41,7 @@ def requests_of(base: Log, branch: Log, partition: int, first: int, end: int) ->
         log: Log, topic: str, kind: type[msgspec.Struct], names: Sequence[str]
     ) -> pl.DataFrame:
         schema = _schema(kind, (*names, "offset"))
-        pieces = _pieces(log, topic, schema, partition, first, end)
+        pieces = _pieces(log, topic, kind, schema, partition, first, end)
         return pl.concat(pieces).filter(pl.col("offset").is_between(first, end, closed="left"))
 
     recorded = rows(base, PREDICTIONS, Prediction, (*_FACTS, *ANSWERS))
@@ -68,19 +69,48 @@ def _schema(kind: type[msgspec.Struct], names: Sequence[str]) -> pl.Schema:
 
 
 def _pieces(
-    log: Log, topic: str, schema: pl.Schema, partition: int, first: int, end: int
+    log: Log,
+    topic: str,
+    kind: type[msgspec.Struct],
+    schema: pl.Schema,
+    partition: int,
+    first: int,
+    end: int,
 ) -> Iterator[pl.DataFrame]:
     """Tables of records that may belong to these requests, with the schema's columns only."""
-    times = [name for name, kind in schema.items() if kind == pl.Datetime]
+    times = [name for name, of in schema.items() if of == pl.Datetime]
     written = {**schema, **dict.fromkeys(times, pl.Int64())}
     yield schema.to_frame()
     at = _start(log, topic, partition, first)
     while records := log.read(topic, partition, at, max_records=_READ_RECORDS):
-        rows = pl.read_ndjson(b"\n".join([record.value for record in records]), schema=written)
+        rows = _rows(topic, partition, kind, records, written)
         yield rows.with_columns(pl.from_epoch(name, "us").dt.cast_time_unit("ms") for name in times)
         if topic == PREDICTIONS and rows["offset"][-1] >= end:  # predictions are in request order
             return
         at += len(records)
+
+
+def _rows(
+    topic: str,
+    partition: int,
+    kind: type[msgspec.Struct],
+    records: Sequence[Record],
+    schema: Mapping[str, Any],
+) -> pl.DataFrame:
+    """The fields of a schema, of records of one struct.
+
+    Raises:
+        LogError: A record is not as it was written.
+    """
+    values = b"\n".join([record.value for record in records])
+    try:
+        rows = pl.read_ndjson(values, schema=schema)
+        altered = rows["offset"].null_count()
+    except pl.exceptions.ComputeError:
+        altered = 1
+    for record in records if altered else ():
+        decoded(topic, partition, record, kind)
+    return rows
 
 
 def _start(log: Log, topic: str, partition: int, first: int) -> int:

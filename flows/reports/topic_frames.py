@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
+from flows.errors.user_errors import CommandError, as_command_errors
 from flows.reading import declared
 from state.log import Log
 from state.outputs.history import History
@@ -28,13 +29,25 @@ def topic_frames(
         names: Columns; None: all.
         on_progress: Called for each frame.
         since: First append time, µs UTC; None: from the start.
+
+    Raises:
+        CommandError: A record is not one of the topic, or was altered: another stream's home?
     """
-    table_of = rows_of(topic, declared(topic)).reader(names)
+    rows = rows_of(topic, declared(topic))
+    table_of = rows.reader(names)
     history = History(log, topic, since)
     done, total = 0, len(history)
     on_progress(topic, done, total)
     for piece in history.pieces():
-        yield pl.DataFrame(table_of(piece))
+        with as_command_errors():
+            if not done:  # with all its fields: another stream may have the wanted ones too
+                rows.reader()(piece[:1])
+            table = table_of(piece)
+        frame = pl.DataFrame(table)
+        if "event_time" in frame.columns and frame["event_time"].null_count():
+            msg = f"event time must be in each record of {topic}; got none: was the log altered?"
+            raise CommandError(msg)
+        yield frame
         done += len(piece)
         on_progress(topic, done, total)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from state.user_code import encodable
+from state.plain_text import plain_line
 
 T = TypeVar("T")
 _MOST_SHOWN = 200
@@ -63,7 +63,7 @@ class ProblemError(Exception):
     def told(self, request_id: str) -> Problem:
         """The body of the response."""
         title = HTTPStatus(self.status).phrase
-        return Problem(title, self.status, encodable(self.detail), self.field, request_id)
+        return Problem(title, self.status, self.detail, self.field, request_id)
 
 
 def headers_of(problem: ProblemError, body: bytes) -> dict[str, str]:
@@ -90,12 +90,13 @@ def as_http(problem: ProblemError, request_id: str) -> bytes:
 
 
 def shown(text: str) -> str:
-    """Cut a text to the length that an answer may repeat.
+    r"""Make a text safe for the client's terminal, of the length that an answer may repeat.
 
     Example:
-        >>> len(shown("x" * 500))
-        200
+        >>> shown("Invalid value '\x9b31m'"), len(shown("x" * 500))
+        ("Invalid value '\\u009b31m'", 200)
     """
+    text = plain_line(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 

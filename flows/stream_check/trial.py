@@ -15,6 +15,7 @@ import msgspec
 from flows.ingest import File, ingest_merged
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
+from flows.intake.refusals import names_shown
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
@@ -24,7 +25,6 @@ from state.events import Event
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
-from state.plain_text import plain_line
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
@@ -140,8 +140,7 @@ def tried(
 
 def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
     def left_out(columns: list[str]) -> None:
-        names = plain_line(", ".join(columns))
-        trial.notes[f"{path}: skipped columns that no event has: {names}"] = None
+        trial.notes[f"{path}: skipped columns that no event has: {names_shown(columns)}"] = None
 
     def guessed(kind: str) -> None:
         trial.notes[f"{path}: rows are {kind!r} by their columns"] = None

@@ -55,7 +55,7 @@ class Tail(Generic[T]):
                     break
                 for record in records:
                     self._take(partition, self._read(partition, record))
-                following += len(records)
+                    following = self._next[partition] = record.offset + 1
                 room -= len(records)
                 room_bytes -= sum(len(record.value) for record in records)
             self._next[partition] = following

@@ -156,7 +156,11 @@ class OrderedInput:
         return self._obey(entry)
 
     def _obey(self, entry: Decision) -> Message:
-        number, self.next_entry = self.next_entry, self.next_entry + 1
+        message = self._of_entry(entry, self.next_entry)
+        self.next_entry += 1  # only now: an entry with unusable settings comes again
+        return message
+
+    def _of_entry(self, entry: Decision, number: int) -> Message:
         match entry:
             case Configured():
                 settings = self.settings_of(entry.settings)

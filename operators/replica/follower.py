@@ -53,7 +53,7 @@ class Follower:
         self._input = OrderedInput(
             log, self._journal, shard.position, settings_of=settings_of, batch=batch
         )
-        self._passed = shard.position.offset
+        self._passed = self._proved = shard.position.offset
         self._predictions = 0
         self._newest = 0
         self._found: list[CheckpointHead] = []
@@ -85,7 +85,11 @@ class Follower:
         return self._input.poll(min(passed, self.end))
 
     def _look(self) -> None:
-        """Read the flow's progress first, and then the decisions it took on the way."""
+        """Read the flow's progress first, and then the decisions it took on the way.
+
+        Progress counts only once these are read: after an error of the log the next poll looks
+        again, and must not pass a decision that it has not seen.
+        """
         now = self._clock()
         self.end = self._log.end(EVENTS, self._partition)
         if self.offset >= self._sighted[1]:
@@ -93,20 +97,22 @@ class Follower:
         if self.offset >= self.end:
             self.level_at = now
         if self.offset < self.end:
-            self._passed = max(self._passed, self._predicted(), self._saved())
+            self._proved = max(self._proved, self._predicted(), self._saved())
         self._journal.refresh()
+        self._passed = self._proved
 
     def _predicted(self) -> int:
         end = self._log.end(PREDICTIONS, self._partition)
         if end == self._predictions:
             return 0
         (newest,) = self._log.read(PREDICTIONS, self._partition, end - 1, max_records=1)
+        proved = decoded(PREDICTIONS, self._partition, newest, Prediction).offset + 1
         self._predictions = end
-        return decoded(PREDICTIONS, self._partition, newest, Prediction).offset + 1
+        return proved
 
     def _saved(self) -> int:
         newest = self._checkpoints.newest_offset(self._partition)
-        if newest <= self._passed:
+        if newest <= self._proved:
             return 0
         if newest != self._newest:
             self._found = self._beyond()
@@ -117,4 +123,4 @@ class Follower:
     def _beyond(self) -> list[CheckpointHead]:
         """Checkpoints beyond the offset that the flow is known to have passed, newest first."""
         heads = self._checkpoints.heads(self._partition)
-        return list(takewhile(lambda one: one.offset > self._passed, heads))
+        return list(takewhile(lambda one: one.offset > self._proved, heads))

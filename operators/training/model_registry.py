@@ -228,7 +228,7 @@ class ModelRegistry:
                 if not is_chunk(TOPIC, record):
                     self._records.append(decoded(TOPIC, 0, record, FitRecord))
                     self._ends.append(record.offset + 1)
-            self._next += len(new)
+                self._next = record.offset + 1
 
 
 class Pinned:

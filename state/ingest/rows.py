@@ -89,7 +89,8 @@ class Rows:
             }
             for event in stream.events
         }
-        self.left_out = sorted(set(columns) - {"type"}.union(*self._fields.values()))
+        self._skipped = set(columns) - {"type"}.union(*self._fields.values())
+        self.left_out = sorted(self._skipped)
         self._event = stream.decoder().decode
         self._is_stamped = "time" in stamped
         self._is_in_us = stream.time_unit == "us"
@@ -111,7 +112,7 @@ class Rows:
         others = {
             name: cell
             for name, cell in row.items()
-            if name not in fields and name not in self.left_out and cell not in (None, "")
+            if name not in fields and name not in self._skipped and cell not in (None, "")
         }
         values = {name: _value(field, row.get(name)) for name, field in fields.items()}
         known = {name: value for name, value in values.items() if value is not UNSET}

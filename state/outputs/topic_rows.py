@@ -83,7 +83,7 @@ class TopicRows:
         values: list[Any] = []
         try:
             values.extend(decode(one.record.value) for one in records)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             partition, record = records[len(values)]
             place = f"{self._topic}/{partition} at offset {record.offset}"
             msg = f"record must be one of this topic; got '{error}' in {place}: another stream?"

@@ -32,7 +32,7 @@ from operators.training.titles import Titles
 from operators.training.trainer import Fit, Trainer
 from state.events import MINUTE_US
 from state.ingest.positions import IngestWriter
-from state.log import EVENTS, LogError, SequenceConflictError
+from state.log import EVENTS, LogError, OffsetError, SequenceConflictError
 from state.settings import Settings, changed, settings_from
 from tests.golden.trips import Asked, stream
 from tests.simulation.faults import Crash, Faults
@@ -349,7 +349,9 @@ class System:
         except (Crash, LogError) as error:
             # The writer of `models` is told of its successor by what that one has written, too.
             fenced = isinstance(error, Crash | FencedError | SequenceConflictError)
-            if not fenced and not is_injected(error):
+            # Its records may have been trimmed by the checkpoints of its successor.
+            trimmed = type(error) is OffsetError and self._is_trimmed(partition)
+            if not (fenced or trimmed or is_injected(error)):
                 raise self._broken(name, error) from error
             self.zombies.remove(zombie)
             self.faults.tell(f"{name} ends: {type(error).__name__}")
@@ -486,10 +488,13 @@ class System:
         elif self.tears_snapshots:
             self._tear_snapshot()
 
+    def _is_trimmed(self, partition: int) -> bool:
+        parts = (of[partition] for of in self.store.topics.values() if partition < len(of))
+        return any(part.start for part in parts)
+
     def _forget_checkpoints(self, partition: int) -> None:
         """Lose those of a partition, where the log has all that they save reading."""
-        parts = [of[partition] for of in self.store.topics.values() if partition < len(of)]
-        if self.flow is None and not self.zombies and not any(part.start for part in parts):
+        if self.flow is None and not self.zombies and not self._is_trimmed(partition):
             self.faults.tell(f"checkpoints of {partition} are lost")
             self.is_misled = True
             for path in self.home.root.glob(f"checkpoints/{partition}/*"):

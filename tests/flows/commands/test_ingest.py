@@ -81,6 +81,14 @@ def test_bad_records_are_appended_where_a_good_one_is_among_the_first(home, caps
     assert len(stored(home)) == 1_000
 
 
+def test_of_very_many_columns_the_first_are_named(home, capsys, tmp_path):
+    pl.DataFrame([TRADES[0] | {f"c{i:04}": 1 for i in range(3_000)}]).write_csv(tmp_path / "t.csv")
+    assert main(["ingest", "--type", "trade", "t.csv"]) == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "skipped" in line)
+    assert told.startswith("t.csv: skipped columns that no event has: c0000, c0001, ")
+    assert told.endswith(", c0049 and 2,950 more")
+
+
 def test_a_dry_run_shows_events_and_reasons_and_makes_no_home(home, capsys, tmp_path):
     rows = [trade | {"note": "x"} for trade in TRADES]
     rows[3]["amount"] = rows[4]["amount"] = None

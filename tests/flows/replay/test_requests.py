@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from flows.replay.requests import requests_of
-from state.log import Entry
+from state.log import Entry, LogError
 from state.log.sqlite import SqliteLog
 from state.outputs.records import Prediction
 
@@ -103,3 +103,11 @@ def test_nothing_is_a_table_of_the_same_columns(log_of):
     none = requests_of(log_of([], {}), log_of([], {}), 0, 0, 5)
     assert none.schema == some.schema
     assert (len(some), len(none)) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe{", b"{}", b"[", b'{"offset":"x"}', b"null"])
+def test_a_record_that_was_altered_is_named(log_of, value):
+    base, branch = (log_of(predictions(range(9)), {}) for _ in range(2))
+    base.append("predictions", 0, [Entry(1, b"", value)])
+    with pytest.raises(LogError, match="predictions/0 at offset 9: it was altered"):
+        requests_of(base, branch, 0, 0, 100)

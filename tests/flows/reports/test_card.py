@@ -1,6 +1,8 @@
 """A model card tells what the log holds on a model, and nothing else."""
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import numpy as np
@@ -156,6 +158,33 @@ def test_an_unknown_model_is_refused_with_those_near_it(world, capsys):
     )
     assert "the newest are gbm-2, gbm-1" in refused(capsys, "card", "zz")
     assert "it begins gbm-1, gbm-2" in refused(capsys, "card", "gbm")
+
+
+@pytest.mark.parametrize("verb", ["card", "report"])
+def test_the_home_of_another_stream_is_refused_in_one_line(verb, world, tmp_path, capsys):
+    (tmp_path / "headwater.toml").write_text('stream = "quotes"\n')
+    assert re.fullmatch(
+        r"headwater: record must be one of this topic; got 'Object contains unknown field "
+        r"`\w+`' in outcomes/\d at offset \d+: another stream\?",
+        refused(capsys, verb),
+    )
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"\xff{", "outcomes/0 at offset"),
+        (b"[" * 5_000, "outcomes/0 at offset"),
+        (b"{}", "event time must be in each record of outcomes"),
+    ],
+)
+def test_a_log_that_was_altered_is_refused_in_one_line(value, said, world, capsys):
+    with closing(sqlite3.connect(world.home.root / "log/outcomes/0.db")) as database, database:
+        change = "UPDATE records SET value = ? WHERE offset = (SELECT max(offset) FROM records)"
+        database.execute(change, (value,))
+    for verb in ("card", "report", *(["scorecard"] if value != b"{}" else [])):
+        assert said in refused(capsys, verb)
 
 
 def test_a_home_without_a_model_and_one_without_a_log_are_refused(tmp_path, monkeypatch, capsys):

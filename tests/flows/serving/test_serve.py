@@ -21,6 +21,7 @@ from flows.scorer import Scorer
 from flows.serving.bind import token_for
 from flows.serving.problems import ProblemError, decoded, shown
 from state.log import EVENTS, Entry
+from state.plain_text import is_plain_line
 from tests.serving import SETTINGS, TOKEN, Serving, make_home, quotes
 from tests.waiting import until
 
@@ -148,6 +149,16 @@ def test_what_is_no_json_is_a_bad_request(service, body):
     for path in ("/score", "/score/batch"):
         response, content = service.ask("POST", path, body)
         assert problem(response, content)["status"] in {400, 422}
+
+
+@pytest.mark.parametrize("text", ["\x9b31m", "\x7f", "\u202e", "\u0085"])
+def test_an_error_answer_repeats_no_character_that_controls_a_terminal(service, asked, text):
+    for changes in ({"type": text}, {text: 1}):
+        body = json.dumps(asked[0] | changes)
+        response, content = service.ask("POST", "/score", body)
+        assert problem(response, content)["status"] == 422
+        assert is_plain_line(content.decode())
+        assert f"\\\\u{ord(text[0]):04x}" in content.decode()
 
 
 def test_other_ways_to_ask_are_told_what_is_wrong(service):

@@ -1,6 +1,6 @@
 """A tail reads each record once, in bounded pieces."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 import pytest
@@ -9,6 +9,7 @@ from flows.watch import tail as module
 from flows.watch.tail import Tail
 from state.log import Entry, LogError
 from state.log.sqlite import SqliteLog
+from tests.once_unreadable import OnceUnreadableLog
 
 
 class Numbered(msgspec.Struct):
@@ -68,6 +69,33 @@ def test_what_was_trimmed_before_it_was_read_is_passed_over(log):
 
 def test_a_topic_that_an_older_log_lacks_has_nothing(log):
     assert Tail("rollbacks", Numbered, lambda *_: None).read_on(log) == 0
+
+
+@pytest.mark.parametrize("reads", range(6))
+def test_each_record_is_taken_once_though_the_log_cannot_be_read_once(tmp_path, reads):
+    taken = []
+    tail = Tail("alerts", Numbered, lambda _, one: taken.append(one.n))
+    with closing(OnceUnreadableLog(tmp_path)) as log:
+        log.create("alerts", 2)
+        append(log, 0, range(1_500))
+        append(log, 1, range(1_500, 1_510))
+        log.reads_left = reads
+        for _ in range(2):
+            with suppress(LogError):
+                tail.read_on(log)
+        assert log.reads_left < 0
+    assert taken == list(range(1_510))
+
+
+def test_no_record_before_an_altered_one_is_taken_twice(log):
+    taken = []
+    tail = Tail("alerts", Numbered, lambda _, one: taken.append(one.n))
+    append(log, 0, range(3))
+    log.append("alerts", 0, [Entry(0, b"", b"{}")])
+    for _ in range(2):
+        with pytest.raises(LogError, match="alerts/0 at offset 3"):
+            tail.read_on(log)
+    assert taken == [0, 1, 2]
 
 
 def test_a_record_that_was_altered_is_named(log):

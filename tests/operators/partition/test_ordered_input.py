@@ -16,11 +16,12 @@ from operators.shard.messages import Boundary
 from operators.shard.shard import Position, Shard
 from operators.training.training_cuts import SnapshotWriter
 from state.checkpoints.store import CheckpointStore
-from state.log import Entry
+from state.log import Entry, LogError
 from state.outputs.records import Prediction
 from state.settings import deciding, nested, settings_from
 from tests.golden.trips import stream
 from tests.golden_log import SETTINGS
+from tests.once_unreadable import OnceUnreadableLog
 from tests.operators.partition.ordered_input_contract import (
     ENTRIES,
     ORDER,
@@ -137,6 +138,28 @@ class TestFollower(OrderedInputContract):
 
         return poll
 
+    @pytest.mark.parametrize("reads", range(14))
+    def test_a_log_that_cannot_be_read_once_is_followed_in_the_same_order(self, tmp_path, reads):
+        recorded(tmp_path, []).close()
+        log, shard = OnceUnreadableLog(tmp_path / "log"), Shard(stream, SETTINGS, 0)
+        store = CheckpointStore(tmp_path / "checkpoints")
+        follower = Follower(log, shard, store, settings_of, 2, time.monotonic)
+        journal = JournalWriter(log, 0)
+        for entry in ENTRIES:
+            journal.write(entry, 0)
+        log.append("predictions", 0, [Entry(0, b"", msgspec.json.encode(PREDICTED))])
+        log.reads_left = reads
+
+        def poll():
+            try:
+                return follower.poll()
+            except LogError:
+                return follower.poll()
+
+        assert all_of(poll) == ORDER
+        assert log.reads_left < 0
+        log.close()
+
 
 @pytest.mark.parametrize("until", range(10))
 def test_no_record_at_or_beyond_a_limit_is_read(tmp_path, until):
@@ -175,6 +198,20 @@ def test_nothing_can_be_decided_between_a_record_and_the_boundary_right_after_it
     assert (reading.is_open, reading.holding) == (False, 0)
     assert reading.poll() == Boundary(100)
     assert (reading.is_open, reading.holding) == (True, 100)
+    log.close()
+
+
+def test_an_entry_whose_settings_are_unusable_is_not_passed_over(tmp_path):
+    log = recorded(tmp_path)
+
+    def unusable(values):
+        msg = f"settings in the journal must be usable; got {len(values)}"
+        raise LogError(msg)
+
+    reading = OrderedInput(log, Journal(log, 0), Position(), settings_of=unusable, batch=4)
+    for _ in range(2):
+        with pytest.raises(LogError, match="must be usable"):
+            reading.poll()
     log.close()
 
 

@@ -1,11 +1,13 @@
 """A model registry shows published models, a pinned model, or nothing."""
 
 import hashlib
+from contextlib import closing
 
 import pytest
 
 from models.refit.fit_record import FitRecord
 from operators.training.model_registry import ModelRegistry, Pinned, file_of
+from state.log import LogError
 from state.log.sqlite import SqliteLog
 from state.outputs.history import History
 from state.storage.artifact_chunks import CHUNK_BYTES, ArtifactChunks
@@ -70,6 +72,31 @@ def test_one_rollback_after_another_goes_further_back(log):
         models.roll_back(None, 0)
     assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
     assert models.roll_back(None, 0) == "gbm-2"
+
+
+class AlteredLog(SqliteLog):
+    """Its newest record is another than the one written, until it is restored from a copy."""
+
+    is_restored = False
+
+    def read(self, *given, **named):
+        records = super().read(*given, **named)
+        if records and not self.is_restored:
+            records[-1] = records[-1]._replace(value=b"{}")
+        return records
+
+
+def test_no_decision_before_an_altered_one_is_counted_twice(tmp_path, log):
+    writer = ModelRegistry(log)
+    for boundary in (1, 2, 3):
+        writer.publish(decision(boundary))
+    with closing(AlteredLog(tmp_path / "log")) as altered:
+        models = ModelRegistry(altered)
+        for _ in range(2):
+            with pytest.raises(LogError, match="models/0 at offset 2"):
+                models.records()
+        altered.is_restored = True
+        assert [one.boundary for one in models.records()] == [1, 2, 3]
 
 
 @pytest.fixture

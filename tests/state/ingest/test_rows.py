@@ -122,6 +122,15 @@ def test_no_time_of_pandas_is_an_empty_cell():
     assert "when" not in event({"when": "NaT"})
 
 
+@pytest.mark.timeout(20)
+def test_a_row_of_very_many_columns_takes_no_longer_for_each():
+    """The first rows of such a table took minutes."""
+    names = [f"c{i}" for i in range(60_000)]
+    rows = Rows(stream, ["id", *names])
+    event = json.loads(rows.event({"id": "a", **dict.fromkeys(names, 1)}))
+    assert (event["id"], len(rows.left_out), "c9" in event) == ("a", 60_000, False)
+
+
 def test_columns_of_no_event_are_left_out_and_told_but_for_row_numbers():
     rows = Rows(stream, [*COLUMNS, "__index_level_0__", "Unnamed: 0"])
     assert rows.missed == ["more"]
