@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from flows.ingest import File, ingest_merged
+from flows.intake.counted_file import time_notes
+from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
 from operators.partition.boundaries import Boundaries
@@ -21,6 +23,7 @@ from operators.shard.shard import Shard
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
 from state.events import Event
+from state.local_times import LocalTimes
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
 from state.outputs.records import DeadLetter
@@ -101,9 +104,9 @@ class Trial:
 def tried(
     stream: Stream,
     settings: Settings,
-    files: Sequence[Path],
+    files: Mapping[Path, Callable[..., Iterator[Line]]],
     most_requests: int,
-    read: Callable[..., Iterator[Line]],
+    dialect: Dialect,
 ) -> Trial:
     """Ingest files as `headwater ingest` does, then score, label and learn as a run does.
 
@@ -112,9 +115,10 @@ def tried(
     Args:
         stream: The stream's definition.
         settings: Settings for learning and for the boundaries.
-        files: Files as `flows.intake.stream_events.read_events` takes them.
+        files: Files, each with a function that reads it, as
+            `flows.intake.stream_events.read_events` does.
         most_requests: Number of first requests to keep.
-        read: Reads one of them, as `flows.intake.stream_events.read_events` does.
+        dialect: The conventions by which they are read.
 
     Raises:
         OSError: A file is unreadable.
@@ -124,13 +128,20 @@ def tried(
     trial = Trial()
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
         log.create(EVENTS, settings.partitions or stream.partitions)
-        taken = [File(str(path), partial(_noted, trial, path, read)) for path in files]
+        local: dict[Path, LocalTimes] = {}
+        taken = [
+            File(str(path), partial(_noted, trial, local, path, read))
+            for path, read in files.items()
+        ]
         ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
+        for path, times in local.items():
+            trial.notes |= dict.fromkeys(time_notes(str(path), times))
         begun = oldest_append_time(log, EVENTS)
         routing = LabelRouting(stream, log.partitions(EVENTS))
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, begun, most_requests, routing).take(_records(log, partition))
+            fold = _Fold(trial, shard, begun, most_requests, routing, dialect)
+            fold.take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
     trial.astray = routing.warning
     trial.first.sort(key=lambda one: one.time)
@@ -138,7 +149,9 @@ def tried(
     return trial
 
 
-def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
+def _noted(
+    trial: Trial, local: dict[Path, LocalTimes], path: Path, read: Callable[..., Iterator[Line]]
+) -> Iterator[Line]:
     def left_out(columns: list[str]) -> None:
         names = plain_line(", ".join(columns))
         trial.notes[f"{path}: skipped columns that no event has: {names}"] = None
@@ -146,7 +159,10 @@ def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Ite
     def guessed(kind: str) -> None:
         trial.notes[f"{path}: rows are {kind!r} by their columns"] = None
 
-    return read(path, on_left_out=left_out, on_kind=guessed)
+    def counted(times: LocalTimes) -> None:
+        local[path] = times
+
+    return read(path, on_left_out=left_out, on_kind=guessed, on_local=counted)
 
 
 def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
@@ -160,8 +176,15 @@ class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
     def __init__(
-        self, trial: Trial, shard: Shard, begun: int, most_requests: int, routing: LabelRouting
+        self,
+        trial: Trial,
+        shard: Shard,
+        begun: int,
+        most_requests: int,
+        routing: LabelRouting,
+        dialect: Dialect,
     ) -> None:
+        self._dialect = dialect
         self._trial, self._shard, self._left = trial, shard, most_requests
         self._routing, self._judge = routing, Judge(shard.stream)
         self._decode = shard.stream.decoder().decode
@@ -217,7 +240,7 @@ class _Fold:
         # A letter on a label that waited is of an earlier record.
         value = next((one.value for one in records if one.offset == letter.offset), b"")
         detail = self._judge.explained(letter.reason, letter.detail)
-        found = hint(value, Refused(letter.reason, detail))
+        found = hint(value, Refused(letter.reason, detail), self._dialect)
         return detail if found is None else f"{detail}: {found.text}"
 
     def _count(self, record: Record) -> None:

@@ -214,7 +214,8 @@ def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
     assert "told.csv: rows are 'sold' by their columns" in out
     assert main(["ingest", "asked.csv", "told.csv"]) == 0
     said_once = capsys.readouterr().out
-    assert "told.csv: rows are 'sold' by their columns; --type says another type" in said_once
+    assert "asked.csv: rows are 'offered' by their columns\n" in said_once
+    assert "told.csv: rows are 'sold' by their columns\n" in said_once
 
 
 def test_columns_get_other_names_by_an_option_of_both_verbs(folder, capsys):
