@@ -11,9 +11,9 @@ class LocalTimes:
     Attributes:
         zone: The zone.
         count: Number of times that had none.
-        twice: Of these, the times of the hour that comes twice when clocks go back; they were taken
+        twice: Number of times in the hour that comes twice when clocks go back, which were taken
             for the earlier one.
-        never: Of these, the times that clocks skip when they go forward.
+        never: Number of times that clocks skip when they go forward.
 
     Example:
         >>> from zoneinfo import ZoneInfo

@@ -73,7 +73,7 @@ def refusal_of(refused: Refused, found: Hint | None) -> Refusal:
 
 
 def _hint_on_time(text: Any, texts: TimeTexts) -> str:
-    """How a text that is no time may be read."""
+    """Advice on a text that is not a time."""
     if not texts.form:
         return "or --time-format must say how it is written"
     return f"--time-format {texts.form!r} does not fit {plain_line(str(text)[:_SHOWN])!r}"
