@@ -287,6 +287,12 @@ class Stream:
     def _check_label(self) -> None:
         label = self.label
         _check_duration(label.delay, "label.delay")
+        if not Duration.parse(label.delay):
+            msg = (
+                "label.delay must be longer than 0s, as it is the longest time from a request to "
+                f"its deadline; got {label.delay!r} in stream {self.name!r}"
+            )
+            raise StreamError(msg)
         if (label.of is None) == (label.by is None):
             msg = (
                 f"label must have either `of` or `by`; got {label.of!r} and {label.by!r} "

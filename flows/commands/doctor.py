@@ -437,7 +437,7 @@ def _routing(home: Home) -> str:
             return _UNREAD
     if routing.warning:
         raise _DoubtError(routing.warning)
-    return f"each label goes to its request in the first {_LOOKED_AT:,} records of each partition"
+    return f"{routing.summary}, in the first {_LOOKED_AT:,} records of each partition"
 
 
 def _h2o_fit(home: Home) -> str:

@@ -40,6 +40,7 @@ from flows.terminal.signals import stop_on_signals
 from flows.terminal.time_format import format_time
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
+from state.admission.shared_ids import SharedIds
 from state.events import HOUR_US
 from state.log import Log
 from state.plain_text import plain_line
@@ -139,8 +140,9 @@ def _check_files(
     """
     judge = Judge(stream)
     routing = LabelRouting(stream, settings.partitions or stream.partitions)
-    refusals = [_look(file, judge, routing, dialect, arguments) for file in files]
-    for line in (unused(dialect, arguments.files), routing.warning):
+    ids = SharedIds()
+    refusals = [_look(file, judge, routing, ids, dialect, arguments) for file in files]
+    for line in (unused(dialect, arguments.files), routing.warning, ids.warning):
         if line:
             TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
     refusal = next(filter(None, refusals), None)
@@ -159,6 +161,7 @@ def _look(
     file: CountedFile,
     judge: Judge,
     routing: LabelRouting,
+    ids: SharedIds,
     dialect: Dialect,
     arguments: Namespace,
 ) -> str | None:
@@ -170,7 +173,7 @@ def _look(
     now = microseconds_now() if arguments.now is None else round(arguments.now.timestamp() * 1e6)
     lines = file.read(file.path, on_left_out=left_out.extend, on_kind=guessed.append)
     with closing(lines):
-        found = preview(lines, judge, routing, Order(judge.stream), now, dialect)
+        found = preview(lines, judge, routing, Order(judge.stream), now, dialect, ids)
     if guessed:
         say(f"{name}: rows are {guessed[0]!r} by their columns")
     if left_out:

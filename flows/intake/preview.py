@@ -11,6 +11,7 @@ from flows.intake.order import Order
 from flows.intake.refusals import Refusal, grouped, reason_lines
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
+from state.admission.shared_ids import SharedIds
 from state.ingest.append_time import append_times
 
 RECORDS = 1_000
@@ -63,6 +64,7 @@ def preview(
     order: Order,
     now: int,
     dialect: Dialect,
+    ids: SharedIds,
 ) -> Preview:
     """Look at the first records, as far as they fit the memory.
 
@@ -73,6 +75,7 @@ def preview(
         order: Follows the times of the events.
         now: Current time, µs UTC; later times are reported elsewhere.
         dialect: The conventions by which they were read.
+        ids: Follows the ids of the events.
     """
     refused: list[tuple[Refusal, bytes]] = []
     misread: list[tuple[Refusal, bytes]] = []
@@ -91,6 +94,7 @@ def preview(
                 misread.append(refused[-1])
         else:
             routing.see(event)
+            ids.see(event)
             times.append(event.time)
             if len(events) < _SHOWN_EVENTS:
                 events.append(line.value)

@@ -22,11 +22,12 @@ from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
+from state.admission.shared_ids import SharedIds
 from state.events import Event
 from state.local_times import LocalTimes
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
-from state.outputs.records import DeadLetter
+from state.outputs.records import Alert, DeadLetter
 from state.plain_text import plain_line
 from state.settings import Settings
 from state.stream import Stream
@@ -81,6 +82,7 @@ class Trial:
         due: Boundaries (µs) that were reached.
         state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
         astray: A line about label events that do not come to their requests; empty: all do.
+        alerts: The first alert's message, by kind.
         notes: Lines about the files: columns that no event has, types that only columns tell.
     """
 
@@ -98,6 +100,7 @@ class Trial:
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
     astray: str = ""
+    alerts: dict[str, str] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
 
@@ -137,13 +140,15 @@ def tried(
         for path, times in local.items():
             trial.notes |= dict.fromkeys(time_notes(str(path), times))
         begun = oldest_append_time(log, EVENTS)
-        routing = LabelRouting(stream, log.partitions(EVENTS))
+        routing, ids = LabelRouting(stream, log.partitions(EVENTS)), SharedIds()
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            fold = _Fold(trial, shard, begun, most_requests, routing, dialect)
+            fold = _Fold(trial, shard, begun, most_requests, routing, ids, dialect)
             fold.take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
     trial.astray = routing.warning
+    if ids.warning:
+        trial.notes[ids.warning] = None
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
     return trial
@@ -182,9 +187,10 @@ class _Fold:
         begun: int,
         most_requests: int,
         routing: LabelRouting,
+        ids: SharedIds,
         dialect: Dialect,
     ) -> None:
-        self._dialect = dialect
+        self._ids, self._dialect = ids, dialect
         self._trial, self._shard, self._left = trial, shard, most_requests
         self._routing, self._judge = routing, Judge(shard.stream)
         self._decode = shard.stream.decoder().decode
@@ -227,6 +233,9 @@ class _Fold:
             self._trial.letters[letter.reason] += 1
             if letter.reason not in self._trial.examples:
                 self._trial.examples[letter.reason] = self._explained(letter, records)
+        for _, value in _values(entries, "alerts"):
+            alert = msgspec.json.decode(value, type=Alert)
+            self._trial.alerts.setdefault(alert.kind, alert.message)
         predictions = len(_values(entries, "predictions"))
         self._trial.requests += predictions
         if seen is not None and predictions:
@@ -250,6 +259,7 @@ class _Fold:
         if event is None:
             return
         self._routing.see(event)
+        self._ids.see(event)
         trial.events[str(type(event).__struct_config__.tag)] += 1
         first, last = trial.span
         trial.span = min(first or event.time, event.time), max(last, event.time)

@@ -79,7 +79,9 @@ class Judge:
         return event if wrong is None else Refused("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
-        """The detail of a dead letter, with the types there are, or how a time is written."""
+        """The detail of a dead letter, with the types there are, or the rule for ids or times."""
+        if reason == "duplicate":
+            return f"{detail}: an earlier event, of whatever type, has this id"
         if reason == "unknown_type":
             return f"{detail}: the types are {', '.join(self._types)}"
         wrong = _OF_TIME.fullmatch(detail)

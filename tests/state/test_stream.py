@@ -68,6 +68,8 @@ def by(*fields):
         ({"label": replace(stream.label, on=Elsewhere)}, "must list Elsewhere among its events"),
         ({"label": replace(stream.label, of="ride")}, "label names field 'ride' that Ended lacks"),
         ({"label": replace(stream.label, delay="long")}, "got 'long' in label.delay"),
+        ({"label": replace(stream.label, delay="0s")}, "label.delay must be longer than 0s"),
+        ({"label": replace(stream.label, delay="0h")}, "label.delay must be longer than 0s"),
         ({"lateness": "-5m"}, "got '-5m' in lateness"),
         ({"dedup": ""}, "got '' in dedup"),
         ({"key": "wind"}, "key names field 'wind' that Asked lacks"),

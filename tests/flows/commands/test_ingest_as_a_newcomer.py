@@ -208,3 +208,22 @@ def test_a_table_without_ids_is_told_how_they_are_made(home, capsys, tmp_path):
     said = capsys.readouterr().err
     awk = said[said.index("awk") :].removeprefix("awk makes one: ").strip()
     assert awk == """awk 'NR==1 {print "id;" $0} NR>1 {print "counts-" NR-1 ";" $0}'"""
+
+
+def test_an_id_of_two_types_is_told_before_the_run_drops_the_label(home, capsys, tmp_path):
+    for name, lines in {"status.csv": STATUS, "counts.csv": COUNTS}.items():
+        (tmp_path / name).write_text("\n".join([lines[0], *(line[1:] for line in lines[1:])]))
+    line = [*renamed(), *FORMAT, "status.csv", "counts.csv"]
+    said = "20 ids are those of events of two types, such as '0' of status and counted"
+    assert main(["stream", *line]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert "20 duplicate: 0: an earlier event, of whatever type, has this id" in out
+    for options in (["--dry-run"], []):
+        assert main(["ingest", *options, *line]) == 0
+        assert said in capsys.readouterr().err
+
+
+def test_ids_of_one_type_each_are_not_told(home, capsys):
+    assert main(["ingest", *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
+    assert capsys.readouterr().err == ""
