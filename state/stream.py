@@ -393,7 +393,11 @@ class Stream:
                 raise StreamError(msg)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            msg = f"columns must have names of their own; got {twice} more than once"
+            of = [f.title for f in self.features if {c.name for c in f.columns} & {*twice}]
+            msg = (
+                f"columns must have names of their own; got {twice} more than once, in features "
+                f"{', '.join(of)} of stream {self.name!r}: `names` or `name` gives others"
+            )
             raise StreamError(msg)
         reserved = sorted(set(names) & RESERVED)
         if reserved:

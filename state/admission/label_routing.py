@@ -78,8 +78,8 @@ class LabelRouting:
     def summary(self) -> str:
         """A clause on the labels, if there is no `warning`."""
         if self._is_by_key:
-            return "labels are found by fields, in the partition of their event: not followed"
+            return "labels are found by fields, in their own partition; not checked further"
         if not self._is_needed:
-            return "one partition has all requests and labels"
+            return "one partition has all requests and labels; not checked further"
         alone = f"; {len(self._waiting):,} without their request" if self._waiting else ""
-        return f"{self._met:,} labels go to the partition of their request{alone}"
+        return f"{self._met:,} labels are in the partition of their request{alone}, as far as read"

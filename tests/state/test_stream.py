@@ -62,6 +62,10 @@ def by(*fields):
         ({"features": (Last(Rain, ("city",), ("snow",), "1h"),)}, "'snow' that Rain lacks"),
         ({"features": (Last(Rain, ("city",), ("fell",), "never"),)}, "got 'never' in feature"),
         ({"features": (Field("price"), Field("price"))}, r"got \['price'\] more than once"),
+        (
+            {"features": tuple(Last(Ended, by, ("late",), "1h") for by in (("city",), ()))},
+            r"\['late'\] more than once, in features Last\(late\), Last\(late\) of .* `names`",
+        ),
         ({"features": (Ewma("label", Ended, (), "late", 0.1, 0.0, "1d"),)}, r"got \['label'\]"),
         ({"crosses": (("city", "price"),)}, "must pair categorical columns .* got 'price'"),
         ({"events": (Ended, Rain)}, "'rides' must list Asked among its events"),

@@ -265,8 +265,10 @@ def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     headwater(shop, "run")
     headwater(shop, "ingest", "second.jsonl")
     write_stream(shop, "shop:stream", SHOP.format(value="event.asked is None"))
-    line = headwater(shop, "run", code=2).splitlines()[-1]
+    said = headwater(shop, "run", code=2)
+    line = said.splitlines()[-1]
     assert "got source of label.value changed in" in line
+    assert "to resume" not in said
     assert re.search(
         r", which changes (outcomes|predictions)/[01] .*at sequence \d+, byte \d+: put it", line
     )

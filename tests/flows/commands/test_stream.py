@@ -120,6 +120,16 @@ def test_it_counts_events_labels_and_dead_letters(folder, capsys):
     assert not (folder / "home").exists()
 
 
+def test_labels_that_meet_no_request_raise_the_alert_of_a_run(folder, capsys):
+    events = [offered(n) for n in range(400)]
+    events += [sold(n) | {"of": f"x{n}"} for n in range(0, 400, 2)]
+    events.sort(key=lambda event: event["time"])
+    (folder / "events.jsonl").write_text(taken(*events))
+    assert line(said(capsys, "events.jsonl"), "alert").startswith(
+        "alert         labels_by_silence: "
+    )
+
+
 def test_it_counts_the_fits_that_have_rows_enough(folder, capsys):
     # The first comes at 22:13:20. Boundaries are 7.5 minutes apart at first, from half an hour on
     # 15 and from an hour on 30: 22:15, :22:30, :30, :37:30, :45, 23:00, 23:30 and 00:00.
