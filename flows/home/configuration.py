@@ -8,6 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+from flows.own_packages import PACKAGES
 from models.h2o.search import check_algorithm
 from models.linear.river_model import check_river
 from state.regular_file import NotRegularError, read_regular
@@ -144,7 +145,9 @@ def find_stream(name: str) -> Stream:
 def _cause(error: BaseException, module: str) -> str:
     """Describe an import error, with the line of the user's module that raised it."""
     if isinstance(error, ImportError | AttributeError | SyntaxError):
-        return str(error)
+        name = module.partition(".")[0]
+        hint = f": Headwater has a package {name!r}, so a module of yours needs another name"
+        return f"{error}{hint if name in (*PACKAGES, 'flows') else ''}"
     file = f"{module.rpartition('.')[2]}.py"
     steps = extract_tb(error.__traceback__)
     at = next((step for step in reversed(steps) if Path(step.filename).name == file), steps[-1])
