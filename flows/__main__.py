@@ -73,11 +73,23 @@ examples:
 
 
 class _Parser(ArgumentParser):
+    _is_intermixed = False
+
     def _get_values(self, action: Action, arg_strings: list[str]) -> Any:
         """Refuse `--option=--`, of which argparse makes an empty list, whatever the type."""
         if action.option_strings and action.nargs is None and arg_strings == ["--"]:
             self.error(f"argument {action.option_strings[-1]}: must have a value; got '--'")
         return super()._get_values(action, arg_strings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Let options stand before, between and after a verb's other words."""
+        if self._subparsers is not None or self._is_intermixed:
+            return super().parse_known_args(args, namespace)
+        self._is_intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_intermixed = False
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"headwater: {message} (see {self.prog} --help)\n")

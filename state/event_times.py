@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from state.events import SECOND_US, Event, TimeUnit, TimeUs
 from state.field_types import TIME, declared, is_null
+from state.local_times import LocalTimes
 
 YEAR_1990_US = 631_152_000 * SECOND_US
 YEAR_2100_US = 4_102_444_800 * SECOND_US
@@ -47,24 +48,29 @@ class TimeTexts(NamedTuple):
     form: str = ""
     zone: tzinfo = UTC
 
-    def parsed(self, text: str) -> datetime | str:
-        """The moment that a text is by the format; the text where it is none."""
+    def parsed(self, text: str, local: LocalTimes) -> datetime | str:
+        """The moment that a text is by the format; the text where it is none.
+
+        Args:
+            text: Perhaps a time.
+            local: Gives a zone to a time that names none.
+        """
         try:
             moment = datetime.strptime(text[:_MOST_CHARACTERS].strip(), self.form)  # noqa: DTZ007
         except ValueError:
             return text
-        return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
+        return local.moment(moment)
 
 
 _ISO_IN_UTC = TimeTexts()
 
 
-def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
+def parse_time(text: str, local: LocalTimes | None = None) -> datetime:
     """Parse a time in RFC 3339 or another form of ISO 8601.
 
     Args:
         text: The time.
-        zone: Zone of a time that names none; where clocks go back, the earlier of two moments.
+        local: Gives a zone to a time that names none; None: such times are UTC.
 
     Raises:
         ValueError: The text is not a time.
@@ -76,14 +82,15 @@ def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
     if len(text) > _MOST_CHARACTERS:
         msg = f"time must be at most {_MOST_CHARACTERS} characters; got {len(text)}"
         raise ValueError(msg)
-    text = text.strip().removesuffix(" UTC")
+    text = text.strip()
+    if local is None or text.endswith(" UTC"):
+        text, local = text.removesuffix(" UTC"), LocalTimes()
     digits = _DIGITS.get(len(text)) if text.isascii() and text.isdecimal() else None
     if digits is not None:
-        return datetime.strptime(text, digits).replace(tzinfo=zone)
+        return local.moment(datetime.strptime(text, digits))  # noqa: DTZ007
     leap = text[16:19] == ":60"  # RFC 3339 has leap seconds: the next second is the same instant
     text = f"{text[:16]}:59{text[19:]}" if leap else text
-    moment = datetime.fromisoformat(f"{text[:-1]}Z" if text.endswith("z") else text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    moment = local.moment(datetime.fromisoformat(f"{text[:-1]}Z" if text.endswith("z") else text))
     try:
         return moment + timedelta(seconds=1) if leap else moment
     except OverflowError as error:
@@ -91,14 +98,14 @@ def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
         raise ValueError(msg) from error
 
 
-def microseconds(value: Any, unit: TimeUnit, name: str, zone: tzinfo = UTC) -> int:
+def microseconds(value: Any, unit: TimeUnit, name: str, local: LocalTimes | None = None) -> int:
     """Convert a number of units since 1970 UTC, or a time as text, to microseconds.
 
     Args:
         value: A number or its text, a text for `parse_time`, or a datetime with a zone.
         unit: Unit of numbers.
         name: Name of the field, for errors.
-        zone: See `parse_time`.
+        local: See `parse_time`.
 
     Raises:
         ValueError: A text is not a time.
@@ -112,7 +119,7 @@ def microseconds(value: Any, unit: TimeUnit, name: str, zone: tzinfo = UTC) -> i
         msg = f"{name} must be at most {_MOST_CHARACTERS} characters; got {len(value)}"
         raise ValueError(msg)
     if _is_moment(value):
-        moment = parse_time(value, zone) if isinstance(value, str) else value
+        moment = parse_time(value, local) if isinstance(value, str) else value
         since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -170,6 +177,9 @@ class Times:
         since: A number that means an earlier time (µs UTC) is taken to be in another unit.
         is_sure: Numbers are in the declared unit; do not check them.
         texts: Form of times in text.
+
+    Attributes:
+        local: Counts the times in text that named no zone.
     """
 
     def __init__(
@@ -182,7 +192,7 @@ class Times:
         texts: TimeTexts = _ISO_IN_UTC,
     ) -> None:
         self._unit, self._since, self._is_sure = unit, since, is_sure
-        self._texts = texts
+        self._texts, self.local = texts, LocalTimes(texts.zone)
         self._fields = {str(event.__struct_config__.tag): time_fields(event) for event in events}
         every = frozenset().union(*self._fields.values())
         self._untyped = every if len(self._fields) == 1 else frozenset({"time"})
@@ -223,8 +233,8 @@ class Times:
             TypeError: It is neither number nor text.
         """
         if self._texts.form and isinstance(value, str):
-            value = self._texts.parsed(value)
-        us = microseconds(value, self._unit, name, self._texts.zone)
+            value = self._texts.parsed(value, self.local)
+        us = microseconds(value, self._unit, name, self.local)
         if not (self._is_sure or _is_moment(value) or self._is_likely(us)):
             self._check(name, value, us)
         return us

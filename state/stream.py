@@ -287,6 +287,12 @@ class Stream:
     def _check_label(self) -> None:
         label = self.label
         _check_duration(label.delay, "label.delay")
+        if not Duration.parse(label.delay):
+            msg = (
+                "label.delay must be longer than 0s, as it is the longest time from a request to "
+                f"its deadline; got {label.delay!r} in stream {self.name!r}"
+            )
+            raise StreamError(msg)
         if (label.of is None) == (label.by is None):
             msg = (
                 f"label must have either `of` or `by`; got {label.of!r} and {label.by!r} "
@@ -387,7 +393,11 @@ class Stream:
                 raise StreamError(msg)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            msg = f"columns must have names of their own; got {twice} more than once"
+            of = [f.title for f in self.features if {c.name for c in f.columns} & {*twice}]
+            msg = (
+                f"columns must have names of their own; got {twice} more than once, in features "
+                f"{', '.join(of)} of stream {self.name!r}: `names` or `name` gives others"
+            )
             raise StreamError(msg)
         reserved = sorted(set(names) & RESERVED)
         if reserved:

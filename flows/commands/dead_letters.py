@@ -127,7 +127,7 @@ def _lines(refusal: Refusal, letters: int, letter: StoredDeadLetter) -> Iterator
     content = letter.content
     detail = refusal.detail if content.topic else _explained(refusal)
     place = f"{content.topic or EVENTS}/{content.partition} at {content.offset}"
-    done = "" if letter.is_open else ", retried"
+    done = "" if letter.is_open or content.reason not in AGAIN else ", retried"
     yield f"{letters:,} {refusal.reason}: {plain_line(detail)}"
     yield f"  {place}, {format_time(letter.append_time)}{done}: {shown(content.raw)}"
 

@@ -1,24 +1,34 @@
-"""Arguments of the verbs that read files: how the files are written."""
+"""Arguments of the verbs that read files: the type of their records, how the files are written."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from reprlib import repr as shortened
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flows.errors.user_errors import CommandError
+from flows.errors.user_errors import CommandError, as_command_errors
 from flows.intake.dialect import Dialect
+from state.admission.no_event import Judge
 from state.event_times import TimeTexts
+from state.plain_text import plain_line
 from state.stream import Stream
 
-DIALECT = ("rename", "decimal", "time_format", "time_zone", "skip_unknown")
+DIALECT = ("type", "rename", "decimal", "time_format", "time_zone", "skip_unknown")
 """Names of the arguments."""
 
 _TRIED = datetime(2026, 11, 28, 13, 14, 15, tzinfo=UTC)
 
 
 def add_dialect(parser: ArgumentParser) -> None:
-    """Let a verb take files that are written otherwise than events are."""
+    """Let a verb take files that are written otherwise than events are, or name no types."""
+    parser.add_argument(
+        "--type",
+        action="append",
+        default=[],
+        metavar="[FILE=]TYPE",
+        help="type of records that have none, in all files or in FILE; default for a table: the "
+        "one type that its columns fit",
+    )
     parser.add_argument(
         "--rename",
         type=other_name,
@@ -50,7 +60,7 @@ def add_dialect(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--skip-unknown",
         action="store_true",
-        help="leave out fields of JSON objects that their event has not got, as columns of tables "
+        help="leave out fields and cells that their event has not got, as columns of no event "
         "always are",
     )
 
@@ -66,7 +76,44 @@ def dialect_of(stream: Stream, arguments: Namespace) -> Dialect:
         decimal=arguments.decimal or ".",
         texts=TimeTexts(arguments.time_format or "", arguments.time_zone or UTC),
         skips_unknown=arguments.skip_unknown,
+        found=set(),
     )
+
+
+def kinds_of(
+    stream: Stream, given: Sequence[str], files: Sequence[str]
+) -> Callable[[str], str | None]:
+    """A function from the name of a file to the type of its records that have none.
+
+    Args:
+        stream: Stream of the events.
+        given: Values of `--type`; for a file that has one of its own this one counts.
+        files: Names of the files.
+
+    Raises:
+        CommandError: No event has such a type, there is no such file, or a file has two types.
+    """
+    kinds: dict[str, str] = {}
+    for one in given:
+        name, _, kind = one.rpartition("=")
+        if name and name not in files:
+            msg = f"--type must name a FILE of the command line; got {shortened(name)}"
+            raise CommandError(msg)
+        if kinds.setdefault(name, kind) != kind:
+            msg = f"--type must give a file one type; got {kinds[name]} and {kind}"
+            raise CommandError(msg)
+        with as_command_errors():
+            Judge(stream).check_type(kind)
+    return lambda name: kinds.get(name, kinds.get(""))
+
+
+def unused(dialect: Dialect, files: Sequence[str]) -> str:
+    """A line about the names of `--rename` that no file has; empty: each is in one."""
+    others = sorted(dialect.names.keys() - (dialect.found or set()))
+    if not others:
+        return ""
+    names = plain_line(", ".join(map(repr, others)))
+    return f"--rename of {names} changes nothing in {', '.join(files)}: no such column or field"
 
 
 def other_name(text: str) -> tuple[str, str]:

@@ -151,7 +151,10 @@ def _of_configuration(home: Home) -> Iterator[_Check]:
     yield _Check("stream", _stream, "correct its definition, or `stream` in the settings")
     hint = "larger buckets, or shorter windows"
     yield _Check("memory per key", _memory, hint)
-    hint = "put it back, begin a new home, or let a run compare the outputs"
+    hint = (
+        "put it back, or begin a new home; a run takes new types and optional fields, and a "
+        "changed function whose results are the same"
+    )
     yield _Check("definition", partial(_definition, home.root), hint)
     yield _Check("disk", partial(_disk, home.root), "make room, or set HEADWATER_HOME")
     settings = _loaded()
@@ -443,7 +446,7 @@ def _routing(home: Home) -> str:
             return _UNREAD
     if routing.warning:
         raise _DoubtError(routing.warning)
-    return f"each label goes to its request in the first {_LOOKED_AT:,} records of each partition"
+    return routing.summary
 
 
 def _h2o_fit(home: Home) -> str:

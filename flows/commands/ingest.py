@@ -3,9 +3,10 @@
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of
+from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of, kinds_of, unused
 from flows.commands.verb import Verb, microseconds, moment
 from flows.definition.note import check_key
 from flows.errors.bytewax_errors import quiet_bytewax
@@ -25,25 +26,31 @@ from flows.home.file_lock import locked_shared
 from flows.home.home import Home, environment_home
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import File, Peek, ingest_merged
+from flows.intake.counted_file import CountedFile
+from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line, read_lines
 from flows.intake.file_forms import FileForm
 from flows.intake.foreign_ingest import foreign_flow
 from flows.intake.order import Order, sort_lines
 from flows.intake.preview import Preview, preview
-from flows.intake.refusals import names_shown, shown
+from flows.intake.refusals import grouped, names_shown, reason_lines, shown
 from flows.intake.stream_events import read_events
 from flows.terminal.console import Bar, TerminalConsole
 from flows.terminal.signals import stop_on_signals
 from flows.terminal.time_format import format_time
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
+from state.admission.shared_ids import SharedIds
+from state.events import HOUR_US
 from state.log import Log
 from state.settings import Settings
+from state.stream import Stream
 
 _STDIN = "-"
 _SHOWN_BYTES = 100
 _MOST_SHOWN = 5_000
 _DISORDERED_IN = 100
+_MOST_OFFSET_US = 14 * HOUR_US  # of a time zone
 # Untyped in bytewax's own stub; it is what `python -m bytewax.run` calls.
 _run_flow: Callable[..., None] = bytewax_run.cli_main
 
@@ -57,11 +64,6 @@ def _arguments(parser: ArgumentParser) -> None:
         "may be compressed with gzip, zstd, bz2 or lz4; - is standard input, read to its end first"
         "; default: the foreign topics of the settings",
     )
-    parser.add_argument(
-        "--type",
-        metavar="TYPE",
-        help="type of records that have none; default for a table: the one its columns fit best",
-    )
     add_dialect(parser)
     parser.add_argument(
         "--dry-run",
@@ -71,8 +73,8 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="append also if the first 1,000 records are all bad, or times seem to be in another "
-        "unit",
+        help="append a file also if its first 1,000 records are all bad, written otherwise than "
+        "they are read, or far from sorted by time, and whatever unit its times seem to have",
     )
     parser.add_argument(
         "--sort",
@@ -103,57 +105,76 @@ def _run(arguments: Namespace) -> int:
     settings, home = load_settings(), environment_home()
     stream = find_stream(settings.stream)
     with ExitStack() as held, as_command_errors():
-        paths = [(name, held.enter_context(_path(name))) for name in arguments.files]
-        read = partial(
-            read_events,
-            stream=stream,
-            kind=arguments.type,
-            is_sure=arguments.force,
-            dialect=dialect_of(stream, arguments),
-        )
-        judge = Judge(stream)
-        judge.check_type(arguments.type)
-        routing = LabelRouting(stream, settings.partitions or stream.partitions)
-        for name, path in paths:
-            _look(name, path, judge, routing, read, arguments)
-        if routing.warning:
-            TerminalConsole(stderr=True).print(Text(routing.warning), soft_wrap=True)
-        if arguments.dry_run:
-            return 0
-        lines: Callable[[Path], Iterator[Line]] = read
-        if arguments.sort:
-            sort = partial(_sorted, stream.peek(), read)
-            paths = [(name, held.enter_context(sort(path))) for name, path in paths]
-            lines = partial(read_lines, form=FileForm("json lines"))
-        _append(paths, settings, home, lines, now)
+        dialect = dialect_of(stream, arguments)
+        kind_of = kinds_of(stream, arguments.type, arguments.files)
+        files = []
+        for name in arguments.files:
+            read = partial(
+                read_events,
+                stream=stream,
+                kind=kind_of(name),
+                is_sure=arguments.force,
+                dialect=dialect,
+            )
+            path = held.enter_context(_path(name))
+            files.append(CountedFile(name, path, read, stream, dialect))
+        _check_files(files, stream, settings, dialect, arguments)
+        if not arguments.dry_run:
+            is_utc = arguments.time_zone is None
+            _append(files, settings, home, held, now, sorts=arguments.sort, is_utc=is_utc)
     return 0
 
 
+def _check_files(
+    files: Sequence[CountedFile],
+    stream: Stream,
+    settings: Settings,
+    dialect: Dialect,
+    arguments: Namespace,
+) -> None:
+    """Preview the files, and refuse all of them if one of them must not be appended.
+
+    Raises:
+        CommandError: One must not.
+    """
+    judge = Judge(stream)
+    routing = LabelRouting(stream, settings.partitions or stream.partitions)
+    ids = SharedIds()
+    refusals = [_look(file, judge, routing, ids, dialect, arguments) for file in files]
+    for line in (unused(dialect, arguments.files), routing.warning, ids.warning):
+        if line:
+            TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
+    refusal = next(filter(None, refusals), None)
+    if refusal is not None:
+        raise CommandError(refusal)
+
+
 def _check_no_file(arguments: Namespace) -> None:
-    for option in ("now", "type", *DIALECT, "sort", "dry_run", "force"):
+    for option in ("now", *DIALECT, "sort", "dry_run", "force"):
         if getattr(arguments, option):
             msg = f"--{option.replace('_', '-')} must go with a FILE; got none"
             raise CommandError(msg)
 
 
 def _look(
-    name: str,
-    path: Path,
+    file: CountedFile,
     judge: Judge,
     routing: LabelRouting,
-    read: Callable[..., Generator[Line]],
+    ids: SharedIds,
+    dialect: Dialect,
     arguments: Namespace,
-) -> None:
-    """Preview the first records of a file, and refuse it if none is a valid event."""
-    console = TerminalConsole()
+) -> str | None:
+    """Preview the first records of a file; return the reason why it must not be appended."""
+    name, console = file.name, TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
     guessed: list[str] = []
     now = microseconds_now() if arguments.now is None else round(arguments.now.timestamp() * 1e6)
-    with closing(read(path, on_left_out=left_out.extend, on_kind=guessed.append)) as lines:
-        found = preview(lines, judge, routing, Order(judge.stream), now)
+    lines = file.read(file.path, on_left_out=left_out.extend, on_kind=guessed.append)
+    with closing(lines):
+        found = preview(lines, judge, routing, Order(judge.stream), now, dialect, ids)
     if guessed:
-        say(f"{name}: rows are {guessed[0]!r} by their columns; --type says another type")
+        say(f"{name}: rows are {guessed[0]!r} by their columns")
     if left_out:
         say(f"{name}: skipped columns that no event has: {names_shown(left_out)}")
     if arguments.dry_run:
@@ -165,47 +186,49 @@ def _look(
             say(f"  {line}")
         if found.disorder:
             say(f"  not sorted by time, {found.disorder}: --sort sorts them")
-    elif not arguments.force:
-        _refuse_bad(name, found)
-        if found.disorder and not arguments.sort:
-            msg = (
-                f"FILE must be sorted by time; got {name} of whose first {found.records:,} records "
-                f"{found.disorder}: nothing was appended; --sort sorts them, --force appends them "
-                "as they are"
-            )
-            raise CommandError(msg)
+    if arguments.force:
+        return None
+    refusal = _refusal(name, found, sorts=arguments.sort)
+    if refusal and not arguments.dry_run:
+        return f"{refusal}; --dry-run shows more"
+    return refusal
 
 
-def _refuse_bad(name: str, found: Preview) -> None:
-    """Refuse a file without any valid event, or one that is written otherwise than it is read.
-
-    Raises:
-        CommandError: It is one of these.
-    """
-    force = "nothing was appended; --dry-run shows more, --force appends them for the run to refuse"
+def _refusal(name: str, found: Preview, *, sorts: bool) -> str | None:
+    """The reason why a file must not be appended without `--force`; None: there is none."""
+    force = "nothing was appended; --force appends them for the run to refuse"
     if found.is_hopeless:
-        reason, example = next(found.reasons(), ""), shown(found.refused[0][1])
-        msg = (
+        first = grouped(reversed(found.refused))  # a group has its last record
+        reason, example = islice(reason_lines(first), 2)
+        return (
             f"FILE must hold events; got {name} whose first {found.records:,} records are all "
-            f"refused, {reason}, as in {example}: {force}"
+            f"refused, {reason}, as in {example.strip()}: {force}"
         )
-        raise CommandError(msg)
     if found.is_misread:
         refusal, value = found.misread[0]
-        msg = (
+        return (
             f"FILE must be written as it is read; got {name} of whose first {found.records:,} "
-            f"records {len(found.misread):,} are not, {refusal.reason}: {refusal.detail}, as in "
-            f"{shown(value)}: {force}"
+            f"records {len(found.misread):,} are not, {refusal.reason}: {refusal.detail}: "
+            f"{refusal.advice}, as in {shown(value)}: {force}"
         )
-        raise CommandError(msg)
+    if found.disorder and not sorts:
+        return (
+            f"FILE must be sorted by time; got {name} of whose first {found.records:,} records "
+            f"{found.disorder}: nothing was appended; --sort sorts them, --force appends them as "
+            "they are"
+        )
+    return None
 
 
 def _append(
-    paths: Sequence[tuple[str, Path]],
+    files: Sequence[CountedFile],
     settings: Settings,
     home: Home,
-    read: Callable[[Path], Iterator[Line]],
+    held: ExitStack,
     now: int | None,
+    *,
+    sorts: bool,
+    is_utc: bool,
 ) -> None:
     """Append all records of the files."""
     console = TerminalConsole()
@@ -218,20 +241,26 @@ def _append(
     check_append_times(log, home)
     with locked_shared(settings, home.root):
         deployment.check_kept()
-        warnings = [_AheadCounter() for _ in paths]
-        orders = [Order(stream) for _ in paths]
-        files = [
-            File(name, partial(read, path), ahead, order.see)
-            for (name, path), ahead, order in zip(paths, warnings, orders, strict=True)
+        reads = [
+            held.enter_context(_sorted(stream.peek(), file)) if sorts else file.lines
+            for file in files
         ]
-        size = sum(path.stat().st_size for _, path in paths)
-        counts = _ingest(log, files, size, stream.peek(), settings, now)
-        for (name, _), ahead, order, records in zip(paths, warnings, orders, counts, strict=True):
+        warnings = [_AheadCounter() for _ in files]
+        orders = [Order(stream) for _ in files]
+        parts = [
+            File(file.name, read, ahead, order.see)
+            for file, read, ahead, order in zip(files, reads, warnings, orders, strict=True)
+        ]
+        size = sum(file.path.stat().st_size for file in files)
+        counts = _ingest(log, parts, size, stream.peek(), settings, now)
+        for file, ahead, order, records in zip(files, warnings, orders, counts, strict=True):
             total += records
-            console.print(f"{name}: {records:,} records", highlight=False, soft_wrap=True)
-            ahead.tell(name, now)
-            _tell_disorder(name, order.fault(_DISORDERED_IN))
-    if len(paths) > 1:
+            console.print(f"{file.name}: {records:,} records", highlight=False, soft_wrap=True)
+            for line in file.notes():
+                TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
+            ahead.tell(file.name, now, is_utc=is_utc and bool(file.local.count))
+            _tell_disorder(file.name, order.fault(_DISORDERED_IN))
+    if len(files) > 1:
         console.print(f"{total:,} records in all", highlight=False)
     log.close()
 
@@ -270,21 +299,33 @@ class _AheadCounter:
         self._first = self._first if self._count else (value, time)
         self._count += 1
 
-    def tell(self, name: str, now: int | None) -> None:
-        """Print a warning, if there were any."""
+    def tell(self, name: str, now: int | None, *, is_utc: bool) -> None:
+        """Print a warning, if there were any.
+
+        Args:
+            name: Name of the file.
+            now: Declared time, µs UTC.
+            is_utc: Times without a zone were taken for UTC.
+        """
         if not self._count:
             return
         value, time = self._first
-        clock = format_time(microseconds_now() if now is None else now)
+        clock = microseconds_now() if now is None else now
         first = repr(value[:_SHOWN_BYTES])[2:-1] + "…" * (len(value) > _SHOWN_BYTES)
         records = f"{self._count:,} record{'s' * (self._count > 1)}"
+        advice = (
+            "Texts without a zone were taken for UTC: if these are times of another zone, "
+            "--time-zone ZONE reads them. "
+            if is_utc and time - clock <= _MOST_OFFSET_US
+            else ""
+        )
         TerminalConsole(stderr=True).print(
             Text(
-                f"{name}: {records} with a time after {clock}, first {format_time(time)} in "
-                f"{first}\n"
+                f"{name}: {records} with a time after {format_time(clock)}, first "
+                f"{format_time(time)} in {first}\n"
                 "The run will quarantine such events as clock_skew; such append times were "
-                "replaced. If this is a generated history, ingest it with --now TIME, no earlier "
-                "than its end."
+                f"replaced. {advice}If this is a generated history, ingest it with --now TIME, no "
+                "earlier than its end."
             ),
             soft_wrap=True,
         )
@@ -314,10 +355,11 @@ def _ingest(
 
 
 @contextmanager
-def _sorted(peek: Peek, read: Callable[[Path], Generator[Line]], path: Path) -> Iterator[Path]:
-    """A file with the same events, sorted by time."""
-    with TemporaryDirectory() as folder, closing(read(path)) as lines:
-        yield sort_lines(lines, peek, Path(folder))
+def _sorted(peek: Peek, file: CountedFile) -> Iterator[Callable[[], Iterator[Line]]]:
+    """Reads the same events, sorted by time."""
+    with TemporaryDirectory() as folder, closing(file.lines()) as lines:
+        path = sort_lines(lines, peek, Path(folder))
+        yield partial(read_lines, path, FileForm("json lines"))
 
 
 @contextmanager
@@ -354,6 +396,7 @@ INGEST = Verb(
   headwater ingest events.jsonl       file of `headwater export events`, byte for byte
   headwater ingest --dry-run trips.csv
   headwater ingest --type finished ends.csv
+  headwater ingest --type ends.csv=finished starts.csv ends.csv
   headwater ingest --rename trip=id --rename started_at=time trips.csv
   headwater ingest --decimal , --time-format '%d.%m.%Y %H:%M' orders.csv
   headwater ingest --skip-unknown --rename product.price=price clicks.json

@@ -18,6 +18,10 @@ from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from operators.partition.log_check import LogCutError
 from state.log import EVENTS
+from state.topics import DEAD_LETTERS, INGESTED, ROLLBACKS
+
+_OFTEN_EMPTY = frozenset({INGESTED, ROLLBACKS})
+"""Topics of foreign records and of rollbacks, shown only if there are any."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -37,9 +41,10 @@ def _run(arguments: Namespace) -> int:
     console = TerminalConsole(highlight=False, soft_wrap=True)
     console.print(_table(status.partitions))
     console.print(_sum(status))
-    console.print("records: " + ", ".join(f"{topic} {n:,}" for topic, n in status.ends.items()))
+    shown = [f"{t} {n:,}" for t, n in status.ends.items() if n or t not in _OFTEN_EMPTY]
+    console.print("records: " + ", ".join(shown))
     if status.counts is not None:
-        console.print(_counted(status.counts))
+        console.print(_counted(status.counts, status.ends.get(DEAD_LETTERS, 0)))
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -97,14 +102,16 @@ def _sum(status: Status) -> str:
     return f"all: lag {lag:,} records, {_rate(sum(known) if known else None)} records/s"
 
 
-def _counted(counts: Counts) -> str:
-    """Format requests, labels and dead letters as one line."""
+def _counted(counts: Counts, held: int) -> str:
+    """Format requests, labels and dead letters as one line; `held` are all that were written."""
+    more = held - sum(counts.dead_letters.values())
+    newer = f" and {more:,} that they do not count yet" if more > 0 else ""
     letters = ", ".join(f"{n:,} {reason}" for reason, n in counts.dead_letters.items()) or "none"
     waiting = f", {counts.early:,} labels wait for their request" if counts.early else ""
     forgotten = f", {counts.unlabelled:,} without a label" if counts.unlabelled else ""
     return (
         f"by the newest metrics: requests {counts.requests:,}, labels {counts.labels:,}, pending "
-        f"{counts.pending:,}{forgotten}{waiting}, dead letters {letters}"
+        f"{counts.pending:,}{forgotten}{waiting}, dead letters {letters}{newer}"
     )
 
 

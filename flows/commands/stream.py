@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from flows.commands.dialect_arguments import add_dialect, dialect_of
+from flows.commands.dialect_arguments import add_dialect, dialect_of, kinds_of, unused
 from flows.commands.verb import Verb, count
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import BUILT_IN, find_stream, load_settings
@@ -16,7 +16,6 @@ from flows.stream_check.report import definition_lines, trial_lines
 from flows.stream_check.schemas import async_api, json_schemas
 from flows.stream_check.trial import tried
 from flows.terminal.console import TerminalConsole
-from state.admission.no_event import Judge
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -33,9 +32,6 @@ def _arguments(parser: ArgumentParser) -> None:
         default=5,
         metavar="N",
         help="show the features of the first N requests (default 5)",
-    )
-    parser.add_argument(
-        "--type", metavar="TYPE", help="type of events that have none, such as rows of CSV"
     )
     add_dialect(parser)
     parser.add_argument(
@@ -65,10 +61,16 @@ def _run(arguments: Namespace) -> int:
     console.print("\n".join(definition_lines(stream)), soft_wrap=True)
     if files:
         with as_command_errors():
-            Judge(stream).check_type(arguments.type)
             dialect = dialect_of(stream, arguments)
-            read = partial(read_events, stream=stream, kind=arguments.type, dialect=dialect)
-            trial = tried(stream, settings, files, arguments.requests, read)
+            names = [*map(str, files)]
+            kind_of = kinds_of(stream, arguments.type, names)
+            reads = {
+                path: partial(read_events, stream=stream, kind=kind_of(str(path)), dialect=dialect)
+                for path in files
+            }
+            trial = tried(stream, settings, reads, arguments.requests, dialect)
+        if note := unused(dialect, names):
+            trial.notes[note] = None
         console.print("\n".join(trial_lines(trial, stream, settings)), soft_wrap=True)
     return 0
 

@@ -61,6 +61,11 @@ def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
         del _bytewax_error.__init__
 
 
+def has_failed() -> bool:
+    """Whether a part of the running flow has raised an error; it is reported at the end."""
+    return bool(_raised)
+
+
 def _watch(stop: threading.Event) -> None:
     """Take over bytewax's error handling.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+from flows.own_packages import PACKAGES
 from models.h2o.search import check_algorithm
 from models.linear.river_model import check_river
 from state.regular_file import NotRegularError, read_regular
@@ -136,15 +137,22 @@ def find_stream(name: str) -> Stream:
         msg = f"stream must be importable; got {name!r}: {_cause(error, module)}"
         raise ConfigurationError(msg) from error
     if not isinstance(stream, Stream):
-        msg = f"stream must be a Stream; got {type(stream).__name__} at {name!r}"
+        msg = f"stream must be a Stream; got {type(stream).__name__} at {name!r}{_hint(module)}"
         raise ConfigurationError(msg)
     return stream
+
+
+def _hint(module: str) -> str:
+    """Advice on a module of the user that has the name of a package; empty: it has not."""
+    name = module.partition(".")[0]
+    hint = f": Headwater has a package {name!r}, so a module of yours needs another name"
+    return hint if name in {*PACKAGES, "flows"} else ""
 
 
 def _cause(error: BaseException, module: str) -> str:
     """Describe an import error, with the line of the user's module that raised it."""
     if isinstance(error, ImportError | AttributeError | SyntaxError):
-        return str(error)
+        return f"{error}{_hint(module)}"
     file = f"{module.rpartition('.')[2]}.py"
     steps = extract_tb(error.__traceback__)
     at = next((step for step in reversed(steps) if Path(step.filename).name == file), steps[-1])

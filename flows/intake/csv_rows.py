@@ -20,11 +20,13 @@ class Csv(NamedTuple):
     """A table of cells.
 
     Attributes:
-        columns: Names in its first line.
+        header: Names in its first line.
+        columns: These, as they are called otherwise.
         rows: Cells of each further record, by column. A record with another number of cells has an
             additional column that says so. Bytes that are not UTF-8 become lone surrogates.
     """
 
+    header: list[str]
     columns: list[str]
     rows: Iterator[dict[str, str]]
 
@@ -49,7 +51,8 @@ def read_csv(
             long.
     """
     records = _records(reader, delimiter, is_spaced=is_spaced)
-    columns = [names.get(cell.strip(), cell.strip()) for cell in next(records, [])]
+    header = [cell.strip() for cell in next(records, [])]
+    columns = [names.get(cell, cell) for cell in header]
     for name in columns:
         if not _is_utf_8(name):
             shown = name.encode(errors="surrogateescape").decode("latin-1")
@@ -59,7 +62,7 @@ def read_csv(
     if twice:
         msg = f"columns must be distinct; got {twice[0]!r} more than once"
         raise CsvError(msg)
-    return Csv(columns, (_row(columns, cells) for cells in records))
+    return Csv(header, columns, (_row(columns, cells) for cells in records))
 
 
 def _is_utf_8(text: str) -> bool:

@@ -125,10 +125,20 @@ def refusal_of(
         return _refused(f"{NOT_UTF_8},", path)
     lacking = " and ".join(name for name in columns if name not in _named(found, names))
     shown = plain_line(", ".join(found)[: 5 * _SHOWN])
-    return FormError(
+    msg = (
         f"CSV must have the columns {lacking}; got only {shown} in {path}"
         ": --rename OLD=NEW gives columns other names"
     )
+    if lacking == "id":
+        between = max(_DELIMITERS, key=lambda one: len(first.split(one)))
+        msg += f"; where no column is an id, awk makes one: {_numbering(path, between)}"
+    return FormError(msg)
+
+
+def _numbering(path: Path, delimiter: str) -> str:
+    """A command that puts ids, distinct for each file, before the lines of a CSV file."""
+    sign, stem = repr(delimiter)[1:-1], re.sub(r"[^\w.-]", "_", path.name.partition(".")[0])
+    return f"""awk 'NR==1 {{print "id{sign}" $0}} NR>1 {{print "{stem}-" NR-1 "{sign}" $0}}'"""
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line
-from flows.intake.hints import hint
+from flows.intake.hints import hint, refusal_of
 from flows.intake.order import Order
-from flows.intake.refusals import Refusal, grouped, shown
+from flows.intake.refusals import Refusal, grouped, reason_lines
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
+from state.admission.shared_ids import SharedIds
 from state.ingest.append_time import append_times
 
 RECORDS = 1_000
@@ -52,13 +54,17 @@ class Preview(NamedTuple):
 
     def reasons(self) -> Iterator[str]:
         """The reasons for dead letters: a line for each reason, and one with an example."""
-        for refusal, count, example in grouped(self.refused):
-            yield f"{count:,} {refusal.reason}: {refusal.detail}"
-            yield f"  {shown(example)}"
+        return reason_lines(grouped(self.refused))
 
 
 def preview(
-    lines: Iterable[Line], judge: Judge, routing: LabelRouting, order: Order, now: int
+    lines: Iterable[Line],
+    judge: Judge,
+    routing: LabelRouting,
+    order: Order,
+    now: int,
+    dialect: Dialect,
+    ids: SharedIds,
 ) -> Preview:
     """Look at the first records, as far as they fit the memory.
 
@@ -68,6 +74,8 @@ def preview(
         routing: Follows the events.
         order: Follows the times of the events.
         now: Current time, µs UTC; later times are reported elsewhere.
+        dialect: The conventions by which they were read.
+        ids: Follows the ids of the events.
     """
     refused: list[tuple[Refusal, bytes]] = []
     misread: list[tuple[Refusal, bytes]] = []
@@ -80,13 +88,13 @@ def preview(
         is_export = is_export or line.append_time is not None
         event = judge.event(line.value)
         if isinstance(event, Refused):
-            found = hint(line.value, event)
-            detail = event.detail if found is None else f"{event.detail}: {found.text}"
-            refused.append((Refusal(event.reason, detail), line.value))
+            found = hint(line.value, event, dialect)
+            refused.append((refusal_of(event, found), line.value))
             if found is not None and found.is_of_file:
                 misread.append(refused[-1])
         else:
             routing.see(event)
+            ids.see(event)
             times.append(event.time)
             if len(events) < _SHOWN_EVENTS:
                 events.append(line.value)

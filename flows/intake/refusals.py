@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from state.plain_text import plain_line
 
@@ -22,32 +22,65 @@ class Refusal(NamedTuple):
         reason: A word to count by.
         detail: A sentence.
         topic: Foreign topic of the record; empty: it is from a file.
+        advice: The way to read such records; empty: none is known.
     """
 
     reason: str
     detail: str
     topic: str = ""
+    advice: str = ""
 
 
-def grouped(refused: Iterable[tuple[Refusal, T]]) -> Iterator[tuple[Refusal, int, T]]:
-    """Groups by reason, the largest first, each with its size and its last record.
+class Groups(Generic[T]):
+    """Refused records by equal reasons, each group with its size and its last record.
 
     If there are very many reasons, the last ones form one group per word.
+
+    Attributes:
+        total: Number of records.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, str], tuple[Refusal, int, T]] = {}
+        self.total = 0
+
+    def add(self, refusal: Refusal, example: T) -> None:
+        """Count a record."""
+        kind = "" if refusal.reason in _OF_RECORD else _VARIES.sub("…", refusal.detail)
+        key = refusal.reason, refusal.topic, kind
+        if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
+            key = refusal.reason, refusal.topic, ""
+        count = self._groups[key][1] if key in self._groups else 0
+        self._groups[key] = refusal, count + 1, example
+        self.total += 1
+
+    def __iter__(self) -> Iterator[tuple[Refusal, int, T]]:
+        """The groups, the largest first."""
+        return iter(sorted(self._groups.values(), key=lambda group: -group[1]))
+
+
+def grouped(refused: Iterable[tuple[Refusal, T]]) -> Groups[T]:
+    """Refused records by equal reasons.
 
     Example:
         >>> late = Refusal("invalid", "no number '1'"), Refusal("invalid", "no number '2'")
         >>> list(grouped(zip(late, "ab")))
-        [(Refusal(reason='invalid', detail="no number '2'", topic=''), 2, 'b')]
+        [(Refusal(reason='invalid', detail="no number '2'", topic='', advice=''), 2, 'b')]
     """
-    groups: dict[tuple[str, str, str], tuple[Refusal, int, T]] = {}
+    groups = Groups[T]()
     for refusal, example in refused:
-        kind = "" if refusal.reason in _OF_RECORD else _VARIES.sub("…", refusal.detail)
-        key = refusal.reason, refusal.topic, kind
-        if key not in groups and len(groups) >= _MOST_GROUPS:
-            key = refusal.reason, refusal.topic, ""
-        count = groups[key][1] if key in groups else 0
-        groups[key] = refusal, count + 1, example
-    yield from sorted(groups.values(), key=lambda group: -group[1])
+        groups.add(refusal, example)
+    return groups
+
+
+def reason_lines(groups: Iterable[tuple[Refusal, int, bytes]]) -> Iterator[str]:
+    """Each reason in a line, with an example in the next; the same advice comes once."""
+    given = {""}
+    for refusal, count, example in groups:
+        advice = "" if refusal.advice in given else f": {refusal.advice}"
+        given.add(refusal.advice)
+        yield f"{count:,} {refusal.reason}: {refusal.detail}{advice}"
+        yield f"  {shown(example)}"
 
 
 def shown(raw: bytes, most: int = 300) -> str:

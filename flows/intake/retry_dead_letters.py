@@ -41,8 +41,9 @@ class StoredDeadLetter(NamedTuple):
         offset: Offset in that partition.
         append_time: Append time, microseconds UTC.
         content: The decoded letter.
-        is_open: Whether it can still be retried: no later letter of its partition and reason was. A
-            letter that holds only a part of a foreign record stays open.
+        is_open: Whether it can still be retried: its reason is in `AGAIN`, and no later letter of
+            its partition and reason was retried. A letter that holds only a part of a foreign
+            record stays open.
     """
 
     partition: int
@@ -65,7 +66,8 @@ def letters_of(log: Log) -> Iterator[StoredDeadLetter]:
             for record in log.read(LETTERS, partition, offset, max_records=most):
                 content = letter_of(partition, record)
                 next_open = positions.get(again_of(partition, content), 0)
-                is_open = record.offset >= next_open or _is_stump(content)
+                is_left = record.offset >= next_open or _is_stump(content)
+                is_open = is_left and content.reason not in _FINAL
                 yield StoredDeadLetter(
                     partition, record.offset, record.append_time, content, is_open
                 )

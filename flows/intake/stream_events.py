@@ -18,6 +18,7 @@ from state.event_times import TimeUnitError
 from state.field_types import fields_of_bytes
 from state.ingest.objects import Objects, without_nan
 from state.ingest.rows import Rows
+from state.local_times import LocalTimes
 from state.log import MAX_VALUE_BYTES
 from state.stream import Stream
 
@@ -36,6 +37,7 @@ def read_events(
     is_sure: bool = False,
     on_left_out: Callable[[list[str]], None] | None = None,
     on_kind: Callable[[str], None] | None = None,
+    on_local: Callable[[LocalTimes], None] | None = None,
     dialect: Dialect = _PLAIN,
 ) -> Generator[Line]:
     """Read the events of a file, with times in microseconds.
@@ -52,7 +54,9 @@ def read_events(
             columns fit best.
         is_sure: Take times in the stream's unit, however unlikely they are.
         on_left_out: Called with the columns that are in no event, if there are any.
-        on_kind: Called with the type of a table's rows if it was guessed from the columns.
+        on_kind: Called with the type of a table's rows if it was found by the columns.
+        on_local: Called before the first event with the counts of times without a zone, which grow
+            while events are read.
         dialect: Conventions that the file follows.
 
     Raises:
@@ -69,15 +73,17 @@ def read_events(
     def tell(rows: Rows) -> None:
         if rows.missed and on_left_out is not None:
             on_left_out(rows.missed)
-        if rows.is_guessed and on_kind is not None:
+        if rows.is_guessed and rows.kind is not None and on_kind is not None:
             on_kind(rows.kind)
+        if on_local is not None:
+            on_local(rows.local)
 
     if form.form == "csv":
         return _read_csv(path, form, stream, kind, tell, dialect, is_sure=is_sure)
     if form.form in {"parquet", "avro"}:
         decoder = PARQUET if form.form == "parquet" else AVRO
         return _read_table(path, stream, kind, tell, dialect, is_sure=is_sure, decoder=decoder)
-    return _read_json(path, form, stream, kind, dialect, is_sure=is_sure)
+    return _read_json(path, form, stream, kind, dialect, on_local, is_sure=is_sure)
 
 
 def _read_json(
@@ -86,10 +92,13 @@ def _read_json(
     stream: Stream,
     kind: str | None,
     dialect: Dialect,
+    on_local: Callable[[LocalTimes], None] | None,
     *,
     is_sure: bool,
 ) -> Generator[Line]:
     times = stream.times(is_sure=is_sure, texts=dialect.texts)
+    if on_local is not None:
+        on_local(times.local)
     objects = Objects(stream, skips_unknown=dialect.skips_unknown)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
@@ -115,6 +124,7 @@ def _read_csv(
     with named(path), opened(path, form) as (reader, file):
         bound = SizeLimit(path)
         table = read_csv(reader, form.delimiter, dialect.names, is_spaced=form.is_spaced)
+        dialect.see(table.header)
         rows = Rows(
             stream,
             table.columns,
@@ -122,6 +132,8 @@ def _read_csv(
             is_sure=is_sure,
             decimal=dialect.decimal,
             texts=dialect.texts,
+            skips_unknown=dialect.skips_unknown,
+            where=path,
         )
         tell(rows)
         for number, row in enumerate(table.rows, 1):
@@ -171,6 +183,8 @@ def _read_table(
             is_sure=is_sure,
             decimal=dialect.decimal,
             texts=dialect.texts,
+            skips_unknown=dialect.skips_unknown,
+            where=path,
         )
         tell(rows)
         for number, (raw, share) in enumerate(read, 1):

@@ -82,7 +82,7 @@ def tables(requests: pl.DataFrame, prices: Decision) -> str:
     if found:
         lines += [
             f"{'':17}{'recorded':^30}{'what-if':^30}".rstrip(),
-            f"{'model':8}{'rows':>9}" + f"{'AUC':>7}{'log-loss':>9}{'Brier':>7}{'F1':>7}" * 2,
+            f"{'model':8}{'rows':>9}" + f"{'AUC':>7}{'log-loss':>9}{'Brier':>7}{'max F1':>7}" * 2,
         ]
         lines += [
             f"{one.model:8}{one.recorded.rows:>9,}{_cells(one.recorded)}{_cells(one.branch)}"

@@ -80,7 +80,10 @@ def cause_of(first: RecordDifference, different: int, after: int) -> str:
         return first.cause
     names = {field.name for field in first.fields}
     if any(not field.recorded or not field.replayed for field in first.fields):
-        return "the fields are not the same: another version of the program wrote them"
+        return (
+            "the fields are not the same: another version of the program, or another definition of "
+            "the stream, wrote them"
+        )
     if names == {"chain"}:
         return "a prediction before this one was altered, or the chain itself"
     if "model" in names:
@@ -90,7 +93,8 @@ def cause_of(first: RecordDifference, different: int, after: int) -> str:
     if after > different:
         return "it was altered after it was written: most of what follows is as replayed"
     return (
-        "everything differs from here on: other settings, other code, or altered events "
+        "everything differs from here on: other settings, another definition of the stream, other "
+        "code, or altered events "
         "(an altered checkpoint is not used)"
     )
 

@@ -7,10 +7,15 @@ from state.settings import Risk
 def trust_lines(found: Trust, risk: Risk) -> tuple[str, str, str]:
     """Three lines: when to act, when to let go, and how many requests lie between."""
     caught = f", where {found.recall:.0%} of the label 1 are"
+    between = f"{found.unsure:.0%} of the requests lie between"
+    act, let_go = found.act.threshold, found.let_go.threshold
+    if act is not None and let_go is not None and act <= let_go:
+        both = f": from {act:.3f} to {let_go:.3f} both promises hold, whichever is done"
+        between = f"no request lies between{both if act < let_go else ''}"
     return (
         _side(found.act, "from", "label 0", risk.false_positives, caught),
         _side(found.let_go, "below", "label 1", risk.false_negatives, ""),
-        f"{found.unsure:.0%} of the requests lie between",
+        between,
     )
 
 

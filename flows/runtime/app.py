@@ -13,6 +13,7 @@ from bytewax.dataflow import Dataflow
 from rich.console import Console
 
 from flows.definition.redefinition import Redefinition
+from flows.errors.bytewax_errors import has_failed
 from flows.home.deployment import Deployment
 from flows.home.file_lock import lock_partition
 from flows.home.heartbeat import Heartbeat
@@ -191,7 +192,8 @@ class App:
         if self._stop.is_set():
             at = f"at {format_time(self._event_time)}"
             where = at if self._event_time else "before the first event"
-            self._console.print(f"Stopped {where}; run again to resume.", highlight=False)
+            advice = "" if has_failed() else "; run again to resume"  # the error has its own
+            self._console.print(f"Stopped {where}{advice}.", highlight=False)
             return
         self._redefined.settle(self._offsets)
         read = sum(self._offsets.values())

@@ -16,7 +16,7 @@ from flows.home.home import Home
 from flows.reports.counts import counts_of, newest_metrics
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import TITLES, FitRecord
-from models.scorecard import Floats, scorecard
+from models.scorecard import Floats, log_losses, scorecard
 from state.log import Log, decoded
 from state.outputs.records import DeadLetterCount
 from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
@@ -94,6 +94,14 @@ def _print_quality(console: Console, log: Log, most: int) -> None:
         table.add_row(name, auc, f"{card.log_loss:.4f}", f"{card.brier:.4f}", f"{card.f1:.4f}")
     console.print(title, highlight=False)
     console.print(table)
+    console.print(_base_rate(scores["label"]), highlight=False)
+
+
+def _base_rate(labels: Floats) -> str:
+    """The share of label 1, and the log-loss of a model that always answers it."""
+    rate = labels.mean()
+    loss = log_losses(labels, np.full_like(labels, rate)).mean()
+    return f"Label 1: {rate:.2%}; to answer always that has log-loss {loss:.4f}"
 
 
 def _scores(log: Log, most: int) -> dict[str, Floats]:

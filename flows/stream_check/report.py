@@ -85,6 +85,8 @@ def _label_lines(trial: Trial) -> Iterator[str]:
         yield _line("labels", f"{known:,}, {rate:.2%} of them 1; {silent / known:.2%} by silence")
     if trial.astray:
         yield _line("astray", trial.astray)
+    for kind, message in sorted(trial.alerts.items()):
+        yield _line("alert", f"{kind}: {message}")
 
 
 def _value_lines(first: Sequence[Seen]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from flows.ingest import File, ingest_merged
+from flows.intake.counted_file import time_notes
+from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
 from flows.intake.refusals import names_shown
@@ -21,10 +23,12 @@ from operators.shard.messages import Records
 from operators.shard.shard import Shard
 from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge, Refused
+from state.admission.shared_ids import SharedIds
 from state.events import Event
+from state.local_times import LocalTimes
 from state.log import EVENTS, Entry, Record, oldest_append_time
 from state.log.sqlite import SqliteLog
-from state.outputs.records import DeadLetter
+from state.outputs.records import Alert, DeadLetter
 from state.settings import Settings
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
@@ -78,6 +82,7 @@ class Trial:
         due: Boundaries (µs) that were reached.
         state_bytes: Size of the state at the end, as a checkpoint holds it, in bytes.
         astray: A line about label events that do not come to their requests; empty: all do.
+        alerts: The first alert's message, by kind.
         notes: Lines about the files: columns that no event has, types that only columns tell.
     """
 
@@ -95,15 +100,16 @@ class Trial:
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
     astray: str = ""
+    alerts: dict[str, str] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
 
 def tried(
     stream: Stream,
     settings: Settings,
-    files: Sequence[Path],
+    files: Mapping[Path, Callable[..., Iterator[Line]]],
     most_requests: int,
-    read: Callable[..., Iterator[Line]],
+    dialect: Dialect,
 ) -> Trial:
     """Ingest files as `headwater ingest` does, then score, label and learn as a run does.
 
@@ -112,9 +118,10 @@ def tried(
     Args:
         stream: The stream's definition.
         settings: Settings for learning and for the boundaries.
-        files: Files as `flows.intake.stream_events.read_events` takes them.
+        files: Files, each with a function that reads it, as
+            `flows.intake.stream_events.read_events` does.
         most_requests: Number of first requests to keep.
-        read: Reads one of them, as `flows.intake.stream_events.read_events` does.
+        dialect: The conventions by which they are read.
 
     Raises:
         OSError: A file is unreadable.
@@ -124,28 +131,42 @@ def tried(
     trial = Trial()
     with TemporaryDirectory(prefix="headwater-") as folder, closing(SqliteLog(Path(folder))) as log:
         log.create(EVENTS, settings.partitions or stream.partitions)
-        taken = [File(str(path), partial(_noted, trial, path, read)) for path in files]
+        local: dict[Path, LocalTimes] = {}
+        taken = [
+            File(str(path), partial(_noted, trial, local, path, read))
+            for path, read in files.items()
+        ]
         ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
+        for path, times in local.items():
+            trial.notes |= dict.fromkeys(time_notes(str(path), times))
         begun = oldest_append_time(log, EVENTS)
-        routing = LabelRouting(stream, log.partitions(EVENTS))
+        routing, ids = LabelRouting(stream, log.partitions(EVENTS)), SharedIds()
         for partition in range(log.partitions(EVENTS)):
             shard = Shard(stream, settings, partition)
-            _Fold(trial, shard, begun, most_requests, routing).take(_records(log, partition))
+            fold = _Fold(trial, shard, begun, most_requests, routing, ids, dialect)
+            fold.take(_records(log, partition))
             trial.state_bytes += len(shard.snapshot())
     trial.astray = routing.warning
+    if ids.warning:
+        trial.notes[ids.warning] = None
     trial.first.sort(key=lambda one: one.time)
     del trial.first[most_requests:]
     return trial
 
 
-def _noted(trial: Trial, path: Path, read: Callable[..., Iterator[Line]]) -> Iterator[Line]:
+def _noted(
+    trial: Trial, local: dict[Path, LocalTimes], path: Path, read: Callable[..., Iterator[Line]]
+) -> Iterator[Line]:
     def left_out(columns: list[str]) -> None:
         trial.notes[f"{path}: skipped columns that no event has: {names_shown(columns)}"] = None
 
     def guessed(kind: str) -> None:
         trial.notes[f"{path}: rows are {kind!r} by their columns"] = None
 
-    return read(path, on_left_out=left_out, on_kind=guessed)
+    def counted(times: LocalTimes) -> None:
+        local[path] = times
+
+    return read(path, on_left_out=left_out, on_kind=guessed, on_local=counted)
 
 
 def _records(log: SqliteLog, partition: int) -> Iterator[list[Record]]:
@@ -159,8 +180,16 @@ class _Fold:
     """Runs one shard, and adds its results to a trial."""
 
     def __init__(
-        self, trial: Trial, shard: Shard, begun: int, most_requests: int, routing: LabelRouting
+        self,
+        trial: Trial,
+        shard: Shard,
+        begun: int,
+        most_requests: int,
+        routing: LabelRouting,
+        ids: SharedIds,
+        dialect: Dialect,
     ) -> None:
+        self._ids, self._dialect = ids, dialect
         self._trial, self._shard, self._left = trial, shard, most_requests
         self._routing, self._judge = routing, Judge(shard.stream)
         self._decode = shard.stream.decoder().decode
@@ -203,6 +232,9 @@ class _Fold:
             self._trial.letters[letter.reason] += 1
             if letter.reason not in self._trial.examples:
                 self._trial.examples[letter.reason] = self._explained(letter, records)
+        for _, value in _values(entries, "alerts"):
+            alert = msgspec.json.decode(value, type=Alert)
+            self._trial.alerts.setdefault(alert.kind, alert.message)
         predictions = len(_values(entries, "predictions"))
         self._trial.requests += predictions
         if seen is not None and predictions:
@@ -216,7 +248,7 @@ class _Fold:
         # A letter on a label that waited is of an earlier record.
         value = next((one.value for one in records if one.offset == letter.offset), b"")
         detail = self._judge.explained(letter.reason, letter.detail)
-        found = hint(value, Refused(letter.reason, detail))
+        found = hint(value, Refused(letter.reason, detail), self._dialect)
         return detail if found is None else f"{detail}: {found.text}"
 
     def _count(self, record: Record) -> None:
@@ -226,6 +258,7 @@ class _Fold:
         if event is None:
             return
         self._routing.see(event)
+        self._ids.see(event)
         trial.events[str(type(event).__struct_config__.tag)] += 1
         first, last = trial.span
         trial.span = min(first or event.time, event.time), max(last, event.time)

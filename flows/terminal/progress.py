@@ -87,7 +87,8 @@ class RunProgress:
     def _compare(self, before: Mapping[str, Losses], now: Mapping[str, Losses]) -> None:
         """Count the labels since, if every model there is scored all of these requests."""
         since = {name: _since(before.get(name), of) for name, of in now.items()}
-        if len({one.n for one in since.values()}) != 1:
+        counts = {one.n for one in since.values()}
+        if len(counts) != 1 or 0 in counts:
             return
         if since.keys() > self._compared.keys():  # a model more: it has not scored those of before
             self._compared = {}

@@ -31,6 +31,7 @@ class LabelRouting:
         self._asked: dict[str, str] = {}
         self._waiting: dict[str, tuple[str, str]] = {}
         self._met = self._astray = 0
+        self._is_by_key = label.of is None
         self._first = ""
 
     def see(self, event: Event) -> None:
@@ -72,3 +73,13 @@ class LabelRouting:
             f"than their request and would label nothing: {self._first}. `key` must send both "
             "the same way, or use partitions=1"
         )
+
+    @property
+    def summary(self) -> str:
+        """A clause on the labels, if there is no `warning`."""
+        if self._is_by_key:
+            return "labels are found by fields, in their own partition; not checked further"
+        if not self._is_needed:
+            return "one partition has all requests and labels; not checked further"
+        alone = f"; {len(self._waiting):,} without their request" if self._waiting else ""
+        return f"{self._met:,} labels are in the partition of their request{alone}, as far as read"

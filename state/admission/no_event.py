@@ -30,7 +30,6 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
 
 
-_BEFORE = "before anything was appended"
 _OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`")
 
 
@@ -46,13 +45,14 @@ class Judge:
 
     Args:
         stream: Stream of the events.
+        where: Place of the values, for errors of the stream's functions.
 
     Attributes:
         stream: Stream of the events, as given.
     """
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream, where: str = "before anything was appended") -> None:
+        self.stream, self._where = stream, where
         self._decode, self._check = stream.decoder().decode, stream.check()
         self._times = frozenset().union(*map(time_fields, stream.events))
         self._types = sorted(str(event.__struct_config__.tag) for event in stream.events)
@@ -69,17 +69,19 @@ class Judge:
             reason, detail = no_event(value, error)
             return Refused(reason, self.explained(reason, detail))
         except USER_CODE_ERRORS as error:
-            raise_blamed(self.stream, error, _BEFORE)
+            raise_blamed(self.stream, error, self._where)
             raise
         try:
             wrong = self._check(event)
         except USER_CODE_ERRORS as error:
-            raise_blamed(self.stream, error, _BEFORE)
+            raise_blamed(self.stream, error, self._where)
             raise
         return event if wrong is None else Refused("invalid", wrong)
 
     def explained(self, reason: str, detail: str) -> str:
-        """The detail of a dead letter, with the types there are, or how a time is written."""
+        """The detail of a dead letter, with the types there are, or the rule for ids or times."""
+        if reason == "duplicate":
+            return f"{detail}: an earlier event, of whatever type, has this id"
         if reason == "unknown_type":
             return f"{detail}: the types are {', '.join(self._types)}"
         wrong = _OF_TIME.fullmatch(detail)

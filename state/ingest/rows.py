@@ -11,6 +11,7 @@ from msgspec import UNSET, inspect
 from state.event_times import Times, TimeTexts, TimeUnitError, time_fields
 from state.events import Event
 from state.field_types import TEXT, declared, is_null
+from state.ingest.row_type import check_columns, row_type
 from state.stream import Stream
 from state.user_code import USER_CODE_ERRORS
 
@@ -52,16 +53,24 @@ class Rows:
     Args:
         stream: Stream of the events.
         columns: Columns of the table.
-        kind: The `type` of rows that name none; None: that of the event that the columns fit best.
+        kind: The `type` of rows that name none; None: that of the columns, unless one is `type`.
         stamped: Columns whose numbers are microseconds, whatever the stream's time unit.
         is_sure: See `state.event_times.Times`.
         decimal: Sign before the decimals of numbers that are texts: `.` or `,`.
         texts: Form of times in text.
+        skips_unknown: Whether a filled cell in a column that only other events have is left out.
+            It always is where the type is given and the table has no types; else the shard refuses
+            the row.
+        where: The table, for errors.
 
     Attributes:
-        kind: The `type` of rows that name none.
-        is_guessed: Whether `kind` was guessed from the columns, and is not the request's.
+        kind: The `type` of rows that name none; None: they have none.
+        is_guessed: Whether `kind` was found by the columns.
         left_out: Columns that are in no event.
+        local: See `state.event_times.Times`.
+
+    Raises:
+        RowTypeError: See `state.ingest.row_type`.
     """
 
     def __init__(
@@ -74,11 +83,11 @@ class Rows:
         is_sure: bool = False,
         decimal: str = ".",
         texts: TimeTexts | None = None,
+        skips_unknown: bool = False,
+        where: object = "table",
     ) -> None:
-        self.kind = kind or _fitting_kind(stream, frozenset(columns))
-        is_request = self.kind == str(stream.request.__struct_config__.tag)
-        self.is_guessed = kind is None and "type" not in columns and not is_request
         self._times = stream.times(is_sure=is_sure, texts=texts)
+        self.local = self._times.local
         sure = stream.times("us", is_sure=True)
         pointed = _pointed if decimal == "," else str
         self._fields = {
@@ -89,8 +98,15 @@ class Rows:
             }
             for event in stream.events
         }
-        self._skipped = set(columns) - {"type"}.union(*self._fields.values())
-        self.left_out = sorted(self._skipped)
+        self.left_out = sorted(set(columns) - {"type"}.union(*self._fields.values()))
+        self.is_guessed = kind is None and "type" not in columns
+        self.kind = next(iter(self._fields)) if kind is None and len(self._fields) == 1 else kind
+        if self.is_guessed:
+            self.kind = row_type(stream, columns, self.missed, where)
+        elif kind is not None and "type" not in columns:
+            check_columns(stream, kind, columns, self.missed, where)
+            self.left_out = sorted({*columns} - self._fields[kind].keys())
+        self._passed_over = {*(columns if skips_unknown else self.left_out), "type"}
         self._event = stream.decoder().decode
         self._is_stamped = "time" in stamped
         self._is_in_us = stream.time_unit == "us"
@@ -112,11 +128,11 @@ class Rows:
         others = {
             name: cell
             for name, cell in row.items()
-            if name not in fields and name not in self._skipped and cell not in (None, "")
+            if name not in fields and name not in self._passed_over and cell not in (None, "")
         }
         values = {name: _value(field, row.get(name)) for name, field in fields.items()}
         known = {name: value for name, value in values.items() if value is not UNSET}
-        return _encode({**others, "type": kind, **known})
+        return _encode({**others, **({} if kind is None else {"type": kind}), **known})
 
     def event_of_json(self, raw: bytes) -> bytes:
         """Convert a row in JSON to an event, without its empty cells; an event stays unchanged.
@@ -134,18 +150,6 @@ class Rows:
             else:
                 return raw if self._is_stamped else self._times.of(raw)
         return self.event(_decode(raw))
-
-
-def _fitting_kind(stream: Stream, columns: frozenset[str]) -> str:
-    """The type with all required fields among the columns, and the most fields; else requests."""
-
-    def fit(event: type[Event]) -> tuple[int, bool]:
-        fields = msgspec.structs.fields(event)
-        is_whole = all(field.name in columns for field in fields if field.required)
-        used = sum(field.name in columns for field in fields) if is_whole else 0
-        return used, event is stream.request
-
-    return str(max(stream.events, key=fit).__struct_config__.tag)
 
 
 def _fields(

@@ -167,7 +167,7 @@ def picky():
 @pytest.mark.parametrize("raises", [KeyError, SystemExit, MuteError])
 @pytest.mark.parametrize("read", [
     lambda of, raw: Shard(of, Settings(), 0).apply(Records([Record(0, 0, b"a", raw)])),
-    lambda of, raw: Judge(of).event(Rows(of, ["shop"]).event_of_json(raw)),
+    lambda of, raw: Judge(of).event(Rows(of, ["type", "shop"]).event_of_json(raw)),
     lambda of, raw: Judge(of).event(Objects(of).of(raw)),
     lambda of, raw: rows_of("events", of).reader()([PartitionRecord(0, Record(0, 0, b"a", raw))]),
     lambda of, raw: Mapper(of, PICKY_TOPIC).map(Foreign("t", 0, 0, 0, b"", {}, raw)),

@@ -265,8 +265,10 @@ def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     headwater(shop, "run")
     headwater(shop, "ingest", "second.jsonl")
     write_stream(shop, "shop:stream", SHOP.format(value="event.asked is None"))
-    line = headwater(shop, "run", code=2).splitlines()[-1]
+    said = headwater(shop, "run", code=2)
+    line = said.splitlines()[-1]
     assert "got source of label.value changed in" in line
+    assert "to resume" not in said
     assert re.search(
         r", which changes (outcomes|predictions)/[01] .*at sequence \d+, byte \d+: put it", line
     )
@@ -276,3 +278,15 @@ def test_a_function_may_change_if_what_is_written_stays_the_same(shop):
     assert "Up to date" in said
     assert "Definition changed" not in headwater(shop, "run")
     assert "identical" in headwater(shop, "replay")
+
+
+def test_a_file_that_is_ingested_twice_leaves_duplicates_that_none_can_retry(shop):
+    for _ in range(2):
+        headwater(shop, "ingest", "first.jsonl")
+        headwater(shop, "run")
+    lines = (shop / "first.jsonl").read_text().splitlines()
+    good = sum(line.startswith("{") for line in lines)
+    assert re.search(rf"\n duplicate +events +{good} +0 *\n", headwater(shop, "dead-letters"))
+    letters = headwater(shop, "status").partition("dead letters ")[2].partition("\n")[0]
+    bad = len(lines) - good
+    assert sum(map(int, re.findall(r"\d+", letters))) == good + 2 * bad

@@ -120,6 +120,16 @@ def test_it_counts_events_labels_and_dead_letters(folder, capsys):
     assert not (folder / "home").exists()
 
 
+def test_labels_that_meet_no_request_raise_the_alert_of_a_run(folder, capsys):
+    events = [offered(n) for n in range(400)]
+    events += [sold(n) | {"of": f"x{n}"} for n in range(0, 400, 2)]
+    events.sort(key=lambda event: event["time"])
+    (folder / "events.jsonl").write_text(taken(*events))
+    assert line(said(capsys, "events.jsonl"), "alert").startswith(
+        "alert         labels_by_silence: "
+    )
+
+
 def test_it_counts_the_fits_that_have_rows_enough(folder, capsys):
     # The first comes at 22:13:20. Boundaries are 7.5 minutes apart at first, from half an hour on
     # 15 and from an hour on 30: 22:15, :22:30, :30, :37:30, :45, 23:00, 23:30 and 00:00.
@@ -214,7 +224,8 @@ def test_tables_without_types_are_told_apart_by_their_columns(folder, capsys):
     assert "told.csv: rows are 'sold' by their columns" in out
     assert main(["ingest", "asked.csv", "told.csv"]) == 0
     said_once = capsys.readouterr().out
-    assert "told.csv: rows are 'sold' by their columns; --type says another type" in said_once
+    assert "asked.csv: rows are 'offered' by their columns\n" in said_once
+    assert "told.csv: rows are 'sold' by their columns\n" in said_once
 
 
 def test_columns_get_other_names_by_an_option_of_both_verbs(folder, capsys):

@@ -47,3 +47,9 @@ def test_a_module_that_ends_the_process_or_tells_no_message_is_refused_in_a_line
     assert str(caught.value) == (
         f"stream must be importable; got 'ending:stream': {told} in ending.py line 2"
     )
+
+
+@pytest.mark.parametrize("name", ["models", "state", "flows"])
+def test_a_stream_in_a_module_with_the_name_of_a_package_is_told_to_have_another(name):
+    with pytest.raises(ConfigurationError, match=f"has a package '{name}', so a module of yours"):
+        find_stream(f"{name}:stream")

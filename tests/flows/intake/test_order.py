@@ -51,7 +51,7 @@ def test_a_file_out_of_order_is_refused_and_sorted_where_that_is_said(folder, ca
     assert "FILE must be sorted by time; got t of" in error
     assert said in error
     assert not (folder / "home").exists()
-    assert main(["ingest", "--dry-run", "t"]) == 0
+    assert main(["ingest", "--dry-run", "t"]) == 2
     assert "--sort sorts them" in capsys.readouterr().out
     assert main(["ingest", "--sort", "t"]) == 0
     assert capsys.readouterr().err == ""

@@ -329,7 +329,7 @@ def test_a_long_table_takes_little_memory(tmp_path, form):
     path, rows = tmp_path / f"long.{form}.gz", 400_000
     times = [str(START + timedelta(seconds=i)) for i in range(1000)]
     with gzip.open(path, "wb", 1) as file:
-        file.write(b"id,time,city,note\n" if form == "csv" else b"[")
+        file.write(b"id,time,type,note\n" if form == "csv" else b"[")
         for i in range(0, rows, 1000):
             if form == "csv":
                 block = "".join(f"r{i}-{t},{t},ber,{'x' * 500}\n" for t in times)

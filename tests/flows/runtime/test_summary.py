@@ -153,6 +153,13 @@ def test_before_the_first_offline_model_the_online_one_is_shown_alone(log, home)
     assert "ensemble" not in rows
 
 
+def test_a_model_is_beside_one_that_always_answers_the_share_of_label_1(log, home):
+    log.append("outcomes", 0, [outcome(0, 0.25, 0.25)] * 3 + [outcome(1, 0.5, 0.5)])
+    # The entropy of a quarter, by hand: -(ln(1/4) + 3 ln(3/4)) / 4.
+    said = "Label 1: 25.00%; to answer always that has log-loss 0.5623"
+    assert said in printed(80, print_summary, log, [], home)
+
+
 def test_without_labels_it_says_so(log, home):
     assert quality(log, home)[0] == "No request has got its label yet."
 

@@ -89,3 +89,13 @@ def test_a_partition_without_the_new_model_does_not_count_beside_one_with_it():
     both = told(online=(10, 5.0), offline=(10, 4.0))
     steps = ((0, told(online=(90, 9.0))), (1, both), (0, told(online=(190, 19.0))))
     assert shown(140, terminal=False, steps=steps).endswith("log-loss online .500  offline .400")
+
+
+def test_a_model_that_begins_leaves_the_figures_until_it_has_a_label():
+    alone = {"online": Losses(10, 0.41, 0.1)}
+    joined = alone | {"offline": Losses(0, 0.0, 0.0)}
+    line = shown(140, terminal=False, steps=((0, alone), (0, joined)))
+    assert line.endswith("log-loss online .410")
+    both = {"online": Losses(12, 0.4, 0.1), "offline": Losses(2, 0.3, 0.1)}
+    line = shown(140, terminal=False, steps=((0, alone), (0, joined), (0, both)))
+    assert line.endswith("log-loss online .350  offline .300")  # (12 x .40 - 10 x .41) / 2

@@ -72,3 +72,20 @@ def test_where_none_can_go_astray_nothing_is_said(stream, partitions):
     for event in EVENTS:
         routing.see(event)
     assert routing.warning == ""
+
+
+@pytest.mark.parametrize(
+    ("events", "changes", "said"),
+    [
+        ([opened(1, "a"), closed(1, "c")], {}, "1 labels are in the partition of their request"),
+        ([closed(9, "d")], {}, "; 1 without their request, as far as read"),
+        (EVENTS, {"key": None, "partitions": 1}, "one partition has all requests and labels"),
+    ],
+)
+def test_the_summary_says_no_more_than_was_looked_at(events, changes, said):
+    stream = stream_of(**changes)
+    routing = LabelRouting(stream, stream.partitions)
+    for event in events:
+        routing.see(event)
+    assert not routing.warning
+    assert said in routing.summary

@@ -51,7 +51,7 @@ US = 1_767_225_600_000_000
 
 
 def event(row, **options):
-    base = {"id": "a", "time": str(US), "text": "x", "number": "1"}
+    base = {"type": "asked", "id": "a", "time": str(US), "text": "x", "number": "1"}
     return json.loads(Rows(stream, COLUMNS, **options).event(base | row))
 
 
@@ -144,8 +144,8 @@ def test_a_cell_of_another_event_s_column_counts_only_if_it_is_filled():
 
 def test_a_row_names_its_type_or_has_that_of_its_table():
     assert event({"type": "told"})["type"] == "told"
-    assert event({"type": ""})["type"] == "asked"
-    assert event({}, kind="told")["type"] == "told"
+    assert "type" not in event({"type": ""})  # and the shard refuses it
+    assert event({"type": ""}, kind="told")["type"] == "told"
     assert event({"type": "tolled", "of": "a"})["of"] == "a"
 
 
@@ -155,18 +155,25 @@ def test_a_row_that_is_an_event_already_is_not_changed():
 
 
 @pytest.mark.parametrize(
-    ("columns", "kind", "is_guessed"),
+    ("columns", "kind"),
     [
-        (["id", "time", "of", "yes", "text"], "told", True),
-        (["id", "time", "text", "number"], "asked", False),
-        (["id", "time", "text", "number", "of", "yes"], "asked", False),
-        (["id", "time", "text", "number", "of", "yes", "source"], "asked", False),
-        (["id", "time", "of"], "asked", False),
-        (["id", "time", "type", "of", "yes"], "told", False),
+        (["id", "time", "of", "yes", "text"], "told"),
+        (["id", "time", "text", "number"], "asked"),
+        (["id", "time", "text", "number", "of", "yes"], "asked"),
+        (["id", "time", "text", "number", "of", "yes", "source"], "asked"),
+        (["id", "time", "text", "number", "of", "more"], "asked"),
+        (["id", "time", "type", "of", "yes"], None),
     ],
 )
-def test_rows_that_name_no_type_are_of_the_one_that_the_columns_fit_best(columns, kind, is_guessed):
+def test_rows_that_name_no_type_are_of_the_one_that_the_columns_fit_best(columns, kind):
     rows = Rows(stream, columns)
-    assert (rows.kind, rows.is_guessed) == (kind, is_guessed)
-    assert Rows(stream, columns, kind="asked").kind == "asked"
-    assert not Rows(stream, columns, kind="told").is_guessed
+    assert (rows.kind, rows.is_guessed) == (kind, kind is not None)
+
+
+def test_a_type_that_is_given_leaves_out_the_columns_of_others():
+    columns = ["id", "time", "of", "yes", "text"]
+    row = {"id": "a", "time": str(US), "of": "b", "yes": "1", "text": "x"}
+    assert json.loads(Rows(stream, columns).event(row))["text"] == "x"  # and the shard refuses it
+    for options in ({"kind": "told"}, {"skips_unknown": True}):
+        assert "text" not in json.loads(Rows(stream, columns, **options).event(row))
+    assert Rows(stream, columns, kind="told").missed == ["text"]

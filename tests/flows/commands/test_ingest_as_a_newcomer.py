@@ -1,0 +1,229 @@
+"""What a newcomer does wrong with two CSV files is said before it costs labels."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.__main__ import main
+from flows.home.home import Home
+from tests.settled import settle
+
+SETTINGS = 'stream = "tests.state.ingest.test_row_type:stream"\n'
+NAMES = {
+    "Nr": "id",
+    "Zählung": "id",
+    "Zeit": "time",
+    "Station": "station",
+    "Bezirk": "district",
+    "Räder": "bikes",
+}
+STATUS = ["Nr;Zeit;Station;Bezirk;Räder"] + [
+    f"S{i};21.11.2026 00:{i:02}:00;Stn {i};Mitte;{i}" for i in range(20)
+]
+COUNTS = ["Zählung;Zeit;Station;Räder"] + [
+    f"Z{i};21.11.2026 00:{i:02}:30;Stn {i};{i}" for i in range(20)
+]
+FORMAT = ["--time-format", "%d.%m.%Y %H:%M:%S"]
+
+
+def renamed(*without):
+    pairs = [f"{old}={new}" for old, new in NAMES.items() if old not in without]
+    return [word for pair in pairs for word in ("--rename", pair)]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    settle(tmp_path, monkeypatch, SETTINGS)
+    (tmp_path / "status.csv").write_text("\n".join(STATUS))
+    (tmp_path / "counts.csv").write_text("\n".join(COUNTS))
+    return Home(tmp_path / "home")
+
+
+def stored(home):
+    log = home.log()
+    found = [json.loads(one.value) for one in log.read("events", 0, 0, max_records=1_000)]
+    log.close()
+    return found
+
+
+def test_each_file_says_the_type_that_its_rows_are_taken_for(home, capsys):
+    assert main(["ingest", *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "status.csv: rows are 'status' by their columns" in said
+    assert "counts.csv: rows are 'counted' by their columns" in said
+    assert [event["type"] for event in stored(home)] == ["status", "counted"] * 20
+
+
+def test_a_forgotten_rename_makes_no_labels_of_requests(home, capsys):
+    for verb in ("ingest", "stream"):
+        assert main([verb, *renamed("Bezirk"), *FORMAT, "status.csv", "counts.csv"]) == 2
+        assert "but for 'district', are those of 'status' too" in capsys.readouterr().err
+    assert not home.root.exists()
+
+
+def test_one_of_several_files_is_given_its_type(home, capsys):
+    names = renamed("Bezirk")
+    files = ["status.csv", "counts.csv", "--type", "status.csv=counted"]
+    assert main(["ingest", *names, *FORMAT, *files]) == 0
+    assert {event["type"] for event in stored(home)} == {"counted"}
+    for wrong, rule in {
+        "other.csv=counted": "must name a FILE",
+        "status.csv=status": "must give a file one type",
+        "trip": "type must be one of counted, status",
+    }.items():
+        assert main(["ingest", *names, *FORMAT, *files, "--type", wrong]) == 2
+        assert rule in capsys.readouterr().err
+
+
+def test_a_rename_that_changes_nothing_is_told(home, capsys):
+    line = ["--dry-run", *renamed(), "--rename", "Temparatur=note", *FORMAT]
+    assert main(["ingest", *line, "status.csv", "counts.csv"]) == 0
+    err = capsys.readouterr().err
+    assert err == (
+        "--rename of 'Temparatur' changes nothing in status.csv, counts.csv: no such column or "
+        "field\n"
+    )
+    assert main(["stream", *line[1:], "status.csv", "counts.csv"]) == 0
+    assert "--rename of 'Temparatur' changes nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "is_told"), [("a.b", False), ("a.c", True), ("b", True)])
+def test_a_rename_within_json_is_told_if_nothing_has_it(home, capsys, tmp_path, old, is_told):
+    event = {"type": "counted", "id": "c", "time": 1_767_225_600_000_000, "station": "x"}
+    (tmp_path / "c.jsonl").write_text(json.dumps(event | {"a": {"b": 3}}))
+    line = ["ingest", "--force", "--rename", f"{old}=bikes", "c.jsonl"]
+    assert main(line) == 0
+    assert ("changes nothing" in capsys.readouterr().err) == is_told
+
+
+def test_a_wrong_time_format_is_quoted_beside_the_time(home, capsys):
+    assert main(["ingest", *renamed(), "--time-format", "%m/%d/%Y", "status.csv"]) == 2
+    assert "--time-format '%m/%d/%Y' does not fit '21.11.2026 00:00:00'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [20, 1_500])
+def test_a_dry_run_ends_as_the_ingest_would(home, capsys, tmp_path, count):
+    rows = [f"S{i};gestern;Stn;Mitte;{i}" for i in range(count)]
+    (tmp_path / "bad.csv").write_text("\n".join([STATUS[0], *rows]))
+    (tmp_path / "old.csv").write_text("\n".join([STATUS[0], *STATUS[:0:-1]]))
+    for name in ("bad.csv", "old.csv", "status.csv"):
+        ends = [
+            main(["ingest", *options, *renamed(), *FORMAT, name])
+            for options in (["--dry-run"], [], ["--dry-run", "--force"])
+        ]
+        assert ends == ([0, 0, 0] if name == "status.csv" else [2, 2, 0])
+    assert "dry-run shows more" not in capsys.readouterr().err.splitlines()[0]
+
+
+def test_records_that_the_run_will_refuse_are_counted_also_after_the_first(home, capsys, tmp_path):
+    begin = datetime(2026, 11, 21, tzinfo=UTC)
+    rows = [
+        f"S{i};{begin + timedelta(seconds=i):%d.%m.%Y %H:%M:%S};Stn;Mitte;"
+        f"{'viele' if i > 1_000 and i % 10 == 0 else 3}"
+        for i in range(1_200)
+    ]
+    (tmp_path / "late.csv").write_text("\n".join([STATUS[0], *rows]))
+    for options in ([], ["--sort"]):
+        assert main(["ingest", *options, *renamed(), *FORMAT, "late.csv"]) == 0
+        out, err = capsys.readouterr()
+        said = err.splitlines()
+        assert out.endswith("late.csv: 1,200 records\n")
+        assert said[1:3] == [
+            "late.csv: 19 of them will be dead letters of the run:",
+            "  19 invalid: Expected `int`, got `str` - at `$.bikes`",
+        ]
+        assert json.loads(said[3])["bikes"] == "viele"
+
+
+def test_advice_comes_once_and_only_where_it_helps(home, capsys, tmp_path):
+    events = [
+        {"type": "counted", "id": f"c{i}", "time": 1_767_225_600_000_000 + i, "station": "x"}
+        | {"bikes": 3, f"extra_{'abcd'[i % 4]}": 1}
+        for i in range(20)
+    ]
+    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, events)))
+    assert main(["ingest", "--dry-run", "c.jsonl"]) == 2
+    assert capsys.readouterr().out.count("--skip-unknown") == 1
+    for event in events:
+        del event["station"]
+    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, events)))
+    assert main(["ingest", "--skip-unknown", "c.jsonl"]) == 2
+    err = capsys.readouterr().err
+    assert "missing required field `station`: --rename OLD=NEW" in err
+    assert "--skip-unknown" not in err
+
+
+def test_cells_of_other_types_are_left_out_where_that_is_said(home, capsys, tmp_path):
+    rows = [f"Z{i};21.11.2026 00:{i:02}:30;counted;Stn {i};Mitte;{i}" for i in range(20)]
+    (tmp_path / "all.csv").write_text("\n".join(["Nr;Zeit;type;Station;Bezirk;Räder", *rows]))
+    assert main(["ingest", *renamed(), *FORMAT, "all.csv"]) == 2
+    assert "unknown field `district`: --rename gives" in capsys.readouterr().err
+    assert main(["ingest", "--skip-unknown", *renamed(), *FORMAT, "all.csv"]) == 0
+    assert "dead letters" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ahead", "is_told"), [(1, True), (13, True), (15, False)])
+def test_local_times_that_lie_ahead_name_the_zone(home, capsys, tmp_path, ahead, is_told):
+    begin = datetime.now(UTC) + timedelta(hours=ahead)
+    rows = [f"S{i};{begin:%d.%m.%Y %H:%M:%S};Stn;Mitte;3" for i in range(3)]
+    (tmp_path / "live.csv").write_text("\n".join([STATUS[0], *rows]))
+    assert main(["ingest", *renamed(), *FORMAT, "live.csv"]) == 0
+    err = capsys.readouterr().err
+    assert ("--time-zone ZONE reads them" in err) == is_told
+    assert "--now TIME" in err
+    stamped = [f"S{i};{begin.isoformat()};Stn;Mitte;3" for i in range(3)]
+    (tmp_path / "live.csv").write_text("\n".join([STATUS[0], *stamped]))
+    assert main(["ingest", *renamed(), *FORMAT, "live.csv"]) == 0
+    assert "--time-zone" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("day", "word"), [("25.10.2026", "comes twice"), ("29.03.2026", "clocks skip")]
+)
+@pytest.mark.parametrize("options", [[], ["--sort"]])
+def test_times_that_are_two_moments_or_none_are_counted(home, capsys, tmp_path, day, word, options):
+    rows = [f"S{i};{day} 0{i}:30:00;Stn;Mitte;3" for i in range(5)]
+    (tmp_path / "dst.csv").write_text("\n".join([STATUS[0], *rows]))
+    line = [*renamed(), *FORMAT, "--time-zone", "Europe/Berlin", "dst.csv"]
+    assert main(["ingest", *options, *line]) == 0
+    said = capsys.readouterr().err
+    assert f"dst.csv: 1 times in Europe/Berlin lie in the hour that {word}" in said
+    assert main(["stream", *line]) == 0
+    assert word in capsys.readouterr().out
+
+
+def test_a_time_that_says_utc_is_not_in_the_zone_of_the_others(home, capsys, tmp_path):
+    rows = ["S1;2026-07-01 02:00:00 UTC;Stn;Mitte;3", "S2;2026-07-01 05:00:00;Stn;Mitte;3"]
+    (tmp_path / "utc.csv").write_text("\n".join([STATUS[0], *rows]))
+    assert main(["ingest", *renamed(), "--time-zone", "Europe/Berlin", "utc.csv"]) == 0
+    first, second = stored(home)
+    assert second["time"] - first["time"] == 3_600_000_000
+
+
+def test_a_table_without_ids_is_told_how_they_are_made(home, capsys, tmp_path):
+    rows = [line.partition(";")[2] for line in COUNTS]
+    (tmp_path / "counts.csv").write_text("\n".join(rows))
+    assert main(["ingest", *renamed(), *FORMAT, "counts.csv"]) == 2
+    said = capsys.readouterr().err
+    awk = said[said.index("awk") :].removeprefix("awk makes one: ").strip()
+    assert awk == """awk 'NR==1 {print "id;" $0} NR>1 {print "counts-" NR-1 ";" $0}'"""
+
+
+def test_an_id_of_two_types_is_told_before_the_run_drops_the_label(home, capsys, tmp_path):
+    for name, lines in {"status.csv": STATUS, "counts.csv": COUNTS}.items():
+        (tmp_path / name).write_text("\n".join([lines[0], *(line[1:] for line in lines[1:])]))
+    line = [*renamed(), *FORMAT, "status.csv", "counts.csv"]
+    said = "20 ids are those of events of two types, such as '0' of status and counted"
+    assert main(["stream", *line]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert "20 duplicate: 0: an earlier event, of whatever type, has this id" in out
+    for options in (["--dry-run"], []):
+        assert main(["ingest", *options, *line]) == 0
+        assert said in capsys.readouterr().err
+
+
+def test_ids_of_one_type_each_are_not_told(home, capsys):
+    assert main(["ingest", *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
+    assert capsys.readouterr().err == ""
