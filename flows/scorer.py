@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import polars as pl
+from msgspec import UNSET
 from msgspec.structs import astuple
 
 from flows.definition.note import check_definition
@@ -255,7 +256,7 @@ class Scorer:
                 A null means that the field is missing.
 
         Returns:
-            A row for each request, with the fields of `Answer.as_dict`.
+            A row for each request, with the fields of `Answer.as_dict`; `trust` is the last.
 
         Raises:
             RequestError: As for `score`; the message names the row.
@@ -267,8 +268,14 @@ class Scorer:
         answers: list[Answer] = []
         for rows in frame.iter_slices(_BATCH_ROWS):
             answers += self._answers(_given(rows), len(answers))
-        columns = zip(*map(astuple, answers), strict=True)
-        return pl.DataFrame(dict(zip(FIELDS, columns, strict=False)), _TYPES)
+        columns: dict[str, Sequence[Any]] = dict(
+            zip(FIELDS, zip(*map(astuple, answers), strict=True), strict=False)
+        )
+        types = dict(_TYPES)
+        trust = [None if one is UNSET else one for one in columns.pop("trust", ())]
+        if any(trust):  # nothing is said of it where `risk` is not set
+            columns["trust"], types["trust"] = trust, pl.String
+        return pl.DataFrame(columns, types)
 
     def with_times(self, raw: bytes) -> bytes:
         """Requests in JSON with times as numbers: `flows.scoring.requests.Requests.with_times`."""
@@ -510,7 +517,7 @@ def _given(rows: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _answer(asked: RoutedRequest, score: Score, replica: Replica) -> Answer:
     event, partition, key = asked
-    row, unseen, blend, decision, model, offset, as_of = score
+    row, unseen, blend, decision, model, offset, as_of, trust = score
     return Answer(
         event.id,
         event.time,
@@ -520,6 +527,7 @@ def _answer(asked: RoutedRequest, score: Score, replica: Replica) -> Answer:
         model,
         partition,
         offset,
+        trust,
         as_of,
         row,
         unseen,

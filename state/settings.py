@@ -450,6 +450,7 @@ class Settings(_Part, frozen=True):
         artifacts: Store for model files, in pyarrow's syntax, such as `s3://bucket/models`; empty:
             they stay in the home, or go through Kafka in the topic `models`.
         partitions: Partition count of `events` when the log is created; none: the stream's.
+        risk: Accepted error rates; if they are set, each prediction says whether it can be trusted.
     """
 
     stream: str = "flights"
@@ -460,7 +461,7 @@ class Settings(_Part, frozen=True):
     training: Training = Training()
     online: Online = Online()
     decision: Decision = Decision()
-    risk: Risk = Risk()
+    risk: Risk | None = None
     drift: Drift = Drift()
     promotion: Promotion = Promotion()
     clock: Clock = Clock()
@@ -484,6 +485,11 @@ class Settings(_Part, frozen=True):
                 raise ValueError(msg)
         _check_store("artifacts", self.artifacts)
         _check_store("checkpoints.store", self.checkpoints.store)
+
+    @property
+    def accepted_risk(self) -> Risk:
+        """`risk`, or its defaults if it is not set."""
+        return Risk() if self.risk is None else self.risk
 
 
 def _check_store(name: str, uri: str) -> None:

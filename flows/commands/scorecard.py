@@ -57,7 +57,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:
-        _show(report, settings.risk, settings.decision.threshold)
+        _show(report, settings.accepted_risk, settings.decision.threshold)
     return 0
 
 

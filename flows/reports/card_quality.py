@@ -80,9 +80,9 @@ def _quality(use: Use, settings: Settings) -> Iterator[Block]:
         )  # fmt: skip
     yield Paragraph(
         "From where its answers can be trusted, by exact binomial bounds, each with a confidence "
-        f"of {settings.risk.confidence:.0%}:"
+        f"of {settings.accepted_risk.confidence:.0%}:"
     )
-    act, let_go, unsure = trust_lines(report.trust, settings.risk)
+    act, let_go, unsure = trust_lines(report.trust, settings.accepted_risk)
     yield Items([f"act on a positive: {act}", f"let a negative go: {let_go}", f"unsure: {unsure}"])
 
 

@@ -254,8 +254,8 @@ def trouble(report: Report, settings: Settings) -> Iterator[Block]:
 
 
 def _trust(report: Report, settings: Settings) -> Iterator[str]:
-    act, let_go, unsure = trust_lines(report.scorecard.trust, settings.risk)
-    confidence = f"{settings.risk.confidence:.0%}"
+    act, let_go, unsure = trust_lines(report.scorecard.trust, settings.accepted_risk)
+    confidence = f"{settings.accepted_risk.confidence:.0%}"
     yield f"Act on a positive {act} (kept with a confidence of {confidence})."
     yield f"Let a negative go {let_go} ({confidence})."
     yield f"Unsure: {unsure}."

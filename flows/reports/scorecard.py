@@ -182,7 +182,7 @@ def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardRe
     ]
     quality.append(_quality("", labels, said, settings.decision.threshold))
     cheapest, cost = _cheapest(whole, settings)
-    risk = settings.risk
+    risk = settings.accepted_risk
     drift, trusted = _drift(labels, said, times, settings.drift.false_alarms)
     return ScorecardReport(
         answers=answers,

@@ -13,7 +13,13 @@ from flows.home.model_sources import published_models, reaching
 from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
-from operators.partition.decider import Champions, Decider, EarlyBoundaries, NewestTimes
+from operators.partition.decider import (
+    Champions,
+    Decider,
+    EarlyBoundaries,
+    NewestTimes,
+    TrustedAnswers,
+)
 from operators.partition.journal import TOPIC as JOURNAL
 from operators.partition.journal import JournalWriter, begun_of
 from operators.partition.ordered_input import OrderedInput, input_of
@@ -165,7 +171,7 @@ class Partitions:
             return None
         # A branch that begins at the head of the log notes when that begun.
         takes_settings = self._is_original or not journal.entries
-        training = self._settings.training
+        training, risk = self._settings.training, self._settings.risk
 
         def wanted(offset: int) -> bool | None:
             if shard.position.offset != offset:
@@ -187,6 +193,9 @@ class Partitions:
             early=None
             if self.early is not None
             else EarlyBoundaries(wanted, lambda: shard.settings.drift.rest),
+            trust=None
+            if risk is None
+            else TrustedAnswers(lambda: shard.position.offset, lambda: shard.thresholds(risk)),
         )
 
     def _wanted(self, shard: Shard) -> Callable[[], dict[str, Any] | None]:

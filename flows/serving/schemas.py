@@ -6,6 +6,7 @@ import msgspec
 
 from flows.scorer import Scorer, Staleness
 from flows.scoring.answer import Answer
+from models.judging.trust_counts import Trusted
 from models.refit.fit_record import FitRecord
 from state.outputs.records import ScoredRequest
 
@@ -24,11 +25,14 @@ class Score(ScoredRequest, frozen=True, gc=True):
     Attributes:
         as_of: The highest event time that was counted (µs UTC).
         unseen: Columns with a level that no model has seen; it is scored as an unknown level.
+        trust: `act` if a positive can be trusted, `let_go` if a negative can, or `unsure`; absent
+            if `risk` is not set, or no refit was due yet.
         reasons: Effects of the columns, the largest first; null unless requested.
     """
 
     as_of: int
     unseen: list[str]
+    trust: Trusted | msgspec.UnsetType = msgspec.UNSET
     reasons: list[ColumnEffect] | None = None
 
 

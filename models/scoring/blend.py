@@ -49,6 +49,7 @@ class Watched(NamedTuple):
     Attributes:
         detectors: Address of the detectors; 0: there are none.
         doubts: Address of the detectors of the newest offline model; 0: there are none.
+        counts: Address of the histogram of `models.judging.trust_counts`.
         probability: P(label is 1) that was answered.
         event_time: Event time of the request, µs.
         limit: Capital from which on there is an alarm.
@@ -56,12 +57,13 @@ class Watched(NamedTuple):
 
     detectors: int
     doubts: int
+    counts: int
     probability: float
     event_time: float
     limit: float
 
 
-UNWATCHED = Watched(0, 0, 0.0, 0.0, 0.0)
+UNWATCHED = Watched(0, 0, 0, 0.0, 0.0, 0.0)
 
 
 class Serving(NamedTuple):

@@ -18,7 +18,9 @@ from models import logits
 from models import pointer_tables as addresses
 from models.judging import betting
 from models.judging import drift as drifts
+from models.judging import histograms as judged
 from models.judging.drift import MEMORY, Detectors, alarming, detect
+from models.judging.histograms import BINS, count
 from models.linear import (
     autostep_kernels,
     bank_kernels,
@@ -254,7 +256,7 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
     @_holding
     def weigh(  # noqa: PLR0913, PLR0917 - a tuple takes numba longer than its numbers do
         parts: int, ensemble: int, label: int, newest_at: int, older_at: int, contest: int,
-        drift: int, doubts: int, probability: float, event_time: float, limit: float,
+        drift: int, doubts: int, counts: int, probability: float, event_time: float, limit: float,
     ) -> Any:  # fmt: skip
         _ = source
         mixed = carray(_pointer(ensemble), 1, ENSEMBLE)[0]
@@ -269,6 +271,7 @@ def _entries_of(source: str) -> tuple[_Blend, Callable[..., NDArray[np.float64]]
             newest = sigmoid(said[NEWEST_OFFLINE])
             if not np.isnan(newest):
                 detect(_detectors(doubts), label, newest, event_time, limit)
+        count(carray(_pointer(counts), (2, BINS), np.float64), label, probability)
         detectors = _detectors(drift)
         detect(detectors, label, probability, event_time, limit)
         return alarming(detectors, limit)
@@ -283,6 +286,7 @@ _CALLED = (
     betting,
     contests,
     drifts,
+    judged,
     learners,
     ensemble_kernels,
     logits,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from models.judging.trust_counts import Thresholds
 from operators.partition.journal import (
     Activated,
     Configured,
@@ -73,6 +74,19 @@ class EarlyBoundaries(NamedTuple):
     rest: Callable[[], int]
 
 
+class TrustedAnswers(NamedTuple):
+    """The thresholds from which a shard's answers can be trusted, journaled with each activation.
+
+    Attributes:
+        offset: Offset of the next record that the shard takes; the thresholds are read once it has
+            come as far as the input.
+        thresholds: The thresholds by the labels so far.
+    """
+
+    offset: Callable[[], int]
+    thresholds: Callable[[], Thresholds]
+
+
 class Decider:
     """Decides what a partition's events leave open: hold, cross, activate, configure.
 
@@ -93,9 +107,10 @@ class Decider:
             champion, and activate a later one when it comes.
         tell: Called with a line if a model is not used.
         early: Conditions of early boundaries; None: there are none.
+        trust: Thresholds to mark the answers by; None: they are not marked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a name for each part that it asks
         self,
         log: ReadableLog,
         journal: JournalWriter,
@@ -108,10 +123,11 @@ class Decider:
         wait: bool,
         tell: Callable[[str], object],
         early: EarlyBoundaries | None = None,
+        trust: TrustedAnswers | None = None,
     ) -> None:
         self._journal, self._source, self._champions = journal, source, champions
         self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
-        self._tell = tell
+        self._tell, self._trust = tell, trust
         self._refused: str | None = None
         self._free_from = log.end(EVENTS, journal.partition)
         self._is_configured = False
@@ -137,7 +153,7 @@ class Decider:
         if begun is None:
             return False
         if not self._configure(begun) and source.offset >= self._free_from:
-            self._activate()
+            return self._activate()
         return True
 
     def decide_at_end(self) -> bool:
@@ -177,7 +193,7 @@ class Decider:
 
     def _decide_boundary(self, boundary: int) -> None:
         decided, model = self._champions.champion_at(boundary)
-        if not decided and self._wait:
+        if (not decided and self._wait) or self._is_shard_behind():
             return
         if not decided:
             model = self._champions.champion()
@@ -228,13 +244,21 @@ class Decider:
         self._write(entry, self._source.boundary)
         return True
 
-    def _activate(self) -> None:
-        """Write an activation between boundaries: of a late champion, or by a rollback."""
+    def _is_shard_behind(self) -> bool:
+        """Whether thresholds cannot be read yet."""
+        return self._trust is not None and self._trust.offset() != self._source.offset
+
+    def _activate(self) -> bool:
+        """Write an activation between boundaries: of a late champion, or by a rollback.
+
+        Returns:
+            Whether the input may go on.
+        """
         champions, boundary = self._champions, self._source.boundary
         rollbacks = champions.rollbacks()
         if self._wait:
             if rollbacks <= self._journal.rollbacks:
-                return
+                return True
             _, champion = champions.champion_at(boundary)
             title = champions.title(boundary)
         else:
@@ -243,10 +267,13 @@ class Decider:
             if (champion == self._active() and not untold) or (
                 champion and champion == self._refused
             ):
-                return
+                return True
+        if self._is_shard_behind():
+            return False
         usable = self._usable(champion)
         if usable == champion or rollbacks > self._journal.rollbacks:
             self._activated(champion, title, None, rollbacks)
+        return True
 
     def _activated(
         self, champion: str | None, title: str | None, boundary: int | None, rollbacks: int = 0
@@ -259,6 +286,8 @@ class Decider:
         untold = champion_after(entry, self._active(), journal.champion(), alone=alone)
         if usable is not None and usable == champion and title not in {None, untold}:
             entry = msgspec.structs.replace(entry, champion=title, version=5)
+        if self._trust is not None:
+            entry = msgspec.structs.replace(entry, trust=self._trust.thresholds(), version=5)
         self._write(entry, self._source.boundary if boundary is None else boundary)
 
     def _active(self) -> str | None:

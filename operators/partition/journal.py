@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from models.judging.trust_counts import Thresholds
 from state.log import EVENTS, Entry, Log, LogError, ReadableLog, oldest_append_time
 from state.topics import ACTIVATIONS
 
@@ -32,6 +33,8 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         champion: Id of the model that has the title, from version 5 on; None: the previous model,
             or this one if there is none or it was rolled back; if this model is in use already, as
             before. A model that comes with the title stands alone.
+        trust: Thresholds from which answers can be trusted, from version 5 on; None: answers are
+            not marked.
     """
 
     offset: _Count
@@ -39,6 +42,7 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
     boundary: _Count | None
     rollbacks: _Count = 0
     champion: str | None = None
+    trust: Thresholds | None = None
 
 
 class Crossed(_Versioned, frozen=True, tag=str.lower):

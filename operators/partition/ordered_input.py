@@ -174,10 +174,10 @@ class OrderedInput:
                 return self._cross(boundary, number)
             case Quieted(boundary=boundary):
                 return Quiet(boundary, number)
-            case Activated(model=model, champion=champion):
+            case Activated(model=model, champion=champion, trust=trust):
                 self.holding = 0
                 alone = self.journal.rolls_back(number, entry)
-                return Activation(number, model, None, alone, champion)
+                return Activation(number, model, None, alone, champion, trust)
 
     def _beyond(self, until: int | None) -> Message | None:
         """Records after the last journal entry, up to the next boundary; then that boundary."""

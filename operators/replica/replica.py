@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import UnsetType
 
+from models.judging.trust_counts import Trusted
 from models.linear.bank import OLDER
 from models.logits import logit, odds_in_words
 from models.scoring.blend import NOTHING, Blend, Serving
@@ -55,6 +57,7 @@ class Score(NamedTuple):
         model: Id of the offline model.
         offset: Offset of the record before which the flow would have answered so.
         as_of: The highest event time before that record (µs).
+        trust: Whether the answer can be trusted; UNSET: there are no thresholds.
     """
 
     row: Row
@@ -64,6 +67,7 @@ class Score(NamedTuple):
     model: str | None
     offset: int
     as_of: int
+    trust: Trusted | UnsetType
 
 
 class ColumnEffect(NamedTuple):
@@ -302,7 +306,8 @@ class Replica:
             self._score_beside(shard, predictor, row, blend)
         decision = blend.probability >= shard.threshold
         place = shard.position.offset, shard.event_time
-        return Score(row, predictor.unseen(), blend, decision, model, *place)
+        trust = shard.trusted(blend.probability, decision=decision)
+        return Score(row, predictor.unseen(), blend, decision, model, *place, trust)
 
     def _score_beside(self, shard: Shard, predictor: Predictor, row: Row, blend: Blend) -> None:
         """Score with the model in shadow too."""
@@ -412,10 +417,12 @@ def _score_many(shard: Shard, predictor: Predictor, requests: Sequence[Event]) -
     for i, one in apart.items():
         found[i] = one
     threshold, place = shard.threshold, (shard.model, shard.position.offset, shard.event_time)
-    return [
-        Score(row, unseen, blend, blend.probability >= threshold, *place)
-        for row, (unseen, blend) in zip(rows, found, strict=True)
-    ]
+    scores = []
+    for row, (unseen, blend) in zip(rows, found, strict=True):
+        decision = blend.probability >= threshold
+        trust = shard.trusted(blend.probability, decision=decision)
+        scores.append(Score(row, unseen, blend, decision, *place, trust))
+    return scores
 
 
 def _activate_again(side: _Copy, message: Activation) -> None:

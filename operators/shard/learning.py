@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.judging.drift_watch import DriftWatch
+from models.judging.trust_counts import TrustCounts
 from models.linear.bank import NEWEST, OLDER, Bank
 from models.linear.contest import Contest
 from models.linear.ensemble import Ensemble
@@ -98,6 +99,7 @@ class Learning:
         in_use: Ids of the offline models that answer.
         serving: The offline models themselves.
         watch: The watch for drift over the answers.
+        trust: Thresholds from which answers can be trusted.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -115,6 +117,7 @@ class Learning:
         self._contest = Contest()
         self._watched = settings.promotion.watch
         self.watch = DriftWatch(settings.drift.false_alarms, settings.drift.rest)
+        self.trust = TrustCounts()
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
@@ -194,7 +197,9 @@ class Learning:
             if turn.newest:
                 time = float(turn.event_time)  # as when it was compiled
                 doubts = watch.doubts if turn.newest == in_use.number else 0
-                watched = Watched(watch.address, doubts, turn.probability, time, watch.limit)
+                watched = Watched(
+                    watch.address, doubts, self.trust.address, turn.probability, time, watch.limit
+                )
             if (turn.newest, turn.older) == (in_use.number, in_use.older_number):
                 contest = self._contest.address if turn.older else 0
                 alarm = self._models.weigh(
@@ -341,6 +346,7 @@ class Learning:
             "request order": self._order,
             "contest": self._contest,
             "watch for drift": self.watch,
+            "trust": self.trust,
             "recent labels": self._recent,
         }
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from models.judging.trust_counts import Thresholds
 from models.scoring.bound_model import Offline
 from state.log import Entry, Record
 from state.settings import Settings
@@ -51,6 +52,7 @@ class Activation(NamedTuple):
         alone: The previous model was rolled back and stops answering.
         champion: Id of the model with the title; None: the previous model, or this one if it is
             alone; for the model in use, as before.
+        trust: Thresholds from which answers can be trusted; None: answers are not marked.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Activation(NamedTuple):
     offline: Offline | None
     alone: bool = False
     champion: str | None = None
+    trust: Thresholds | None = None
 
 
 class Configuration(NamedTuple):

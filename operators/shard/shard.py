@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Annotated, Any, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from models.judging.drift_watch import drift_message
+from models.judging.trust_counts import Thresholds, Trusted
 from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
@@ -41,6 +43,7 @@ from state.log import Entry
 from state.log.running_hash import Hashed
 from state.outputs.prediction_chain import START, link
 from state.outputs.records import (
+    OUTCOME_FIELDS,
     Alert,
     DeadLetter,
     DeadLetterReason,
@@ -50,7 +53,7 @@ from state.outputs.records import (
     outcome_type,
 )
 from state.restored import MOST_US, Count, check
-from state.settings import Settings
+from state.settings import Risk, Settings
 from state.stream import Stream
 from state.stream_functions import raise_blamed
 from state.user_code import USER_CODE_ERRORS, encodable
@@ -232,6 +235,17 @@ class Shard:
         change = self._learning.watch.change
         return change is not None and change.labels >= labels
 
+    def thresholds(self, risk: Risk) -> Thresholds:
+        """Thresholds from which answers can be trusted, by the labels so far."""
+        return self._learning.trust.found(
+            risk.false_positives, risk.false_negatives, risk.confidence
+        )
+
+    def trusted(self, probability: float, *, decision: bool) -> Trusted | UnsetType:
+        """Whether an answer can be trusted, by the journaled thresholds; UNSET: there are none."""
+        thresholds = self._learning.trust.thresholds
+        return UNSET if thresholds is None else thresholds.of(probability, decision=decision)
+
     @property
     def serving(self) -> Serving:
         """The offline models that answer."""
@@ -272,9 +286,10 @@ class Shard:
             case Quiet(time, number):
                 self.position.activations = number + 1
                 self._advance(time - self._lateness, time)
-            case Activation(number, model, offline, alone, champion):
+            case Activation(number, model, offline, alone, champion, trust):
                 self.position.activations = number + 1
                 self._learning.activate(model, offline, alone=alone, champion=champion)
+                self._learning.trust.decided(trust)
             case Configuration(number, settings):
                 self.position.activations = number + 1
                 self._reconfigure(settings)
@@ -486,15 +501,17 @@ class Shard:
             self._out["predictions"].append(Entry(append_time, key, value))
 
     def _prediction(self, request: Event, key: str, blend: Blend) -> Prediction:
+        decision = blend.probability >= self.threshold
         return Prediction(
             request.id,
             request.time,
             key,
             *blend,
-            blend.probability >= self.threshold,
+            decision,
             self._learning.in_use.model,
             self.partition,
             self.position.offset,
+            self.trusted(blend.probability, decision=decision),
         )
 
     def _resolve(
@@ -525,7 +542,7 @@ class Shard:
         for i, names in self._levels:
             level = values[i]
             values[i] = names[int(level)] if isinstance(level, float) and level >= 0 else None
-        fields = msgspec.structs.astuple(made)[:-1]
+        fields = msgspec.structs.astuple(made)[:OUTCOME_FIELDS]
         outcome = _encode(self._outcome(*fields, label, label_time, *values))
         self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
 
@@ -602,7 +619,7 @@ class Shard:
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
 _Parts = tuple[
-    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes,
+    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes,
 ]  # fmt: skip
 
 

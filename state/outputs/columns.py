@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from msgspec import inspect
+from msgspec import NODEFAULT, UNSET, inspect
 
 from state.events import Event
 
@@ -68,9 +68,23 @@ def columns_of(kind: type[msgspec.Struct]) -> list[TableColumn]:
         TableColumn(name, arrow, {kind: get})
         for field in declared.fields
         for name, arrow, get in _leaves(
-            field.encode_name, field.type, attrgetter(field.name), by_name=by_name
+            field.encode_name, field.type, _getter_of(field), by_name=by_name
         )
     ]
+
+
+def _getter_of(field: inspect.Field) -> Getter:
+    """The value of a field; None for one that is unset."""
+    get = attrgetter(field.name)
+    may_be_unset = not field.required and field.default is field.default_factory is NODEFAULT
+    if not may_be_unset:
+        return get
+
+    def or_none(row: Any) -> Any:
+        value = get(row)
+        return None if value is UNSET else value
+
+    return or_none
 
 
 def union_of(kinds: Iterable[type[msgspec.Struct]]) -> list[TableColumn]:

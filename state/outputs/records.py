@@ -43,12 +43,18 @@ class Prediction(ScoredRequest, frozen=True, gc=False):
     """A record of `predictions`.
 
     Attributes:
+        trust: Whether the answer can be trusted by `risk` in the settings: `act` on a positive,
+            `let_go` a negative, or `unsure`; absent without thresholds.
         chain: Running hash over the partition's predictions, see
             `state.outputs.prediction_chain`; the last field.
     """
 
+    trust: Literal["act", "let_go", "unsure"] | msgspec.UnsetType = msgspec.UNSET
     chain: str = ""
 
+
+OUTCOME_FIELDS = len(ScoredRequest.__struct_fields__)
+"""Number of the first fields of a prediction that its outcome has too."""
 
 DeadLetterReason = Literal[
     "malformed", "unknown_type", "invalid", "duplicate", "clock_skew", "late", "unmatched"
@@ -195,13 +201,13 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:
-    """The struct of `outcomes`: a prediction without its chain, then its label and its vector.
+    """The struct of `outcomes`: a prediction up to its offset, then its label and its vector.
 
     Args:
         stream: Stream whose columns follow the label: numbers, or level names of categories.
     """
     fields: list[tuple[str, Any]] = [
-        (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:-1]
+        (field.name, field.type) for field in msgspec.structs.fields(Prediction)[:OUTCOME_FIELDS]
     ]
     fields += [("label", int), ("label_time", int)]
     named: dict[str, str] = {}

@@ -2,7 +2,10 @@ from flows.serving.openapi import document
 from flows.streams.flights import stream
 from state.settings import Serve
 
-FITS = {"FitRecord", "TrainingWindow", "TrainingFile", "TriedCandidate", "Scorecard", "Certificate"}
+FITS = {
+    "FitRecord", "TrainingWindow", "TrainingFile", "TriedCandidate", "Scorecard", "Certificate",
+    "TitleEvidence",
+}  # fmt: skip
 
 
 def test_a_schema_is_named_by_what_it_holds():

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from models.judging.trust_counts import Thresholds
 from models.refit.fit_record import FitRecord
 from models.scorecard import Scorecard
 from operators.partition.boundaries import Boundaries
-from operators.partition.decider import Decider, EarlyBoundaries, NewestTimes
+from operators.partition.decider import Decider, EarlyBoundaries, NewestTimes, TrustedAnswers
 from operators.partition.journal import (
     Activated,
     Configured,
@@ -88,7 +89,7 @@ def log(tmp_path):
 def reader(
     log, decisions, position=None, *, partition=0, wait=True, batch=4, wanted=lambda: None,
     boundaries=WEEKLY, newest=newest_append_time, cut=lambda: 0, settled=None, load="<{}>".format,
-    tell=pytest.fail, begun=None, early=None,
+    tell=pytest.fail, begun=None, early=None, trust=None,
 ):  # fmt: skip
     """The flow of a partition, which writes nothing but its journal."""
     journal = JournalWriter(log, partition)
@@ -111,6 +112,7 @@ def reader(
         wait=wait,
         tell=tell,
         early=early,
+        trust=trust,
     )
     return PartitionRunner(
         Shard(stream, SETTINGS, partition),
@@ -608,6 +610,46 @@ def test_a_boundary_before_its_time_is_crossed_where_it_was_given(tmp_path):
     assert found == [0, 1, 60, 2, 3, 4, 5, 200, 6, 202, 7, 8]
     assert not any(isinstance(one, Crossed) for one in journal(log))
     log.close()
+
+
+class Labelled:
+    """A shard with thresholds, as far as it has come."""
+
+    def __init__(self):
+        self.offset, self.read = 10**9, []
+        self.trust = TrustedAnswers(lambda: self.offset, self.thresholds)
+
+    def thresholds(self):
+        self.read.append(self.offset)
+        return Thresholds(negatives=len(self.read))
+
+
+def test_each_activation_has_the_thresholds_of_its_place(log):
+    shard, position = Labelled(), Position()
+    reading = reader(log, Decided(*ALL), trust=shard.trust)
+    while True:
+        shard.offset = position.offset
+        message = reading.poll()
+        if message is None:
+            break
+        taken(position, message)
+    entries = [entry for entry in journal(log) if isinstance(entry, Activated)]
+    assert [entry.offset for entry in entries] == shard.read == [2, 5, 7]
+    assert [entry.trust.negatives for entry in entries] == [1, 2, 3]
+    assert {entry.version for entry in entries} == {5}
+
+
+def test_a_boundary_is_not_decided_before_the_shard_has_come_there(log):
+    shard = Labelled()
+    shard.offset = 0
+    reading, position = reader(log, Decided(*ALL), trust=shard.trust), Position()
+    seen = drained(reading, position)
+    assert seen == [0, 1, Boundary(100)]
+    assert journal(log) == []
+    shard.offset = position.offset
+    assert drained(reading, position)[0] == Activation(
+        0, "m1", "<m1>", trust=Thresholds(negatives=1)
+    )
 
 
 def test_without_wanting_there_is_no_other_message_than_without_looks(tmp_path):

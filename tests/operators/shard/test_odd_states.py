@@ -50,7 +50,7 @@ class State:
 
     PARTS = (
         "features", "pending", "seen", "guard", "learners", "rivers", "ensemble", "order",
-        "contest", "drift", "recent", "labels",
+        "contest", "drift", "trust", "recent", "labels",
     )  # fmt: skip
 
     def __init__(self, content):
@@ -241,6 +241,11 @@ ODD = {
     "a loss infinite": ("drift", lambda s: array(s.drift, 0, float, 150, INFINITE)),
     "a limit NaN": ("drift", lambda s: put(s.drift[1], "limit", NAN)),
     "a limit infinite": ("drift", lambda s: put(s.drift[1], "limit", INFINITE)),
+    "a period too few": ("trust", lambda s: s.trust[0].pop()),
+    "a histogram too short": ("trust", lambda s: s.trust[0][1][0].pop()),
+    "a negative number of answers": ("trust", lambda s: put(s.trust[0][0][1], 7, -1)),
+    "a threshold beyond 1": ("trust", lambda s: put(s.trust, 1, {"act": 1.5})),
+    "a threshold NaN": ("trust", lambda s: put(s.trust, 1, {"let_go": NAN})),
     "an alarm before 1970": ("drift", lambda s: put(s.drift[1], "alarmed_at", -1)),
     "a request in nobody's turn": ("learning", lambda s: put(s.pending[0][0], 4, -1)),
     "two requests in one turn": (
