@@ -561,7 +561,7 @@ def _listed(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"online": online | {"river": listed}}
 
 
-_FREE = ("$.kafka.options.", "$.ingest.")
+_FREE = ("$.kafka.options.", "$.ingest.options.", "$.ingest.topics[")
 """Keys whose texts may be long and have several lines, such as certificates."""
 
 

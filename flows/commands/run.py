@@ -68,6 +68,9 @@ def _addresses(text: str) -> list[str]:
         if not _ADDRESS.fullmatch(address) or int(port) > _MOST_PORT:
             msg = f"must be like '127.0.0.1:2101;127.0.0.1:2102'; got {shortened(text)}"
             raise ArgumentTypeError(msg)
+    if len(set(addresses)) < len(addresses):
+        msg = f"must be another one for each process; got {shortened(text)}"
+        raise ArgumentTypeError(msg)
     return addresses
 
 
@@ -78,6 +81,9 @@ def _run(arguments: Namespace) -> int:
         settings = msgspec.structs.replace(settings, follow=True)
     stop = stop_on_signals()
     process, count = arguments.process, len(arguments.addresses or ())
+    if process is not None and not count:
+        msg = f"--addresses must be given with --process; got process {process} alone"
+        raise CommandError(msg)
     if count and (process is None or process >= count):
         msg = f"process must be from 0 to {count - 1}, one for each address; got {process}"
         raise CommandError(msg)

@@ -5,6 +5,7 @@ several connected processes, the final error is about the lost connection, and t
 """
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import TestingSink, TestingSource, cluster_main
 
-from flows.errors.user_errors import USER_ERRORS, as_command_errors, root_of
+from flows.errors.user_errors import USER_ERRORS, CommandError, as_command_errors, root_of
 from flows.terminal.console import make_plain
 from flows.terminal.signals import stop_on_signals
 
@@ -25,6 +26,7 @@ from flows.terminal.signals import stop_on_signals
 _run_workers: Callable[..., None] = cluster_main
 _bytewax_error: Any = BytewaxRuntimeError
 
+_NETWORK = re.compile(r"failed to initialize networking: (.*)")
 _raised: list[BytewaxRuntimeError] = []
 
 
@@ -51,11 +53,19 @@ def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
 
     Args:
         stop: Set when a part of the flow has failed.
+
+    Raises:
+        CommandError: The processes' addresses cannot be used.
     """
     before = sys.excepthook
     _watch(stop)
     try:
         yield
+    except RuntimeError as error:
+        line = _unconnected(error)
+        if line is None:
+            raise
+        raise CommandError(line) from error
     finally:
         sys.excepthook = before
         del _bytewax_error.__init__
@@ -64,6 +74,15 @@ def quiet_bytewax(stop: threading.Event) -> Iterator[None]:
 def has_failed() -> bool:
     """Whether a part of the running flow has raised an error; it is reported at the end."""
     return bool(_raised)
+
+
+def _unconnected(error: BaseException) -> str | None:
+    """A line on addresses that bytewax cannot use; None: it is another error."""
+    found = _NETWORK.search(str(error))
+    if found is None:
+        return None
+    rule = "addresses must be reachable, and this process's own of this machine and free"
+    return f"{rule}; got '{found[1]}'"
 
 
 def _watch(stop: threading.Event) -> None:
@@ -99,6 +118,8 @@ def _end(kind: type[BaseException], error: BaseException, traceback: TracebackTy
         line = str(root)
     elif error not in _raised and is_panic and "thread panic" in str(error):
         line = "all processes of a flow must run; one has ended: its own output says why"
+    elif (found := _unconnected(error)) is not None:
+        line = found
     else:
         sys.__excepthook__(type(error), error, error.__traceback__)
         return

@@ -124,6 +124,11 @@ def test_help_names_every_verb(capsys):
         (["run", "--process=-1"], "argument --process: must be a whole number from 1; got '-1'"),
         (["run", "--process", "0", "--addresses", "host"], "must be like '127.0.0.1:2101;"),
         (["run", "--process", "0", "--addresses", "a:65536"], "127.0.0.1:2102'; got 'a:65536'"),
+        (
+            ["run", "--process", "2"],
+            "--addresses must be given with --process; got process 2",
+        ),
+        (["run", "--addresses", "a:1;a:1"], "must be another one for each process; got 'a:1;a:1'"),
         (["run", "--process", "1", "--addresses", "127.0.0.1:9"], "must be from 0 to 0, one for"),
         (["run", "--addresses", "127.0.0.1:9"], "process must be from 0 to 0, one for each"),
     ],

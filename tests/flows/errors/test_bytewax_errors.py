@@ -1,6 +1,7 @@
 """An error in a flow is one line and exit code 2, however the flow was started."""
 
 import shutil
+import socket
 import sqlite3
 import uuid
 from itertools import count
@@ -89,6 +90,19 @@ def test_a_foreign_broker_out_of_reach_of_two_processes(unreachable):
     groups = [Group(unreachable, ALONE, (*FOREIGN, "-i", str(i), "-a", addresses)) for i in (0, 1)]
     (line,) = lines_of(*groups)
     assert "Kafka at 127.0.0.1:1 must answer within 1 s" in line
+
+
+@pytest.mark.parametrize(
+    "words", [(*RUN, "--process", "0", "--addresses"), (*MAIN, "-i", "0", "-a")], ids=" ".join
+)
+def test_an_address_that_cannot_be_used(tmp_path, words):
+    home = tmp_path / "home"
+    fill(home, EXTERNAL, hours=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        used = f"127.0.0.1:{taken.getsockname()[1]}"
+        (line,) = lines_of(Group(home, ALONE, (*words, used)))
+    rule = "addresses must be reachable, and this process's own of this machine and free"
+    assert line == f"headwater: {rule}; got 'Address already in use (os error 98)'"
 
 
 @pytest.mark.parametrize("words", [MAIN, TRAIN, FOREIGN], ids=lambda words: words[-1])
