@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from reprlib import repr as shortened
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -96,7 +97,8 @@ def kinds_of(
     kinds: dict[str, str] = {}
     for one in given:
         name, _, kind = one.rpartition("=")
-        if name and name not in files:
+        name = name and str(Path(name))  # without ./
+        if name and name not in map(str, map(Path, files)):
             msg = f"--type must name a FILE of the command line; got {shortened(name)}"
             raise CommandError(msg)
         if kinds.setdefault(name, kind) != kind:
@@ -104,7 +106,7 @@ def kinds_of(
             raise CommandError(msg)
         with as_command_errors():
             Judge(stream).check_type(kind)
-    return lambda name: kinds.get(name, kinds.get(""))
+    return lambda name: kinds.get(str(Path(name)), kinds.get(""))
 
 
 def unused(dialect: Dialect, files: Sequence[str]) -> str:

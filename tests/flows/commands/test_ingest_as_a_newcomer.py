@@ -64,7 +64,8 @@ def test_a_forgotten_rename_makes_no_labels_of_requests(home, capsys):
 
 def test_one_of_several_files_is_given_its_type(home, capsys):
     names = renamed("Bezirk")
-    files = ["status.csv", "counts.csv", "--type", "status.csv=counted"]
+    files = ["./status.csv", "counts.csv", "--type", "status.csv=counted"]
+    assert main(["stream", *names, *FORMAT, *files]) == 0
     assert main(["ingest", *names, *FORMAT, *files]) == 0
     assert {event["type"] for event in stored(home)} == {"counted"}
     for wrong, rule in {
