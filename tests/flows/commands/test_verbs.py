@@ -218,7 +218,7 @@ def test_predictions_become_the_columns_of_parquet(filled, tmp_path):
     rows = pq.read_table(tmp_path / "p.parquet").to_pylist()
     days = [datetime(2013, 4, day) for day in (1, 2, 3)]  # noqa: DTZ001 - as Parquet has it
     assert rows == [
-        {**prediction(n), "append_time": day, "event_time": day, "chain": ""}
+        {**prediction(n), "append_time": day, "event_time": day, "trust": None, "chain": ""}
         for n, day in enumerate(days)
     ]
 

@@ -2,15 +2,18 @@
 
 import json
 
+import polars as pl
 import pytest
+from msgspec import structs
 
 from flows.home.home import Home, create_topics
 from flows.replay import audit
+from flows.scorer import Scorer
 from operators.partition.journal import Activated, Journal
 from state.log import EVENTS, Entry
 from state.settings import changed
 from tests.flows.replay.conftest import run
-from tests.rides import records
+from tests.rides import records, stream
 
 RISK = {"risk": {"false_positives": 0.3, "false_negatives": 0.3}}
 
@@ -83,3 +86,26 @@ def test_without_risk_all_other_bytes_are_the_same(trusted, rides_settings, tmp_
         assert json.loads(one) | {"chain": ""} == {
             name: of for name, of in json.loads(other).items() if name != "trust"
         } | {"chain": ""}
+
+
+def test_the_scorer_marks_as_the_flow_does(trusted, rides_settings):
+    settings = changed(rides_settings, RISK)
+    log = trusted.log()
+    asked = [
+        stream.decoder().decode(record.value) for record in log.read(EVENTS, 0, 0, max_records=400)
+    ]
+    asked = [event for event in asked if isinstance(event, stream.request)]
+    with Scorer(settings, stream, log, trusted, follow=False) as scorer:
+        newest = max(scorer.as_of.values())[0]
+        asked = [
+            structs.replace(event, id=f"new-{i}", time=newest) for i, event in enumerate(asked)
+        ]
+        thresholds = Journal(log, 0).active.trust
+        found = [scorer.score(event) for event in asked]
+        for one in found:
+            assert one.trust == thresholds.of(one.probability, decision=one.decision)
+            assert one.as_dict()["trust"] == one.trust
+        many = scorer.score_many(pl.DataFrame([structs.asdict(event) for event in asked]))
+        assert many["trust"].to_list() == [one.trust for one in found]
+        assert len({*many["trust"]}) > 1
+    log.close()
