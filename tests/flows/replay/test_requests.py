@@ -60,7 +60,7 @@ def predictions(offsets):
             draw.choice(["gbm-1", None]),
             0,
             o,
-            "0" * 16,
+            chain="0" * 16,
         )
         for o in offsets
     ]

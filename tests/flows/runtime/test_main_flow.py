@@ -128,7 +128,8 @@ def test_a_scorer_answers_as_the_flow_did_while_the_log_grew(first, tmp_path):
 
 def _flow_s(made: Prediction) -> dict[str, object]:
     """The fields of a prediction that an answer has too."""
-    return {k: v for k, v in msgspec.structs.asdict(made).items() if k != "chain"}
+    values = msgspec.structs.asdict(made)
+    return {k: v for k, v in values.items() if k != "chain" and v is not msgspec.UNSET}
 
 
 def test_kill_9_leaves_nothing_of_h2o_and_the_next_run_ends_with_the_same_bytes(first, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flows.streams import flights, flights_history
 from operators.shard.messages import Activation, Boundary, Finish, Records
-from operators.shard.shard import TOPICS, Shard
+from operators.shard.shard import TOPICS, VERSION, Shard
 from state.outputs.prediction_chain import first_unlinked
 from state.outputs.records import Prediction
 from state.settings import Settings
@@ -186,5 +186,7 @@ def test_a_model_is_bound_to_levels_that_appear_after_it(offline):
 def test_another_version_of_the_bytes_is_refused():
     state = msgspec.msgpack.decode(rides_shard().snapshot())
     state[0] += 1
-    with pytest.raises(ValueError, match="shard state must be of version 6; got 7"):
+    with pytest.raises(
+        ValueError, match=f"shard state must be of version {VERSION}; got {VERSION + 1}"
+    ):
         rides_shard().restore(msgspec.msgpack.encode(state), None)
