@@ -103,7 +103,7 @@ def _decisions_are_those_of_the_models(system: System) -> None:
         for r in _records(system, "alerts", stream.partitions)
     ]
     told = [one.time for one in alerts]
-    _must(told == [one.boundary for one in bad], f"each failed fit must be told once; got {told}")
+    _must(told == [one.time for one in bad], f"each such decision must be told once; got {told}")
 
 
 def _boundaries_come_after_all_that_was_appended_before_them(system: System) -> None:
