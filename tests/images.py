@@ -72,7 +72,7 @@ class Images:
         return float(number) * {"MB": 1, "GB": 1000}[unit]
 
     def settings(self, name: str) -> dict[str, object]:
-        """What the image says of its user, ports, command and health."""
+        """The image's user, ports, command and health check."""
         inspected = json.loads(self._call("inspect", "--type", "image", name))
         return dict(inspected["Docker"]["config"])
 

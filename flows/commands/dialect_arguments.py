@@ -92,7 +92,7 @@ def kinds_of(
         files: Names of the files.
 
     Raises:
-        CommandError: No event has such a type, there is no such file, or a file has two types.
+        CommandError: No event has the type, no file has the name, or a file is given two types.
     """
     kinds: dict[str, str] = {}
     for one in given:

@@ -21,7 +21,7 @@ class Csv(NamedTuple):
 
     Attributes:
         header: Names in its first line.
-        columns: These, as they are called otherwise.
+        columns: These names, each replaced by the name of the event field that it stands for.
         rows: Cells of each further record, by column. A record with another number of cells has an
             additional column that says so. Bytes that are not UTF-8 become lone surrogates.
     """

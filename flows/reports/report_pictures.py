@@ -90,8 +90,8 @@ def auc_picture(report: Report) -> Picture | None:
     return _picture(
         report,
         "AUC of the answers and of their parts over time",
-        "How well label 1 is told from label 0 (AUC): 1 is perfect, 0.5 is as good as tossing "
-        "a coin. The band is the 95 % interval of the answers.",
+        "How well the answers tell label 1 from label 0 (AUC): 1 is perfect, 0.5 is no better than "
+        "tossing a coin. The band is the 95 % interval of the answers.",
         [_line(name, report.auc[name], band=name == "probability") for name in names],
         [(NAMES[name], [figure(v) for v in values(report.auc[name])]) for name in names]
         + [("95 % interval", [between(one) for one in report.auc["probability"]])],

@@ -188,7 +188,7 @@ def won(report: Report, of: Win, other: str) -> str:
 
 
 def now(report: Report, least: int = _OF_LATE) -> Iterator[str]:
-    """The log-loss of late, told from `least` requests on; and a warning of drift now."""
+    """Lines on the log-loss of the newest requests, if there are `least`, and on drift now."""
     *windows, whole = report.scorecard.quality
     of_late = next((one for one in windows if one.requests >= least), None)
     if of_late is not None and of_late.requests < whole.requests:
@@ -234,8 +234,8 @@ def trouble(report: Report, settings: Settings) -> Iterator[Block]:
     if kinds:
         words = ", ".join(f"{meaning}: {n:,}" for meaning, n in sorted(kinds.items()))
         yield Paragraph(
-            "A mark of drift is the time from which on the answers were off beyond chance. There "
-            f"are: {words}. If nothing were wrong, one mark would come in "
+            "A mark of drift is the time from which on the answers were off beyond chance. By "
+            f"kind: {words}. If nothing were wrong, one mark would come in "
             f"{length(settings.drift.false_alarms)} at most. The search begins anew after each, so "
             "a long trouble leaves several. The learners correct the answers meanwhile, and a "
             "refit may come early."

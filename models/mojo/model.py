@@ -198,7 +198,7 @@ def warm() -> None:
 
 
 def _java_scorer(algorithm: str) -> ModuleType:
-    """The reader of the other algorithms; JPype takes 0.1 s to load; an image may lack it."""
+    """The reader of the other algorithms, loaded only here: JPype takes 0.1 s."""
     try:
         return import_module("models.mojo.java_scorer")
     except ModuleNotFoundError as error:

@@ -22,7 +22,7 @@ class _Fit(NamedTuple):
 
     event: type[Event]
     used: frozenset[str]  # its fields that are columns
-    missing: frozenset[str]  # its required fields that are none
+    missing: frozenset[str]  # its required fields that have no column
 
     @property
     def kind(self) -> str:
@@ -34,9 +34,9 @@ def row_type(
 ) -> str:
     """The type with all required fields among the columns, and the most of them used.
 
-    A column whose name is no field may be a field that was not renamed. So a type is certain only
-    if no other one can be meant: one that uses the same columns, and more of them, or that would
-    have all it needs if the unknown columns were its fields.
+    An unknown column may be a field that somebody forgot to rename. So a type is certain only if
+    the columns cannot mean another one: a type that uses the same columns and more, or one that
+    would have all it needs if the unknown columns were its fields.
 
     Args:
         stream: Stream of the events.
@@ -45,7 +45,7 @@ def row_type(
         where: The table, for errors.
 
     Raises:
-        RowTypeError: No type has all it needs, or another one can be meant.
+        RowTypeError: No type has all it needs, or the columns may mean another one.
     """
     fits = [_fit(event, frozenset(columns)) for event in stream.events]
     fits.sort(key=lambda fit: (len(fit.used), fit.event is stream.request), reverse=True)
@@ -84,7 +84,7 @@ def check_columns(
         where: The table, for errors.
 
     Raises:
-        RowTypeError: A required field is no column.
+        RowTypeError: A required field has no column.
     """
     for event in stream.events:
         fit = _fit(event, frozenset(columns))

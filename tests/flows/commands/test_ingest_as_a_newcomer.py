@@ -1,4 +1,4 @@
-"""What a newcomer does wrong with two CSV files is said before it costs labels."""
+"""Mistakes that newcomers make with two CSV files are reported before they cost labels."""
 
 import json
 from datetime import UTC, datetime, timedelta
