@@ -1,5 +1,7 @@
 """Measures of the quality of probabilities."""
 
+import math
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,19 @@ def log_losses(labels: Floats, probabilities: Floats) -> Floats:
     """
     hit = np.where(labels == 1, probabilities, 1 - probabilities)
     return np.abs(np.log(np.maximum(hit, LEAST)))
+
+
+def constant_log_loss(rate: float) -> float:
+    """Mean log-loss of always saying the share of label 1, natural log.
+
+    Args:
+        rate: The share of label 1, from 0 to 1.
+
+    Example:
+        >>> constant_log_loss(0.25), constant_log_loss(0.0)
+        (0.5623351446188083, 0.0)
+    """
+    return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0) or 0.0
 
 
 def auc(labels: Floats, probabilities: Floats) -> float | None:

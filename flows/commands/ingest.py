@@ -169,7 +169,8 @@ def _look(
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
     guessed: list[str] = []
-    now = microseconds_now() if arguments.now is None else round(arguments.now.timestamp() * 1e6)
+    now = microseconds(arguments.now)
+    now = microseconds_now() if now is None else now
     lines = file.read(file.path, on_left_out=left_out.extend, on_kind=guessed.append)
     with closing(lines):
         found = preview(lines, judge, routing, Order(judge.stream), now, dialect, ids)

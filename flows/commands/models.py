@@ -12,7 +12,7 @@ from flows.reports.counts import newest_metrics_of
 from flows.runtime.summary import print_fits
 from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
-from models.refit.gate import short
+from models.refit.gate import lower_by
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
 from operators.training.titles import contestants_of, evidence_of
@@ -116,7 +116,7 @@ def _title(champion: str, contest: _Contest | None) -> str:
     return (
         f"champion {champion}; challenger {contest.challenger}: evidence of {contest.better:.3g} "
         f"that it is better, {contest.worse:.3g} that it is worse, by {contest.labels:,} labels; "
-        f"log-loss {'lower' if contest.gain >= 0 else 'higher'} by {short(abs(contest.gain))}"
+        f"{lower_by(contest.gain)}"
     )
 
 

@@ -48,7 +48,6 @@ class CountedFile:
 
     def lines(self) -> Generator[Line]:
         """All records, counted."""
-        self._begin(LocalTimes())
         for line in self.read(self.path, on_local=self._begin):
             self._see(line.value)
             yield line

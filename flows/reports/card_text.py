@@ -1,6 +1,5 @@
 """A model card as a document: purpose, data, gate, quality, slices, importance, limits."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from flows.pages.document import Block, Heading, Items, Paragraph, Table, code
@@ -12,7 +11,7 @@ from flows.reports.purpose import purpose_of
 from flows.reports.title_text import title_words
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import TITLES, FitRecord
-from models.scorecard import Scorecard
+from models.scorecard import Scorecard, constant_log_loss
 from state.events import DAY_US
 from state.settings import Settings
 from state.stream import Stream
@@ -66,12 +65,13 @@ def _in_short(card: ModelCard) -> Iterator[str]:
     auc = f", AUC {figure(whole.auc.value)} ({between(whole.auc)})" if whole.auc else ""
     loss = "" if whole.log_loss is None else f"log-loss {figure(whole.log_loss, 4)}"
     yield f"On {use.labelled:,} labelled requests that it answered: {loss}{auc}."
-    base = _entropy(whole.positives, whole.requests)
+    rate = whole.positives / whole.requests if whole.requests else 0.0
+    base = constant_log_loss(rate)
     if whole.log_loss is not None and base > 0:
         word = "below" if whole.log_loss <= base else "ABOVE"
         yield (
             f"That is {share(abs(1 - whole.log_loss / base))} {word} the log-loss of always saying "
-            f"the share of label 1, {share(whole.positives / whole.requests)}."
+            f"the share of label 1, {share(rate)}."
         )
     groups = groups_of(use.scorecard)
     off = sum(group.is_off for group in groups)
@@ -103,11 +103,6 @@ def _title(card: ModelCard) -> Iterator[str]:
     titles = [one for one in card.decisions if one.status in TITLES]
     if titles:
         yield f"{title_words(titles[-1])} (labels up to {format_time(titles[-1].time)} UTC)."
-
-
-def _entropy(positives: int, rows: int) -> float:
-    p = positives / rows if rows else 0.0
-    return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
 
 
 def _data(card: ModelCard) -> Iterator[Block]:

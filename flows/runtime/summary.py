@@ -16,7 +16,7 @@ from flows.home.home import Home
 from flows.reports.counts import counts_of, newest_metrics
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import TITLES, FitRecord
-from models.scorecard import Floats, log_losses, scorecard
+from models.scorecard import Floats, constant_log_loss, scorecard
 from state.log import Log, decoded
 from state.outputs.records import DeadLetterCount
 from state.topics import ALERTS, DEAD_LETTERS, OUTCOMES
@@ -99,9 +99,8 @@ def _print_quality(console: Console, log: Log, most: int) -> None:
 
 def _base_rate(labels: Floats) -> str:
     """The share of label 1, and the log-loss of a model that always answers it."""
-    rate = labels.mean()
-    loss = log_losses(labels, np.full_like(labels, rate)).mean()
-    return f"Label 1: {rate:.2%}; to answer always that has log-loss {loss:.4f}"
+    rate = float(labels.mean())
+    return f"Label 1: {rate:.2%}; to answer always that has log-loss {constant_log_loss(rate):.4f}"
 
 
 def _scores(log: Log, most: int) -> dict[str, Floats]:

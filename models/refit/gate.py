@@ -80,3 +80,13 @@ def short(number: float) -> str:
         ('.0043', '1.5000')
     """
     return f"{number:.4f}".removeprefix("0")
+
+
+def lower_by(gain: float) -> str:
+    """A gain in log-loss, in words.
+
+    Example:
+        >>> lower_by(0.0043), lower_by(-0.0121)
+        ('log-loss lower by .0043', 'log-loss higher by .0121')
+    """
+    return f"log-loss {'lower' if gain >= 0 else 'higher'} by {short(abs(gain))}"

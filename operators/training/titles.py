@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.refit.fit_record import FitRecord, Status, TitleEvidence, champion_of, title_of
-from models.refit.gate import short
+from models.refit.gate import lower_by
 from operators.training.model_registry import ModelRegistry
 from state.log import ReadableLog, decoded
 from state.outputs.records import Metrics
@@ -136,8 +136,7 @@ def decision(contestants: Contestants, evidence: TitleEvidence, boundary: int) -
     """
     newest, older, title = contestants
     enough = 1.0 / evidence.alpha
-    word = "lower" if evidence.gain >= 0 else "higher"
-    after = f"after {evidence.labels:,} labels; log-loss {word} by {short(abs(evidence.gain))}"
+    after = f"after {evidence.labels:,} labels; {lower_by(evidence.gain)}"
     if title == older and evidence.better >= enough:
         status: Status = "proven"
         reason = f"better than {older}, by evidence of {evidence.better:.3g} {after}"
