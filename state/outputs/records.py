@@ -159,7 +159,7 @@ class MetricState(msgspec.Struct, frozen=True, omit_defaults=True):
         low: Lower end of its 95 % interval.
         high: Upper end of it.
         fires: Whether the alert is on: the line was crossed, and the metric is not back yet.
-        lacks: Why nothing is said of the metric; empty: there are enough labels.
+        lacks: The labels that are missing for a value; empty: there are enough.
     """
 
     n: int
