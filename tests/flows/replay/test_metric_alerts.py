@@ -7,6 +7,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.home.home import Home, create_topics
+from flows.home.restorable import is_restorable
 from flows.replay import audit
 from operators.partition.journal import Configured, Journal
 from operators.shard.shard import TOPICS
@@ -110,6 +111,15 @@ def test_lines_that_come_later_have_no_effect_on_what_was_recorded(tmp_path):
     before = written(home)
     run(WITH, home)
     assert written(home) == before
+
+
+def test_a_checkpoint_is_restorable_whatever_is_set_today(whole):
+    others = settings_from({**PLAIN, "alerts": {"ece": {"above": 0.5, "window": "7d"}}})
+    log, store = whole.log(), whole.checkpoints()
+    for today in (WITH, WITHOUT, others):
+        newest = next(iter(store.heads(0)))
+        assert is_restorable(newest, store, log, today)
+    log.close()
 
 
 def test_the_status_says_which_alerts_are_on(whole, tmp_path, monkeypatch, capsys):
