@@ -1,12 +1,12 @@
 """Counts of labelled answers over a sliding span of event time."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from models.judging.betting import Floats
+from models.judging.betting import Floats, jit
 from models.judging.histograms import BINS, Counts, count
 from models.logits import LEAST
 from models.losses import MOST_COUNT
@@ -19,6 +19,20 @@ _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Sum = Annotated[float, msgspec.Meta(ge=0, le=MOST_COUNT)]
 _Newest = Annotated[int, msgspec.Meta(ge=_NONE, le=2**62)]
 _State = tuple[_Newest, list[_Whole], list[_Whole], list[_Sum]]
+
+
+@jit
+def _add(
+    histograms: Any, decided: Any, sums: Any, place: int, label: int, p: float, decision: bool
+) -> None:
+    count(histograms[place], label, p)
+    decided[place, label, int(decision)] += 1
+    hit = min(max(p if label else 1.0 - p, LEAST), 1.0)
+    loss, square = -math.log(hit), (1.0 - hit) * (1.0 - hit)
+    sums[place, 0] += loss
+    sums[place, 1] += loss * loss
+    sums[place, 2] += square
+    sums[place, 3] += square * square
 
 
 class Tally(NamedTuple):
@@ -73,12 +87,8 @@ class MetricWindow:
             self._move(number)
         elif number <= self._newest - PERIODS:
             return
-        place = number % PERIODS
-        count(self._histograms[place], label, probability)
-        self._decided[place, label, int(decision)] += 1
-        hit = min(max(probability if label else 1.0 - probability, LEAST), 1.0)
-        loss, square = -math.log(hit), (1.0 - hit) ** 2
-        self._sums[place] += (loss, loss * loss, square, square * square)
+        counts = self._histograms, self._decided, self._sums
+        _add(*counts, number % PERIODS, label, probability, decision)
 
     def _move(self, number: int) -> None:
         for new in range(max(self._newest + 1, number - PERIODS + 1), number + 1):
