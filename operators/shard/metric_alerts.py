@@ -74,7 +74,6 @@ class MetricAlerts:
                 if kind is not None:
                     message = f"{metric} of partition {partition} {line_message(line, found, n)}"
                     alerts.append(Alert(kind, time, message))
-            lacks = lacks or ("" if found else "is not defined for these labels")
             value, low, high = found or (None, None, None)
             states[metric] = MetricState(n, value, low, high, metric in self._crossed, lacks)
         for metric in METRICS:
