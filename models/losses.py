@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 _LEAST = 1e-15
-_MOST = 2.0**53
+MOST_COUNT = 2.0**53
+"""The largest count of labels, and sum of losses."""
 
 
 Sums = list[list[float]]
@@ -52,7 +53,7 @@ class RunningLosses:
         """
         form = [len(own) for own in self.total]
         for sums in (total, lately):
-            counted = all(0.0 <= of <= _MOST for own in sums for of in own)
+            counted = all(0.0 <= of <= MOST_COUNT for own in sums for of in own)
             if [len(own) for own in sums] != form or not counted:
                 got = repr(sums)[:200]
                 msg = f"losses must be counts and sums of {len(form)} models; got {got}"

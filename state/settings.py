@@ -33,6 +33,7 @@ _LONGEST_WAIT = _D("1d")
 _LONGEST_COMMIT = _D("10s")
 _DECIDING = (
     "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.", "drift.",
+    "alerts",
 )  # fmt: skip
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
@@ -176,6 +177,62 @@ class MetricsSettings(_Part, frozen=True):
         _D("24h"),
         _D("7d"),
     )
+
+
+AlertMetric = Literal[
+    "auc", "f1", "f2", "accuracy", "precision", "recall", "log_loss", "brier", "ece"
+]
+
+
+class AlertLine(_Part, frozen=True):
+    """The line that a metric must keep to; it has one of `below` and `above`.
+
+    Attributes:
+        below: An alert is written if the metric is below this.
+        above: An alert is written if it is above this.
+        window: Length in event time over which the metric is taken.
+    """
+
+    below: float | None = None
+    above: float | None = None
+    window: Duration = _D("24h")
+
+    def __post_init__(self) -> None:
+        """Refuse a line without a side, or with two.
+
+        Raises:
+            ValueError: Neither `below` nor `above` is set, or both are.
+        """
+        if (self.below is None) == (self.above is None):
+            got = "neither" if self.below is None else "both"
+            msg = f"alerts must have `below` or `above`; got {got}"
+            raise ValueError(msg)
+
+    @property
+    def line(self) -> float:
+        """The line itself."""
+        line = self.above if self.below is None else self.below
+        assert line is not None
+        return line
+
+    @property
+    def text(self) -> str:
+        """The side and the line.
+
+        Example:
+            >>> AlertLine(above=0.5).text
+            'above 0.5'
+        """
+        return f"{'above' if self.below is None else 'below'} {self.line:g}"
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value is on the wrong side.
+
+        Example:
+            >>> [AlertLine(below=0.75).is_beyond(value) for value in (0.7, 0.75, 0.8)]
+            [True, False, False]
+        """
+        return value > self.line if self.below is None else value < self.line
 
 
 class Checkpoints(_Part, frozen=True):
@@ -451,6 +508,7 @@ class Settings(_Part, frozen=True):
             they stay in the home, or go through Kafka in the topic `models`.
         partitions: Partition count of `events` when the log is created; none: the stream's.
         risk: Accepted error rates; if they are set, each prediction says whether it can be trusted.
+        alerts: Lines that metrics must keep to, by metric.
     """
 
     stream: str = "flights"
@@ -466,6 +524,7 @@ class Settings(_Part, frozen=True):
     promotion: Promotion = Promotion()
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
+    alerts: dict[AlertMetric, AlertLine] = {}
     checkpoints: Checkpoints = Checkpoints()
     h2o: H2O = H2O()
     reading: ReadSettings = ReadSettings()
@@ -482,6 +541,11 @@ class Settings(_Part, frozen=True):
                     f"retention must be at least {_CHECKPOINTS_KEPT} times checkpoints.every, "
                     f"{self.checkpoints.every}; got {span} in kafka.retention.{topic}"
                 )
+                raise ValueError(msg)
+        for name, alert in self.alerts.items():
+            if not 0.0 <= alert.line <= (_MOST_MARGIN if name == "log_loss" else 1.0):
+                most = f"{_MOST_MARGIN:g}" if name == "log_loss" else "1"
+                msg = f"a line must be from 0 to {most}; got {alert.line:g} in alerts.{name}"
                 raise ValueError(msg)
         _check_store("artifacts", self.artifacts)
         _check_store("checkpoints.store", self.checkpoints.store)
@@ -645,7 +709,7 @@ def deciding(settings: Settings) -> dict[str, Any]:
     values = {
         key: value
         for key, value in _flat(_document(settings)).items()
-        if key.startswith(_DECIDING) and key not in _ELSEWHERE
+        if key.startswith(_DECIDING) and key not in _ELSEWHERE and (value or key != "alerts")
     }
     read_back = msgspec.json.decode(msgspec.json.encode(values))
     if changed(settings, nested(read_back)) != settings:
@@ -661,9 +725,10 @@ HEAL = "`headwater doctor --repair` mends a home"
 def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """Change settings by values that `deciding` returned for an earlier run, as journaled.
 
-    They pass the checks of a file. Settings that no longer exist are ignored. A value of an earlier
-    version beyond a bound of today is lowered to that bound if both mean the same, such as longer
-    than all of time, or more than all models.
+    They pass the checks of a file. Settings that no longer exist are ignored. Without `alerts`
+    there were none, whatever there is today. A value of an earlier version beyond a bound of today
+    is lowered to that bound if both mean the same, such as longer than all of time, or more than
+    all models.
 
     Raises:
         LogError: A value is invalid.
@@ -674,7 +739,7 @@ def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """
     try:
         kept = {key: _bounded(key, of) for key, of in values.items() if key not in _GONE}
-        return changed(settings, nested(kept))
+        return changed(msgspec.structs.replace(settings, alerts={}), nested(kept))
     except ValueError as error:
         msg = f"settings in the journal must be usable; got '{error}': {HEAL}"
         raise LogError(msg) from error
@@ -739,14 +804,21 @@ def _document(part: _Part) -> dict[str, Any]:
         elif isinstance(value, tuple):
             document[name] = [str(v) if isinstance(v, Duration) else v for v in value]
         elif isinstance(value, dict):
-            document[name] = {k: str(v) if isinstance(v, Duration) else v for k, v in value.items()}
+            document[name] = {k: _value(v) for k, v in value.items()}
     return document
+
+
+def _value(value: Any) -> Any:
+    """A value of a table, as in a file, which has no null."""
+    if isinstance(value, AlertLine):
+        return {name: of for name, of in _document(value).items() if of is not None}
+    return str(value) if isinstance(value, Duration) else value
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "alerts":  # lines are set as a whole
             flat |= {f"{name}.{key}": of for key, of in value.items()}
         else:
             flat[name] = value

@@ -13,6 +13,7 @@ from flows.home.deployment import Deployment
 from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
 from flows.reports.counts import Counts
+from flows.reports.metric_lines import line_text, states_of
 from flows.reports.status import PartitionStatus, Status, status_of
 from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
@@ -45,6 +46,8 @@ def _run(arguments: Namespace) -> int:
     console.print("records: " + ", ".join(shown))
     if status.counts is not None:
         console.print(_counted(status.counts, status.ends.get(DEAD_LETTERS, 0)))
+    for metric, states in states_of(status.newest).items():
+        console.print(line_text(metric, states))
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -126,9 +129,9 @@ STATUS = Verb(
         "One line for each partition of events: end of the log, position of the flow, lag "
         "in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
-        "the records of the other topics, the counts of the newest metrics, and the fits that are "
-        "due. It only reads, beside a running flow or without one. The exit code is 1 if the end "
-        "of the log was lost."
+        "the records of the other topics, the counts of the newest metrics, the alerts on metrics, "
+        "and the fits that are due. It only reads, beside a running flow or without one. The exit "
+        "code is 1 if the end of the log was lost."
     ),
     examples="""\
   headwater status

@@ -8,7 +8,7 @@ from operators.partition.recovery import restored
 from operators.shard.shard import Shard
 from state.checkpoints.store import Checkpoint, CheckpointHead, CheckpointStore
 from state.log import ReadableLog
-from state.settings import Settings, changed, nested
+from state.settings import Settings, recorded
 
 
 def is_restorable(
@@ -25,7 +25,7 @@ def is_restorable(
     whole = checkpoint if isinstance(checkpoint, Checkpoint) else store.whole(checkpoint)
 
     def fresh(values: dict[str, Any] | None) -> Shard:
-        own = settings if values is None else changed(settings, nested(values))
+        own = settings if values is None else recorded(settings, values)
         return Shard(find_stream(own.stream), own, checkpoint.partition)
 
     journal = Journal(log, checkpoint.partition)

@@ -48,19 +48,22 @@ def told_settings(
 ) -> str:
     """A line on how today's settings differ from those of the range; empty: they are equal."""
     found: dict[str, list[Any]] = {}
+    now = deciding(today)
     for first, of in zip(span.firsts, stretches, strict=True):
         within = [one for one in of if one.begin > first]
         before = [one for one in of if one.begin <= first][-1:]
         for one in (*before, *within):
-            for key, value in deciding(one.settings).items():
+            recorded = deciding(one.settings)
+            for key in recorded | now:
+                value = recorded.get(key, {})
                 values = found.setdefault(key, [])
                 if value not in values:
                     values.append(value)
-    now = deciding(today)
     parts = [
-        f"{key} is {_json(now[key])} today, {' then '.join(map(_json, values))} when recorded"
+        f"{key} is {_json(own)} today, {' then '.join(map(_json, values))} when recorded"
         for key, values in found.items()
-        if values != [now[key]]
+        for own in [now.get(key, {})]
+        if values != [own]
     ]
     return f"With the settings as recorded: {'; '.join(parts)}." if parts else ""
 

@@ -1,5 +1,6 @@
 """Metrics of the models: how good they are, and what became of their fits."""
 
+from flows.reports.metric_lines import crossed
 from flows.watch.metric import Metric, each, of_log
 from flows.watch.sample import LogSample
 
@@ -50,6 +51,11 @@ QUALITY = (
     Metric(
         "headwater_share", "gauge", "ratio", "Mean share of the members in the answers.",
         ("member",), "metrics", each(lambda log: log.quality.shares.items()),
+    ),
+    Metric(
+        "headwater_metric_alerts", "gauge", "",
+        "Partitions in which a metric is beyond its line in `alerts`.", ("metric",), "metrics",
+        each(lambda log: crossed(log.status.newest).items()),
     ),
 )  # fmt: skip
 

@@ -102,6 +102,8 @@ _QUALITY = Dashboard("headwater-quality", "Headwater: model quality", (
            ("headwater_share", "{{member}}")),
     _lines("On how many labels do the newest figures rest?", "short",
            ("headwater_recent_labels", "{{model}}")),
+    _lines("Which metrics are beyond their lines?", "short",
+           ("headwater_metric_alerts", "{{metric}}")),
     _lines("Do labels come?", "s",
            ("headwater_labels_behind_seconds", "newest label behind newest prediction"),
            ("headwater_label_delay_seconds", "delay of the stream")),

@@ -1,5 +1,6 @@
 """The table of alert rules; README.md of this folder has a runbook paragraph for each."""
 
+from flows.reports.metric_lines import line_text, states_of
 from flows.watch.rule import Rule, in_log, never
 from flows.watch.sample import LogSample, Sample
 
@@ -72,6 +73,15 @@ def _quality_worse(_: Sample, log: LogSample) -> str:
     return (
         f"log-loss {lately.log_loss:.4f} in the newest tick, {total.log_loss:.4f} since the start"
     )
+
+
+def _beyond_line(_: Sample, log: LogSample) -> str:
+    beyond = {
+        metric: states
+        for metric, states in states_of(log.status.newest).items()
+        if any(one.fires for one in states)
+    }
+    return ", ".join(line_text(metric, states) for metric, states in beyond.items())
 
 
 def _under_replicated(_: Sample, log: LogSample) -> str:
@@ -157,6 +167,10 @@ RULES: tuple[Rule, ...] = (
         "and headwater_recent_labels >= 200",
         "1m", "ticket", "The newest log-loss is more than 25 % above that since the start.",
         in_log(_quality_worse),
+    ),
+    Rule(
+        "HeadwaterMetricBeyondLine", "headwater_metric_alerts > 0", "0m", "ticket",
+        "A metric is beyond its line in the settings.", in_log(_beyond_line),
     ),
     Rule(
         "HeadwaterKafkaUnderReplicated", "headwater_kafka_under_replicated_partitions > 0", "5m",

@@ -5,6 +5,7 @@ Histograms of partitions and periods can be added. Figures treat all requests of
 one probability: two requests of a column tie.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,14 +133,19 @@ def auc(histogram: Counts) -> Estimate | None:
         return None
     beaten = (np.cumsum(zeros) - zeros / 2) / n
     beating = (np.cumsum(ones[::-1])[::-1] - ones / 2) / m
-    value = float(ones @ beaten / m)
-    spread = ones @ (beaten - value) ** 2 / m**2 + zeros @ (beating - value) ** 2 / n**2
+    value = float(_dot(ones, beaten) / m)
+    spread = _dot(ones, (beaten - value) ** 2) / m**2 + _dot(zeros, (beating - value) ** 2) / n**2
     if not 0.0 < value < 1.0:
         return Estimate(value, value, value)
     step = NORMAL_95 * float(np.sqrt(spread)) / (value * (1.0 - value))
-    odds = float(np.log(value / (1.0 - value)))
-    low, high = (float(1.0 / (1.0 + np.exp(-(odds + s)))) for s in (-step, step))
+    odds = math.log(value / (1.0 - value))
+    low, high = (1.0 / (1.0 + math.exp(-(odds + s))) for s in (-step, step))
     return Estimate(value, low, high)
+
+
+def _dot(one: Counts, other: Counts) -> float:
+    """The sum of products, exactly rounded, so that it is the same on every machine."""
+    return math.fsum((one * other).tolist())
 
 
 def calibration(histogram: Counts) -> list[tuple[float, float, int]]:
@@ -155,7 +161,7 @@ def calibration(histogram: Counts) -> list[tuple[float, float, int]]:
         of = (group == g) & (counts > 0)
         if of.any():
             size = counts[of].sum()
-            said = float(MIDDLES[of] @ counts[of] / size)
+            said = float(_dot(MIDDLES[of], counts[of]) / size)
             found.append((said, float(histogram[1, of].sum() / size), int(size)))
     return found
 

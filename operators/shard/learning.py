@@ -33,6 +33,7 @@ from models.scoring.blend import (
     logit_of,
 )
 from models.scoring.bound_model import Offline
+from operators.shard.metric_alerts import MetricAlerts
 from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
 from state.admission.request_order import NO_TURN, RequestOrder
@@ -100,6 +101,7 @@ class Learning:
         serving: The offline models themselves.
         watch: The watch for drift over the answers.
         trust: Thresholds from which answers can be trusted.
+        metric_alerts: Lines that metrics of the answers must keep to.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -118,12 +120,14 @@ class Learning:
         self._watched = settings.promotion.watch
         self.watch = DriftWatch(settings.drift.false_alarms, settings.drift.rest)
         self.trust = TrustCounts()
+        self.metric_alerts = MetricAlerts(settings)
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
         """Apply other settings; other River classifiers begin untrained."""
         self._watched = settings.promotion.watch
         self.watch.configure(settings.drift.false_alarms, settings.drift.rest)
+        self.metric_alerts.configure(settings)
         if before.online.river == settings.online.river:
             return
         self._rivers = RiverModels(settings.online.river)
@@ -191,7 +195,10 @@ class Learning:
 
     def _weigh(self) -> None:
         order, in_use, watch = self._order, self.in_use, self.watch
+        alerts = self.metric_alerts if self.metric_alerts.is_used else None
         while (turn := order.next()) is not None:
+            if alerts is not None:
+                alerts.add(turn)
             # Before the first offline model the answers are still being learned.
             watched = UNWATCHED
             if turn.newest:

@@ -337,6 +337,8 @@ class Shard:
         assert not any(self._out.values())
         try:
             parts = [part.snapshot() for part in self._parts().values()]
+            if self._learning.metric_alerts.is_used:
+                parts.append(self._learning.metric_alerts.snapshot())
         except USER_CODE_ERRORS as error:
             raise_blamed(self.stream, error, f"in a checkpoint of events/{self.partition}")
             raise
@@ -366,6 +368,9 @@ class Shard:
             self._check_counts()
         with _part("losses"):
             self._running.restore(*sums)
+        if parts[len(self._parts()) :]:
+            with _part("alerts on metrics"):
+                self._learning.metric_alerts.restore(parts.pop())
         for (name, part), content in zip(self._parts().items(), parts, strict=True):
             with _part(name):
                 part.restore(content)
@@ -548,6 +553,7 @@ class Shard:
 
     def _tick(self, time: int, append_time: int) -> None:
         counts = self._counts
+        states, alerts = self._learning.metric_alerts.look(time, self.partition)
         metrics = Metrics(
             time,
             self.position.offset,
@@ -564,8 +570,10 @@ class Shard:
             self.older,
             self._learning.shares(),
             *self._learning.title(),
+            states,
         )
         self._running.restart()
+        self._out["alerts"] += [Entry(append_time, b"", _encode(alert)) for alert in alerts]
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
 
     def _bury(
@@ -618,9 +626,8 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = tuple[
-    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes,
-]  # fmt: skip
+_Parts = Annotated[list[bytes], msgspec.Meta(min_length=13, max_length=14)]
+"""The last one is of alerts on metrics, if the settings have any."""
 
 
 @contextmanager

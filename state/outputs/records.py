@@ -128,8 +128,8 @@ class Alert(msgspec.Struct, frozen=True):
     """
 
     kind: Literal[
-        "clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence",
-        "model_dismissed", "title_returned",
+        "clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence", "metric",
+        "metric_recovered", "model_dismissed", "title_returned",
     ]  # fmt: skip
     time: int
     message: str
@@ -148,6 +148,26 @@ class Losses(msgspec.Struct, frozen=True):
     n: int
     log_loss: float
     brier: float
+
+
+class MetricState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A metric over its window, and its line in the settings `alerts`.
+
+    Attributes:
+        n: Number of labelled requests in the window.
+        value: The metric; None: see `lacks`.
+        low: Lower end of its 95 % interval.
+        high: Upper end of it.
+        fires: Whether the alert is on: the line was crossed, and the metric is not back yet.
+        lacks: The labels that are missing for a value; empty: there are enough.
+    """
+
+    n: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    fires: bool = False
+    lacks: str = ""
 
 
 class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -177,6 +197,7 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
         compared: Number of labels behind this evidence.
         gain: Mean log-loss of the older model minus that of the newest one on these; None: as
             with `better`.
+        alerts: State of each metric that has a line in the settings `alerts`.
     """
 
     time: int
@@ -198,6 +219,7 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     worse: float | None = None
     compared: int = 0
     gain: float | None = None
+    alerts: dict[str, MetricState] = {}
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

@@ -3,7 +3,7 @@
 import pytest
 
 from state.durations import Duration
-from state.settings import Settings, changed, differences, settings_from
+from state.settings import Settings, changed, deciding, differences, recorded, settings_from
 
 H = 3_600_000_000
 
@@ -51,6 +51,13 @@ def test_what_is_set_is_taken_and_the_rest_is_left():
         ({"decision": {"false_negative": -1}}, r">= 0.* - at `\$.decision.false_negative`"),
         ({"partitions": 0}, r">= 1 - at `\$.partitions`"),
         ({"reading": {"in_flight": -5}}, r">= 1 - at `\$.reading.in_flight`"),
+        ({"alerts": {"auk": {"below": 0.7}}}, r"Invalid enum value 'auk' - at .* in `\$.alerts"),
+        ({"alerts": {"auc": {}}}, r"`below` or `above`; got neither - at `\$.alerts"),
+        ({"alerts": {"auc": {"below": 0.7, "above": 0.9}}}, r"got both - at `\$.alerts"),
+        ({"alerts": {"auc": {"below": 7}}}, r"must be from 0 to 1; got 7 in alerts.auc"),
+        ({"alerts": {"log_loss": {"above": -1}}}, r"from 0 to 50; got -1 in alerts.log_loss"),
+        ({"alerts": {"auc": {"below": 0.7, "window": "0s"}}}, "must be positive; got '0s'"),
+        ({"alerts": {"auc": {"bellow": 0.7}}}, "unknown field `bellow`"),
         ({"clock": []}, r"Expected `object`, got `array` - at `\$.clock`"),
     ],
 )
@@ -95,3 +102,24 @@ def test_settings_survive_being_changed_in_nothing(text):
     settings = settings_from({"training": {"every": text}, "online": {"river": [{"class": "a.B"}]}})
     assert changed(settings, {}) == settings
     assert differences(settings, changed(settings, {})) == {}
+
+
+LINES = settings_from({"alerts": {"auc": {"below": 0.7}, "ece": {"above": 0.1, "window": "7d"}}})
+
+
+def test_lines_of_metrics_are_journaled_as_a_whole_and_only_if_there_are_any():
+    assert not any(key.startswith("alerts") for key in deciding(Settings()))
+    journaled = {"auc": {"below": 0.7, "window": "1d"}, "ece": {"above": 0.1, "window": "7d"}}
+    assert deciding(LINES)["alerts"] == journaled
+    other = settings_from({"alerts": {"f1": {"below": 0.5}}})
+    for today in (Settings(), LINES, other):
+        assert recorded(today, deciding(LINES)).alerts == LINES.alerts
+        assert recorded(today, deciding(Settings())).alerts == {}
+
+
+def test_a_line_that_is_added_or_removed_is_a_difference():
+    assert differences(Settings(), LINES) == {"alerts": deciding(LINES)["alerts"]}
+    assert differences(LINES, Settings()) == {"alerts": {}}
+    stricter = changed(LINES, {"alerts": {"auc": {"below": 0.8}}})
+    assert stricter.alerts["auc"].below == 0.8
+    assert stricter.alerts["ece"] == LINES.alerts["ece"]

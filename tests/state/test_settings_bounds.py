@@ -28,6 +28,7 @@ TOPIC = {"topic": "t", "event": "e", "when": {"x": 1.0}, "fields": {"a": 1.0}}
 FULL = {
     "partitions": 2,
     "online": {"river": RIVER},
+    "alerts": {"auc": {"below": 0.7}, "log_loss": {"above": 0.9, "window": "7d"}},
     "scoring": {"staleness": "1s"},
     "kafka": {
         "retention": {"metrics": "30d"},

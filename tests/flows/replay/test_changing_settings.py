@@ -32,10 +32,10 @@ OLD = settings_from(QUOTES)
 NEW = changed(OLD, {"decision": {"threshold": 0.3}})
 
 
-def cut_off(settings, home, messages=6):
+def cut_off(settings, home, messages=6, partitions=8):
     """A run that is killed before its first checkpoint."""
     app = App(settings, home, Console(quiet=True), threading.Event())
-    for partition in range(8):
+    for partition in range(partitions):
         live = app._opened.open(partition)
         live._pace = None
         for _ in range(messages):

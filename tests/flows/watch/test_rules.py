@@ -13,6 +13,7 @@ from flows.watch.rules import RULES
 from flows.watch.rules_file import rules_file
 from flows.watch.view import problems_of
 from state.checkpoints.store import Written
+from state.outputs.records import Metrics, MetricState
 from tests.documents import ROOT, anchors, read
 from tests.flows.watch.rule_cases import FIRING, rule_tests
 from tests.flows.watch.samples import NOW, change, log_sample, losses, partition, sample
@@ -33,6 +34,11 @@ def with_partition(**changes):
 def quality(lately, total):
     of = log_sample().quality
     return change(of, total={"ensemble": total}, ticks=[change(of.ticks[-1], lately=lately)])
+
+
+def tick(*, fires=False):
+    state = MetricState(900, 0.7, 0.6, 0.8, fires)
+    return Metrics(1, 0, 0, 0, {}, 0, None, {}, {}, {}, alerts={"auc": state})
 
 
 WELL = log_sample()
@@ -71,6 +77,12 @@ SEEN = {
     ],
     "HeadwaterDiskFilling": [
         (sample(disk=change(sample().disk, free=2**30)), "1.0 GiB are free of 100.0 GiB")
+    ],
+    "HeadwaterMetricBeyondLine": [
+        (
+            at(status=change(WELL.status, newest=[tick(), tick(fires=True)])),
+            "alert on auc: on in 1 of 2 partitions",
+        )
     ],
     "HeadwaterQualityWorse": [
         (
