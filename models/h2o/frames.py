@@ -1,7 +1,6 @@
 """Tables inside H2O: import from Parquet, split by time, predict on, and delete."""
 
 import io
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,8 +109,8 @@ def _plainly_named(server: H2OServer, files: Sequence[Path]) -> Iterator[list[st
             raise H2OFailed(msg)
         yield paths
         return
-    with tempfile.TemporaryDirectory(dir=server.work_dir) as folder:
-        links = [Path(folder) / f"{i:06}" / file.name for i, file in enumerate(files)]
+    with server.temporary_folder() as folder:
+        links = [folder / f"{i:06}" / file.name for i, file in enumerate(files)]
         for link, file in zip(links, files, strict=True):
             link.parent.mkdir()
             link.symlink_to(file.resolve())
@@ -126,8 +125,8 @@ def upload(
     categoricals: Collection[str],
 ) -> None:
     """Send a small table to H2O in row order; arguments as for `import_files`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
+    with server.temporary_folder() as folder:
+        path = folder / "rows.parquet"
         frame.write_parquet(path, compression="zstd", row_group_size=100_000)
         sent = server.upload(f"POST /3/PostFile?destination_frame={name}.parquet", path)
     source = sent["destination_frame"]

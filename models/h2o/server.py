@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,8 @@ class H2OServer:
         url: Address at which H2O answers.
         session: Name that no other user of this H2O has.
         is_child: Whether H2O is a child process, and thus on this machine.
-        work_dir: Folder for H2O's temporary files.
+        work_dir: Parent of the folders of `temporary_folder`: of a running child, the folder that
+            its supervisor deletes.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class H2OServer:
         from models.h2o.client import Client  # noqa: PLC0415 - it loads while the child starts
 
         if self._child is not None:
-            self.url = self._address(self._child)
+            self.url, self.work_dir = self._address(self._child)
         try:
             self._client = client = Client(self.url)
             # Otherwise the client would open a session, and print it, when a failed program ends.
@@ -184,10 +186,28 @@ class H2OServer:
 
     def download(self, endpoint: str) -> bytes:
         """Return the bytes of H2O's answer; raises as `request` does."""
-        with tempfile.TemporaryDirectory(dir=self.work_dir) as folder:
-            path = Path(folder) / "answer"
+        with self.temporary_folder() as folder:
+            path = folder / "answer"
             self._ask(endpoint, save_to=str(path))
             return path.read_bytes()
+
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        """Create a folder for files that H2O reads or writes; it is gone when the block ends.
+
+        However this process ends, the folder goes with the child's own files.
+
+        Raises:
+            H2OLost: The child has ended, and its files with it.
+        """
+        try:
+            with tempfile.TemporaryDirectory(dir=self.work_dir) as name:
+                yield Path(name)
+        except FileNotFoundError as error:
+            if self.work_dir.exists():
+                raise
+            msg = f"H2O must answer; got none at {self.url}: {error}{self._stop()}"
+            raise H2OLost(msg) from error
 
     def wait(self, job: str) -> None:
         """Wait until a job is done.
@@ -231,10 +251,11 @@ class H2OServer:
             start_new_session=True,
         )
 
-    def _address(self, child: subprocess.Popen[str]) -> str:
+    def _address(self, child: subprocess.Popen[str]) -> tuple[str, Path]:
         first = child.stdout.readline() if child.stdout else ""
         if first.startswith("http"):
-            return first.strip()
+            url, _, folder = first.strip().partition(" ")
+            return url, Path(folder)
         self._child = None
         msg = f"H2O must start; got the end of its log:\n{first}{_last_words(child)}"
         raise H2OStartError(msg)

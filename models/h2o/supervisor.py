@@ -90,7 +90,7 @@ def watch(parent: int, jvm: subprocess.Popen[str]) -> None:
 
 
 def supervise(jvm: subprocess.Popen[str], folder: Path) -> None:
-    """Print H2O's address once it answers, and the end of its log once it has ended."""
+    """Print H2O's address and its folder once it answers, and the end of its log once it ended."""
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     limit = threading.Timer(START_LIMIT_S, jvm.kill)
     limit.daemon = True
@@ -99,7 +99,7 @@ def supervise(jvm: subprocess.Popen[str], folder: Path) -> None:
         tail.append(line)
         if READY in line:
             limit.cancel()
-            print(line.split(READY)[1].strip(), flush=True)
+            print(line.split(READY)[1].strip(), folder, flush=True)
     jvm.wait()
     shutil.rmtree(folder, ignore_errors=True)
     print("".join(tail), flush=True)

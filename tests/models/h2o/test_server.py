@@ -18,8 +18,10 @@ import sys
 from pathlib import Path
 from models.h2o.server import H2OServer
 with H2OServer(memory="300m", threads=1, work_dir=Path(sys.argv[1])) as server:
-    print(server.pid, flush=True)
-    sys.stdin.read()
+    with server.temporary_folder() as folder:
+        (folder / "rows").touch()
+        print(server.pid, flush=True)
+        sys.stdin.read()
 """
 
 
@@ -115,6 +117,8 @@ def test_a_lost_java_is_told_at_once_and_a_new_server_can_start(tmp_path):
         assert not list(tmp_path.iterdir())
         with pytest.raises(H2OLost):
             server.wait("any")
+        with pytest.raises(H2OLost, match="must answer"), server.temporary_folder():
+            pass
     with H2OServer(memory="300m", threads=1, work_dir=tmp_path) as server:
         java, supervisor = _java_of(server.pid), server.pid
         assert server.request("GET /3/Cloud")["cloud_healthy"]
