@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.shard.messages import Cut
@@ -123,8 +124,8 @@ class SnapshotWriter:
             for values in self._groups(partition, first, end):
                 table = table_of(self._columns, [self._decode(value) for value in values])
                 writer.write_table(table, row_group_size=_GROUP_ROWS)
-                found = table["event_time"].cast(pa.int64()).to_numpy() * 1000
-                times += [int(found.min()), int(found.max())]
+                found = pc.min_max(table["event_time"].cast(pa.int64())).as_py()
+                times += [found["min"] * 1000, found["max"] * 1000]
             writer.close()
             sha256 = _sha256(part)
         return _Written(sha256, min(times, default=None), max(times, default=None))

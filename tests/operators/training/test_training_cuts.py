@@ -1,6 +1,9 @@
 """A cut is a pure function of the outcomes: the same file with the same name, however often."""
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -43,6 +46,27 @@ def run(log):
 
 def committed(log):
     return [msgspec.json.decode(r.value, type=TrainingCut) for r in log.read("snapshots", 0, 0)]
+
+
+def write_in_a_new_log(root):
+    """Write one training cut of a small run, in folders below `root`."""
+    log = SqliteLog(root / "log")
+    log.create("outcomes", 1)
+    log.create("snapshots", 1)
+    run = feed(Run(rides_shard()), RECORDS, others={100: [Boundary(FIRST)]})
+    log.append("outcomes", 0, run.written["outcomes"])
+    SnapshotWriter(log, stream, root).write(0, run.cuts[0])
+    assert len(committed(log)) == 1
+    log.close()
+
+
+def test_a_cut_does_not_import_pandas(tmp_path):
+    program = (
+        f"import sys, pathlib; from {__name__} import write_in_a_new_log as write; "
+        f"write(pathlib.Path({str(tmp_path)!r})); sys.exit('pandas' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=root).returncode == 0
 
 
 def test_a_file_holds_the_outcomes_of_its_cut_as_columns(tmp_path, log, run):
