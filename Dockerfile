@@ -26,6 +26,8 @@ ENV PATH=/opt/headwater/bin:$PATH \
     NUMBA_CACHE_DIR=/var/lib/headwater/numba
 USER headwater
 WORKDIR /var/lib/headwater
+# A volume that is new gets the owner of the folder here.
+RUN mkdir home
 # Compiled here, for a machine of this kind, so that a new container need not: some half a minute.
 RUN ["python", "-c", "from flows.streams.quotes import stream; from operators.shard.shard import Shard; from state.settings import Settings; shard = Shard(stream, Settings(), 0); shard.predictor().warm_up(shard.serving)"]
 VOLUME /var/lib/headwater/home

@@ -90,6 +90,33 @@ kafka-matrix *args:
 image *args:
     pytest -n0 -m '' tests/test_image.py {{ args }}
 
+# Make a release in dist/: wheel, source archive, a list of all packages in it (SBOM), both images
+release builder='docker':
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ {{ builder }} != none ] && ! command -v {{ builder }} >/dev/null; then
+        echo "just release must have a builder of images; got {{ builder }}, which is not installed" \
+            "(podman or buildah will do; 'just release none' leaves the images out)" >&2
+        exit 2
+    fi
+    rm -rf dist
+    python -m build --outdir dist
+    wheel=$(echo dist/*.whl)
+    version=$(basename "$wheel" | cut -d- -f2)
+    aside=$(mktemp -d)
+    trap 'rm -rf "$aside"' EXIT
+    python -m venv "$aside"
+    "$aside/bin/pip" install --quiet -c constraints.txt "$wheel[kafka,serve]"
+    (cd "$aside" && bin/headwater --help >/dev/null)
+    "$aside/bin/pip" uninstall --quiet --yes pip
+    python -m cyclonedx_py environment "$aside" --pyproject pyproject.toml --output-reproducible \
+        --output-file "dist/headwater-$version.cdx.json"
+    if [ {{ builder }} != none ]; then
+        {{ builder }} build --tag "headwater:$version" .
+        {{ builder }} build --tag "headwater-serve:$version" --target serve .
+    fi
+    ls -l dist
+
 # Measure the throughput, and the quality of the last run
 bench:
     python bench/bench_throughput.py
