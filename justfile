@@ -108,7 +108,7 @@ release builder='docker':
     python -m venv "$aside"
     "$aside/bin/pip" install --quiet -c constraints.txt "$wheel[kafka,serve]"
     (cd "$aside" && bin/headwater --help >/dev/null)
-    "$aside/bin/pip" uninstall --quiet --yes pip
+    "$aside/bin/pip" uninstall --quiet --yes pip setuptools
     python -m cyclonedx_py environment "$aside" --pyproject pyproject.toml --output-reproducible \
         --output-file "dist/headwater-$version.cdx.json"
     if [ {{ builder }} != none ]; then

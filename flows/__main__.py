@@ -37,6 +37,7 @@ with loading():
     from flows.commands.watch import WATCH
     from flows.errors.user_errors import USER_ERRORS, root_of
     from flows.terminal.console import plain_streams
+    from flows.terminal.json_lines import LogFormatError
     from flows.terminal.signals import ending_signals
 
 _VERBS = (
@@ -105,8 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0; 1 if a check found a problem; 2 on an error of the user; 129 after SIGHUP;
             130 after Ctrl-C; 143 after SIGTERM.
     """
-    with plain_streams():
-        return _main(argv)
+    try:
+        with plain_streams():
+            return _main(argv)
+    except LogFormatError as error:
+        return _end(2, str(error))
 
 
 def _main(argv: Sequence[str] | None) -> int:

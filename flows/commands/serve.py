@@ -14,6 +14,7 @@ from flows.home.home import environment_home
 from flows.scorer import Scorer
 from flows.serving.bind import bind, token_for
 from flows.terminal.console import say_at_once
+from flows.terminal.json_lines import tell
 from operators.training.model_loader import ModelError
 
 
@@ -49,7 +50,7 @@ def _run(arguments: Namespace) -> int:
     log_of(environment_home()).close()
     with bind(settings.host, settings.port) as bound, _opened() as scorer:
         serve(scorer, settings, bound, token, say_at_once)
-    say_at_once("Stopped.")
+    tell("stopped", "Stopped.", say_at_once)
     return 0
 
 

@@ -17,6 +17,7 @@ from flows.home.deployment import Deployment
 from flows.home.home import environment_home
 from flows.serving.bind import bind, token_for
 from flows.terminal.console import say_at_once
+from flows.terminal.json_lines import tell
 from flows.watch.pushing import Pushing
 from flows.watch.rules_file import rules_file
 from flows.watch.sinks import Graphite, Influx, Sink
@@ -117,7 +118,7 @@ def _run(arguments: Namespace) -> int:
             one = Pushing(opened, sink, file, arguments.every, say_at_once)
             pushing.enter_context(one.going_on())
         serve(Looking(watcher, arguments.every, say_at_once), limits, bound, token, say_at_once)
-    say_at_once("Stopped.")
+    tell("stopped", "Stopped.", say_at_once)
     return 0
 
 

@@ -40,10 +40,10 @@ def one_line_errors() -> Iterator[threading.Event]:
     Raises:
         CommandError: A ValueError was raised.
     """
-    make_plain()
     stop = stop_on_signals()
     _watch(stop)
     with as_command_errors():
+        make_plain()
         yield stop
 
 

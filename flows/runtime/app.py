@@ -25,6 +25,7 @@ from flows.runtime.demo import fill
 from flows.runtime.fitter import Fitter
 from flows.runtime.partitions import Partitions
 from flows.runtime.summary import print_summary
+from flows.terminal.json_lines import are_records, tell
 from flows.terminal.progress import RunProgress
 from flows.terminal.time_format import format_time
 from operators.partition.dataflow import EventsSource, compose
@@ -153,9 +154,12 @@ class App:
             return
         self._held = boundary
         if not training.pinned and not self._opened.published.champion_at(boundary)[0]:
-            self._progress.say(
+            tell(
+                "waiting_for_fit",
                 f"Waiting for the fit at {format_time(boundary)}: by `flows.train`, or from a "
-                "mirror."
+                "mirror.",
+                self._progress.say,
+                boundary=boundary,
             )
 
     def _tell_waiting(self, partition: int) -> None:
@@ -193,7 +197,8 @@ class App:
             at = f"at {format_time(self._event_time)}"
             where = at if self._event_time else "before the first event"
             advice = "" if has_failed() else "; run again to resume"  # the error has its own
-            self._console.print(f"Stopped {where}{advice}.", highlight=False)
+            line = f"Stopped {where}{advice}."
+            tell("stopped", line, self._progress.say, records=sum(self._offsets.values()))
             return
         self._redefined.settle(self._offsets)
         read = sum(self._offsets.values())
@@ -202,14 +207,18 @@ class App:
                 "The log is empty: fill it with `headwater ingest FILE`.", highlight=False
             )
             return
-        print_summary(self._console, self._log, self._opened.published.records(), self._home)
+        if not are_records():
+            print_summary(self._console, self._log, self._opened.published.records(), self._home)
         hidden = hidden_events(self._settings, self._partitions)
         seconds = time.monotonic() - self._started
-        self._console.print(
+        tell(
+            "ended",
             f"{'Not up to date' if hidden else 'Up to date'}: {read:,} events read, "
             f"in {seconds:.0f} s{hidden}.",
-            highlight=False,
-            soft_wrap=True,
+            self._progress.say,
+            records=read,
+            seconds=round(seconds, 3),
+            event_time=self._event_time,
         )
 
 

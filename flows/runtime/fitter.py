@@ -9,6 +9,7 @@ import msgspec
 from polars.exceptions import PolarsError
 
 from flows.home.home import Home
+from flows.terminal.json_lines import tell
 from flows.terminal.time_format import format_time
 from models.h2o.errors import H2OError, check_h2o_version, installed_version
 from models.h2o.search import check_algorithm
@@ -72,15 +73,28 @@ class Fitter:
                 self.close()
                 record = failed(self._task(boundary, earlier), error)
                 if not self._abandoned.is_set():
-                    self._say(
+                    tell(
+                        "fit_retried",
                         f"{format_time(boundary)}  the fit is retried in {_RETRY_S:.0f} s, "
-                        f"because the disk refused it: {error}"
+                        f"because the disk refused it: {error}",
+                        self._say,
+                        boundary=boundary,
                     )
                 if self._abandoned.wait(_RETRY_S):
                     break
         again = record.status == "skipped" and bool(earlier) and earlier[-1].status == "skipped"
         if not self._abandoned.is_set() and not again:
-            self._say(_line(record))
+            tell(
+                "fit",
+                _line(record),
+                self._say,
+                boundary=boundary,
+                status=record.status,
+                model=record.model,
+                rows=record.window.rows if record.window else 0,
+                log_loss=record.metrics.log_loss if record.metrics else None,
+                reason=record.reason,
+            )
         return record
 
     def _decided(

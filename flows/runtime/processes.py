@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from queue import Empty, Queue
 
+from flows.terminal.json_lines import JsonLines
+
 _LOOK_EVERY_S = 0.1
 _PATIENCE_S = 10.0
 _SHOWN = 5
@@ -63,7 +65,10 @@ class _Child:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.last.append(line.rstrip("\n"))
-            sys.stderr.write(f"{prefix}{line}")
+            if isinstance(sys.stderr, JsonLines):
+                sys.stderr.pass_on(line, self.number)
+            else:
+                sys.stderr.write(f"{prefix}{line}")
         self.process.wait()
         self._ended.put(self)
 

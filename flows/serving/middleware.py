@@ -108,7 +108,16 @@ class Edge:
             seconds = time.perf_counter() - started
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._service.metrics.answered(path, status, seconds)
-            _access.info("%s %s %d %.2f ms %s", scope["method"], path, status, seconds * 1e3, own)
+            answered = {
+                "event": "request",
+                "method": scope["method"],
+                "path": path,
+                "status": status,
+                "ms": round(seconds * 1e3, 3),
+                "request_id": own,
+            }
+            line = "%(method)s %(path)s %(status)d %(ms).2f ms %(request_id)s"
+            _access.info(line, answered, extra=answered)
             if unread:
                 await _linger(receive)
                 await send({"type": "http.response.body"})

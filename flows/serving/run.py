@@ -11,6 +11,7 @@ from flows.serving.bind import url_of
 from flows.serving.schemas import seconds_of
 from flows.serving.server import Server
 from flows.serving.service import Service
+from flows.terminal.json_lines import tell
 from state.settings import Serve
 
 _SWITCH_S = 0.000_5
@@ -37,7 +38,7 @@ def serve(
     server = Server(
         make_app(service, token),
         service,
-        lambda: say(f"Serving {_state(scorer)} at {url_of(bound)}"),
+        lambda: tell("serving", f"Serving {_state(scorer)} at {url_of(bound)}", say),
     )
     tune_collector()
     sys.setswitchinterval(_SWITCH_S)

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.segment import Segment
 from rich.text import Text
 
+from flows.terminal.json_lines import JsonLines, are_wanted
 from state.plain_text import plain
 
 
@@ -123,18 +124,25 @@ def say_at_once(line: str) -> None:
 def make_plain() -> None:
     """Make `sys.stdout` and `sys.stderr` accept plain text only, for the rest of the process.
 
-    Stderr never fails from then on.
+    Stderr never fails from then on; see `flows.terminal.json_lines` for records in place of lines.
+
+    Raises:
+        LogFormatError: The environment asks for another form of lines.
     """
+    as_json = are_wanted()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, _PlainStream):
+        if stream is not None and not isinstance(stream, _PlainStream | JsonLines):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(
                     errors="backslashreplace"
                 )  # for a terminal with a small character set
             if name == "stderr":
                 stream = _Unfailing(stream)
-            setattr(sys, name, _PlainStream(stream))
+            stream = _PlainStream(stream)
+            if name == "stderr" and as_json:
+                stream = JsonLines(stream)
+            setattr(sys, name, stream)
 
 
 @contextmanager
@@ -150,6 +158,8 @@ def plain_streams() -> Iterator[None]:
         ended = True
         raise
     finally:
+        if isinstance(sys.stderr, JsonLines):
+            sys.stderr.close()
         if ended:
             sys.stdout = before[0]
             if before[1] is None or _takes_all(before[1]):

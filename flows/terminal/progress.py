@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from flows.terminal.console import Bar
+from flows.terminal.json_lines import tell
 from flows.terminal.time_format import format_time
 from state.outputs.records import Losses
 
@@ -74,7 +75,8 @@ class RunProgress:
         with self._lock:
             before, self._waiting = self._waiting, True
         if not before:
-            self.say("Up to date: waiting for new events, Ctrl-C ends it.")
+            line = "Up to date: waiting for new events, Ctrl-C ends it."
+            tell("up_to_date", line, self.say, records=self._done)
 
     def say(self, line: str) -> None:
         """Print one line, above the bar if there is one."""
@@ -115,7 +117,16 @@ class RunProgress:
                 figures=figures,
             )
         else:
-            self.say(f"{day}  {self._done:>9,} of {self._total:,} records  {figures}")
+            tell(
+                "progress",
+                f"{day}  {self._done:>9,} of {self._total:,} records  {figures}",
+                self.say,
+                event_time=self._event_time,
+                records=self._done,
+                of=self._total,
+                records_per_s=round(speed),
+                log_loss={name: of.log_loss for name, of in self._compared.items() if of.n},
+            )
 
 
 def _since(before: Losses | None, now: Losses) -> Losses:

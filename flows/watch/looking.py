@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from flows.terminal.json_lines import tell
 from flows.watch.beside import beside
 from flows.watch.sample import Sample
 from flows.watch.watcher import Watcher
@@ -45,5 +46,6 @@ class Looking:
 
     def _tell(self, trouble: str) -> None:
         if bool(trouble) != bool(self._trouble):
-            self._say(f"The log cannot be read: {trouble}" if trouble else "The log is read again.")
+            line = f"The log cannot be read: {trouble}" if trouble else "The log is read again."
+            tell("log_unreadable" if trouble else "log_readable", line, self._say)
         self._trouble = trouble

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from flows.home.deployment import Deployment
+from flows.terminal.json_lines import tell
 from flows.watch.beside import beside
 from flows.watch.points import PUSHED, Point, points_of
 from flows.watch.sinks import Sink, SinkError
@@ -141,5 +142,6 @@ class Pushing:
     def _tell(self, trouble: str) -> None:
         if bool(trouble) != self._trouble:
             place = self._sink.place
-            self._say(f"Points wait: {trouble}" if trouble else f"Points go to {place} again.")
+            line = f"Points wait: {trouble}" if trouble else f"Points go to {place} again."
+            tell("points_wait" if trouble else "points_go", line, self._say, place=place)
         self._trouble = bool(trouble)

@@ -16,6 +16,7 @@ from flows.serving.app import HANDLERS
 from flows.serving.bind import url_of
 from flows.serving.middleware import Edge
 from flows.serving.server import Server
+from flows.terminal.json_lines import tell
 from flows.watch.collector import exposition
 from flows.watch.looking import Looking
 from flows.watch.rules_file import rules_file
@@ -137,7 +138,9 @@ def serve(
     service = WatchService(looking, settings)
     url = url_of(bound)
     server = Server(
-        app_of(service, token), service, lambda: say(f"Watching at {url} (metrics: {url}/metrics)")
+        app_of(service, token),
+        service,
+        lambda: tell("watching", f"Watching at {url} (metrics: {url}/metrics)", say),
     )
     with looking.going_on():
         server.run([bound])
