@@ -123,6 +123,10 @@ bench:
     headwater export outcomes --out "${HEADWATER_HOME:-var}/outcomes.parquet"
     python bench/bench_quality.py "${HEADWATER_HOME:-var}/outcomes.parquet"
 
+# Measure how the cost of an event grows with history, keys and windows: some five minutes
+bench-growth *args:
+    python -m bench.bench_growth {{ args }}
+
 # Measure how it adapts to streams whose rules are known: some half an hour
 bench-adapt *args:
     python -m bench.bench_adapt {{ args }}
