@@ -145,7 +145,7 @@ class Decider:
         if not source.is_open:
             return True
         if source.holding:
-            self._decide_boundary(source.holding)
+            self._activate_at_boundary(source.holding)
             return True
         if source.looking:
             return self._decide_early(source.looking)
@@ -191,7 +191,7 @@ class Decider:
         says = self._newest.settled is not None
         return self._journal.quiet_at(self._source.offset) if says else 0
 
-    def _decide_boundary(self, boundary: int) -> None:
+    def _activate_at_boundary(self, boundary: int) -> None:
         decided, model = self._champions.champion_at(boundary)
         if (not decided and self._wait) or self._is_shard_behind():
             return

@@ -30,9 +30,10 @@ class Activated(_Versioned, frozen=True, tag=str.lower):
         model: Id of the offline model; None for none.
         boundary: Boundary of the decision (µs); None: it was made between boundaries.
         rollbacks: Number of rollbacks so far if one of them is the reason; else 0.
-        champion: Id of the model that has the title, from version 5 on; None: the previous model,
-            or this one if there is none or it was rolled back; if this model is in use already, as
-            before. A model that comes with the title stands alone.
+        champion: Id of the model that has the title, from version 5 on. None: if this model is
+            already in use, the title stays where it is; else the previous model has it, or this
+            one if there was none or it was rolled back. A model that comes with the title answers
+            alone.
         trust: Thresholds from which answers can be trusted, from version 5 on; None: answers are
             not marked.
     """

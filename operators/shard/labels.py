@@ -69,8 +69,8 @@ class Labels:
     ) -> None:
         self._stream, self._label = stream, stream.label
         self._pending, self._seen = pending, seen
-        self._resolve, self._lost, self._alert = resolve, lose, alert
-        self._leave = forget
+        self._on_label, self._on_lost, self._on_alert = resolve, lose, alert
+        self._on_unlabelled = forget
         self._is_by_key = self._label.of is None
         self._lateness = int(Duration.parse(stream.lateness))
         self._wait = 0 if self._is_by_key else int(Duration.parse(self._label.delay))
@@ -124,7 +124,7 @@ class Labels:
         if waiting is not None:
             self._watched.told += 1
             said = self._value(event, waiting.request)
-            self._resolve(waiting, said, event.time, append_time)
+            self._on_label(waiting, said, event.time, append_time)
             return
         note = OTHER if is_own else self._seen.note(request_id) or OTHER
         if note == REQUEST:
@@ -144,12 +144,12 @@ class Labels:
             self._watched.silent += 1
             self._seen.fall_silent(waiting.prediction.id, waiting.deadline)
             if self._is_by_key:
-                self._forget(waiting.request)
+                self._drop_from_key(waiting.request)
             if silence is None:
                 self._watched.unlabelled += 1
-                self._leave(waiting)
+                self._on_unlabelled(waiting)
             else:
-                self._resolve(waiting, int(silence), waiting.deadline, append_time)
+                self._on_label(waiting, int(silence), waiting.deadline, append_time)
         while self._early.waiting and (early := self._early.due(watermark)) is not None:
             if not self._is_by_key:
                 self._give_up(early, append_time)
@@ -199,7 +199,7 @@ class Labels:
         if waiting is None:
             return False
         self._watched.told += 1
-        self._resolve(waiting, self._value(event, waiting.request), event.time, append_time)
+        self._on_label(waiting, self._value(event, waiting.request), event.time, append_time)
         return True
 
     def _told_by_key(self, label: EarlyLabel, append_time: int) -> None:
@@ -242,16 +242,18 @@ class Labels:
             return
         if event.time < deadline:
             why = f"came after the deadline of its request: {self._key_of_event(event)!r}"
-            self._lost(label, why, append_time)
+            self._on_lost(label, why, append_time)
         self._miss(append_time)
 
     def _give_up(self, label: EarlyLabel, append_time: int) -> None:
         waited = Duration(self._wait + self._lateness)
         request_id = self._key_of_event(label.event)
-        self._lost(label, f"its request did not come within {waited}: {request_id!r}", append_time)
+        self._on_lost(
+            label, f"its request did not come within {waited}: {request_id!r}", append_time
+        )
         self._miss(append_time)
 
-    def _forget(self, request: Event) -> None:
+    def _drop_from_key(self, request: Event) -> None:
         key = self._key_of_request(request)
         waiting = self._by_key[key]
         del waiting[request.id]
@@ -276,7 +278,7 @@ class Labels:
         watched.missed += 1
         if not watched.warned and self._are_missed():
             watched.warned = True
-            self._alert(self._warning(), append_time)
+            self._on_alert(self._warning(), append_time)
 
     def _are_missed(self) -> bool:
         """Whether most label events label no request, and silence gives most labels."""

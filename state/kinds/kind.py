@@ -1,4 +1,4 @@
-"""The base of all kinds of feature; no other code knows a kind by name."""
+"""The base of all kinds of feature; only `state.features` and `state.vector.kernels` list them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
