@@ -26,6 +26,7 @@ from state.ingest.positions import IngestWriter
 from state.log import EVENTS, Log, Trimmable
 from state.outputs.records import DeadLetterReason
 from state.plain_text import plain_line
+from state.plurals import counted
 from state.stream import StreamError
 
 
@@ -114,7 +115,7 @@ def _list(log: Log, arguments: Namespace) -> None:
         for line in _lines(*group):
             console.print(line, highlight=False, soft_wrap=True)
     if (more := len(groups) - arguments.limit) > 0:
-        console.print(f"and {more:,} more reasons, which a larger --limit shows")
+        console.print(f"and {counted(more, 'more reason')}, which a larger --limit shows")
 
 
 def _refusal(letter: StoredDeadLetter) -> Refusal:

@@ -441,7 +441,7 @@ def _routing(home: Home) -> str:
                 start = log.start(EVENTS, partition)
                 for record in log.read(EVENTS, partition, start, max_records=_LOOKED_AT):
                     if not isinstance(event := judge.event(record.value), Refused):
-                        routing.see(event)
+                        routing.see(event, partition)
         except (LogError, StreamFunctionError):
             return _UNREAD
     if routing.warning:

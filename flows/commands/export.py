@@ -13,6 +13,7 @@ from flows.terminal.read_progress import read_progress
 from operators.training.model_registry import ModelRegistry
 from state.atomic_write import replacing
 from state.outputs.topic_rows import rows_of
+from state.plurals import counted
 from state.topics import METRICS
 
 
@@ -58,7 +59,7 @@ def _run(arguments: Namespace) -> int:
 
         records = export(log, topic, out, since=since, until=until, rows=rows, on_progress=show)
     log.close()
-    TerminalConsole().print(f"{out}: {records:,} records", highlight=False, soft_wrap=True)
+    TerminalConsole().print(f"{out}: {counted(records, 'record')}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -76,7 +77,7 @@ def _backfill(out: Path, since: int | None, until: int | None) -> int:
                 values += piece.startswith("headwater_")
                 file.write(piece)
     log.close()
-    TerminalConsole().print(f"{out}: {values:,} values", highlight=False, soft_wrap=True)
+    TerminalConsole().print(f"{out}: {counted(values, 'value')}", highlight=False, soft_wrap=True)
     return 0
 
 

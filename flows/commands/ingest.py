@@ -43,6 +43,7 @@ from state.admission.no_event import Judge
 from state.admission.shared_ids import SharedIds
 from state.events import HOUR_US
 from state.log import Log
+from state.plurals import counted
 from state.settings import Settings
 from state.stream import Stream
 
@@ -107,7 +108,7 @@ def _run(arguments: Namespace) -> int:
     with ExitStack() as held, as_command_errors():
         dialect = dialect_of(stream, arguments)
         kind_of = kinds_of(stream, arguments.type, arguments.files)
-        files = []
+        files, ids = [], SharedIds()
         for name in arguments.files:
             read = partial(
                 read_events,
@@ -117,11 +118,12 @@ def _run(arguments: Namespace) -> int:
                 dialect=dialect,
             )
             path = held.enter_context(_path(name))
-            files.append(CountedFile(name, path, read, stream, dialect))
-        _check_files(files, stream, settings, dialect, arguments)
+            files.append(CountedFile(name, path, read, stream, dialect, ids.see))
+        _check_files(files, stream, settings, dialect, ids, arguments)
         if not arguments.dry_run:
             is_utc = arguments.time_zone is None
             _append(files, settings, home, held, now, sorts=arguments.sort, is_utc=is_utc)
+        _warn(ids.warning)
     return 0
 
 
@@ -130,6 +132,7 @@ def _check_files(
     stream: Stream,
     settings: Settings,
     dialect: Dialect,
+    ids: SharedIds,
     arguments: Namespace,
 ) -> None:
     """Preview the files, and refuse all of them if one of them must not be appended.
@@ -139,13 +142,12 @@ def _check_files(
     """
     judge = Judge(stream)
     routing = LabelRouting(stream, settings.partitions or stream.partitions)
-    ids = SharedIds()
     refusals = [_look(file, judge, routing, ids, dialect, arguments) for file in files]
-    for line in (unused(dialect, arguments.files), routing.warning, ids.warning):
-        if line:
-            TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
+    _warn(unused(dialect, arguments.files))
+    _warn(routing.warning)
     refusal = next(filter(None, refusals), None)
     if refusal is not None:
+        _warn(ids.warning)
         raise CommandError(refusal)
 
 
@@ -180,7 +182,7 @@ def _look(
         say(f"{name}: skipped columns that no event has: {names_shown(left_out)}")
     if arguments.dry_run:
         good = found.records - len(found.refused)
-        say(f"{name}: {good:,} of the first {found.records:,} records are events")
+        say(f"{name}: {_share(good, found.records)}")
         for event in found.events:
             say(f"  {shown(event, _MOST_SHOWN)}")
         for line in found.reasons():
@@ -195,6 +197,19 @@ def _look(
     return refusal
 
 
+def _share(good: int, records: int) -> str:
+    """How many of the first records are events."""
+    if records > 1:
+        return f"{good:,} of the first {records:,} records are events"
+    if not records:
+        return "no records"
+    return f"its record is {'an event' if good else 'no event'}"
+
+
+def _all_refused(records: int) -> str:
+    return "record is refused" if records == 1 else f"first {records:,} records are all refused"
+
+
 def _refusal(name: str, found: Preview, *, sorts: bool) -> str | None:
     """The reason why a file must not be appended without `--force`; None: there is none."""
     force = "nothing was appended; --force appends them for the run to refuse"
@@ -202,8 +217,8 @@ def _refusal(name: str, found: Preview, *, sorts: bool) -> str | None:
         first = grouped(reversed(found.refused))  # a group has its last record
         reason, example = islice(reason_lines(first), 2)
         return (
-            f"FILE must hold events; got {name} whose first {found.records:,} records are all "
-            f"refused, {reason}, as in {example.strip()}: {force}"
+            f"FILE must hold events; got {name} whose {_all_refused(found.records)}, {reason}, "
+            f"as in {example.strip()}: {force}"
         )
     if found.is_misread:
         refusal, value = found.misread[0]
@@ -256,14 +271,21 @@ def _append(
         counts = _ingest(log, parts, size, stream.peek(), settings, now)
         for file, ahead, order, records in zip(files, warnings, orders, counts, strict=True):
             total += records
-            console.print(f"{file.name}: {records:,} records", highlight=False, soft_wrap=True)
+            told = f"{file.name}: {counted(records, 'record')}"
+            console.print(told, highlight=False, soft_wrap=True)
             for line in file.notes():
-                TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
+                _warn(line)
             ahead.tell(file.name, now, is_utc=is_utc and bool(file.local.count))
             _tell_disorder(file.name, order.fault(_DISORDERED_IN))
     if len(files) > 1:
-        console.print(f"{total:,} records in all", highlight=False)
+        console.print(f"{counted(total, 'record')} in all", highlight=False)
     log.close()
+
+
+def _warn(line: str) -> None:
+    """Print a line to standard error, unless it is empty."""
+    if line:
+        TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
 
 
 def _run_topics(*, follow: bool) -> int:
@@ -286,7 +308,7 @@ def _tell_disorder(name: str, disorder: str) -> None:
             f"{name}: not sorted by time, {disorder}: the run may refuse such events as late, and "
             "such labels as unmatched; --sort sorts a file before it is appended"
         )
-        TerminalConsole(stderr=True).print(Text(line), soft_wrap=True)
+        _warn(line)
 
 
 class _AheadCounter:
@@ -313,7 +335,7 @@ class _AheadCounter:
         value, time = self._first
         clock = microseconds_now() if now is None else now
         first = repr(value[:_SHOWN_BYTES])[2:-1] + "…" * (len(value) > _SHOWN_BYTES)
-        records = f"{self._count:,} record{'s' * (self._count > 1)}"
+        records = counted(self._count, "record")
         advice = (
             "Texts without a zone were taken for UTC: if these are times of another zone, "
             "--time-zone ZONE reads them. "

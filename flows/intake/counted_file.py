@@ -8,7 +8,9 @@ from flows.intake.event_files import Line
 from flows.intake.hints import hint, refusal_of
 from flows.intake.refusals import Groups, Refusal, reason_lines
 from state.admission.no_event import Judge, Refused
+from state.events import Event
 from state.local_times import LocalTimes
+from state.plurals import counted
 from state.stream import Stream
 from state.stream_functions import StreamFunctionError
 
@@ -25,6 +27,7 @@ class CountedFile:
         read: Reads it, as `flows.intake.stream_events.read_events` does.
         stream: Stream of the events.
         dialect: The conventions by which it is read.
+        see: Called with each valid event.
 
     Attributes:
         name: Name shown to people.
@@ -41,8 +44,9 @@ class CountedFile:
         read: Callable[..., Generator[Line]],
         stream: Stream,
         dialect: Dialect,
+        see: Callable[[Event], None],
     ) -> None:
-        self.name, self.path, self.read = name, path, read
+        self.name, self.path, self.read, self._on_event = name, path, read, see
         self._judge, self._dialect = Judge(stream, f"in {name}"), dialect
         self._begin(LocalTimes())
 
@@ -55,11 +59,12 @@ class CountedFile:
     def notes(self) -> Iterator[str]:
         """Lines about the records that the run will refuse, and about uncertain times."""
         if self.refused.total:
-            yield f"{self.name}: {self.refused.total:,} of them will be dead letters of the run:"
+            letters = "a dead letter" if self.refused.total == 1 else "dead letters"
+            yield f"{self.name}: {self.refused.total:,} of them will be {letters} of the run:"
             lines = list(reason_lines(self.refused))
             yield from (f"  {line}" for line in lines[:_MOST_LINES])
             if len(lines) > _MOST_LINES:
-                yield f"  and {(len(lines) - _MOST_LINES) // 2:,} more reasons"
+                yield f"  and {counted((len(lines) - _MOST_LINES) // 2, 'more reason')}"
         yield from time_notes(self.name, self.local)
 
     def _begin(self, local: LocalTimes) -> None:
@@ -77,18 +82,21 @@ class CountedFile:
             if self.refused.total < _MOST_ADVISED:
                 advice = hint(value, found, self._dialect)
             self.refused.add(refusal_of(found, advice), value)
+        else:
+            self._on_event(found)
 
 
 def time_notes(name: str, local: LocalTimes) -> Iterator[str]:
     """Lines about the times of a file that stand for two moments, or for none."""
+    one, several = f"time in {local.zone} lies", f"times in {local.zone} lie"
     if local.twice:
         yield (
-            f"{name}: {local.twice:,} times in {local.zone} lie in the hour that comes twice when "
-            "clocks go back, and were taken for the first one: an event of the second one is an "
+            f"{name}: {counted(local.twice, one, several)} in the hour that comes twice when "
+            "clocks go back, here taken for the first one: an event of the second one is an "
             "hour too early, and may get no label; times with their offset are certain"
         )
     if local.never:
         yield (
-            f"{name}: {local.never:,} times in {local.zone} lie in the hour that clocks skip when "
+            f"{name}: {counted(local.never, one, several)} in the hour that clocks skip when "
             "they go forward: another --time-zone than theirs, or wrong clocks"
         )

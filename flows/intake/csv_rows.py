@@ -7,6 +7,7 @@ from io import BufferedReader
 from typing import NamedTuple
 
 from flows.intake.file_forms import NOT_UTF_8
+from state.plurals import counted
 
 _MOST_LINE_BYTES = 2**20
 _AS_THEY_ARE: Mapping[str, str] = {}
@@ -72,7 +73,7 @@ def _is_utf_8(text: str) -> bool:
 def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
     row = dict(zip(columns, cells, strict=False))
     if len(cells) < len(columns) or any(cells[len(columns) :]):
-        row[f"{len(cells)} cells of {len(columns)}"] = "in this row"
+        row[f"{counted(len(cells), 'cell')} of {len(columns)}"] = "in this row"
     return row
 
 

@@ -24,6 +24,7 @@ from state.ingest.mapping import Decode, Foreign, Mapper, Refused
 from state.ingest.positions import IngestWriter, Sourced
 from state.log import Trimmable
 from state.outputs.records import DeadLetter
+from state.plurals import counted
 from state.settings import Settings
 from state.stream import Stream
 from state.user_code import encodable
@@ -164,8 +165,8 @@ class ForeignIngest:
         if self._records != self._told:
             self._told = self._records
             self._say(
-                f"{', '.join(self._mapper.topics)}: {self._records:,} records, "
-                f"{self._events:,} events, {self._letters:,} dead letters"
+                f"{', '.join(self._mapper.topics)}: {counted(self._records, 'record')}, "
+                f"{counted(self._events, 'event')}, {counted(self._letters, 'dead letter')}"
             )
 
     def _sourced(self, record: Foreign, append_time: int) -> Sourced:

@@ -14,7 +14,7 @@ from state.plain_text import plain_line
 _OF_TEXT = re.compile(r"Expected `(?:int|float)[^,]*`, got `str` - at `\$\.(.+)`")
 _OF_TIME = re.compile(r"Expected `int.*`\$\.(\w+)`: as text it must be RFC 3339, .*")
 _MISSING = re.compile(r"Object missing required field `(?!type`).*")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?!\d+ cells of \d+`).*")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?!\d+ cells? of \d+`).*")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?(?:[0-9]*|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+\s*")
 _NO_TYPE = re.compile(r"Object missing required field `type`")
 _SHOWN = 80

@@ -1,23 +1,31 @@
 """Ids that events of two types have: the run takes the later event for a duplicate."""
 
-from state.admission.label_routing import MOST_IDS
 from state.events import Event
+from state.plurals import counted
+
+_MOST_BYTES = 2**26
+_BYTES = 200  # of an entry without the letters of its id
 
 
 class SharedIds:
-    """Follows the ids of events; of very many only the first."""
+    """Follows the ids of events; of very many only the first, in 64 MiB."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, type[Event]] = {}
         self._shared: dict[str, tuple[str, str]] = {}
+        self._bytes = 0
 
     def see(self, event: Event) -> None:
-        """Take in the next event, of whatever type."""
-        if len(self._kinds) < MOST_IDS:
-            kind = self._kinds.setdefault(event.id, type(event))
-            if kind is not type(event):
-                names = str(kind.__struct_config__.tag), str(event.__struct_config__.tag)
-                self._shared.setdefault(event.id, names)
+        """Take in the next event, of whatever type; the same one may come again."""
+        kind = self._kinds.get(event.id)
+        is_full = self._bytes > _MOST_BYTES
+        if kind is None and not is_full:
+            self._kinds[event.id] = type(event)
+            self._bytes += _BYTES + len(event.id)
+        elif kind not in {None, type(event)} and (not is_full or not self._shared):
+            names = str(kind.__struct_config__.tag), str(event.__struct_config__.tag)
+            if self._shared.setdefault(event.id, names) is names:
+                self._bytes += _BYTES
 
     @property
     def warning(self) -> str:
@@ -25,8 +33,9 @@ class SharedIds:
         if not self._shared:
             return ""
         first, (one, other) = next(iter(self._shared.items()))
+        ids = counted(len(self._shared), "id is that", "ids are those")
         return (
-            f"{len(self._shared):,} ids are those of events of two types, such as {first!r} of "
-            f"{one} and {other}: an id must be unique in the stream, whatever the type. The run "
-            "takes the later event for a duplicate; a prefix for each type keeps them apart"
+            f"{ids} of events of two types, such as {first!r} of {one} and {other}: an id must be "
+            "unique in the stream, whatever the type. The run takes the later event for a "
+            "duplicate; a prefix for each type keeps them apart"
         )

@@ -189,7 +189,7 @@ def test_times_that_are_two_moments_or_none_are_counted(home, capsys, tmp_path, 
     line = [*renamed(), *FORMAT, "--time-zone", "Europe/Berlin", "dst.csv"]
     assert main(["ingest", *options, *line]) == 0
     said = capsys.readouterr().err
-    assert f"dst.csv: 1 times in Europe/Berlin lie in the hour that {word}" in said
+    assert f"dst.csv: 1 time in Europe/Berlin lies in the hour that {word}" in said
     assert main(["stream", *line]) == 0
     assert word in capsys.readouterr().out
 
@@ -228,3 +228,19 @@ def test_an_id_of_two_types_is_told_before_the_run_drops_the_label(home, capsys,
 def test_ids_of_one_type_each_are_not_told(home, capsys):
     assert main(["ingest", *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_an_id_of_two_types_is_told_however_late_it_comes_in_its_file(home, capsys, tmp_path):
+    begin = datetime(2026, 11, 21, tzinfo=UTC)
+    for name, lines, row in (
+        ("status.csv", STATUS, "{id};{at};Stn;Mitte;3"),
+        ("counts.csv", COUNTS, "{id};{at};Stn;3"),
+    ):
+        ids = [f"{name}{i}" if i < 1_200 else f"x{i}" for i in range(1_201)]
+        at = [f"{begin + timedelta(seconds=i):%d.%m.%Y %H:%M:%S}" for i in range(1_201)]
+        rows = [row.format(id=ids[i], at=at[i]) for i in range(1_201)]
+        (tmp_path / name).write_text("\n".join([lines[0], *rows]))
+    for options in ([], ["--sort"]):
+        assert main(["ingest", *options, *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
+        said = "1 id is that of events of two types, such as 'x1200' of status and counted"
+        assert capsys.readouterr().err.count(said) == 1

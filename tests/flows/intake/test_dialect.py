@@ -155,7 +155,7 @@ def test_files_of_one_ingest_may_name_a_field_each_in_its_way(folder, capsys):
     options = [word for old, new in names.items() for word in ("--rename", f"{old}={new}")]
     files = ["one.csv", "two.json", "three.parquet"]
     assert main(["ingest", "--dry-run", *options, "--type", "asked", *files]) == 0
-    assert capsys.readouterr().out.count("1 of the first 1 records are events") == 3
+    assert capsys.readouterr().out.count("its record is an event") == 3
     (folder / "four.csv").write_text(f"Nr;no;Zeit;text;number\na;b;{US};x;1\n")
     assert "columns must be distinct; got 'id' more than once" in refused(
         capsys, *options, "four.csv"

@@ -30,8 +30,9 @@ def stream_of(**changes):
         silence=False,
         delay="1s",
     )
-    given = {"key": "station", "partitions": 4, "features": (Field("size"),)} | changes
-    return Stream(name="doors", events=(Opened, Closed), request=Opened, label=label, **given)
+    given = {"key": "station", "partitions": 4, "features": (Field("size"),)}
+    given |= {"label": label} | changes
+    return Stream(name="doors", events=(Opened, Closed), request=Opened, **given)
 
 
 def opened(number, station):
@@ -53,7 +54,7 @@ def test_they_are_counted_in_any_order_with_the_first_of_them(order):
     for place in order:
         routing.see(EVENTS[place])
     assert routing.warning == (
-        "1 of 2 Closed events go to another partition than their request and would label nothing: "
+        "1 of 2 Closed events goes to another partition than its request and would label nothing: "
         "Closed 'c1' with station 'd' goes to partition 0, its Opened 'o1' with station 'a' to 3. "
         "`key` must send both the same way, or use partitions=1"
     )
@@ -77,7 +78,7 @@ def test_where_none_can_go_astray_nothing_is_said(stream, partitions):
 @pytest.mark.parametrize(
     ("events", "changes", "said"),
     [
-        ([opened(1, "a"), closed(1, "c")], {}, "1 labels are in the partition of their request"),
+        ([opened(1, "a"), closed(1, "c")], {}, "1 label is in the partition of its request"),
         ([closed(9, "d")], {}, "; 1 without their request, as far as read"),
         (EVENTS, {"key": None, "partitions": 1}, "one partition has all requests and labels"),
     ],
@@ -89,3 +90,43 @@ def test_the_summary_says_no_more_than_was_looked_at(events, changes, said):
         routing.see(event)
     assert not routing.warning
     assert said in routing.summary
+
+
+def label_by(*fields):
+    return Label(
+        on=Closed,
+        by=fields,
+        value=lambda _: True,
+        deadline=lambda opened: opened.time + 1,
+        silence=None,
+        delay="1s",
+    )
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))][::5])
+def test_labels_that_are_found_by_a_key_are_followed_where_they_lie(order):
+    events = [(opened(1, "a"), 3), (closed(1, "a"), 3), (closed(2, "a"), 0), (closed(3, "d"), 0)]
+    routing = LabelRouting(stream_of(label=label_by("station")), 4)
+    for place in order:
+        routing.see(*events[place])
+    assert routing.warning == (
+        "1 of 2 Closed events goes to another partition than its request and would label nothing: "
+        "Closed 'c2' with station 'a' goes to partition 0, its Opened 'o1' with station 'a' to 3. "
+        "all that is written to `events` must lie in the partition of its `key`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (("station",), "2 of 3 label events have the key of a request, in its partition"),
+        ((), "3 of 3 label events have the key of a request, in its partition"),
+    ],
+)
+def test_labels_by_a_key_are_counted_also_in_one_partition(fields, said):
+    stream = stream_of(label=label_by(*fields), key=None, partitions=1)
+    routing = LabelRouting(stream, 1)
+    for event in [closed(1, "a"), opened(1, "a"), closed(2, "a"), closed(3, "d")]:
+        routing.see(event)
+    assert routing.summary == f"{said}, as far as read"
+    assert not routing.warning
