@@ -24,6 +24,7 @@ from flows.home.configuration import find_stream, load_settings
 from flows.home.deployment import Deployment
 from flows.home.file_lock import locked_shared
 from flows.home.home import Home, environment_home
+from flows.home.open_log import find_log
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import File, Peek, ingest_merged
 from flows.intake.counted_file import CountedFile
@@ -31,7 +32,7 @@ from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line, read_lines
 from flows.intake.file_forms import FileForm
 from flows.intake.foreign_ingest import foreign_flow
-from flows.intake.order import Order, sort_lines
+from flows.intake.order import Order, behind_log, sort_lines
 from flows.intake.preview import Preview, preview
 from flows.intake.refusals import grouped, names_shown, reason_lines, shown
 from flows.intake.stream_events import read_events
@@ -42,7 +43,7 @@ from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
 from state.admission.shared_ids import SharedIds
 from state.events import HOUR_US
-from state.log import Log
+from state.log import EVENTS, Log, UnknownTopicError, newest_append_time
 from state.plurals import counted
 from state.settings import Settings
 from state.stream import Stream
@@ -119,7 +120,8 @@ def _run(arguments: Namespace) -> int:
             )
             path = held.enter_context(_path(name))
             files.append(CountedFile(name, path, read, stream, dialect, ids.see))
-        _check_files(files, stream, settings, dialect, ids, arguments)
+        firsts = _check_files(files, stream, settings, dialect, ids, arguments)
+        _tell_behind(files, firsts, stream, settings, home)
         if not arguments.dry_run:
             is_utc = arguments.time_zone is None
             _append(files, settings, home, held, now, sorts=arguments.sort, is_utc=is_utc)
@@ -134,7 +136,7 @@ def _check_files(
     dialect: Dialect,
     ids: SharedIds,
     arguments: Namespace,
-) -> None:
+) -> list[Preview]:
     """Preview the files, and refuse all of them if one of them must not be appended.
 
     Raises:
@@ -142,13 +144,17 @@ def _check_files(
     """
     judge = Judge(stream)
     routing = LabelRouting(stream, settings.partitions or stream.partitions)
-    refusals = [_look(file, judge, routing, ids, dialect, arguments) for file in files]
+    firsts, refusals = [], []
+    for file in files:
+        found, refusal = _look(file, judge, routing, ids, dialect, arguments)
+        firsts.append(found)
+        refusals.append(refusal)
     _warn(unused(dialect, arguments.files))
     _warn(routing.warning)
-    refusal = next(filter(None, refusals), None)
-    if refusal is not None:
+    for refusal in filter(None, refusals):
         _warn(ids.warning)
         raise CommandError(refusal)
+    return firsts
 
 
 def _check_no_file(arguments: Namespace) -> None:
@@ -165,8 +171,8 @@ def _look(
     ids: SharedIds,
     dialect: Dialect,
     arguments: Namespace,
-) -> str | None:
-    """Preview the first records of a file; return the reason why it must not be appended."""
+) -> tuple[Preview, str | None]:
+    """Preview the first records of a file, and find the reason why it must not be appended."""
     name, console = file.name, TerminalConsole()
     say = partial(console.print, highlight=False, soft_wrap=True)
     left_out: list[str] = []
@@ -190,11 +196,11 @@ def _look(
         if found.disorder:
             say(f"  not sorted by time, {found.disorder}: --sort sorts them")
     if arguments.force:
-        return None
+        return found, None
     refusal = _refusal(name, found, sorts=arguments.sort)
     if refusal and not arguments.dry_run:
-        return f"{refusal}; --dry-run shows more"
-    return refusal
+        return found, f"{refusal}; --dry-run shows more"
+    return found, refusal
 
 
 def _share(good: int, records: int) -> str:
@@ -299,6 +305,36 @@ def _run_topics(*, follow: bool) -> int:
     with quiet_bytewax(stop):
         _run_flow(flow)
     return 0
+
+
+def _tell_behind(
+    files: Sequence[CountedFile],
+    firsts: Sequence[Preview],
+    stream: Stream,
+    settings: Settings,
+    home: Home,
+) -> None:
+    """Print a warning about files whose events come too late after those in the log."""
+    newest = _newest(settings, home)
+    for file, found in zip(files, firsts, strict=True):
+        behind = "" if found.is_export else behind_log(found.times, newest, stream)
+        if behind:
+            _warn(
+                f"{file.name}: {behind}: the run takes such labels for too late, and the events of "
+                "a file that was ingested before for duplicates. Requests and their labels belong "
+                "in one call of `headwater ingest`, which merges them by time, and a new home"
+            )
+
+
+def _newest(settings: Settings, home: Home) -> int:
+    """The log's newest append time, µs UTC; 0: there is none yet."""
+    if not home.root.is_dir():
+        return 0
+    with closing(find_log(settings, home)) as log:
+        try:
+            return newest_append_time(log, EVENTS)
+        except UnknownTopicError:
+            return 0
 
 
 def _tell_disorder(name: str, disorder: str) -> None:

@@ -1,17 +1,20 @@
 """The order of a file's records: a run needs them roughly sorted by time."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from flows.intake.event_files import Line
+from flows.terminal.time_format import format_time
 from state.durations import Duration
 from state.events import HOUR_US, MINUTE_US
 from state.ingest.append_time import LOOKAHEAD
+from state.plurals import counted
 from state.stream import Stream
 
 _LEAST_STEPS = 10
+_BEHIND_IN = 10
 _LATEST_US = 2**63 - 1
 
 
@@ -26,8 +29,7 @@ class Order:
     """
 
     def __init__(self, stream: Stream) -> None:
-        delay = max(Duration.parse(stream.label.delay), MINUTE_US)
-        self._limit = Duration.parse(stream.lateness) + min(delay, stream.horizon_us)
+        self._limit = _limit(stream)
         self._forward = self._backward = self._behind = 0
         self._last = self._farthest = 0
 
@@ -55,9 +57,37 @@ class Order:
         # A single time far ahead makes some of those after it look as if they came late.
         if self._behind < LOOKAHEAD or self._behind * one_in < steps:
             return ""
-        unit = HOUR_US if self._farthest > 2 * HOUR_US else MINUTE_US
-        farthest = Duration((self._farthest + unit // 2) // unit * unit)
+        farthest = _rounded(self._farthest)
         return f"{self._behind:,} are older than those before them, by up to {farthest}"
+
+
+def behind_log(times: Sequence[int], newest: int, stream: Stream) -> str:
+    """A clause about events that come too late after those in the log; empty: few do.
+
+    Args:
+        times: Times of a file's first events, µs UTC.
+        newest: The log's newest append time, µs UTC; 0 if it is empty.
+        stream: Stream of the events.
+    """
+    behind = [time for time in times if time < newest - _limit(stream)]
+    if len(behind) * _BEHIND_IN < max(len(times), 1):
+        return ""
+    are = "is" if len(behind) == 1 else "are"
+    return (
+        f"{len(behind):,} of the first {counted(len(times), 'event')} {are} older than the newest "
+        f"in the log, {format_time(newest)}, by up to {_rounded(newest - min(behind))}"
+    )
+
+
+def _limit(stream: Stream) -> int:
+    """How long after newer events one still counts, µs."""
+    delay = max(Duration.parse(stream.label.delay), MINUTE_US)
+    return Duration.parse(stream.lateness) + min(delay, stream.horizon_us)
+
+
+def _rounded(length: int) -> Duration:
+    unit = HOUR_US if length > 2 * HOUR_US else MINUTE_US
+    return Duration((length + unit // 2) // unit * unit)
 
 
 def sort_lines(

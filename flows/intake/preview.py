@@ -33,6 +33,7 @@ class Preview(NamedTuple):
         is_export: Some were written by an export, which may hold records that were refused before.
         disorder: A clause about events that are not sorted by time; empty: they are.
         misread: Those of `refused` that are so only because the file is written otherwise.
+        times: Times of the valid ones, µs UTC.
     """
 
     records: int
@@ -41,6 +42,7 @@ class Preview(NamedTuple):
     is_export: bool
     disorder: str
     misread: list[tuple[Refusal, bytes]]
+    times: list[int]
 
     @property
     def is_hopeless(self) -> bool:
@@ -104,4 +106,4 @@ def preview(
     for time, append_time in zip(known, append_times(known, 0), strict=True):
         order.see(time, append_time)
     disorder = "" if is_export else order.fault(_DISORDERED_IN)
-    return Preview(records, refused, events, is_export, disorder, misread)
+    return Preview(records, refused, events, is_export, disorder, misread, times)

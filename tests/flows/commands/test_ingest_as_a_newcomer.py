@@ -244,3 +244,43 @@ def test_an_id_of_two_types_is_told_however_late_it_comes_in_its_file(home, caps
         assert main(["ingest", *options, *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
         said = "1 id is that of events of two types, such as 'x1200' of status and counted"
         assert capsys.readouterr().err.count(said) == 1
+
+
+BEGIN = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def hourly(name, count, row, tmp_path):
+    lines = [
+        row.format(i=i, at=f"{BEGIN + timedelta(hours=i):%d.%m.%Y %H:%M:%S}") for i in range(count)
+    ]
+    header = STATUS[0] if name == "status.csv" else COUNTS[0]
+    (tmp_path / name).write_text("\n".join([header, *lines]))
+
+
+def test_labels_that_are_ingested_after_later_requests_are_told(home, capsys, tmp_path):
+    hourly("status.csv", 20, "S{i};{at};Stn;Mitte;3", tmp_path)
+    hourly("counts.csv", 18, "Z{i};{at};Stn;3", tmp_path)
+    line = [*renamed(), *FORMAT]
+    assert main(["ingest", *line, "status.csv", "counts.csv"]) == 0
+    assert "older than the newest in the log" not in capsys.readouterr().err
+    assert main(["ingest", *line, "counts.csv"]) == 0
+    told = capsys.readouterr().err
+    # The newest status is of 19:00; what is an hour older still counts.
+    assert (
+        "counts.csv: 18 of the first 18 events are older than the newest in the log, "
+        "2026-11-21 19:00, by up to 19h: the run takes such labels for too late"
+    ) in told
+    assert main(["ingest", "--dry-run", *line, "counts.csv"]) == 0
+    assert capsys.readouterr().err.count("18 of the first 18 events are older") == 1
+
+
+def test_later_files_and_exports_are_not_told_to_be_late(home, capsys, tmp_path):
+    hourly("status.csv", 20, "S{i};{at};Stn;Mitte;3", tmp_path)
+    assert main(["ingest", *renamed(), *FORMAT, "status.csv"]) == 0
+    at = f"{BEGIN + timedelta(hours=18):%d.%m.%Y %H:%M:%S}"
+    (tmp_path / "counts.csv").write_text("\n".join([COUNTS[0], f"Z1;{at};Stn;3"]))
+    assert main(["export", "events", "--out", "events.jsonl"]) == 0
+    capsys.readouterr()
+    assert main(["ingest", *renamed(), *FORMAT, "counts.csv"]) == 0
+    assert main(["ingest", "events.jsonl"]) == 0
+    assert "older than the newest in the log" not in capsys.readouterr().err
