@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.intake.dialect import Dialect
+from flows.intake.id_template import IdTemplate
 from state.admission.no_event import Judge
 from state.event_times import TimeTexts
 from state.plain_text import plain_line
 from state.stream import Stream
 
-DIALECT = ("type", "rename", "decimal", "time_format", "time_zone", "skip_unknown")
+DIALECT = ("type", "rename", "id", "decimal", "time_format", "time_zone", "skip_unknown")
 """Names of the arguments."""
 
 _TRIED = datetime(2026, 11, 28, 13, 14, 15, tzinfo=UTC)
@@ -38,6 +39,15 @@ def add_dialect(parser: ArgumentParser) -> None:
         metavar="OLD=NEW",
         help="the column, or field of JSON, OLD of the files is the field NEW of the events; as "
         "often as needed, also for files that name NEW otherwise; a.b is the field b within a",
+    )
+    parser.add_argument(
+        "--id",
+        action="append",
+        default=[],
+        metavar="[FILE=]TEXT",
+        help="make the ids of all files, or of FILE, such as v{transfer} or {file}-{row}: a name "
+        "in braces is a column, or field of JSON, as the files name it; {file} is the file's name "
+        "without suffix, {row} the record's number in it",
     )
     parser.add_argument(
         "--decimal",
@@ -107,6 +117,46 @@ def kinds_of(
         with as_command_errors():
             Judge(stream).check_type(kind)
     return lambda name: kinds.get(str(Path(name)), kinds.get(""))
+
+
+def ids_of(given: Sequence[str], files: Sequence[str]) -> Callable[[str], IdTemplate | None]:
+    """A function from the name of a file to the template of its ids.
+
+    Args:
+        given: Values of `--id`; for a file that has one of its own this one counts.
+        files: Names of the files.
+
+    Raises:
+        CommandError: A template is invalid, or gives records of several files the same ids; or no
+            file has the name, or a file is given two templates.
+    """
+    paths = [str(Path(name)) for name in files]
+    texts: dict[str, str] = {}
+    for one in given:
+        begin, sign, _ = one.partition("{")[0].rpartition("=")
+        name = str(Path(begin)) if sign else ""
+        if name and name not in paths:
+            msg = f"--id must name a FILE of the command line; got {shortened(begin)}"
+            raise CommandError(msg)
+        text = one[len(begin) + len(sign) :]
+        if texts.setdefault(name, text) != text:
+            msg = f"--id must give a file one text; got {texts[name]} and {text}"
+            raise CommandError(msg)
+        try:
+            template = IdTemplate(text, "")
+        except ValueError as error:
+            msg = f"--id must be a text with names in braces; got {text!r}: {error}"
+            raise CommandError(msg) from error
+        if not name and len({*paths}) > 1 and not template.is_of_file:
+            msg = f"--id must differ by file; got {text!r} for {len(files)} files: add {{file}}"
+            raise CommandError(msg)
+
+    def template_of(name: str) -> IdTemplate | None:
+        text = texts.get(str(Path(name)), texts.get(""))
+        stem = "stdin" if name == "-" else Path(name).name.partition(".")[0]
+        return None if text is None else IdTemplate(text, stem)
+
+    return template_of
 
 
 def unused(dialect: Dialect, files: Sequence[str]) -> str:

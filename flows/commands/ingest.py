@@ -15,7 +15,14 @@ from bytewax import run as bytewax_run
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.commands.dialect_arguments import DIALECT, add_dialect, dialect_of, kinds_of, unused
+from flows.commands.dialect_arguments import (
+    DIALECT,
+    add_dialect,
+    dialect_of,
+    ids_of,
+    kinds_of,
+    unused,
+)
 from flows.commands.verb import Verb, microseconds, moment
 from flows.definition.note import check_key
 from flows.errors.bytewax_errors import quiet_bytewax
@@ -110,16 +117,18 @@ def _run(arguments: Namespace) -> int:
         dialect = dialect_of(stream, arguments)
         kind_of = kinds_of(stream, arguments.type, arguments.files)
         files, ids = [], SharedIds()
+        id_of = ids_of(arguments.id, arguments.files)
         for name in arguments.files:
+            own = dialect._replace(ids=id_of(name))
             read = partial(
                 read_events,
                 stream=stream,
                 kind=kind_of(name),
                 is_sure=arguments.force,
-                dialect=dialect,
+                dialect=own,
             )
             path = held.enter_context(_path(name))
-            files.append(CountedFile(name, path, read, stream, dialect, ids.see))
+            files.append(CountedFile(name, path, read, stream, own, ids.see))
         firsts = _check_files(files, stream, settings, dialect, ids, arguments)
         _tell_behind(files, firsts, stream, settings, home)
         if not arguments.dry_run:
@@ -457,6 +466,7 @@ INGEST = Verb(
   headwater ingest --type finished ends.csv
   headwater ingest --type ends.csv=finished starts.csv ends.csv
   headwater ingest --rename trip=id --rename started_at=time trips.csv
+  headwater ingest --id 'ends.csv={file}-{row}' starts.csv ends.csv
   headwater ingest --decimal , --time-format '%d.%m.%Y %H:%M' orders.csv
   headwater ingest --skip-unknown --rename product.price=price clicks.json
   headwater ingest --sort newest-first.csv

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from flows.commands.dialect_arguments import add_dialect, dialect_of, kinds_of, unused
+from flows.commands.dialect_arguments import add_dialect, dialect_of, ids_of, kinds_of, unused
 from flows.commands.verb import Verb, count
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import BUILT_IN, find_stream, load_settings
@@ -64,8 +64,14 @@ def _run(arguments: Namespace) -> int:
             dialect = dialect_of(stream, arguments)
             names = [*map(str, files)]
             kind_of = kinds_of(stream, arguments.type, names)
+            id_of = ids_of(arguments.id, names)
             reads = {
-                path: partial(read_events, stream=stream, kind=kind_of(str(path)), dialect=dialect)
+                path: partial(
+                    read_events,
+                    stream=stream,
+                    kind=kind_of(str(path)),
+                    dialect=dialect._replace(ids=id_of(str(path))),
+                )
                 for path in files
             }
             trial = tried(stream, settings, reads, arguments.requests, dialect)

@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -34,6 +34,9 @@ NOT_UTF_8 = "text that is not UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 may convert 
 
 BOM = b"\xef\xbb\xbf"
 """Byte order mark of UTF-8."""
+
+MADE_IDS = "; where no column is an id, --id '{file}-{row}' makes one of the row's number"
+"""The end of a sentence on a table without ids."""
 
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
@@ -123,22 +126,18 @@ def refusal_of(
         return _refused(_beginning(head), path)
     if "\ufffd" in first:
         return _refused(f"{NOT_UTF_8},", path)
-    lacking = " and ".join(name for name in columns if name not in _named(found, names))
+    lacking = [name for name in columns if name not in _named(found, names)]
     shown = plain_line(", ".join(found)[: 5 * _SHOWN])
     msg = (
-        f"CSV must have the columns {lacking}; got only {shown} in {path}"
+        f"CSV must have the {columns_named(lacking)}; got only {shown} in {path}"
         ": --rename OLD=NEW gives columns other names"
     )
-    if lacking == "id":
-        between = max(_DELIMITERS, key=lambda one: len(first.split(one)))
-        msg += f"; where no column is an id, awk makes one: {_numbering(path, between)}"
-    return FormError(msg)
+    return FormError(f"{msg}{MADE_IDS if 'id' in lacking else ''}")
 
 
-def _numbering(path: Path, delimiter: str) -> str:
-    """A command that puts ids, distinct for each file, before the lines of a CSV file."""
-    sign, stem = repr(delimiter)[1:-1], re.sub(r"[^\w.-]", "_", path.name.partition(".")[0])
-    return f"""awk 'NR==1 {{print "id{sign}" $0}} NR>1 {{print "{stem}-" NR-1 "{sign}" $0}}'"""
+def columns_named(names: Sequence[str]) -> str:
+    """Names of columns within a sentence."""
+    return f"column{'s' * (len(names) > 1)} {' and '.join(names)}"
 
 
 @contextmanager

@@ -10,7 +10,15 @@ import msgspec
 from flows.intake.csv_rows import read_csv
 from flows.intake.dialect import UNREADABLE, Dialect
 from flows.intake.event_files import Line, SizeLimit, most_bytes, named, read_lines
-from flows.intake.file_forms import FileForm, FormError, form_of, opened, refusal_of
+from flows.intake.file_forms import (
+    MADE_IDS,
+    FileForm,
+    FormError,
+    columns_named,
+    form_of,
+    opened,
+    refusal_of,
+)
 from flows.intake.parquet_decoder import RECORD_BYTES
 from flows.intake.parquet_rows import AVRO, PARQUET, decoded
 from flows.intake.refusals import names_shown
@@ -21,9 +29,6 @@ from state.ingest.rows import Rows
 from state.local_times import LocalTimes
 from state.log import MAX_VALUE_BYTES
 from state.stream import Stream
-
-NEEDED = ("id", "time")
-"""Columns that every table of events needs."""
 
 _PLAIN = Dialect()
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -66,13 +71,14 @@ def read_events(
         ValueError: See `flows.intake.event_files.read_lines`.
     """
     with named(path):
-        form = form_of(path, NEEDED, dialect.names)
+        form = form_of(path, dialect.needed, dialect.names)
     if form.form == "text":
-        raise refusal_of(path, form, NEEDED, dialect.names)
+        raise refusal_of(path, form, dialect.needed, dialect.names)
 
     def tell(rows: Rows) -> None:
-        if rows.missed and on_left_out is not None:
-            on_left_out(rows.missed)
+        missed = [name for name in rows.missed if name not in dialect.in_ids]
+        if missed and on_left_out is not None:
+            on_left_out(missed)
         if rows.is_guessed and rows.kind is not None and on_kind is not None:
             on_kind(rows.kind)
         if on_local is not None:
@@ -99,13 +105,13 @@ def _read_json(
     times = stream.times(is_sure=is_sure, texts=dialect.texts)
     if on_local is not None:
         on_local(times.local)
-    objects = Objects(stream, skips_unknown=dialect.skips_unknown)
+    objects = Objects(stream, skips_unknown=dialect.skips_unknown, in_ids=dialect.in_ids)
     for number, line in enumerate(read_lines(path, form), 1):
         value = line.value
         if line.append_time is None:
             if value.isspace():
                 continue
-            value = dialect.renamed(without_nan(value))
+            value = dialect.event_of(without_nan(value), number)
             with _placed(path, number):
                 value = objects.of(times.of(value if kind is None else _typed(value, kind)))
         yield line._replace(value=value)
@@ -125,20 +131,22 @@ def _read_csv(
         bound = SizeLimit(path)
         table = read_csv(reader, form.delimiter, dialect.names, is_spaced=form.is_spaced)
         dialect.see(table.header)
+        dialect.check_ids(table.header, path)
         rows = Rows(
             stream,
-            table.columns,
+            dialect.with_id(table.columns),
             kind=kind,
             is_sure=is_sure,
             decimal=dialect.decimal,
             texts=dialect.texts,
             skips_unknown=dialect.skips_unknown,
+            in_ids=dialect.in_ids,
             where=path,
         )
         tell(rows)
         for number, row in enumerate(table.rows, 1):
             with _placed(path, number):
-                value = _event_of(rows, row)
+                value = _event_of(rows, dialect.identified(row, number))
             bound.take(len(value) + RECORD_BYTES, f"record {number}")
             yield Line(value, None, file.tell())
 
@@ -167,12 +175,13 @@ def _read_table(
         ) as (table, read),
     ):
         columns = dialect.columns(table.columns)
-        lacking = [name for name in NEEDED if name not in columns]
+        dialect.check_ids(table.columns, path)
+        lacking = [name for name in dialect.needed if name not in columns]
         if table.rows and lacking:
             shown = names_shown(table.columns) or "no column"
             msg = (
-                f"table must have the columns {' and '.join(lacking)}; got only {shown} in {path}: "
-                "--rename OLD=NEW gives columns other names"
+                f"table must have the {columns_named(lacking)}; got only {shown} in {path}: "
+                f"--rename OLD=NEW gives columns other names{MADE_IDS if 'id' in lacking else ''}"
             )
             raise FormError(msg)
         rows = Rows(
@@ -184,12 +193,13 @@ def _read_table(
             decimal=dialect.decimal,
             texts=dialect.texts,
             skips_unknown=dialect.skips_unknown,
+            in_ids=dialect.in_ids,
             where=path,
         )
         tell(rows)
         for number, (raw, share) in enumerate(read, 1):
             with _placed(path, number):
-                value = rows.event_of_json(dialect.renamed(raw))
+                value = rows.event_of_json(dialect.event_of(raw, number))
             yield Line(value, None, int(size * share))
 
 

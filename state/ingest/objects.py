@@ -1,7 +1,7 @@
 """JSON objects as a stream's events: numbers as their fields are declared, all else as it came."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -41,9 +41,12 @@ class Objects:
     Args:
         stream: Stream of the events.
         skips_unknown: Whether fields that the event lacks are left out.
+        in_ids: Fields of which ids were made; they are left out where the event lacks them.
     """
 
-    def __init__(self, stream: Stream, *, skips_unknown: bool = False) -> None:
+    def __init__(
+        self, stream: Stream, *, skips_unknown: bool = False, in_ids: Collection[str] = ()
+    ) -> None:
         self._event = stream.decoder().decode
         self._texts, self._wholes = (
             {
@@ -54,7 +57,7 @@ class Objects:
             }
             for takes in (_is_text, _is_whole)
         )
-        self._skips_unknown = skips_unknown
+        self._skips_unknown, self._in_ids = skips_unknown, frozenset(in_ids)
         self._known = {
             str(event.__struct_config__.tag): {"type", *event.__struct_fields__}
             for event in stream.events
@@ -81,8 +84,9 @@ class Objects:
             return raw
         changed = _change(fields, self._texts[kind], _digits)
         changed |= _change(fields, self._wholes[kind], _whole)
-        if self._skips_unknown and not fields.keys() <= self._known[kind]:
-            fields = {name: fields[name] for name in fields if name in self._known[kind]}
+        others = fields.keys() - self._known[kind]
+        if left_out := others if self._skips_unknown else others & self._in_ids:
+            fields = {name: fields[name] for name in fields if name not in left_out}
             changed = True
         return _encode(fields) if changed else raw
 

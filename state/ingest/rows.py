@@ -61,6 +61,7 @@ class Rows:
         skips_unknown: Whether a filled cell in a column that only other events have is left out.
             It always is where the type is given and the table has no types; else the shard refuses
             the row.
+        in_ids: Columns of which ids were made; their cells are left out where the event lacks them.
         where: The table, for errors.
 
     Attributes:
@@ -84,6 +85,7 @@ class Rows:
         decimal: str = ".",
         texts: TimeTexts | None = None,
         skips_unknown: bool = False,
+        in_ids: Collection[str] = (),
         where: object = "table",
     ) -> None:
         self._times = stream.times(is_sure=is_sure, texts=texts)
@@ -106,7 +108,7 @@ class Rows:
         elif kind is not None and "type" not in columns:
             check_columns(stream, kind, columns, self.missed, where)
             self.left_out = sorted({*columns} - self._fields[kind].keys())
-        self._passed_over = {*(columns if skips_unknown else self.left_out), "type"}
+        self._passed_over = {*(columns if skips_unknown else self.left_out), "type", *in_ids}
         self._event = stream.decoder().decode
         self._is_stamped = "time" in stamped
         self._is_in_us = stream.time_unit == "us"

@@ -207,8 +207,9 @@ def test_a_table_without_ids_is_told_how_they_are_made(home, capsys, tmp_path):
     (tmp_path / "counts.csv").write_text("\n".join(rows))
     assert main(["ingest", *renamed(), *FORMAT, "counts.csv"]) == 2
     said = capsys.readouterr().err
-    awk = said[said.index("awk") :].removeprefix("awk makes one: ").strip()
-    assert awk == """awk 'NR==1 {print "id;" $0} NR>1 {print "counts-" NR-1 ";" $0}'"""
+    assert "--id '{file}-{row}' makes one of the row's number" in said
+    assert main(["ingest", *renamed(), *FORMAT, "--id", "{file}-{row}", "counts.csv"]) == 0
+    assert [event["id"] for event in stored(home)] == [f"counts-{i}" for i in range(1, 21)]
 
 
 def test_an_id_of_two_types_is_told_before_the_run_drops_the_label(home, capsys, tmp_path):

@@ -365,7 +365,7 @@ def test_a_table_without_the_columns_of_every_event_is_refused(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"ID": ["a"], "time": [US]}), path)
     with pytest.raises(
-        FormError, match=r"must have the columns id; got only ID, time in .*t\.parq"
+        FormError, match=r"must have the column id; got only ID, time in .*t\.parq"
     ):
         list(read_events(path, tables))
 
