@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from flows.stream_check.fits import fits_of, told
+from flows.stream_check.telling_columns import telling_columns
 from flows.stream_check.trial import Seen, Trial
 from flows.terminal.time_format import format_time
 from models.scorecard import scorecard
@@ -14,6 +15,7 @@ from state.vector.memory import WARN_BYTES, key_memory
 
 _WIDEST = 20
 _HEADING = 14
+_MANY = 100
 
 
 def definition_lines(stream: Stream) -> Iterator[str]:
@@ -54,7 +56,7 @@ def trial_lines(trial: Trial, stream: Stream, settings: Settings) -> Iterator[st
     if unseen:
         yield _line("", f"none of type {', '.join(unseen)}")
     yield from _letter_lines(trial)
-    yield from _label_lines(trial)
+    yield from _label_lines(trial, stream)
     if trial.labels:
         card = scorecard(np.asarray(trial.labels, np.float64), np.asarray(trial.guesses))
         auc = "" if card.auc is None else f", AUC {card.auc:.4f}"
@@ -76,17 +78,36 @@ def _letter_lines(trial: Trial) -> Iterator[str]:
         yield _line("", f"{n:,} {reason}: {trial.examples[reason]}")
 
 
-def _label_lines(trial: Trial) -> Iterator[str]:
+def _label_lines(trial: Trial, stream: Stream) -> Iterator[str]:
     known, silent = len(trial.labels), trial.silent
     waiting = trial.requests - known
     yield _line("requests", f"{trial.requests:,}, of which {waiting:,} without a label at the end")
     if known:
         rate = sum(trial.labels) / known
         yield _line("labels", f"{known:,}, {rate:.2%} of them 1; {silent / known:.2%} by silence")
+        if known >= _MANY and len(set(trial.labels)) == 1:
+            yield _line("", _one_sided(trial.labels[0], stream))
+        for name, auc in telling_columns(trial.rows, trial.labels[: len(trial.rows)]).items():
+            yield _line(
+                "leak?",
+                f"{name} alone tells the label (AUC {auc:.4f}): is it known when the request is "
+                "made, or only with the label?",
+            )
     if trial.astray:
         yield _line("astray", trial.astray)
     for kind, message in sorted(trial.alerts.items()):
         yield _line("alert", f"{kind}: {message}")
+
+
+def _one_sided(label: int, stream: Stream) -> str:
+    """A clause on labels that are all the same."""
+    name = stream.label.on.__name__
+    if stream.label.silence is None:
+        return (
+            f"nothing can be learned where all are {label}: if a request without a {name} means "
+            f"{1 - label}, silence={label == 0} says so"
+        )
+    return f"nothing can be learned where all are {label}: does Label.value tell them apart?"
 
 
 def _value_lines(first: Sequence[Seen]) -> Iterator[str]:

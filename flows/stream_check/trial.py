@@ -18,6 +18,7 @@ from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
 from flows.intake.refusals import names_shown
+from flows.stream_check.telling_columns import ROWS
 from operators.partition.boundaries import Boundaries
 from operators.shard.messages import Records
 from operators.shard.shard import Shard
@@ -77,6 +78,7 @@ class Trial:
         guesses: The online model's probabilities of these labels.
         times: Event times (µs) of their requests.
         silent: Number of labels that were known by silence.
+        rows: Vectors of the first of these labels' requests, by column.
         span: First and last event time (µs); (0, 0) without events.
         known: Append times (µs) at which the labels became known.
         due: Boundaries (µs) that were reached.
@@ -96,6 +98,7 @@ class Trial:
     times: "array[int]" = field(default_factory=lambda: array("q"))
     known: "array[int]" = field(default_factory=lambda: array("q"))
     silent: int = 0
+    rows: list[dict[str, float | str | None]] = field(default_factory=list)
     span: tuple[int, int] = (0, 0)
     due: set[int] = field(default_factory=set)
     state_bytes: int = 0
@@ -242,6 +245,10 @@ class _Fold:
             self._left -= 1
         for append_time, value in _values(entries, "outcomes"):
             self._learn(append_time, msgspec.json.decode(value, type=_Outcome))
+            if len(self._trial.rows) < ROWS:
+                fields = msgspec.json.decode(value)
+                names = (column.name for column in self._shard.stream.columns)
+                self._trial.rows.append({name: fields[name] for name in names})
 
     def _explained(self, letter: DeadLetter, records: Iterable[Record]) -> str:
         """The detail of a dead letter, with a hint if there is one."""

@@ -251,3 +251,58 @@ def test_a_wrong_name_is_refused(folder, capsys, names, wrong):
     (folder / "asked.csv").write_text("id,time\n")
     options = [word for name in names for word in ("--rename", name)]
     assert wrong in said(capsys, *options, "asked.csv", code=2)
+
+
+def labelled(folder, change):
+    """400 offers, those of even number sold: the label."""
+    events = [change(n, offered(n)) for n in range(400)] + [sold(n) for n in range(0, 400, 2)]
+    events.sort(key=lambda event: event["time"])
+    (folder / "events.jsonl").write_text(taken(*events))
+
+
+def shop_of_no_meaning(number, event):
+    return event | {"shop": f"s{number % 7}"}
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        (lambda n, event: event | {"shop": "sold" if n % 2 == 0 else f"s{n % 3}"}, "shop"),
+        (lambda n, event: shop_of_no_meaning(n, event) | {"price": n % 2 + n / 1e4}, "price"),
+        (lambda n, event: shop_of_no_meaning(n, event) | {"price": -(n % 2)}, "price"),
+    ],
+)
+def test_a_field_that_is_known_only_with_the_label_is_told(folder, capsys, change, column):
+    labelled(folder, change)
+    told = line(said(capsys, "events.jsonl"), "leak?")
+    assert told.startswith(f"leak?         {column} alone tells the label (AUC 1.0000): ")
+
+
+def test_a_field_that_is_filled_only_with_the_label_is_told(folder, capsys):
+    definition = (folder / "offers.py").read_text().replace("price: float", "price: float | None")
+    (folder / "offers.py").write_text(definition)
+    labelled(
+        folder,
+        lambda n, event: shop_of_no_meaning(n, event) | {"price": n / 4 if n % 2 else None},
+    )
+    assert "price alone tells the label (AUC 1.0000)" in said(capsys, "events.jsonl")
+
+
+def test_honest_fields_are_no_leak(folder, capsys):
+    # Each shop's name comes once: the label of its row says nothing on the next.
+    labelled(folder, lambda n, event: event | {"shop": f"s{n}", "price": (n * 7919) % 401})
+    assert "leak?" not in said(capsys, "events.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("silence", "value", "advice"),
+    [
+        ("None", "True", "if a request without a Sold means 0, silence=False says so"),
+        ("False", "False", "where all are 0: does Label.value tell them apart?"),
+    ],
+)
+def test_labels_that_are_all_the_same_are_told(folder, capsys, silence, value, advice):
+    definition = DEFINITION.replace("{value}", value).replace("silence=False", f"silence={silence}")
+    (folder / "offers.py").write_text(definition)
+    labelled(folder, lambda _, event: event)
+    assert advice in said(capsys, "events.jsonl")

@@ -364,9 +364,7 @@ def test_cells_of_parquet_that_no_field_takes_are_refused_and_never_changed(tmp_
 def test_a_table_without_the_columns_of_every_event_is_refused(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"ID": ["a"], "time": [US]}), path)
-    with pytest.raises(
-        FormError, match=r"must have the column id; got only ID, time in .*t\.parq"
-    ):
+    with pytest.raises(FormError, match=r"must have the column id; got only ID, time in .*t\.parq"):
         list(read_events(path, tables))
 
 
