@@ -160,9 +160,14 @@ def ids_of(given: Sequence[str], files: Sequence[str]) -> Callable[[str], IdTemp
 
 
 def unused(dialect: Dialect, files: Sequence[str]) -> str:
-    """A line about the names of `--rename` that no file has; empty: each is in one."""
+    """A line about the names of `--rename` that no file has; empty: each is in one.
+
+    Args:
+        dialect: The dialect by which the files were read.
+        files: Names of those that hold records.
+    """
     others = sorted(dialect.names.keys() - (dialect.found or set()))
-    if not others:
+    if not others or not files:
         return ""
     names = plain_line(", ".join(map(repr, others)))
     return f"--rename of {names} changes nothing in {', '.join(files)}: no such column or field"

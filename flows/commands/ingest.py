@@ -34,7 +34,7 @@ from flows.home.home import Home, environment_home
 from flows.home.open_log import find_log
 from flows.home.wall_clock import check_append_times, declare_time, microseconds_now
 from flows.ingest import File, Peek, ingest_merged
-from flows.intake.counted_file import CountedFile
+from flows.intake.counted_file import CountedFile, zone_note
 from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line, read_lines
 from flows.intake.file_forms import FileForm
@@ -50,6 +50,7 @@ from state.admission.label_routing import LabelRouting
 from state.admission.no_event import Judge
 from state.admission.shared_ids import SharedIds
 from state.events import HOUR_US
+from state.local_times import LocalTimes
 from state.log import EVENTS, Log, UnknownTopicError, newest_append_time
 from state.plurals import counted
 from state.settings import Settings
@@ -158,7 +159,8 @@ def _check_files(
         found, refusal = _look(file, judge, routing, ids, dialect, arguments)
         firsts.append(found)
         refusals.append(refusal)
-    _warn(unused(dialect, arguments.files))
+    filled = [file.name for file, found in zip(files, firsts, strict=True) if found.records]
+    _warn(unused(dialect, filled))
     _warn(routing.warning)
     for refusal in filter(None, refusals):
         _warn(ids.warning)
@@ -188,13 +190,21 @@ def _look(
     guessed: list[str] = []
     now = microseconds(arguments.now)
     now = microseconds_now() if now is None else now
-    lines = file.read(file.path, on_left_out=left_out.extend, on_kind=guessed.append)
+    local: list[LocalTimes] = []
+    lines = file.read(
+        file.path,
+        on_left_out=left_out.extend,
+        on_kind=guessed.append,
+        on_local=local.append,
+    )
     with closing(lines):
         found = preview(lines, judge, routing, Order(judge.stream), now, dialect, ids)
     if guessed:
         say(f"{name}: rows are {guessed[0]!r} by their columns")
     if left_out:
         say(f"{name}: skipped columns that no event has: {names_shown(left_out)}")
+    for note in filter(None, (zone_note(name, times) for times in local)):
+        say(note)
     if arguments.dry_run:
         good = found.records - len(found.refused)
         say(f"{name}: {_share(good, found.records)}")

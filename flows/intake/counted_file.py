@@ -1,6 +1,7 @@
 """A file of events that counts, while it is read, the records that a run would refuse."""
 
 from collections.abc import Callable, Generator, Iterator
+from datetime import UTC
 from pathlib import Path
 
 from flows.intake.dialect import Dialect
@@ -84,6 +85,13 @@ class CountedFile:
             self.refused.add(refusal_of(found, advice), value)
         else:
             self._on_event(found)
+
+
+def zone_note(name: str, local: LocalTimes) -> str:
+    """A line about times of a file that nobody gave a zone; empty: there are none."""
+    if not local.count or local.zone is not UTC:
+        return ""
+    return f"{name}: times without a zone were taken for UTC: --time-zone says which it is"
 
 
 def time_notes(name: str, local: LocalTimes) -> Iterator[str]:

@@ -132,7 +132,7 @@ def refusal_of(
         f"CSV must have the {columns_named(lacking)}; got only {shown} in {path}"
         ": --rename OLD=NEW gives columns other names"
     )
-    return FormError(f"{msg}{MADE_IDS if 'id' in lacking else ''}")
+    return FormError(f"{msg}{MADE_IDS if lacking == ['id'] else ''}")
 
 
 def columns_named(names: Sequence[str]) -> str:

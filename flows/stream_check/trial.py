@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from flows.ingest import File, ingest_merged
-from flows.intake.counted_file import time_notes
+from flows.intake.counted_file import time_notes, zone_note
 from flows.intake.dialect import Dialect
 from flows.intake.event_files import Line
 from flows.intake.hints import hint
@@ -141,7 +141,8 @@ def tried(
         ]
         ingest_merged(log, taken, stream.peek(), tolerance=settings.clock.tolerance)
         for path, times in local.items():
-            trial.notes |= dict.fromkeys(time_notes(str(path), times))
+            noted = zone_note(str(path), times), *time_notes(str(path), times)
+            trial.notes |= dict.fromkeys(filter(None, noted))
         begun = oldest_append_time(log, EVENTS)
         routing, ids = LabelRouting(stream, log.partitions(EVENTS)), SharedIds()
         for partition in range(log.partitions(EVENTS)):

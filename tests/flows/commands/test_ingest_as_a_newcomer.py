@@ -285,3 +285,23 @@ def test_later_files_and_exports_are_not_told_to_be_late(home, capsys, tmp_path)
     assert main(["ingest", *renamed(), *FORMAT, "counts.csv"]) == 0
     assert main(["ingest", "events.jsonl"]) == 0
     assert "older than the newest in the log" not in capsys.readouterr().err
+
+
+def test_times_without_a_zone_are_told_to_be_taken_for_utc(home, capsys):
+    note = "status.csv: times without a zone were taken for UTC: --time-zone says which it is"
+    for zone, is_told in ([], True), (["--time-zone", "UTC"], False):
+        for verb in (["ingest"], ["ingest", "--dry-run"], ["stream"]):
+            assert main([*verb, *renamed(), *FORMAT, *zone, "status.csv"]) == 0
+            assert (note in capsys.readouterr().out) == is_told
+    rows = [f"S{i};2026-11-21T00:{i:02}:00+01:00;Stn;Mitte;{i}" for i in range(9)]
+    (home.root.parent / "status.csv").write_text("\n".join([STATUS[0], *rows]))
+    assert main(["ingest", "--dry-run", *renamed(), "status.csv"]) == 0
+    assert "zone" not in capsys.readouterr().out
+
+
+def test_an_empty_file_is_told_to_hold_no_records(home, capsys, tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    assert main(["ingest", "--dry-run", *renamed(), "empty.csv"]) == 0
+    assert capsys.readouterr() == ("empty.csv: no records\n", "")
+    assert main(["ingest", *renamed(), "empty.csv"]) == 0
+    assert capsys.readouterr() == ("empty.csv: 0 records\n", "")

@@ -149,7 +149,7 @@ FOREIGN = {
     "bytes": (b"\x00\x93\xff\x10" * 40, "bytes that begin"),
     "a letter": (b"Dear all,\nplease find", "CSV must have the columns id and time; got only Dear"),
     "one word": (b"hello", "text that begins 'hello'"),
-    "csv without a time": (b"id,when,city\n1,2,3\n", "the columns time; got only id, when, city"),
+    "csv without a time": (b"id,when,city\n1,2,3\n", "the column time; got only id, when, city"),
     "an array of numbers": (b"[1,2,3]", "columns id and time"),
     "parquet in gzip": (gzip.compress(b"PAR1" + bytes(99)), "Parquet within gzip"),
     "gzip in gzip": (gzip.compress(gzip.compress(JSONL)), "bytes that begin"),
