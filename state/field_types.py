@@ -108,4 +108,5 @@ KEY = FieldRequirement(
 VALUE = FieldRequirement(
     "a text, a number or null", lambda kind: is_text(kind) or _is_number(kind) or is_null(kind)
 )
+WHOLE = FieldRequirement("a whole number, never null", _is_whole)
 PARTITION_KEY = FieldRequirement("a text, never null", is_text)

@@ -18,6 +18,7 @@ from state.field_types import (
     KEY,
     PARTITION_KEY,
     TEXT,
+    WHOLE,
     FieldRequirement,
     declared,
     is_boundless,
@@ -462,6 +463,8 @@ def _check_field(event: Counted, name: str, need: FieldRequirement, where: str) 
     if not all(map(need.takes, fields[name])):
         got = spoken(fields[name])
         msg = f"field {name!r} of {event.__name__} must be {need.what}; got {got} in {where}"
+        if need in {PARTITION_KEY, TEXT} and all(map(WHOLE.takes, fields[name])):
+            msg += " (declared as str, it takes the whole numbers of files too)"
         raise StreamError(msg)
 
 

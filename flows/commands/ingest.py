@@ -223,7 +223,7 @@ def _look(
 
 
 def _share(good: int, records: int) -> str:
-    """How many of the first records are events."""
+    """A clause on the number of events among the first records."""
     if records > 1:
         return f"{good:,} of the first {records:,} records are events"
     if not records:

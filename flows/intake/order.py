@@ -80,7 +80,7 @@ def behind_log(times: Sequence[int], newest: int, stream: Stream) -> str:
 
 
 def _limit(stream: Stream) -> int:
-    """How long after newer events one still counts, µs."""
+    """The longest time after newer events at which an event still counts, µs."""
     delay = max(Duration.parse(stream.label.delay), MINUTE_US)
     return Duration.parse(stream.lateness) + min(delay, stream.horizon_us)
 

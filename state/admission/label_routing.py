@@ -48,7 +48,7 @@ class LabelRouting:
 
         Args:
             event: The event.
-            partition: Where it lies; None: where its key sends it.
+            partition: Number of its partition; None: the one that its key gives.
         """
         if not self._is_needed or self._size >= MOST_IDS:
             return

@@ -23,7 +23,7 @@ from state.features import (
     Rolling,
     Sum,
 )
-from state.stream import Stream, StreamError
+from state.stream import Label, Stream, StreamError
 from tests.rides import START_US, Asked, Ended, Rain, encode, records, stream
 
 
@@ -199,6 +199,29 @@ def test_fields_of_the_right_kind_are_taken(feature):
 def test_the_partition_key_must_be_a_text(key):
     with pytest.raises(StreamError, match=f"field '{key}' of Odd must be a text, never null; got"):
         odd(Field("share"), key=key)
+
+
+def test_a_whole_number_that_must_be_a_text_is_told_how_to_be_one():
+    class Numbered(Event, frozen=True, kw_only=True):
+        account: int
+
+    label = Label(
+        on=Numbered,
+        of="id",
+        value=lambda _: True,
+        deadline=lambda event: event.time,
+        silence=None,
+        delay="1h",
+    )
+    with pytest.raises(StreamError, match="declared as str, it takes the whole numbers of files"):
+        Stream(
+            name="numbered",
+            events=(Numbered,),
+            request=Numbered,
+            label=label,
+            features=(Field("account"),),
+            key="account",
+        )
 
 
 def test_the_label_names_its_request_by_a_text():
