@@ -232,6 +232,7 @@ class Times:
             ValueError: It is a text that is not a time.
             TypeError: It is neither number nor text.
         """
+        self.local.is_in_order = name == "time"
         if self._texts.form and isinstance(value, str):
             value = self._texts.parsed(value, self.local)
         us = microseconds(value, self._unit, name, self.local)

@@ -87,6 +87,18 @@ class CountedFile:
             self._on_event(found)
 
 
+def _hours(local: LocalTimes) -> str:
+    if local.second:
+        return (
+            f"by the order of the file {local.twice:,} in the first one and {local.second:,} in "
+            "the second"
+        )
+    return (
+        "here taken for the first one: an event of the second one is an hour too early, and may "
+        "get no label"
+    )
+
+
 def zone_note(name: str, local: LocalTimes) -> str:
     """A line about times of a file that nobody gave a zone; empty: there are none."""
     if not local.count or local.zone is not UTC:
@@ -97,11 +109,11 @@ def zone_note(name: str, local: LocalTimes) -> str:
 def time_notes(name: str, local: LocalTimes) -> Iterator[str]:
     """Lines about the times of a file that stand for two moments, or for none."""
     one, several = f"time in {local.zone} lies", f"times in {local.zone} lie"
-    if local.twice:
+    if local.twice or local.second:
+        times = counted(local.twice + local.second, one, several)
         yield (
-            f"{name}: {counted(local.twice, one, several)} in the hour that comes twice when "
-            "clocks go back, here taken for the first one: an event of the second one is an "
-            "hour too early, and may get no label; times with their offset are certain"
+            f"{name}: {times} in the hour that comes twice when clocks go back, {_hours(local)}; "
+            "times with their offset are certain"
         )
     if local.never:
         yield (
