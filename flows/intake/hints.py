@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from flows.intake.dialect import Dialect
@@ -18,6 +19,9 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?!\d+ cells? of \d+`).*"
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?(?:[0-9]*|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+\s*")
 _NO_TYPE = re.compile(r"Object missing required field `type`")
 _SHOWN = 80
+_DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d.%m.%y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+_FORMS = [date + clock for date in _DATES for clock in _CLOCKS]
 _decode = json.JSONDecoder().decode
 
 
@@ -74,9 +78,21 @@ def refusal_of(refused: Refused, found: Hint | None) -> Refusal:
 
 def _hint_on_time(text: Any, texts: TimeTexts) -> str:
     """Advice on a text that is not a time."""
+    shown = str(text)[:_SHOWN]
+    likely = " or ".join(repr(form) for form in _FORMS if _fits(shown.strip(), form))
     if not texts.form:
-        return "or --time-format must say how it is written"
-    return f"--time-format {texts.form!r} does not fit {plain_line(str(text)[:_SHOWN])!r}"
+        perhaps = f", perhaps as {likely}" if likely else ""
+        return f"or --time-format must say how it is written{perhaps}"
+    perhaps = f"; {likely} does" if likely else ""
+    return f"--time-format {texts.form!r} does not fit {plain_line(shown)!r}{perhaps}"
+
+
+def _fits(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)  # noqa: DTZ007
+    except ValueError:
+        return False
+    return True
 
 
 def _is_utf_8(value: bytes) -> bool:

@@ -305,3 +305,18 @@ def test_an_empty_file_is_told_to_hold_no_records(home, capsys, tmp_path):
     assert capsys.readouterr() == ("empty.csv: no records\n", "")
     assert main(["ingest", *renamed(), "empty.csv"]) == 0
     assert capsys.readouterr() == ("empty.csv: 0 records\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("21.11.2026 00:05:00", ", perhaps as '%d.%m.%Y %H:%M:%S'"),
+        ("3/4/2026 11:59 PM", ", perhaps as '%d/%m/%Y %I:%M %p' or '%m/%d/%Y %I:%M %p'"),
+        ("11/21/2026", ", perhaps as '%m/%d/%Y'"),
+        ("yesterday", ", as in"),
+    ],
+)
+def test_the_likely_form_of_a_time_is_told(home, capsys, tmp_path, text, likely):
+    (tmp_path / "one.csv").write_text(f"{STATUS[0]}\nS1;{text};Stn;Mitte;3\n")
+    assert main(["ingest", *renamed(), "one.csv"]) == 2
+    assert f"--time-format must say how it is written{likely}" in capsys.readouterr().err
