@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from flows.__main__ import main
+from flows.home.home import Home
+from state.log import Entry
 
 START_US = 1_700_000_000_000_000
 MINUTE_US = 60_000_000
@@ -306,3 +308,31 @@ def test_labels_that_are_all_the_same_are_told(folder, capsys, silence, value, a
     (folder / "offers.py").write_text(definition)
     labelled(folder, lambda _, event: event)
     assert advice in said(capsys, "events.jsonl")
+
+
+def test_doctor_finds_a_label_by_key_that_another_program_wrote_elsewhere(folder, capsys):
+    (folder / "offers.py").write_text(
+        DEFINITION.replace("{value}", "True")
+        .replace("    of: str", "    shop: str")
+        .replace('of="of"', 'by=("shop",)')
+        .replace('name="offers",', 'name="offers",\n    key="shop",\n    partitions=4,')
+    )
+    label = {"type": "sold", "id": "s1", "time": START_US + MINUTE_US, "shop": "west"}
+    (folder / "events.jsonl").write_text(taken(offered(0), label))
+    assert main(["ingest", "events.jsonl"]) == 0
+    log = Home(folder / "home").log()
+    (home_of,) = [n for n in range(4) if log.end("events", n)]
+    said_to_be = []
+    for partition in (home_of, (home_of + 1) % 4):
+        value = taken(label | {"id": f"direct-{partition}"}).encode()
+        log.append("events", partition, [Entry(label["time"], b"", value)])
+        capsys.readouterr()
+        assert main(["doctor", "--no-h2o"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said_to_be += [one for one in lines if "label routing" in one]
+    log.close()
+    told = "2 of 2 label events have the key of a request, in its partition, as far as read"
+    assert said_to_be[0].endswith(told)
+    assert said_to_be[0].startswith("ok")
+    assert said_to_be[1].startswith("warning")
+    assert "1 of 3 Sold events goes to another partition than its request" in said_to_be[1]
