@@ -51,7 +51,7 @@ from state.admission.no_event import Judge
 from state.admission.shared_ids import SharedIds
 from state.events import HOUR_US
 from state.local_times import LocalTimes
-from state.log import EVENTS, Log, UnknownTopicError, newest_append_time
+from state.log import EVENTS, Log, LogError, newest_append_time
 from state.plurals import counted
 from state.settings import Settings
 from state.stream import Stream
@@ -131,10 +131,11 @@ def _run(arguments: Namespace) -> int:
             path = held.enter_context(_path(name))
             files.append(CountedFile(name, path, read, stream, own, ids.see))
         firsts = _check_files(files, stream, settings, dialect, ids, arguments)
-        _tell_behind(files, firsts, stream, settings, home)
-        if not arguments.dry_run:
+        if arguments.dry_run:
+            _tell_behind(files, firsts, stream, _newest(settings, home))
+        else:
             is_utc = arguments.time_zone is None
-            _append(files, settings, home, held, now, sorts=arguments.sort, is_utc=is_utc)
+            _append(files, firsts, settings, home, held, now, sorts=arguments.sort, is_utc=is_utc)
         _warn(ids.warning)
     return 0
 
@@ -263,6 +264,7 @@ def _refusal(name: str, found: Preview, *, sorts: bool) -> str | None:
 
 def _append(
     files: Sequence[CountedFile],
+    firsts: Sequence[Preview],
     settings: Settings,
     home: Home,
     held: ExitStack,
@@ -282,6 +284,7 @@ def _append(
     check_append_times(log, home)
     with locked_shared(settings, home.root):
         deployment.check_kept()
+        _tell_behind(files, firsts, stream, newest_append_time(log, EVENTS))
         reads = [
             held.enter_context(_sorted(stream.peek(), file)) if sorts else file.lines
             for file in files
@@ -327,14 +330,16 @@ def _run_topics(*, follow: bool) -> int:
 
 
 def _tell_behind(
-    files: Sequence[CountedFile],
-    firsts: Sequence[Preview],
-    stream: Stream,
-    settings: Settings,
-    home: Home,
+    files: Sequence[CountedFile], firsts: Sequence[Preview], stream: Stream, newest: int
 ) -> None:
-    """Print a warning about files whose events come too late after those in the log."""
-    newest = _newest(settings, home)
+    """Print a warning about files whose events come too late after those in the log.
+
+    Args:
+        files: The files.
+        firsts: Their first records.
+        stream: Stream of the events.
+        newest: The log's newest append time, µs UTC.
+    """
     for file, found in zip(files, firsts, strict=True):
         behind = "" if found.is_export else behind_log(found.times, newest, stream)
         if behind:
@@ -346,13 +351,13 @@ def _tell_behind(
 
 
 def _newest(settings: Settings, home: Home) -> int:
-    """The log's newest append time, µs UTC; 0: there is none yet."""
-    if not home.root.is_dir():
+    """The newest append time of a log in the home, µs UTC; 0: there is none, or it is elsewhere."""
+    if settings.log != "sqlite" or not home.root.is_dir():
         return 0
     with closing(find_log(settings, home)) as log:
         try:
             return newest_append_time(log, EVENTS)
-        except UnknownTopicError:
+        except LogError:  # the ingest itself reports it
             return 0
 
 
