@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_times, log_of, microseconds
+from flows.commands.verb import Verb, add_times, log_of, microseconds, output_file
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
@@ -22,7 +22,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file,
         required=True,
         metavar="FILE",
         help=".parquet, .jsonl, .jsonl.gz or .jsonl.zst",
