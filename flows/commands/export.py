@@ -71,7 +71,7 @@ def _backfill(out: Path, since: int | None, until: int | None) -> int:
         for sample in past_samples(log, ModelRegistry(log).records()):
             if (since or 0) <= round(sample.at * 1e6) < (until or 2**63):
                 text.add(sample)
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             for piece in text.text():
                 values += piece.startswith("headwater_")
                 file.write(piece)
