@@ -43,7 +43,7 @@ class EarlyLabels:
     ) -> None:
         self._wait_us, self._key_of, self._read = wait_us, key_of, read
         self.waiting: dict[int, EarlyLabel] = {}
-        self._of: dict[Hashable, list[EarlyLabel]] = {}
+        self._of: dict[Hashable, dict[int, EarlyLabel]] = {}
         self._ends: list[tuple[int, int]] = []
 
     def end_of(self, event: Any) -> int:
@@ -54,16 +54,16 @@ class EarlyLabels:
         """Add a label event."""
         one = EarlyLabel(offset, event, raw)
         self.waiting[offset] = one
-        self._of.setdefault(self._key_of(event), []).append(one)
+        self._of.setdefault(self._key_of(event), {})[offset] = one
         heapq.heappush(self._ends, (self.end_of(event), offset))
 
     def of(self, key: Hashable) -> Sequence[EarlyLabel]:
         """The waiting labels of a key, in order of arrival."""
-        return self._of.get(key, ())
+        return (*self._of.get(key, {}).values(),)
 
     def take(self, key: Hashable) -> Sequence[EarlyLabel]:
         """Remove and return the waiting labels of a key."""
-        found = self._of.pop(key, ())
+        found = (*self._of.pop(key, {}).values(),)
         for one in found:
             del self.waiting[one.offset]
         if not self.waiting:
@@ -78,10 +78,8 @@ class EarlyLabels:
             one = self.waiting.pop(offset, None)
             if one is not None:
                 key = self._key_of(one.event)
-                left = [other for other in self._of[key] if other is not one]
-                if left:
-                    self._of[key] = left
-                else:
+                del self._of[key][offset]
+                if not self._of[key]:
                     del self._of[key]
                 return one
         return None

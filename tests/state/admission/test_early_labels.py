@@ -1,5 +1,7 @@
 """Early labels leave with their request or at their end, and leave nothing behind."""
 
+from time import process_time
+
 import pytest
 
 from state.admission.early_labels import EarlyLabels
@@ -40,6 +42,21 @@ def test_what_was_taken_leaves_nothing_behind(early):
         add(early, n, tell(f"a{n}", n))
         early.take(f"a{n}")
     assert (early.waiting, early._of, early._ends) == ({}, {}, [])
+
+
+def test_a_flood_of_labels_for_one_request_costs_no_more_than_for_many(early):
+    many = 30_000
+    started = process_time()
+    for n in range(many):
+        add(early, n, tell("a", 1))
+    added = process_time() - started
+    started = process_time()
+    ended = 0
+    while early.due(minute(11)) is not None:
+        ended += 1
+    assert ended == many
+    assert process_time() - started < 3 * added
+    assert (early.waiting, early._of) == ({}, {})
 
 
 def test_a_copy_from_a_snapshot_goes_on_alike(early):
