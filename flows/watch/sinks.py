@@ -12,11 +12,12 @@ from http.client import HTTPException
 from typing import Protocol
 
 from flows.errors.user_errors import CommandError
+from flows.watch.http_address import VISIBLE, parts_of
 from flows.watch.points import Point
 
 _WITHIN_S = 20.0
 _FIRST_ERROR = 400
-_VISIBLE = re.compile(r"[!-~]*")
+_EXAMPLE = "http://127.0.0.1:8086/write?db=headwater"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.:/+-]")
 
 
@@ -54,11 +55,8 @@ class Influx:
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        parts = _parts_of(url)
-        if parts.username or parts.password:
-            msg = "--influx must hold no password: the token comes from INFLUX_TOKEN"
-            raise CommandError(msg)
-        if not _VISIBLE.fullmatch(token):
+        parts = parts_of(url, "--influx", _EXAMPLE, "INFLUX_TOKEN")
+        if not VISIBLE.fullmatch(token):
             msg = "INFLUX_TOKEN must be of ASCII letters, digits and signs; got others"
             raise CommandError(msg)
         precision = "us" if parts.path.endswith("/api/v2/write") else "u"
@@ -98,23 +96,6 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler())
     return opener
-
-
-def _parts_of(url: str) -> urllib.parse.SplitResult:
-    """The parts of an address that can be opened.
-
-    Raises:
-        CommandError: It is none.
-    """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        is_open = parts.port != 0 and (parts.hostname or "").encode("idna") != b""
-    except ValueError:
-        is_open = False
-    if not (is_open and parts.scheme in {"http", "https"} and _VISIBLE.fullmatch(url)):
-        msg = f"--influx must be like http://127.0.0.1:8086/write?db=headwater; got {url[:200]!r}"
-        raise CommandError(msg)
-    return parts
 
 
 def _said(error: urllib.error.HTTPError) -> str:
