@@ -17,6 +17,11 @@ TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US, extra={
 """Microseconds since 1970-01-01 UTC, before the year 2100."""
 
 
+MOST_SOURCE = 250
+"""Most characters of a source's name; a topic of Kafka has 249 at most."""
+Source = Annotated[str, msgspec.Meta(max_length=MOST_SOURCE)]
+
+
 class Event(
     msgspec.Struct,
     frozen=True,
@@ -45,4 +50,4 @@ class Event(
 
     id: EventId
     time: TimeUs
-    source: str = ""
+    source: Source = ""

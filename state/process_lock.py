@@ -63,7 +63,8 @@ def is_locked(path: Path) -> bool:
 
 def _lock(path: Path, how: int) -> int:
     only_read = how & fcntl.LOCK_SH or path.is_dir()
-    descriptor = os.open(path, os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT, 0o644)
+    mode = os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, mode | os.O_NONBLOCK, 0o644)  # else a pipe waits for a writer
     try:
         fcntl.flock(descriptor, how)
     except OSError as error:

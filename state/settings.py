@@ -21,6 +21,8 @@ from state.topics import TOPICS
 
 _D = Duration.parse
 Share = Annotated[float, Meta(gt=0, lt=1)]
+ErrorRate = Annotated[float, Meta(ge=1e-9, le=1 - 1e-9)]
+"""A share so far from 0 and 1 that a number of labels exists that can prove it."""
 Price = Annotated[float, Meta(ge=0, le=1e12)]
 _MOST_MARGIN = 50.0
 """Larger than the difference of any two mean log-losses, which are at most -log(1e-15)."""
@@ -115,9 +117,9 @@ class Risk(_Part, frozen=True):
         confidence: Confidence of each of these two limits.
     """
 
-    false_positives: Share = 0.1
-    false_negatives: Share = 0.2
-    confidence: Annotated[float, Meta(ge=0.5, lt=1)] = 0.95
+    false_positives: ErrorRate = 0.1
+    false_negatives: ErrorRate = 0.2
+    confidence: Annotated[float, Meta(ge=0.5, le=1 - 1e-9)] = 0.95
 
 
 class Drift(_Part, frozen=True):

@@ -2,9 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from flows.commands.verb import Verb, log_of
+from flows.commands.verb import Verb, log_of, output_file
 from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import environment_home
@@ -24,7 +23,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="id of the model, or the beginning of it (default: the newest in use)",
     )
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with pictures instead"
+        "--html", type=output_file, metavar="FILE", help="write a page with pictures instead"
     )
 
 

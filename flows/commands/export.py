@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_times, log_of, microseconds
+from flows.commands.verb import Verb, add_times, log_of, microseconds, output_file
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.home import ALL_TOPICS, environment_home
 from flows.reading import declared
@@ -23,7 +23,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file,
         required=True,
         metavar="FILE",
         help=".parquet, .jsonl, .jsonl.gz or .jsonl.zst",
@@ -72,7 +72,7 @@ def _backfill(out: Path, since: int | None, until: int | None) -> int:
         for sample in past_samples(log, ModelRegistry(log).records()):
             if (since or 0) <= round(sample.at * 1e6) < (until or 2**63):
                 text.add(sample)
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             for piece in text.text():
                 values += piece.startswith("headwater_")
                 file.write(piece)

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from flows.commands.branches import changes_of
-from flows.commands.verb import Verb, add_times, log_of, workers
+from flows.commands.verb import Verb, add_times, log_of, output_file, workers
 from flows.errors.user_errors import CommandError, as_command_errors
 from flows.home.configuration import load_settings, parse_toml, read_toml
 from flows.home.home import Home, environment_home
@@ -47,7 +47,7 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file,
         metavar="X.parquet",
         help="write one row for each request (what-if only)",
     )

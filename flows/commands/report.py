@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from flows.commands.verb import Verb, add_times, log_of, microseconds
+from flows.commands.verb import Verb, add_times, log_of, microseconds, output_file
 from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import environment_home
@@ -18,7 +18,7 @@ from state.atomic_write import write_atomically
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file,
         default=Path("report.html"),
         metavar="FILE",
         help="the page (default: report.html)",

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from reprlib import repr as shortened
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from flows.home.home import Home
 from flows.home.open_log import check_cluster, find_log
 from flows.runtime.app import parse_day
 from state.log import Trimmable
+from state.plain_text import is_plain_line
+from state.regular_file import check_regular
 
 
 class Verb(NamedTuple):
@@ -73,6 +76,34 @@ def count(text: str) -> int:
         20
     """
     return _whole(text, 1_000_000)
+
+
+def output_file(text: str) -> Path:
+    """The path of a file to write, which may exist.
+
+    The file takes the place of what has its name, so that must not be a device, or a link such as
+    `/dev/stdout`.
+
+    Raises:
+        ArgumentTypeError: No file can be written there, or something else is there.
+
+    Example:
+        >>> output_file("a/report.html").name
+        'report.html'
+    """
+    path = Path(text)
+    try:
+        if not (path.name and is_plain_line(text)) or text.endswith("/"):
+            msg = f"must be the name of a file; got {shortened(text)}"
+            raise ArgumentTypeError(msg)
+        if path.is_symlink():
+            msg = f"must be no link; got one in {path}: name the file that it leads to"
+            raise ArgumentTypeError(msg)
+        check_regular(path)
+    except OSError as error:
+        msg = f"must be a file that can be written; got '{error}'"
+        raise ArgumentTypeError(msg) from None
+    return path
 
 
 def add_times(parser: ArgumentParser, since: str, until: str, metavar: str = "DATE") -> None:

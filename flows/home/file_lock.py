@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from state.process_lock import LockedError, acquire, locked
+from state.regular_file import read_regular
 from state.settings import Settings
 
 
@@ -31,7 +32,7 @@ def lock_partition(root: Path, partition: int) -> int:
     try:
         descriptor = acquire(path, f"events/{partition} is already processed")
     except LockedError as error:
-        other = path.read_text() or "unknown"
+        other = read_regular(path, 20).decode(errors="replace") or "unknown"
         msg = f"{error} by pid {other} ({path}): stop that process first, or let it go on"
         raise LockedError(msg) from None
     os.truncate(descriptor, 0)

@@ -12,10 +12,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from state.regular_file import read_regular
+
 BEAT_S = 5.0
 FRESH_S = 4 * BEAT_S
 """A process whose newest beat is older has ended, or hangs."""
 _FORGOTTEN_S = 86_400.0
+_MOST_BYTES = 2**20
 _JAVA = "java"
 
 
@@ -112,8 +115,8 @@ def beats_in(root: Path, now: float) -> list[Beat]:
     """
     found = []
     for path in (root / "running").glob("*.json"):
-        with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            beat = msgspec.json.decode(path.read_bytes(), type=Beat)
+        with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            beat = msgspec.json.decode(read_regular(path, _MOST_BYTES), type=Beat)
             if now - beat.at <= FRESH_S:
                 found.append(beat)
     return sorted(found, key=lambda beat: (beat.started, beat.host))

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException
 from niquests.exceptions import RequestException
 
 from flows.errors.user_errors import CommandError
 from flows.watch.grafana_objects import UID, Kind, Wanted
+from flows.watch.http_address import VISIBLE, parts_of
 
 _NOT_FOUND = 404
 _ANSWERS_WITHIN_S = 20.0
@@ -21,16 +23,23 @@ class GrafanaServer:
     Args:
         url: Address of Grafana.
         token: Token of a service account with the role Admin.
+
+    Raises:
+        CommandError: The address is not one of HTTP, or no header can hold the token.
     """
 
     def __init__(self, url: str, token: str) -> None:
+        parts_of(url, "--url", "http://127.0.0.1:3000", "GRAFANA_TOKEN")
+        if not VISIBLE.fullmatch(token):
+            msg = "GRAFANA_TOKEN must be of ASCII letters, digits and signs; got others"
+            raise CommandError(msg)
         self._url = url
         self._api = GrafanaApi.from_url(url, credential=token, timeout=_ANSWERS_WITHIN_S)
         provisioning = self._api.alertingprovisioning
         self._finders: dict[Kind, Callable[[str], Any]] = {
             "folder": self._api.folder.get_folder,
             "data source": self._api.datasource.get_datasource_by_uid,
-            "dashboard": lambda uid: self._api.dashboard.get_dashboard(uid)["dashboard"],
+            "dashboard": self._dashboard,
             "contact point": self._contact_point,
             "alert rule": provisioning.get_alertrule,
         }
@@ -43,7 +52,7 @@ class GrafanaServer:
         """
         with self._asking(f"show its {kind} {uid!r}"):
             try:
-                found: dict[str, Any] | None = self._finders[kind](uid)
+                found = msgspec.convert(self._finders[kind](uid), dict[str, Any] | None)
             except GrafanaClientError as error:
                 if error.status_code != _NOT_FOUND:
                     raise
@@ -89,9 +98,13 @@ class GrafanaServer:
                         one.uid, there | one.content, disable_provenance=True
                     )
 
+    def _dashboard(self, uid: str) -> dict[str, Any]:
+        return msgspec.convert(self._api.dashboard.get_dashboard(uid), _Found).dashboard
+
     def _contact_point(self, uid: str) -> dict[str, Any] | None:
-        points: list[dict[str, Any]] = self._api.alertingprovisioning.get_contactpoints()
-        return next((point for point in points if point["uid"] == uid), None)
+        answer = self._api.alertingprovisioning.get_contactpoints()
+        points = msgspec.convert(answer, list[dict[str, Any]])
+        return next((point for point in points if point.get("uid") == uid), None)
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
@@ -103,9 +116,18 @@ class GrafanaServer:
         except RequestException as error:
             msg = f"Grafana must answer at {self._url}; got none when it was to {what}"
             raise CommandError(msg) from error
+        except (msgspec.ValidationError, RecursionError) as error:
+            msg = f"Grafana must answer at {self._url}; got '{error}': is that its address?"
+            raise CommandError(msg) from error
+
+
+class _Found(msgspec.Struct):
+    """The field of Grafana's answer that is needed."""
+
+    dashboard: dict[str, Any]
 
 
 def _told(error: GrafanaException) -> str:
     if error.status_code in {401, 403}:
         return f"{error.status_code}: GRAFANA_TOKEN must be the token of an Admin"
-    return str(error.message)[:300] or f"status {error.status_code}"
+    return " ".join(str(error.message)[:300].split()) or f"status {error.status_code}"

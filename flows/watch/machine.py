@@ -3,8 +3,8 @@
 import os
 import shutil
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import msgspec
@@ -97,5 +97,5 @@ class H2OProbe:
         try:
             with urlopen(f"{self._url.rstrip('/')}/3/Cloud", timeout=_ANSWERS_IN_S) as answer:  # noqa: S310 - the operator's own
                 return msgspec.json.decode(answer.read(2**20), type=_Cloud).cloud_healthy
-        except (OSError, URLError, ValueError):  # msgspec's errors are ValueErrors
+        except (OSError, HTTPException, ValueError, RecursionError):  # also msgspec's
             return False

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import msgspec
 
+from flows.errors.user_errors import USER_ERRORS
 from flows.home.deployment import Deployment
 from flows.terminal.json_lines import tell
 from flows.watch.beside import beside
 from flows.watch.points import PUSHED, Point, points_of
 from flows.watch.sinks import Sink, SinkError
 from state.atomic_write import write_atomically
-from state.log import LogError, ReadableLog
+from state.log import ReadableLog
+from state.regular_file import read_regular
 
 _MOST_RECORDS = 500
 _ENDS_IN_S = 30.0
@@ -88,8 +90,8 @@ class Pusher:
 
     def _read(self) -> _Cursor:
         try:
-            cursor = msgspec.json.decode(self._file.read_bytes(), type=_Cursor)
-        except (FileNotFoundError, msgspec.DecodeError):
+            cursor = msgspec.json.decode(read_regular(self._file), type=_Cursor)
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _Cursor(self._sink.place)
         return cursor if cursor.place == self._sink.place else _Cursor(self._sink.place)
 
@@ -135,7 +137,7 @@ class Pushing:
                         self._stop.wait(pause)
                 finally:
                     deployment.close()
-            except (SinkError, LogError) as error:
+            except (SinkError, *USER_ERRORS) as error:
                 self._tell(str(error))
                 self._stop.wait(self._every_s)
 

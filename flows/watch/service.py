@@ -20,6 +20,7 @@ from flows.terminal.json_lines import tell
 from flows.watch.collector import exposition
 from flows.watch.looking import Looking
 from flows.watch.rules_file import rules_file
+from flows.watch.sample import Sample
 from flows.watch.view import view_of
 from state.settings import Serve
 
@@ -57,11 +58,14 @@ class WatchService:
         self._looking, self.settings = looking, settings
         self.draining = False
         self.metrics = _Uncounted()
+        self._made: dict[Callable[[Sample], bytes], tuple[int, bytes]] = {}
         self._page = files("flows.watch").joinpath("page.html").read_text("utf-8")
 
     async def prometheus(self, _: Request) -> Response:
         """`GET /metrics`."""
-        return Response(exposition(self._looking.newest), media_type=CONTENT_TYPE_LATEST)
+        sample = self._looking.newest()
+        body = b"" if sample is None else self._once(_exposed, sample)
+        return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     async def page(self, _: Request) -> Response:
         """`GET /`."""
@@ -72,7 +76,7 @@ class WatchService:
         sample = self._looking.newest()
         if sample is None:
             return Response(b"null", 503, media_type="application/json")
-        return Response(msgspec.json.encode(view_of(sample)), media_type="application/json")
+        return Response(self._once(_viewed, sample), media_type="application/json")
 
     async def views(self, _: Request) -> Response:
         """`GET /views`: each new view as a server-sent event, for a while; browsers come again."""
@@ -95,8 +99,24 @@ class WatchService:
                 return
             if sample is not None and sample.number != number:
                 number = sample.number
-                yield b"data: " + msgspec.json.encode(view_of(sample)) + b"\n\n"
+                yield b"data: " + self._once(_viewed, sample) + b"\n\n"
             await asyncio.sleep(_POLL_S)
+
+    def _once(self, make: Callable[[Sample], bytes], sample: Sample) -> bytes:
+        """The bytes made of a sample; a thousand clients cost no more than one."""
+        number, made = self._made.get(make, (0, b""))
+        if number != sample.number:
+            made = make(sample)
+            self._made[make] = sample.number, made
+        return made
+
+
+def _exposed(sample: Sample) -> bytes:
+    return exposition(lambda: sample)
+
+
+def _viewed(sample: Sample) -> bytes:
+    return msgspec.json.encode(view_of(sample))
 
 
 def app_of(service: WatchService, token: str | None) -> Edge:

@@ -7,12 +7,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
+from http.client import HTTPException
 from typing import Protocol
 
 from flows.errors.user_errors import CommandError
+from flows.watch.http_address import VISIBLE, parts_of
 from flows.watch.points import Point
 
 _WITHIN_S = 20.0
+_FIRST_ERROR = 400
+_EXAMPLE = "http://127.0.0.1:8086/write?db=headwater"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.:/+-]")
 
 
@@ -46,23 +51,19 @@ class Influx:
         token: Token to send; empty: none.
 
     Raises:
-        CommandError: The address is not one of HTTP.
+        CommandError: The address is not one of HTTP, or no header can hold the token.
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            msg = (
-                f"--influx must be like http://127.0.0.1:8086/write?db=headwater; got {url[:200]!r}"
-            )
-            raise CommandError(msg)
-        if parts.username or parts.password:
-            msg = "--influx must hold no password: the token comes from INFLUX_TOKEN"
+        parts = parts_of(url, "--influx", _EXAMPLE, "INFLUX_TOKEN")
+        if not VISIBLE.fullmatch(token):
+            msg = "INFLUX_TOKEN must be of ASCII letters, digits and signs; got others"
             raise CommandError(msg)
         precision = "us" if parts.path.endswith("/api/v2/write") else "u"
         query = [*urllib.parse.parse_qsl(parts.query), ("precision", precision)]
         self._url = parts._replace(query=urllib.parse.urlencode(query)).geturl()
         self._headers = {"Authorization": f"Token {token}"} if token else {}
+        self._opener = _opener()
         self.place = f"{parts.scheme}://{parts.netloc}{parts.path}?{parts.query}"
 
     def send(self, points: Sequence[Point]) -> None:
@@ -70,16 +71,40 @@ class Influx:
         body = "".join(map(influx_line, points)).encode()
         request = urllib.request.Request(self._url, body, self._headers)  # noqa: S310 - checked
         try:
-            with urllib.request.urlopen(request, timeout=_WITHIN_S) as answer:  # noqa: S310
-                answer.read()
+            self._opener.open(request, timeout=_WITHIN_S).close()  # its body says nothing needed
         except urllib.error.HTTPError as error:
-            with error:
-                said = error.read(300).decode("utf-8", "replace")
-            msg = f"{self.place} must take points; got {error.code}: {' '.join(said.split())}"
+            msg = f"{self.place} must take points; got {error.code}: {_said(error)}"
             raise SinkError(msg) from error
-        except OSError as error:
-            msg = f"{self.place} must answer; got {error}"
+        except (OSError, HTTPException) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            msg = f"{self.place} must answer; got {said}"
             raise SinkError(msg) from error
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Opens HTTP only, and follows no redirect.
+
+    One that is followed becomes a GET, which loses the points, and could show others the token.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """The begin of an error's body, in one line."""
+    with error, suppress(OSError, HTTPException):
+        if error.code < _FIRST_ERROR:
+            return "a redirect is not followed, so name the address that it leads to"
+        return " ".join(error.read(300).decode("utf-8", "replace").split())
+    return error.reason
 
 
 class Graphite:
@@ -102,7 +127,7 @@ class Graphite:
                 connection.sendall(body)
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(1)  # it closes when it has read all
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter by a host's name
             msg = f"{self.place} must answer; got {error}"
             raise SinkError(msg) from error
 

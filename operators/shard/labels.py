@@ -222,8 +222,7 @@ class Labels:
         end = deadline + self._lateness
         key = self._key_of_request(request)
         if self._is_by_key:
-            later = [one for one in self._early.of(key) if one.event.time > request.time]
-            first = min(later, key=_by_time, default=None)
+            first = self._early.first_after(key, request.time)
             return None if first is None or first.event.time >= end else first
         found = self._early.take(key)
         in_time = next((one for one in found if one.event.time < end), None)
@@ -323,7 +322,3 @@ def _reader(stream: Stream) -> Callable[[bytes], Event]:
         return event
 
     return read
-
-
-def _by_time(label: EarlyLabel) -> tuple[int, int]:
-    return label.event.time, label.offset

@@ -33,7 +33,7 @@ from operators.shard.messages import (
 from operators.shard.predictor import ASKED, Predictor, Row
 from state.admission.clock_guard import ClockGuard
 from state.admission.early_labels import EarlyLabel
-from state.admission.no_event import no_event
+from state.admission.no_event import MOST_EVENT_BYTES, no_event, too_large
 from state.admission.pending_requests import Pending, PendingRequest
 from state.admission.recent_ids import OTHER, REQUEST, RecentIds
 from state.durations import Duration
@@ -419,6 +419,9 @@ class Shard:
         }
 
     def _record(self, offset: int, append_time: int, key: bytes, value: bytes) -> None:
+        if len(value) > MOST_EVENT_BYTES:
+            self._bury("invalid", too_large(value), offset, append_time, value)
+            return
         try:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -7,6 +7,7 @@ import msgspec
 
 from models.refit.fit_record import FitRecord, champion_of, title_of
 from state.log import Entry, Log, LogError, UnknownTopicError, decoded
+from state.plain_text import plain_line
 from state.storage.artifact_chunks import chunks_of, is_chunk
 from state.storage.artifact_store import ArtifactError, ArtifactStore
 from state.topics import MODELS as TOPIC
@@ -128,7 +129,8 @@ class ModelRegistry:
                 raise ValueError(msg)
             model = earlier[-1]
         if model not in served:
-            msg = f"model must have been in use before {now}; got {model}, others are {had}"
+            before, got = f" before {now}" if now else "", plain_line(model[:100])
+            msg = f"model must have been in use{before}; got {got}, others are {had}"
             raise ValueError(msg)
         number = self.rollbacks()
         entry = Entry(time, b"", msgspec.json.encode(RolledBack(model, len(records))))

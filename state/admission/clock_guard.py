@@ -1,9 +1,14 @@
 """Guard against sources with a wrong clock, by comparing event time with append time."""
 
+from heapq import nsmallest
 from typing import Annotated
 
 import msgspec
 
+from state.events import Source
+
+MOST_SHOWN = 1_000
+"""Most sources in a record of `metrics`, which must fit the log whatever names events bring."""
 _Time = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 
 
@@ -61,11 +66,17 @@ class ClockGuard:
         return accepted, -lag if is_news else 0
 
     def least_lag_us(self) -> dict[str, int]:
-        """The smallest lag of each source in the current and the previous span, µs."""
-        return {
+        """The smallest lag of each source in the current and the previous span, µs.
+
+        Of more than `MOST_SHOWN` sources only those with the smallest lags are returned.
+        """
+        least = {
             source: lag.least if lag.before is None else min(lag.least, lag.before)
             for source, lag in self._lags.items()
         }
+        if len(least) <= MOST_SHOWN:
+            return least
+        return dict(nsmallest(MOST_SHOWN, least.items(), key=lambda one: (one[1], one[0])))
 
     def forget(self, before: int) -> None:
         """Drop sources that have been silent since this append time."""
@@ -79,6 +90,7 @@ class ClockGuard:
         """Restore a `snapshot`.
 
         Raises:
-            msgspec.DecodeError: The bytes have another form, or a number is not a time.
+            msgspec.DecodeError: The bytes have another form, a number is not a time, or a name is
+                too long.
         """
-        self._lags = msgspec.msgpack.decode(state, type=dict[str, Lag])
+        self._lags = msgspec.msgpack.decode(state, type=dict[Source, Lag])

@@ -1,6 +1,7 @@
 """Label events that came before their request, in order of arrival."""
 
 import heapq
+from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,8 +44,9 @@ class EarlyLabels:
     ) -> None:
         self._wait_us, self._key_of, self._read = wait_us, key_of, read
         self.waiting: dict[int, EarlyLabel] = {}
-        self._of: dict[Hashable, list[EarlyLabel]] = {}
+        self._of: dict[Hashable, dict[int, EarlyLabel]] = {}
         self._ends: list[tuple[int, int]] = []
+        self._ordered: dict[Hashable, list[tuple[int, int]]] = {}
 
     def end_of(self, event: Any) -> int:
         """The watermark (µs) at which a label stops waiting."""
@@ -54,16 +56,29 @@ class EarlyLabels:
         """Add a label event."""
         one = EarlyLabel(offset, event, raw)
         self.waiting[offset] = one
-        self._of.setdefault(self._key_of(event), []).append(one)
+        self._of.setdefault(self._key_of(event), {})[offset] = one
         heapq.heappush(self._ends, (self.end_of(event), offset))
+        if (ordered := self._ordered.get(self._key_of(event))) is not None:
+            insort(ordered, _order(one))
 
-    def of(self, key: Hashable) -> Sequence[EarlyLabel]:
-        """The waiting labels of a key, in order of arrival."""
-        return self._of.get(key, ())
+    def first_after(self, key: Hashable, time: int) -> EarlyLabel | None:
+        """The waiting label of a key with the lowest event time after `time`, then offset.
+
+        It stays. A key that was asked for once is kept in order, so that a flood of labels and of
+        requests for one key costs no more than for many.
+        """
+        ordered = self._ordered.get(key)
+        if ordered is None:
+            if key not in self._of:
+                return None
+            ordered = self._ordered[key] = sorted(map(_order, self._of[key].values()))
+        place = bisect_left(ordered, (time + 1, 0))
+        return self.waiting[ordered[place][1]] if place < len(ordered) else None
 
     def take(self, key: Hashable) -> Sequence[EarlyLabel]:
         """Remove and return the waiting labels of a key."""
-        found = self._of.pop(key, ())
+        found = (*self._of.pop(key, {}).values(),)
+        self._ordered.pop(key, None)
         for one in found:
             del self.waiting[one.offset]
         if not self.waiting:
@@ -78,11 +93,12 @@ class EarlyLabels:
             one = self.waiting.pop(offset, None)
             if one is not None:
                 key = self._key_of(one.event)
-                left = [other for other in self._of[key] if other is not one]
-                if left:
-                    self._of[key] = left
-                else:
+                del self._of[key][offset]
+                if (ordered := self._ordered.get(key)) is not None:
+                    del ordered[bisect_left(ordered, _order(one))]
+                if not self._of[key]:
                     del self._of[key]
+                    self._ordered.pop(key, None)
                 return one
         return None
 
@@ -111,3 +127,7 @@ class EarlyLabels:
         """
         newest = max(self.waiting, default=-1)
         check(newest < end, f"early labels must be of records before {end}", newest)
+
+
+def _order(label: EarlyLabel) -> tuple[int, int]:
+    return label.event.time, label.offset

@@ -7,6 +7,7 @@ import msgspec
 
 from state.event_times import time_fields
 from state.events import Event
+from state.log import MAX_VALUE_BYTES
 from state.outputs.records import DeadLetterReason
 from state.stream import Stream
 from state.stream_functions import raise_blamed
@@ -28,6 +29,19 @@ def no_event(value: bytes, error: Exception) -> tuple[DeadLetterReason, str]:
     if not isinstance(error, msgspec.ValidationError):
         return "malformed", detail
     return "unknown_type" if _OF_TYPE.fullmatch(detail) else "invalid", detail
+
+
+MOST_EVENT_BYTES = MAX_VALUE_BYTES // 4
+"""Largest value of an event, so that all records made from it fit the log.
+
+The largest is an outcome: it has the event's key in its value and beside it, numbers, and levels of
+bounded length.
+"""
+
+
+def too_large(value: bytes) -> str:
+    """The reason why a value larger than `MOST_EVENT_BYTES` is no event, as a sentence."""
+    return f"event must be at most {MOST_EVENT_BYTES} bytes; got {len(value)}"
 
 
 _OF_TIME = re.compile(r"Expected `int(?: \| null)?`, got `str` - at `\$\.(\w+)`")
@@ -63,6 +77,8 @@ class Judge:
         Raises:
             StreamFunctionError: A function of the stream raised an error.
         """
+        if len(value) > MOST_EVENT_BYTES:
+            return Refused("invalid", too_large(value))
         try:
             event = self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -11,13 +11,14 @@ from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from state.atomic_write import sync
 from state.log import (
     MAX_READ_BYTES,
+    MOST_PARTITIONS,
     Entry,
     LogError,
     Parts,
@@ -71,7 +72,9 @@ class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Content of a topic's `topic.json`."""
 
     format: int
-    partitions: int
+    partitions: Annotated[
+        int, msgspec.Meta(ge=1, le=MOST_PARTITIONS + 1)
+    ]  # dead_letters has one more
 
 
 class SqliteLog:
@@ -144,6 +147,12 @@ class SqliteLog:
             raise LogError(message) from error
         if made.format != _FORMAT:
             message = f"log format must be {_FORMAT}; got {made.format} in {path}"
+            raise LogError(message)
+        if (beyond := path.with_name(f"{made.partitions}.db")).exists():
+            message = (
+                f"topic file must count all partitions; got {made.partitions} in {path}, but "
+                f"{beyond.name} is there: restore it from a copy"
+            )
             raise LogError(message)
         return made.partitions
 

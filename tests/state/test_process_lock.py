@@ -119,3 +119,23 @@ def test_a_file_that_cannot_be_locked_is_named(tmp_path):
     path = tmp_path / "missing" / "file"
     with pytest.raises(FileNotFoundError, match=str(path)):
         acquire(path, "busy")
+
+
+def waited(number, frame):
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_named_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path, shared):
+    path = tmp_path / "lock"
+    os.mkfifo(path)
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(20)
+    try:
+        assert not is_locked(path)
+        descriptor = acquire(path, "it is taken", shared=shared)
+        assert is_locked(path) is not shared
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    os.close(descriptor)

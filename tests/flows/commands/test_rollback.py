@@ -55,6 +55,13 @@ def test_what_was_never_in_use_is_refused_in_one_line(home, capsys):
     assert champion(home) == "gbm-b"
 
 
+def test_a_word_of_several_lines_is_refused_in_one(home, capsys):
+    assert main(["rollback", "tab\tand\nline" + "x" * 1_000_000]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "got tab\\u0009and\\u000alinexxx" in line
+    assert len(line) < 300
+
+
 def test_a_home_without_a_log_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HEADWATER_HOME", str(tmp_path / "none"))
     assert main(["rollback"]) == 2

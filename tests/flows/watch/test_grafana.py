@@ -7,6 +7,7 @@ from flows.watch.grafana_objects import uid_of, wanted
 from flows.watch.panels import DASHBOARDS
 from flows.watch.rules import RULES
 from tests.flows.watch.fake_grafana import TOKEN, grafana
+from tests.flows.watch.test_hostile_databases import HEAD, answering
 
 WEBHOOK = "http://127.0.0.1:8080/"
 
@@ -105,3 +106,39 @@ def test_uids_are_short_and_no_object_has_that_of_another():
     objects = wanted("http://127.0.0.1:9090", alerts=True, webhook=WEBHOOK)
     assert len({(one.kind, one.uid) for one in objects}) == len(objects)
     assert max(len(one.uid) for one in objects) <= 40
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"null", b"1", b'"x"', b"{}", b'{"dashboard":[]}', b"[" * 10**5],
+    ids=["list", "null", "number", "text", "empty", "odd", "deep"],
+)
+def test_an_answer_that_grafana_never_gives_is_told_in_a_line(monkeypatch, capsys, body):
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    head = (
+        "connection: close\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    with answering(HEAD + head.encode() + body) as (url, _):
+        assert main(["dashboards", "diff", "--url", url, "--alerts"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"headwater: Grafana must answer at {url}; got ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "x", "http://", "http://[", "http://127.0.0.1:99999", "http://127.0.0.1:b", "http://a..b",
+     f"http://{'a' * 300}", "file:///etc/passwd", "http://me:hidden@127.0.0.1:1"],
+)  # fmt: skip
+def test_an_address_that_nothing_can_open_is_refused_in_a_line(monkeypatch, capsys, url):
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    assert main(["dashboards", "diff", f"--url={url}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("headwater: --url must ")
+    assert "hidden" not in line
+
+
+def test_a_token_that_no_header_can_hold_is_refused_and_not_repeated(monkeypatch, capsys):
+    monkeypatch.setenv("GRAFANA_TOKEN", "two\nlines")
+    assert main(["dashboards", "diff"]) == 2
+    assert capsys.readouterr().err.startswith("headwater: GRAFANA_TOKEN must be of ASCII")

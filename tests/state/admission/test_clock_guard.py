@@ -1,5 +1,6 @@
 """Events from the future are put aside, and sources ahead are reported with the right estimate."""
 
+import msgspec
 import pytest
 
 from state.admission.clock_guard import ClockGuard
@@ -104,3 +105,13 @@ def test_whatever_append_time_a_log_holds_the_guard_can_be_kept(guard, append_ti
     other = ClockGuard(5 * MINUTE_US, SPAN_US, SECOND_US)
     other.restore(guard.snapshot())
     assert other.least_lag_us() == {"app": max(append_time - NOW, -(2**63))}
+
+
+def test_a_state_with_a_name_that_no_event_can_have_is_not_restored(guard):
+    other = ClockGuard(tolerance_us=5 * MINUTE_US, span_us=SPAN_US, notice_us=SECOND_US)
+    watch(guard, 0, 0, "s" * 250)
+    other.restore(guard.snapshot())
+    assert list(other.least_lag_us()) == ["s" * 250]
+    watch(guard, 0, 0, "s" * 251)
+    with pytest.raises(msgspec.ValidationError, match="length <= 250"):
+        other.restore(guard.snapshot())

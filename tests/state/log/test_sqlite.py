@@ -154,6 +154,23 @@ def test_a_topic_of_another_format_is_refused(root, log, content, message):
         log.partitions("t")
 
 
+@pytest.mark.parametrize("count", [-1, 0, 10_002, 10**9, 2**63])
+def test_a_topic_of_an_impossible_number_of_partitions_is_refused(root, log, count):
+    (root / "t" / "topic.json").write_text(f'{{"format":1,"partitions":{count}}}')
+    with pytest.raises(LogError, match="topic file must be readable; got 'Expected `int`"):
+        log.partitions("t")
+
+
+def test_a_topic_file_that_leaves_out_partitions_is_told_and_hides_none(root, log):
+    log.create("u", 3)
+    for count in (1, 2):
+        (root / "u" / "topic.json").write_text(f'{{"format":1,"partitions":{count}}}')
+        with pytest.raises(
+            LogError, match=rf"got {count} in .*topic.json, but {count}.db is there"
+        ):
+            log.partitions("u")
+
+
 def test_a_full_disk_names_the_file_and_leaves_the_log_whole(opening, root, log):
     log.append("t", 0, entries(b"a"))
     code = f"""{opening}
