@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from models.h2o.fit import Candidate, Tables, fit_each
 from models.h2o.frames import is_varied, thin
-from models.h2o.search import Parameters
+from models.h2o.search import Parameters, fitting
 from models.h2o.server import H2OServer
 from models.refit.plan import FitTask, Window
 from models.scorecard import Floats
@@ -91,7 +91,8 @@ def halved(
             thin(server, tables.training, table, thinning, task.seed)
             if not is_varied(server, table, task.features):
                 continue
-            tries, number = [first, *tries], 0
+            surely = window.rows // thinning // 2
+            tries, number = fitting([first, *left], surely)[: most + 1], 0
         round_ = fit_each(
             server, task.algorithm, Tables(table, tables.validation), labels, tries, task.seed,
             number, thinning,

@@ -101,7 +101,7 @@ def proposed(task: FitTask, earlier: Sequence[FitRecord]) -> Proposals:
 
 
 def remembered(earlier: Sequence[FitRecord], space: Space) -> list[Trial]:
-    """What earlier searches found, the newest trials only.
+    """The newest trials of earlier searches.
 
     Losses at different boundaries, on different windows or shares of the rows are not comparable.
     So a trial's excess is its log-loss less the one of that boundary's first candidate on the same
