@@ -35,7 +35,7 @@ _RANGES: dict[str, dict[str, Range]] = {
         "max_depth": Range(3, 8),
         "learn_rate": Range(0.02, 0.2, log=True),
         "sample_rate": Range(0.4, 1.0),
-        "col_sample_rate": Range(0.1, 1.0),
+        "col_sample_rate": Range(0.05, 1.0, log=True),
         "min_rows": Range(5, 400, log=True),
     },
     "drf": {
@@ -48,7 +48,7 @@ _RANGES: dict[str, dict[str, Range]] = {
         "max_depth": Range(3, 8),
         "learn_rate": Range(0.02, 0.2, log=True),
         "sample_rate": Range(0.4, 1.0),
-        "col_sample_rate": Range(0.1, 1.0),
+        "col_sample_rate": Range(0.05, 1.0, log=True),
         "min_rows": Range(1, 200, log=True),
         "reg_lambda": Range(0.1, 20.0, log=True),
     },

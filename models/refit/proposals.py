@@ -13,18 +13,18 @@ import numpy as np
 
 from models.h2o.search import Parameters, Value, candidates
 from models.h2o.space import Range, Space, is_within, rounded, size_of, space_of
-from models.refit.fit_record import FitRecord, TriedCandidate
+from models.refit.fit_record import FitRecord
 from models.refit.halving import rungs
 from models.refit.plan import FitTask
 
 _MOST_REMEMBERED = 256
-"""Newest trials that proposals rest on: older ones tell of another world, and take time."""
+"""Newest losses that proposals rest on: older ones tell of another world, and take time."""
+_MOST_LEARNED = 128
+"""Most proposals by TPE, which takes longer for each; the others are drawn at random."""
 _FEW = 8
-"""Trials below which proposals are random."""
+"""Trials below which none is proposed by TPE."""
 _ENOUGH = (10**9, 10**9)
 """Rows of a window, and of its rarer label, that allow for the most candidates."""
-_TURNS = 8
-"""Attempts for each proposal to find one that is new."""
 
 
 class MissingOptunaError(Exception):
@@ -48,7 +48,7 @@ class Proposals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(NamedTuple):
-    """Parameters, and how much worse they were than a common standard; lower is better."""
+    """Parameters and their log-loss in excess of that of others on the same rows."""
 
     parameters: Parameters
     excess: float
@@ -71,8 +71,9 @@ def check_optuna() -> None:
 def proposed(task: FitTask, earlier: Sequence[FitRecord]) -> Proposals:
     """Propose candidates for a fit; the same arguments give the same in any process.
 
-    The defaults are among them, unless they won last or there is a single candidate. While little
-    is known, every other candidate is drawn from the grid.
+    One in three is drawn from the whole space, so that a better place is found however good the
+    last one was; while little is known all are, every other one from the grid. The defaults are
+    among them, unless they won last or there is a single candidate.
 
     Args:
         task: The fit, by any algorithm except `automl`.
@@ -85,13 +86,12 @@ def proposed(task: FitTask, earlier: Sequence[FitRecord]) -> Proposals:
     count = int(min(most, size_of(space) - 1))
     first, *drawn = candidates(task.algorithm, task.previous, count, seed)
     defaults = candidates(task.algorithm, None, 0, seed)
-    known = [first, *defaults]
-    random = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    sampled = _sampled(space, trials, known, count, random)
-    if len(trials) < _FEW:
-        sampled = [one for pair in zip_longest(drawn, sampled) for one in pair if one is not None]
-    others = [one for one in defaults if one != first]
-    unique = {msgspec.json.encode(one): one for one in [*sampled[:1], *others, *sampled[1:]]}
+    learned, wild = _sampled(space, trials, min(count, _MOST_LEARNED), count, seed)
+    known = len(trials) >= _FEW
+    by_turns = (learned[0::2], learned[1::2], wild) if known else (drawn, wild)
+    others = [one for turn in zip_longest(*by_turns) for one in turn if one is not None]
+    found = [one for one in [*others[:1], *defaults, *others[1:]] if one != first]
+    unique = {msgspec.json.encode(one): one for one in found}
     return Proposals(
         boundary=task.boundary,
         algorithm=task.algorithm,
@@ -101,76 +101,67 @@ def proposed(task: FitTask, earlier: Sequence[FitRecord]) -> Proposals:
 
 
 def remembered(earlier: Sequence[FitRecord], space: Space) -> list[Trial]:
-    """The newest trials of earlier searches.
+    """The parameters of earlier searches, each with its log-loss in excess of the others'.
 
-    Losses at different boundaries, on different windows or shares of the rows are not comparable.
-    So a trial's excess is its log-loss less the one of that boundary's first candidate on the same
-    rows; that one had won before, and its own excess then is added. Parameters that were tried on
-    several shares count on the largest.
+    Losses at different boundaries, on different windows or shares of the rows do not compare. So
+    each of these is given a level of its own, by least squares over all newest losses: what was
+    tried at several boundaries, as last winners and the defaults are, ties the levels together.
+    A winner that was lucky is corrected when it is tried again.
 
     Args:
         earlier: Decisions, in order.
         space: Space of the parameters; others are left out.
     """
-    known: list[Trial] = []
     # A rollback repeats the record of its model.
     searches = {msgspec.json.encode(one.tried): one.tried for one in earlier if one.tried}
-    for tried in searches.values():
-        first = tried[0].parameters
-        base = next((one.excess for one in reversed(known) if one.parameters == first), 0.0)
-        known += [
-            Trial(one.parameters, excess + base)
-            for one, excess in _excesses(tried)
-            if is_within(space, one.parameters)
-        ]
-    return known[-_MOST_REMEMBERED:]
-
-
-def _excesses(tried: Sequence[TriedCandidate]) -> list[tuple[TriedCandidate, float]]:
-    """Each candidate on the most of its rows, with its log-loss less that of the first there."""
-    first = tried[0].parameters
-    losses = {(one.window, one.thinning): one.log_loss for one in tried if one.parameters == first}
-    # In the order of the shares, so that the largest comes last.
-    by_share = sorted(tried, key=lambda one: -one.thinning)
-    largest = {msgspec.json.encode((one.parameters, one.window)): one for one in by_share}
-    return [
-        (one, one.log_loss - losses[one.window, one.thinning])
-        for one in largest.values()
-        if (one.window, one.thinning) in losses
-    ]
+    seen = [
+        (msgspec.json.encode(one.parameters), (number, one.window, one.thinning), one)
+        for number, tried in enumerate(searches.values())
+        for one in tried
+        if is_within(space, one.parameters)
+    ][-_MOST_REMEMBERED:]
+    parameters = {key: one.parameters for key, _, one in seen}
+    columns = {
+        key: i for i, key in enumerate([*parameters, *dict.fromkeys(of for _, of, _ in seen)])
+    }
+    design = np.zeros((len(seen), len(columns)))
+    for row, (key, level, _) in zip(design, seen, strict=True):
+        row[[columns[key], columns[level]]] = 1.0
+    losses = np.array([one.log_loss for *_, one in seen])
+    # Rounded, as the last bits may depend on the number of threads.
+    fitted = np.linalg.lstsq(design, losses)[0].round(9).tolist() if seen else []
+    return [Trial(*one) for one in zip(parameters.values(), fitted, strict=False)]
 
 
 def _sampled(
-    space: Space, trials: Sequence[Trial], known: Sequence[Parameters], count: int, seed: int
-) -> list[Parameters]:
-    """New points of the space, by Optuna, fewer if it finds no more."""
-    if count < 1:
-        return []
+    space: Space, trials: Sequence[Trial], learned: int, wild: int, seed: Sequence[int]
+) -> tuple[list[Parameters], list[Parameters]]:
+    """Points of the space, by Optuna's TPE and at random."""
     import optuna  # noqa: PLC0415 - it is optional, and takes .4 s
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     of = {name: _distribution(values) for name, values in space.items()}
     free = {name: one for name, one in of.items() if not one.single()}
     fixed = {name: values[0] for name, values in space.items() if name not in free}
-    sampler = optuna.samplers.TPESampler(
-        seed=seed,
+    first, second = np.random.SeedSequence(seed).generate_state(2).tolist()
+    tpe = optuna.samplers.TPESampler(
+        seed=first,
         n_startup_trials=_FEW,
         multivariate=True,
         constant_liar=True,  # else all proposals of a boundary are alike
     )
-    study = optuna.create_study(sampler=sampler)
-    for parameters, excess in trials:
-        ours = {name: parameters[name] for name in free}
-        study.add_trial(optuna.trial.create_trial(params=ours, distributions=free, value=excess))
-    found: list[Parameters] = []
-    for _ in range(count * _TURNS):
-        drawn = study.ask(free).params
-        one = rounded({name: (fixed | drawn)[name] for name in space})
-        if one not in found and one not in known:
-            found.append(one)
-        if len(found) == count:
-            break
-    return found
+
+    def asked(sampler: Any, count: int) -> list[Parameters]:
+        study = optuna.create_study(sampler=sampler)
+        for parameters, excess in trials:
+            ours = {name: parameters[name] for name in free}
+            study.add_trial(
+                optuna.trial.create_trial(params=ours, distributions=free, value=excess)
+            )
+        drawn = [fixed | study.ask(free).params for _ in range(count)]
+        return [rounded({name: one[name] for name in space}) for one in drawn]
+
+    return asked(tpe, learned), asked(optuna.samplers.RandomSampler(seed=second), wild)
 
 
 def _distribution(values: Range | Sequence[Value]) -> Any:

@@ -7,7 +7,7 @@ import msgspec
 
 from models.refit.fit_record import FitRecord, champion_of, title_of
 from models.refit.proposals import Proposals
-from state.log import Entry, Log, LogError, UnknownTopicError, decoded
+from state.log import Entry, Log, LogError, Record, UnknownTopicError, decoded
 from state.storage.artifact_chunks import chunks_of, is_supplement
 from state.storage.artifact_store import ArtifactError, ArtifactStore
 from state.topics import MODELS as TOPIC
@@ -53,7 +53,7 @@ class ModelRegistry:
         self._records: list[FitRecord] = []
         self._ends: list[int] = []
         self._next = 0
-        self._proposals: Proposals | None = None
+        self._proposed: Record | None = None
         self._rolled: list[RolledBack] | None = []
         self._history: tuple[int, int, list[FitRecord]] = 0, 0, []
 
@@ -219,7 +219,8 @@ class ModelRegistry:
         """The newest proposals for a boundary; None: there are none."""
         with self._lock:
             self._read_on()
-            found = self._proposals
+            record = self._proposed
+        found = None if record is None else decoded(TOPIC, 0, record, Proposals)
         return found if found is not None and found.boundary == boundary else None
 
     def propose(self, proposals: Proposals) -> None:
@@ -244,7 +245,7 @@ class ModelRegistry:
         while new := self._log.read(TOPIC, 0, self._next):
             for record in new:
                 if record.key == _PROPOSED:
-                    self._proposals = decoded(TOPIC, 0, record, Proposals)
+                    self._proposed = record
                 elif not is_supplement(TOPIC, record):
                     self._records.append(decoded(TOPIC, 0, record, FitRecord))
                     self._ends.append(record.offset + 1)

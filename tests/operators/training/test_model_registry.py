@@ -200,8 +200,9 @@ def test_the_newest_proposals_of_a_boundary_count(published):
     assert published.proposals(50) is None
 
 
-def test_broken_proposals_are_told_with_their_place(published, tmp_path):
+def test_broken_proposals_are_told_with_their_place_to_a_fit_only(published, tmp_path):
     with closing(SqliteLog(tmp_path / "log")) as log:
         log.append("models", 0, [Entry(0, b"proposals", b"{}")])
+        assert ModelRegistry(log).champion() == "gbm-a"
         with pytest.raises(LogError, match=r"models.* 4"):
             ModelRegistry(log).proposals(50)
