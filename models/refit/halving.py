@@ -99,5 +99,5 @@ def halved(
         )  # fmt: skip
         fitted += round_
         best = sorted(round_, key=lambda one: one.log_loss)
-        left = [one.parameters for one in best if one.parameters != first]
+        left = [one.parameters for one in best if one.parameters != first] or left
     return fitted
