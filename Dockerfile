@@ -41,5 +41,5 @@ FROM serve
 USER root
 COPY constraints.txt /opt/headwater/
 # The packages that the image above leaves out.
-RUN pip --python /opt/headwater install --no-cache-dir -c /opt/headwater/constraints.txt headwater
+RUN pip --python /opt/headwater install --no-cache-dir -c /opt/headwater/constraints.txt 'headwater[search]'
 USER headwater

@@ -127,6 +127,10 @@ bench:
 bench-growth *args:
     python -m bench.bench_growth {{ args }}
 
+# Measure a search that remembers against the seeded grid, on exported outcomes (extra: search)
+bench-search *args:
+    python -m bench.bench_search {{ args }}
+
 # Measure how it adapts to streams whose rules are known: some half an hour
 bench-adapt *args:
     python -m bench.bench_adapt {{ args }}

@@ -34,9 +34,9 @@ def flow() -> Dataflow:
         if settings.log == "sqlite":
             lock_shared(home.root)  # until the process ends
         say = partial(console.print, highlight=False)
-        fitter = Fitter(settings, deployment.stream, log, deployment.home, say)
+        registry = deployment.registry
+        fitter = Fitter(settings, deployment.stream, log, deployment.home, say, registry)
         Heartbeat(home.root, "trainer", stop)
     console.print("Waiting for boundaries, Ctrl-C ends it.", highlight=False)
-    registry = deployment.registry
     titles = Titles(log, registry, settings.promotion, live=not settings.training.wait)
     return compose_training(lambda: Trainer(log, registry, fitter, stop, titles=titles), stop)

@@ -37,6 +37,8 @@ _DECIDING = (
     "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.", "drift.",
     "alerts",
 )  # fmt: skip
+_LATER = {"alerts": {}, "training.search": "grid"}
+"""Settings that earlier versions lacked, as they then were: so they are journaled."""
 _ELSEWHERE = {"training.wait", "training.trainer"}
 
 
@@ -58,7 +60,10 @@ class Training(_Part, frozen=True):
         validation: Longest slice of newest rows on which candidates are judged; it is never more
             than a fifth of the rows.
         algorithm: The algorithm's name in H2O.
-        models: Number of candidates beside the last winner, with other windows and parameters.
+        models: Number of candidates beside the last winner, with other windows and parameters;
+            with `tpe`, of fits that a search may take as long as, beside the last winner's.
+        search: Source of the parameters to try: `grid` draws them by the seed, `tpe` proposes them
+            by what earlier fits found; it needs the extra `search`.
         seed: Seed of all random numbers of a fit.
         min_rows: A fit with fewer rows is skipped.
         margin: A challenger is promoted if its log-loss is lower than the champion's by at least
@@ -76,6 +81,7 @@ class Training(_Part, frozen=True):
     validation: Duration = _D("3d")
     algorithm: str = "gbm"
     models: Annotated[int, Meta(ge=1, le=_MOST_MODELS)] = 1
+    search: Literal["grid", "tpe"] = "grid"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     min_rows: Annotated[int, Meta(ge=1, le=_MOST_ROWS)] = 2_000
     margin: Annotated[float, Meta(ge=-_MOST_MARGIN, le=_MOST_MARGIN)] = 0.0
@@ -711,7 +717,7 @@ def deciding(settings: Settings) -> dict[str, Any]:
     values = {
         key: value
         for key, value in _flat(_document(settings)).items()
-        if key.startswith(_DECIDING) and key not in _ELSEWHERE and (value or key != "alerts")
+        if key.startswith(_DECIDING) and key not in _ELSEWHERE and value != _LATER.get(key)
     }
     read_back = msgspec.json.decode(msgspec.json.encode(values))
     if changed(settings, nested(read_back)) != settings:
@@ -741,7 +747,7 @@ def recorded(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """
     try:
         kept = {key: _bounded(key, of) for key, of in values.items() if key not in _GONE}
-        return changed(msgspec.structs.replace(settings, alerts={}), nested(kept))
+        return changed(msgspec.structs.replace(settings, alerts={}), nested(_LATER | kept))
     except ValueError as error:
         msg = f"settings in the journal must be usable; got '{error}': {HEAL}"
         raise LogError(msg) from error

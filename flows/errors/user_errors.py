@@ -8,6 +8,7 @@ from bytewax.errors import BytewaxRuntimeError
 from flows.home.configuration import ConfigurationError
 from models.h2o.errors import H2OError
 from models.linear.river_model import RiverError
+from models.refit.proposals import MissingOptunaError
 from models.scoring.blend import NotFiniteError
 from operators.training.model_loader import ModelError
 from state.storage.artifact_store import ArtifactError
@@ -26,6 +27,7 @@ USER_ERRORS = (
     StreamFunctionError,
     ArtifactError,
     H2OError,
+    MissingOptunaError,
     ModelError,
     NotFiniteError,
     RiverError,

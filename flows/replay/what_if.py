@@ -252,8 +252,8 @@ def _trained(home: Home, job: BranchJob, progress: RunProgress) -> Iterator[Call
     log = branches.log_of(deployment.log, home, branch)
     stop = threading.Event()
     own = reaching(branches.home_of(home, branch.name), settings, log)
-    fitter = Fitter(settings, deployment.stream, log, own, progress.say)
     registry = ModelRegistry(log)
+    fitter = Fitter(settings, deployment.stream, log, own, progress.say, registry)
     titles = Titles(log, registry, settings.promotion, live=False)
     trainer = Trainer(log, registry, fitter, stop, titles=titles)
     try:

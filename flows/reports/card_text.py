@@ -11,6 +11,7 @@ from flows.reports.purpose import purpose_of
 from flows.reports.title_text import title_words
 from flows.terminal.time_format import format_time
 from models.refit.fit_record import TITLES, FitRecord
+from models.refit.found_by import found_by, part_of
 from models.scorecard import Scorecard, constant_log_loss
 from state.events import DAY_US
 from state.settings import Settings
@@ -195,16 +196,18 @@ def _silence(use: Use | None, stream: Stream) -> str:
 
 def _fit(record: FitRecord) -> Iterator[Block]:
     yield Paragraph(
-        f"Algorithm {code(record.algorithm)}. The candidates, and their log-loss on the validation "
-        "rows; the one with the lowest became this model:"
+        f"Algorithm {code(record.algorithm)}. {found_by(record)} The candidates, and their "
+        "log-loss on the validation rows:"
     )
+    thinned = any(one.thinning > 1 for one in record.tried)
     yield Table(
-        ["candidate", "trees", "window", "log-loss", "parameters"],
+        ["candidate", "trees", "window", *(["rows"] if thinned else []), "log-loss", "parameters"],
         [
             [
                 str(i),
                 "-" if one.trees is None else f"{one.trees:,}",
                 length(one.window) if one.window else "all",
+                *([part_of(one.thinning)] if thinned else []),
                 figure(one.log_loss, 4),
                 code(_settings(one.parameters)),
             ]

@@ -103,8 +103,8 @@ class App:
         trainer: Callable[[], Trainer] | None = None
         if training.trainer == "embedded" and not training.pinned:
             say = self._progress.say
-            fitter = Fitter(self._settings, self._stream, self._log, self._home, say)
             published = self._opened.published
+            fitter = Fitter(self._settings, self._stream, self._log, self._home, say, published)
             titles = Titles(self._log, published, self._settings.promotion, live=not training.wait)
             trainer = partial(Trainer, self._log, published, fitter, self._stop, titles=titles)
         self._heartbeat = Heartbeat(self._home.root, "flow", self._stop)

@@ -12,13 +12,14 @@ from flows.home.home import Home
 from flows.terminal.json_lines import tell
 from flows.terminal.time_format import format_time
 from models.h2o.errors import H2OError, check_h2o_version, installed_version
-from models.h2o.search import check_algorithm
+from models.h2o.search import Parameters, check_algorithm
 from models.h2o.server import H2OServer, work_dir_for
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord, champion_of
 from models.refit.plan import FitTask
+from models.refit.proposals import check_optuna, proposed
 from models.refit.refit import Champion, failed, lacking, skipped, train
-from operators.training.model_registry import file_of
+from operators.training.model_registry import ModelRegistry, file_of
 from operators.training.training_cuts import SnapshotError, SnapshotWriter, TrainingCut
 from state.durations import Duration
 from state.log import Log
@@ -43,19 +44,31 @@ class Fitter:
         log: Log with the outcomes.
         home: Home with training cuts, artifacts and H2O's temporary files.
         say: Called with a line about each step.
+        registry: The trainer's model registry, in which the proposals of a search are journaled;
+            None: one for this object alone.
 
     Raises:
         H2OVersionError: This H2O does not export its models.
+        MissingOptunaError: The settings ask for a search by Optuna, which is not installed.
         ValueError: The algorithm cannot be scored here, or no label would come within the window.
     """
 
     def __init__(
-        self, settings: Settings, stream: Stream, log: Log, home: Home, say: Callable[[str], None]
+        self,
+        settings: Settings,
+        stream: Stream,
+        log: Log,
+        home: Home,
+        say: Callable[[str], None],
+        registry: ModelRegistry | None = None,
     ) -> None:
         check_h2o_version(installed_version())
+        if settings.training.search == "tpe":
+            check_optuna()
         check_algorithm(settings.training.algorithm)
         _check_window(settings.training.window, stream)
         self._settings, self._stream, self._home, self._say = settings, stream, home, say
+        self._registry = ModelRegistry(log) if registry is None else registry
         self._artifacts = home.artifacts()
         self._snapshots = SnapshotWriter(log, stream, home.snapshots)
         self._server: H2OServer | None = None
@@ -121,12 +134,22 @@ class Fitter:
         reason = lacking(task)
         if reason:
             return skipped(task, reason)
+        if self._settings.training.search == "tpe" and task.algorithm != "automl":
+            task = msgspec.structs.replace(task, proposals=self._proposed(task, earlier))
         server = self.server()
         server.clear()  # else each fit adds keys to its memory
         trained = train(server, task, self._champion(earlier))
         self._artifacts.put(trained.artifact)
         self._artifacts.put(trained.rows)
         return trained.record
+
+    def _proposed(self, task: FitTask, earlier: list[FitRecord]) -> list[Parameters]:
+        """The candidates of a search, as journaled by this or an earlier attempt at it."""
+        known = self._registry.proposals(task.boundary)
+        if known is None or known.algorithm != task.algorithm:
+            known = proposed(task, earlier)
+            self._registry.propose(known)
+        return known.candidates
 
     def server(self) -> H2OServer:
         """The running H2O, which is started if needed."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from models.refit.fit_record import FitRecord
 from state.log import Record, decoded
 from state.outputs.records import Alert, Metrics
-from state.storage.artifact_chunks import is_chunk
+from state.storage.artifact_chunks import is_supplement
 from state.topics import ALERTS, METRICS, MODELS
 
 PUSHED = (METRICS, ALERTS, MODELS)
@@ -52,7 +52,7 @@ def points_of(stream: str, topic: str, partition: int, record: Record) -> Iterat
         about |= {"source": alert.source} if alert.source else {}
         fields: dict[str, float | int | str] = {"count": 1, "message": alert.message}
         yield Point("headwater_alert", tags | about, fields, alert.time)
-    elif not is_chunk(MODELS, record):
+    elif not is_supplement(MODELS, record):
         fit = decoded(MODELS, partition, record, FitRecord)
         yield Point("headwater_fit", tags | {"status": fit.status}, _of_fit(fit), fit.boundary)
 

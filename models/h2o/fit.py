@@ -26,6 +26,7 @@ class Candidate(NamedTuple):
             trees.
         probabilities: P(label is 1) for the validation rows, in order.
         log_loss: Mean log-loss over these rows.
+        thinning: One of so many rows of the window is in the table.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Candidate(NamedTuple):
     trees: int | None
     probabilities: Floats
     log_loss: float
+    thinning: int = 1
 
 
 class Tables(NamedTuple):
@@ -51,6 +53,7 @@ def fit_each(
     tries: Iterable[Parameters],
     seed: int,
     first: int = 0,
+    thinning: int = 1,
 ) -> list[Candidate]:
     """Fit every candidate.
 
@@ -64,6 +67,7 @@ def fit_each(
         tries: Parameters of the candidates.
         seed: Seed of H2O's sampling.
         first: Number of the first one among those of the table.
+        thinning: One of so many rows of the window is in the training table.
     """
     fitted = []
     for number, parameters in enumerate(tries, first):
@@ -73,7 +77,7 @@ def fit_each(
         if not np.isfinite(guess).all():
             continue
         loss = float(log_losses(labels, guess).mean())
-        fitted.append(Candidate(model, tables.training, parameters, trees, guess, loss))
+        fitted.append(Candidate(model, tables.training, parameters, trees, guess, loss, thinning))
     return fitted
 
 

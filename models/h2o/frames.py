@@ -138,6 +138,22 @@ def cut(server: H2OServer, source: str, name: str, span: TimeRange) -> None:
     _rapids(server, f"(assign {name} (rows {source} {span.in_rapids(source)}))")
 
 
+def thin(server: H2OServer, source: str, name: str, thinning: int, seed: int) -> None:
+    """Copy one of so many rows, drawn by the seed, into a table of their own.
+
+    Equal seeds draw the rows of a higher thinning among those of a lower one.
+    """
+    drawn = f"(h2o.runif {source} {seed})"
+    _rapids(server, f"(assign {name} (rows {source} (< {drawn} {1 / thinning!r})))")
+
+
+def is_varied(server: H2OServer, name: str, features: Collection[str]) -> bool:
+    """Whether a table in H2O has both labels, and a feature that varies."""
+    (frame,) = server.request(f"GET /3/Frames/{name}/summary")["frames"]
+    varying = {one["label"] for one in frame["columns"] if one["mins"][:1] != one["maxs"][:1]}
+    return LABEL in varying and not varying.isdisjoint(features)
+
+
 def predict(server: H2OServer, model: str, name: str) -> NDArray[np.float64]:
     """P(label is 1) by a model in H2O, for each row of a table in H2O."""
     out = f"{name}.{model}"

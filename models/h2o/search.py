@@ -115,7 +115,17 @@ def candidates(
     first = dict(previous or {}) if known else points[0]
     order = np.random.default_rng(seed).permutation(len(points))
     tries = [first, *(points[i] for i in order if points[i] != first)]
-    return [one for one in tries if rows is None or _needed(one) <= rows][: draws + 1]
+    return (tries if rows is None else fitting(tries, rows))[: draws + 1]
+
+
+def fitting(tries: Sequence[Parameters], rows: int) -> list[Parameters]:
+    """Those parameters that H2O can fit on so many rows.
+
+    Example:
+        >>> fitting([{"min_rows": 50}, {"min_rows": 51}], 101)
+        [{'min_rows': 50}]
+    """
+    return [one for one in tries if _needed(one) <= rows]
 
 
 _FEWEST = {"stackedensemble": 150, "automl": 12}

@@ -15,6 +15,10 @@ Status = Literal[
 """The decision on a fit, or on the title: the newest model is proven better and takes it; or the
 model before it keeps it, or takes it back, and the newest one answers no more."""
 
+Search = Literal["grid", "tpe"]
+"""Source of the parameters that a fit tries: seeded draws from a grid, or proposals that rest on
+earlier fits."""
+
 TITLES = ("proven", "dismissed", "returned")
 """Decisions on the title, which are made without a fit."""
 
@@ -56,12 +60,14 @@ class TriedCandidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         log_loss: Mean log-loss on the validation rows.
         window: Time before the validation rows whose rows it was fitted on (µs); 0: the whole
             window.
+        thinning: One of so many rows was used; only candidates with all rows can win.
     """
 
     parameters: Parameters
     trees: int | None
     log_loss: float
     window: int = 0
+    thinning: int = 1
 
 
 class TitleEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +104,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         model: Id of the model, a hash of its arithmetic; empty if there is none.
         parameters: Parameters of the winner, which the next search tries first.
         tried: All candidates, in order.
+        search: The search that found them, see `training.search`.
         metrics: Scorecard of the candidate, fitted without them, on the validation rows that are
             new to the champion.
         champion: Id of the champion it was compared with.
@@ -120,6 +127,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     parameters: Parameters = {}
     tried: list[TriedCandidate] = []
+    search: Search = "grid"
     metrics: Scorecard | None = None
     champion: str = ""
     champion_metrics: Scorecard | None = None
@@ -138,7 +146,14 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def winning_window(self) -> int:
         """Window of the winner (µs); 0: the whole window."""
-        return min(self.tried, key=lambda one: one.log_loss).window if self.tried else 0
+        winner = self.winner
+        return 0 if winner is None else winner.window
+
+    @property
+    def winner(self) -> TriedCandidate | None:
+        """The best candidate that was fitted on all rows, of equals the first; None: no fit."""
+        full = [one for one in self.tried if one.thinning == 1]
+        return min(full, key=lambda one: one.log_loss, default=None)
 
     @property
     def files(self) -> list[str]:

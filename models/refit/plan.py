@@ -41,6 +41,8 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
             the validation slice, every candidate uses the whole window, because a model that fits
             the newest rows best is the first to be stale.
         draws: Number of other candidates to try.
+        proposals: The other candidates, in order, which are tried on few rows first; None: they
+            are drawn from a grid.
         seed: Seed of all random numbers.
         min_rows: A window with fewer rows is not fitted.
         margin: See `models.refit.gate.gate`.
@@ -63,6 +65,7 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
     previous_window: int = 0
     interval: int = 0
     draws: int = 1
+    proposals: Sequence[Parameters] | None = None
     seed: int = 1
     min_rows: int = 2_000
     margin: float = 0.0
@@ -82,11 +85,13 @@ class Window(NamedTuple):
         back: Length in µs; 0: the whole window of the task.
         cuts: The rows.
         rows: Number of rows that it is fitted on before it is judged.
+        rarer: Number of those with the rarer label.
     """
 
     back: int
     cuts: TimeSplit
     rows: int
+    rarer: int
 
 
 class Plan(NamedTuple):
@@ -127,7 +132,7 @@ def plan(task: FitTask) -> Plan:
         reason = "a labelled request must be new to the champion; got none"
     if reason:
         return _no_fit(reason)
-    whole = Window(0, cuts, seen["training"].rows)
+    whole = Window(0, cuts, *seen["training"].by_label)
     return Plan(_windows(rows, task, whole, (split - oldest) * 1000), "")
 
 
@@ -163,7 +168,13 @@ class _Seen(NamedTuple):
 
     rows: int
     labels: int
+    positives: int
     varying: int
+
+    @property
+    def by_label(self) -> tuple[int, int]:
+        """Number of rows, and of those with the rarer label."""
+        return self.rows, min(self.positives, self.rows - self.positives)
 
 
 def _seen(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> dict[str, _Seen]:
@@ -174,6 +185,7 @@ def _seen(rows: pl.LazyFrame, task: FitTask, cuts: TimeSplit) -> dict[str, _Seen
         one = rows.filter(span.in_polars()).select(
             pl.len().alias("rows"),
             pl.col(LABEL).n_unique().alias("labels"),
+            pl.col(LABEL).cast(pl.Int64).sum().alias("positives"),
             pl.sum_horizontal(
                 pl.lit(0), *(one.fill_null(value=False).cast(pl.Int64) for one in varying)
             ),
@@ -219,7 +231,7 @@ def _windows(rows: pl.LazyFrame, task: FitTask, whole: Window, longest: int) -> 
         varies = seen["whole"].varying and seen["whole"].labels == 2
         if not fits or not varies or _lack(task, seen):
             continue
-        one = Window(back, cuts, seen["training"].rows)
+        one = Window(back, cuts, *seen["training"].by_label)
         if all(_differ(one, other) for other in found):
             found.append(one)
     if len(found) > 1 and found[1].back == task.previous_window:

@@ -71,6 +71,7 @@ def train(server: H2OServer, task: FitTask, champion: Champion | None) -> Traine
         model=model_id(task.algorithm, mojo.digest),
         parameters=winner.parameters,
         tried=found.tried,
+        search="grid" if task.proposals is None else "tpe",
         sha256=hashlib.sha256(artifact).hexdigest(),
         size_bytes=len(artifact),
         rows_sha256=hashlib.sha256(kept).hexdigest(),

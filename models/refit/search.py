@@ -7,9 +7,10 @@ import polars as pl
 
 from models.h2o.fit import Candidate, Tables, best_of, fit_each, refit
 from models.h2o.frames import cut, import_files, upload
-from models.h2o.search import candidates
+from models.h2o.search import candidates, fitting
 from models.h2o.server import H2OServer
 from models.refit.fit_record import TriedCandidate
+from models.refit.halving import halved
 from models.refit.plan import FitTask, Window
 from models.scorecard import Floats
 
@@ -41,7 +42,8 @@ def search(
     """Fit `task.draws` candidates beside the first, all judged by the same rows.
 
     The first has the last winner's parameters and window. The next have its parameters and other
-    windows, the rest have drawn parameters and the best window so far.
+    windows, the rest have other parameters and the best window so far: drawn ones, or those of
+    `task.proposals`, most of them on a part of the rows.
 
     Args:
         server: A running H2O that can read the files.
@@ -75,8 +77,19 @@ def search(
         fitted += fits(table, 0)
     table = best_of(task.algorithm, fitted).table if fitted else next(iter(tables))
     if draws := task.draws - len(tried) + 1:
-        fitted += fits(table, draws)
-    winner = best_of(task.algorithm, fitted)
+        if task.proposals is None:
+            fitted += fits(table, draws)
+        else:
+            window = tables[table]
+            first, *_ = candidates(task.algorithm, task.previous, 0, seed, window.rows)
+            fitted += [
+                one._replace(table=table)
+                for one in halved(
+                    server, task, window, Tables(table, judging), labels, first,
+                    fitting(task.proposals, window.rows), draws,
+                )
+            ]  # fmt: skip
+    winner = best_of(task.algorithm, [one for one in fitted if one.thinning == 1])
     window, model = tables[winner.table], winner.model
     if task.refits:
         whole = f"{prefix}whole"
@@ -88,6 +101,7 @@ def search(
             trees=one.trees,
             log_loss=one.log_loss,
             window=tables[one.table].back,
+            thinning=one.thinning,
         )
         for one in fitted
     ]

@@ -6,14 +6,17 @@ from itertools import islice
 import msgspec
 
 from models.refit.fit_record import FitRecord, champion_of, title_of
-from state.log import Entry, Log, LogError, UnknownTopicError, decoded
+from models.refit.proposals import Proposals
+from state.log import Entry, Log, LogError, Record, UnknownTopicError, decoded
 from state.plain_text import plain_line
-from state.storage.artifact_chunks import chunks_of, is_chunk
+from state.storage.artifact_chunks import chunks_of, is_supplement
 from state.storage.artifact_store import ArtifactError, ArtifactStore
 from state.topics import MODELS as TOPIC
 from state.topics import ROLLBACKS
 
 _MOST_NAMED = 5
+_PROPOSED = b"proposals"
+"""Key of the proposals of a search; decisions have no key, and chunks of files others."""
 
 
 class RolledBack(msgspec.Struct, frozen=True):
@@ -51,6 +54,7 @@ class ModelRegistry:
         self._records: list[FitRecord] = []
         self._ends: list[int] = []
         self._next = 0
+        self._proposed: Record | None = None
         self._rolled: list[RolledBack] | None = []
         self._history: tuple[int, int, list[FitRecord]] = 0, 0, []
 
@@ -213,6 +217,21 @@ class ModelRegistry:
             if not unless_decided or decided < record.boundary:
                 self._log.append(TOPIC, 0, entries, sequence=self._next)
 
+    def proposals(self, boundary: int) -> Proposals | None:
+        """The newest proposals for a boundary; None: there are none."""
+        with self._lock:
+            self._read_on()
+            record = self._proposed
+        found = None if record is None else decoded(TOPIC, 0, record, Proposals)
+        return found if found is not None and found.boundary == boundary else None
+
+    def propose(self, proposals: Proposals) -> None:
+        """Add the proposals of a search durably, before any of them is fitted."""
+        entry = Entry(proposals.boundary, _PROPOSED, msgspec.json.encode(proposals))
+        with self._lock:
+            self._read_on()
+            self._log.append(TOPIC, 0, [entry], sequence=self._next)
+
     def _read_rollbacks(self) -> list[RolledBack]:
         if self._rolled is None:
             return []
@@ -227,7 +246,9 @@ class ModelRegistry:
     def _read_on(self) -> None:
         while new := self._log.read(TOPIC, 0, self._next):
             for record in new:
-                if not is_chunk(TOPIC, record):
+                if record.key == _PROPOSED:
+                    self._proposed = record
+                elif not is_supplement(TOPIC, record):
                     self._records.append(decoded(TOPIC, 0, record, FitRecord))
                     self._ends.append(record.offset + 1)
                 self._next = record.offset + 1

@@ -6,7 +6,7 @@ from heapq import merge
 from state.log import Log, offset_at
 from state.log.batches import batches
 from state.outputs.topic_rows import PartitionRecord
-from state.storage.artifact_chunks import is_chunk
+from state.storage.artifact_chunks import is_supplement
 
 _MOST_RECORDS = 10_000
 _MOST_BYTES = 16 * 2**20
@@ -65,6 +65,6 @@ class History:
             most = min(_READ_RECORDS, len(held))
             records = self._log.read(self._topic, partition, held[0], max_records=most)
             yield from (
-                PartitionRecord(partition, r) for r in records if not is_chunk(self._topic, r)
+                PartitionRecord(partition, r) for r in records if not is_supplement(self._topic, r)
             )
             held = held[len(records) :]

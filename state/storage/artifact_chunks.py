@@ -1,7 +1,7 @@
 """Model files in the log, cut into chunks, so that a mirror of the topic has the models too.
 
 A file's chunks are consecutive records before the record that names the file. Their keys say which
-chunk of which file they are; all other records of the topic have empty keys.
+chunk of which file they are. Decisions have empty keys.
 """
 
 import threading
@@ -31,8 +31,8 @@ def chunks_of(sha256: str, content: bytes, append_time: int) -> list[Entry]:
     ]
 
 
-def is_chunk(topic: str, record: Record) -> bool:
-    """Whether a record is a chunk of a file."""
+def is_supplement(topic: str, record: Record) -> bool:
+    """Whether a record only supplements a decision: a chunk of a file, or proposals of a search."""
     return topic == MODELS and bool(record.key)
 
 

@@ -117,6 +117,15 @@ def test_lines_of_metrics_are_journaled_as_a_whole_and_only_if_there_are_any():
         assert recorded(today, deciding(Settings())).alerts == {}
 
 
+def test_a_search_is_journaled_only_if_it_is_another_than_earlier_versions_had():
+    by_tpe = settings_from({"training": {"search": "tpe"}})
+    assert "training.search" not in deciding(Settings())
+    assert deciding(by_tpe)["training.search"] == "tpe"
+    for today in (Settings(), by_tpe):
+        assert recorded(today, deciding(Settings())).training.search == "grid"
+        assert recorded(today, deciding(by_tpe)).training.search == "tpe"
+
+
 def test_a_line_that_is_added_or_removed_is_a_difference():
     assert differences(Settings(), LINES) == {"alerts": deciding(LINES)["alerts"]}
     assert differences(LINES, Settings()) == {"alerts": {}}

@@ -12,7 +12,7 @@ import pytest
 from flows.__main__ import main
 from flows.home.home import ALL_TOPICS, Home, create_topics
 from flows.streams.quotes_market import Market
-from models.refit.fit_record import FitRecord
+from models.refit.fit_record import FitRecord, TriedCandidate
 from operators.partition.journal import Activated, JournalWriter
 from operators.training.model_registry import ModelRegistry
 from operators.training.titles import Titles
@@ -317,6 +317,20 @@ def test_models_lists_decisions_and_what_each_partition_uses(filled, capsys):
     assert lines[-3:] == [
         "0 - 0 - - - - -", "1 m 1,234 - - - - -", "champion m, compared with no other model"
     ]  # fmt: skip
+
+
+def test_models_says_how_the_champion_was_found(filled, capsys):
+    tried = [TriedCandidate(parameters={"ntrees": n}, trees=n, log_loss=1 / n) for n in (8, 9)]
+    ModelRegistry(filled).publish(
+        FitRecord(
+            boundary=APRIL_US, status="promoted", reason="better", algorithm="gbm", model="m",
+            tried=tried,
+        )
+    )  # fmt: skip
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "m: Its parameters were drawn from the grid: the best of 2 candidates on all rows."
+    )
 
 
 def test_models_as_json_holds_the_records(filled, capsys):

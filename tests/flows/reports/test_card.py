@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from flows.home.home import Home, create_topics
 from flows.reading import read
 from flows.reports.card import find_model
 from flows.terminal.time_format import format_time
-from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow
+from models.refit.fit_record import FitRecord, TrainingFile, TrainingWindow, TriedCandidate
 from operators.training.model_registry import ModelRegistry
 from tests.flows.reports.reported_world import begun, refused
 from tests.settled import settle
@@ -69,6 +70,35 @@ def test_it_says_why_it_was_promoted_and_what_came_after(world, capsys):
     assert f"| `1.parquet` | - | `{'ab' * 32}` |" in second
     assert "It has seen 2 hours only" in second
     assert "Only 90 rows of the rarer label judged it" in second
+
+
+def test_it_says_how_its_parameters_were_found(world, capsys):
+    assert "are those of the last winner, or the defaults if there was none" in card(
+        capsys, "gbm-1"
+    )
+    assert rows(card(capsys, "gbm-1"), "Fit and file")[0] == [
+        "1",
+        "9",
+        "all",
+        "0.4100",
+        "`ntrees=9`",
+    ]
+
+
+def test_it_says_on_how_many_rows_each_candidate_was_fitted(world, capsys):
+    log = world.home.log()
+    registry = ModelRegistry(log)
+    found = registry.of("gbm-2")
+    thin = msgspec.structs.replace(found.tried[0], thinning=16, log_loss=0.5)
+    best = TriedCandidate(parameters={"ntrees": 8}, trees=8, log_loss=0.4)
+    tried = [*found.tried, thin, best]
+    registry.publish(msgspec.structs.replace(found, tried=tried, search="tpe"))
+    log.close()
+    text = card(capsys, "gbm-2")
+    assert (
+        "proposed by what earlier fits found: the best of 2 candidates on all rows, after" in text
+    )
+    assert [cells[3] for cells in rows(text, "Fit and file")[:3]] == ["all", "a sixteenth", "all"]
 
 
 def test_it_says_which_model_has_the_title_and_how_it_got_it(world, capsys):

@@ -6,8 +6,9 @@ from contextlib import closing
 import pytest
 
 from models.refit.fit_record import FitRecord
+from models.refit.proposals import Proposals
 from operators.training.model_registry import ModelRegistry, Pinned, file_of
-from state.log import LogError
+from state.log import Entry, LogError
 from state.log.sqlite import SqliteLog
 from state.outputs.history import History
 from state.storage.artifact_chunks import CHUNK_BYTES, ArtifactChunks
@@ -169,3 +170,39 @@ def test_a_decision_of_another_writer_is_not_published_over(log, tmp_path):
 
 def test_history_leaves_out_the_pieces_of_files(trainer, log):
     assert [placed.record.offset for placed in History(log, "models")] == [0, 3, 4, 6]
+
+
+def _proposals(boundary, *candidates):
+    return Proposals(boundary=boundary, algorithm="gbm", trials=3, candidates=list(candidates))
+
+
+def test_proposals_are_kept_beside_the_decisions_and_are_none(published, tmp_path):
+    before = published.records()
+    published.propose(_proposals(50, {"max_depth": 5, "learn_rate": 0.07, "hidden": "[1]"}))
+    record = FitRecord(boundary=50, status="skipped", reason="it was", algorithm="gbm")
+    published.publish(record)
+    with closing(SqliteLog(tmp_path / "log")) as log:
+        read = ModelRegistry(log)
+        assert read.proposals(50) == published.proposals(50)
+        assert read.proposals(50).candidates[0]["learn_rate"] == 0.07
+        assert read.proposals(40) is None
+        assert read.records() == [*before, record]
+        assert [placed.record.offset for placed in History(log, "models")] == [0, 1, 2, 3, 5]
+        assert ArtifactChunks(log).find("proposals") is None
+        assert read.end_of(5) == 6
+
+
+def test_the_newest_proposals_of_a_boundary_count(published):
+    published.propose(_proposals(50, {"max_depth": 5}))
+    published.propose(_proposals(50, {"max_depth": 6}))
+    assert published.proposals(50).candidates == [{"max_depth": 6}]
+    published.propose(_proposals(60, {"max_depth": 7}))
+    assert published.proposals(50) is None
+
+
+def test_broken_proposals_are_told_with_their_place_to_a_fit_only(published, tmp_path):
+    with closing(SqliteLog(tmp_path / "log")) as log:
+        log.append("models", 0, [Entry(0, b"proposals", b"{}")])
+        assert ModelRegistry(log).champion() == "gbm-a"
+        with pytest.raises(LogError, match=r"models.* 4"):
+            ModelRegistry(log).proposals(50)
