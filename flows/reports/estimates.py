@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from models.judging.estimates import ENOUGH, Estimated, expected, from_runs, realised
-from models.judging.histograms import Estimate
+from models.judging.histograms import Counts, Estimate
 from state.outputs.records import Metrics
 
 METRIC_NAMES: dict[Estimated, str] = {
@@ -35,7 +35,7 @@ class Waiting(msgspec.Struct, frozen=True):
         requests: Number of these requests.
         expected: Metrics to be expected of them, with intervals of 95 %.
         trusted: Whether nothing speaks against that.
-        doubt: What does, a key of `DOUBTS`; empty: nothing.
+        doubt: What does, in words; empty: nothing.
     """
 
     requests: int
@@ -88,10 +88,20 @@ def _waiting(newest: list[Metrics]) -> Waiting | None:
     if not found:
         return None
     counts = np.sum([from_runs(one.counts, 2) for one in found], axis=0)
-    requests = int(counts.sum())
     doubts = [one.doubt for one in found if not one.trusted]
-    doubt = doubts[0] if doubts else "few" if requests < ENOUGH else ""
-    return Waiting(requests, expected(counts), not doubt, doubt)
+    return waiting_of(counts, doubts[0] if doubts else "")
+
+
+def waiting_of(counts: Counts, doubt: str) -> Waiting:
+    """The estimate of requests.
+
+    Args:
+        counts: Their number by decision and column, `[2, BINS]`.
+        doubt: A key of `DOUBTS`; empty: nothing speaks against the estimate but their number.
+    """
+    requests = int(counts.sum())
+    doubt = doubt or ("few" if requests < ENOUGH else "")
+    return Waiting(requests, expected(counts), not doubt, DOUBTS.get(doubt, doubt))
 
 
 def _came_true(newest: list[Metrics]) -> CameTrue | None:
@@ -111,13 +121,28 @@ def _came_true(newest: list[Metrics]) -> CameTrue | None:
     )
 
 
+def figures_text(expected: dict[Estimated, Estimate]) -> str:
+    """Metrics with their intervals.
+
+    Example:
+        >>> figures_text({"auc": Estimate(0.79, 0.76, 0.82), "log_loss": Estimate(0.4, 0.3, 0.5)})
+        'AUC 0.790 (0.760 to 0.820), log-loss 0.400 (0.300 to 0.500)'
+    """
+    figures = (
+        f"{METRIC_NAMES[name]} {of.value:.3f} ({of.low:.3f} to {of.high:.3f})"
+        for name, of in expected.items()
+    )
+    return ", ".join(figures) or "too few for a figure"
+
+
 def estimate_lines(found: Estimates) -> list[str]:
     """The estimates in words.
 
     Example:
         >>> auc = {"auc": Estimate(0.79, 0.76, 0.82)}
         >>> came = CameTrue(512, 0, 1, auc, {"auc": 0.781}, {"auc": 0.009}, trusted=True)
-        >>> for line in estimate_lines(Estimates(Waiting(1_204, auc, False, "drift"), came)):
+        >>> waiting = Waiting(1_204, auc, False, DOUBTS["drift"])
+        >>> for line in estimate_lines(Estimates(waiting, came)):
         ...     print(line)
         expected of the 1,204 requests that wait to be judged: AUC 0.790 (0.760 to 0.820)
         do not rely on that: the answers seem off (drift)
@@ -125,14 +150,10 @@ def estimate_lines(found: Estimates) -> list[str]:
     """
     lines = []
     if (waiting := found.waiting) is not None:
-        figures = ", ".join(
-            f"{METRIC_NAMES[name]} {of.value:.3f} ({of.low:.3f} to {of.high:.3f})"
-            for name, of in waiting.expected.items()
-        )
         of = f"the {waiting.requests:,} requests that wait to be judged"
-        lines.append(f"expected of {of}: {figures or 'too few for a figure'}")
+        lines.append(f"expected of {of}: {figures_text(waiting.expected)}")
         if not waiting.trusted:
-            lines.append(f"do not rely on that: {DOUBTS.get(waiting.doubt, waiting.doubt)}")
+            lines.append(f"do not rely on that: {waiting.doubt}")
     if (came := found.came_true) is not None:
         pairs = ", ".join(
             f"{METRIC_NAMES[name]} {came.expected[name].value:.3f} {came.realised[name]:.3f}"

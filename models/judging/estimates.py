@@ -7,7 +7,7 @@ change, and blind to a change in how labels depend on them; see `models.judging.
 The intervals are those of the metric that will be found, by the chance in the labels: each label is
 1 with its probability, independently of the others. Variances are by linearisation (the delta
 method; van der Vaart, Asymptotic Statistics, 1998, chapter 3), for AUC by its projection on single
-labels (chapter 11), on the log odds of what lies between 0 and 1.
+labels (chapter 11). The normal quantiles are corrected for skewness (Cornish and Fisher, 1938).
 """
 
 import math
@@ -43,6 +43,7 @@ LOGITS = np.log(MIDDLES / (1.0 - MIDDLES))
 
 _ONES = np.ones(BINS)
 _CHANCES = MIDDLES * (1.0 - MIDDLES)
+_LEANING = _CHANCES * (1.0 - 2.0 * MIDDLES)
 _ENTROPY = -MIDDLES * np.log(MIDDLES) - (1.0 - MIDDLES) * np.log(1.0 - MIDDLES)
 _WEIGHTS: dict[Estimated, float] = {"f1": 1.0, "f2": 4.0}
 """The square of how much recall weighs, in units of precision."""
@@ -59,27 +60,28 @@ def expected(waiting: Counts) -> dict[Estimated, Estimate]:
         >>> waiting = np.zeros((2, BINS))
         >>> waiting[0, 120], waiting[1, 155] = 400, 100  # probabilities of .125 and .825
         >>> [round(of, 3) for of in expected(waiting)["precision"]]
-        [0.825, 0.738, 0.887]
+        [0.825, 0.745, 0.899]
     """
     no, yes = waiting.astype(np.float64)
     both = no + yes
     requests, calls = dot(both, _ONES), dot(yes, _ONES)
     hits, positives = dot(yes, MIDDLES), dot(both, MIDDLES)
-    chances = dot(yes, _CHANCES), dot(no, _CHANCES)
     found: dict[Estimated, Estimate | None] = {}
 
     def share(value: float, on_yes: float, on_no: float) -> Estimate:
         """A share that a label of 1 moves by `on_yes` after a positive decision, else `on_no`."""
-        variance = chances[0] * on_yes**2 + chances[1] * on_no**2
-        # Half a label more, as numbers of labels are whole.
-        return _of_share(value, math.sqrt(variance), (on_yes - on_no) / 2)
+        second = dot(yes, _CHANCES) * on_yes**2 + dot(no, _CHANCES) * on_no**2
+        third = dot(yes, _LEANING) * on_yes**3 + dot(no, _LEANING) * on_no**3
+        # A quarter of a label more, as numbers of labels are whole.
+        return _around(value, second, third, (on_yes - on_no) / 4)
 
     if requests:
         right = hits + requests - calls - (positives - hits)
         found["accuracy"] = share(right / requests, 1.0 / requests, -1.0 / requests)
+        second = dot(both, _CHANCES * LOGITS**2) / requests**2
+        third = dot(both, _LEANING * -(LOGITS**3)) / requests**3
         mean = dot(both, _ENTROPY) / requests
-        reach = NORMAL_95 * math.sqrt(dot(both, _CHANCES * LOGITS**2)) / requests
-        found["log_loss"] = Estimate(mean, max(0.0, mean - reach), mean + reach)
+        found["log_loss"] = _around(mean, second, third, most=math.inf)
     if min(positives, requests - positives) >= ENOUGH_OF_A_KIND:
         found["auc"] = _expected_auc(both)
     if calls >= ENOUGH_OF_A_KIND:
@@ -147,17 +149,27 @@ def _expected_auc(both: Floats) -> Estimate | None:
     pairs = positives * negatives - own
     value = (dot(ones, beaten) - own / 2) / pairs
     moves = (beaten - beating - value * (negatives - positives)) / pairs
-    return _of_share(value, math.sqrt(dot(spread, moves**2)))
+    return _around(value, dot(spread, moves**2), dot(both, _LEANING * moves**3))
 
 
-def _of_share(value: float, deviation: float, more: float = 0.0) -> Estimate:
-    """A value between 0 and 1 with its interval, at each end by `more` wider than normal."""
-    if not 0.0 < value < 1.0:
+def _around(
+    value: float, second: float, third: float, more: float = 0.0, most: float = 1.0
+) -> Estimate:
+    """A value of at least 0 with its interval.
+
+    Args:
+        value: The value.
+        second: Its variance.
+        third: Its third central moment.
+        more: Added to each end.
+        most: The largest possible value.
+    """
+    if not second:
         return Estimate(value, value, value)
-    odds = math.log(value / (1.0 - value))
-    step = (NORMAL_95 * deviation + more) / (value * (1.0 - value))
-    low, high = (1.0 / (1.0 + math.exp(-(odds + s))) for s in (-step, step))
-    return Estimate(value, low, high)
+    lean = third / second * (NORMAL_95**2 - 1.0) / 6.0
+    reach = NORMAL_95 * math.sqrt(second) + more
+    low, high = value + lean - reach, value + lean + reach
+    return Estimate(value, min(max(0.0, low), value), max(min(most, high), value))
 
 
 def to_runs(counts: Counts) -> list[list[int]]:

@@ -171,12 +171,3 @@ def calibration_error(histogram: Counts) -> float:
     groups = calibration(histogram)
     total = sum(size for *_, size in groups)
     return sum(abs(said - share) * size for said, share, size in groups) / max(total, 1)
-
-
-def expected(waiting: Counts) -> Floats:
-    """The expected histogram of requests without labels, if their probabilities are right.
-
-    Args:
-        waiting: Number of these requests in each column, `[BINS]`.
-    """
-    return np.stack([waiting * (1.0 - MIDDLES), waiting * MIDDLES])
