@@ -127,6 +127,10 @@ bench:
 bench-growth *args:
     python -m bench.bench_growth {{ args }}
 
+# Measure how far off estimates before labels are, and what they cost: some five minutes
+bench-estimates *args:
+    python -m bench.bench_estimates {{ args }}
+
 # Measure how it adapts to streams whose rules are known: some half an hour
 bench-adapt *args:
     python -m bench.bench_adapt {{ args }}
