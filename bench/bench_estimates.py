@@ -80,7 +80,7 @@ def off(shift: tuple[float, float], rows: int, cases: int, sure: float = 1.0) ->
         calls = (said >= _THRESHOLD).astype(np.int64)
         foreseen = expected(histogram_of(calls, said))
         counts = np.zeros((2, 2, BINS), np.int64)
-        np.add.at(counts, (labels, calls, [column(p) for p in said.tolist()]), 1)
+        np.add.at(counts, (labels, calls, np.array([column(p) for p in said.tolist()])), 1)
         came = realised(counts)
         for name, of in foreseen.items():
             if name in came:

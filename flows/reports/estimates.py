@@ -35,7 +35,7 @@ class Waiting(msgspec.Struct, frozen=True):
         requests: Number of these requests.
         expected: Metrics to be expected of them, with intervals of 95 %.
         trusted: Whether nothing speaks against that.
-        doubt: What does, in words; empty: nothing.
+        doubt: Reason against it, in words; empty: there is none.
     """
 
     requests: int

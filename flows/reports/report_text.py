@@ -232,7 +232,7 @@ def _reading(report: Report) -> str:
 
 
 def _estimates(report: Report) -> Iterator[Block]:
-    """What could have been expected before the labels, and what came."""
+    """The AUC that could have been expected before the labels, and the one that came."""
     pairs = [
         (foreseen, came)
         for foreseen, came in zip(report.foreseen, report.auc["probability"], strict=True)

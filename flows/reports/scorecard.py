@@ -81,7 +81,7 @@ class Expected(msgspec.Struct, frozen=True):
         auc: Expected AUC, with its 95 % interval; None: too few labels of one kind are expected.
         metrics: All expected metrics with their intervals, at `decision.threshold`.
         trusted: Whether nothing indicates that the probabilities are off.
-        doubt: What does, in words; empty: nothing.
+        doubt: Reason against that, in words; empty: there is none.
     """
 
     requests: int

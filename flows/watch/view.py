@@ -66,7 +66,7 @@ class View(msgspec.Struct, frozen=True):
         partitions: Position and lag of the partitions of `events`.
         read_per_s: Records that the flow reads per second.
         models: Quality of the models, the ensemble first.
-        estimates: What is to be expected before labels, and what came of earlier estimates.
+        estimates: Estimates before labels, and the outcome of earlier ones.
         shares: Shares of the kinds of members in the ensemble, the largest first.
         champion: Id of the model promoted last.
         fits: Number of fits by decision, and of pending fits.

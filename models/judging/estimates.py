@@ -98,7 +98,7 @@ def expected(waiting: Counts) -> dict[Estimated, Estimate]:
 
 
 def realised(counts: Counts) -> dict[Estimated, float]:
-    """The same metrics of labelled requests; log-loss by the middle of each column.
+    """The metrics of `expected` for labelled requests; log-loss is by the middle of each column.
 
     Args:
         counts: Number of requests by label, decision and column, `[2, 2, BINS]`.
@@ -159,8 +159,8 @@ def _around(
 
     Args:
         value: The value.
-        second: Its variance.
-        third: Its third central moment.
+        second: Variance of the value.
+        third: Third central moment of the value.
         more: Added to each end.
         most: The largest possible value.
     """

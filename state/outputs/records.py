@@ -184,8 +184,8 @@ class Ahead(msgspec.Struct, frozen=True, omit_defaults=True):
         low: Lower end of its 95 % interval.
         high: Upper end of it.
         trusted: Whether nothing speaks against it.
-        doubt: What speaks against it: `no offline model`, `too few labels` for the watch for drift,
-            or `drift`; empty: nothing does.
+        doubt: Reason against it: `no offline model`, `too few labels` for the watch for drift, or
+            `drift`; empty: there is none.
     """
 
     n: int

@@ -11,7 +11,7 @@ def test_estimates_of_a_right_model_are_right_however_requests_change(shift):
     found = off(SHIFTS[shift], 500, 60)
     assert found.auc < 0.03
     assert abs(found.side) < 0.01
-    assert all(0.85 <= share for share in found.held.values())
+    assert all(share >= 0.85 for share in found.held.values())
 
 
 def test_those_of_a_model_that_is_too_sure_are_too_high():

@@ -140,3 +140,7 @@ def test_it_holds_one_of_everything(golden):
     assert fields("predictions", "model") == {None, "gbm-1"} | second
     assert fields("outcomes", "label") == {0, 1}
     assert len(fields("predictions", "id")) > 100
+    if golden.name >= "6":
+        lines = [line for p in range(2) for line in expected(golden, "metrics", p)]
+        for name in (b'"ahead"', b'"estimated"'):
+            assert any(name in line for line in lines)
