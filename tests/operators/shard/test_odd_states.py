@@ -246,7 +246,7 @@ ODD = {
     "a negative number of answers": ("trust", lambda s: put(s.trust[0][0][1], 7, -1)),
     "a threshold beyond 1": ("trust", lambda s: put(s.trust, 1, {"act": 1.5})),
     "a threshold NaN": ("trust", lambda s: put(s.trust, 1, {"let_go": NAN})),
-    "a group of later requests": ("estimates", lambda s: put(s.estimates, "end", 10**6)),
+    "a group of later requests": ("learning", lambda s: put(s.estimates, "end", 10**6)),
     "a negative turn": ("estimates", lambda s: put(s.estimates, "doubted", -1)),
     "a column beyond all": ("estimates", lambda s: put(s.estimates["now"]["counts"], 0, [280, 1])),
     "a label too few": ("estimates", lambda s: s.estimates["now"]["counts"].pop()),
