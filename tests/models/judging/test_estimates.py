@@ -176,3 +176,11 @@ def test_runs_are_the_counts_again():
 def test_counts_of_other_rows_or_columns_are_refused(runs):
     with pytest.raises(ValueError, match="counts must be of 2 rows and 280 columns"):
         from_runs(runs, 2)
+
+
+def test_an_interval_leans_to_the_side_on_which_rare_errors_may_be_more():
+    said = np.full(300, 0.004)
+    found = expected(waiting(said))["accuracy"]
+    came = [realised(judged(labels, said))["accuracy"] for labels in drawn(said, 500)]
+    inside = np.mean([found.low <= one <= found.high for one in came])
+    assert 0.975 <= inside < 1.0
