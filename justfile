@@ -131,6 +131,10 @@ bench-growth *args:
 bench-search *args:
     python -m bench.bench_search {{ args }}
 
+# Measure how far off estimates before labels are, and what they cost: some five minutes
+bench-estimates *args:
+    python -m bench.bench_estimates {{ args }}
+
 # Measure how it adapts to streams whose rules are known: some half an hour
 bench-adapt *args:
     python -m bench.bench_adapt {{ args }}

@@ -188,8 +188,9 @@ class MetricsSettings(_Part, frozen=True):
 
 
 AlertMetric = Literal[
-    "auc", "f1", "f2", "accuracy", "precision", "recall", "log_loss", "brier", "ece"
-]
+    "auc", "f1", "f2", "accuracy", "precision", "recall", "log_loss", "brier", "ece",
+    "estimate_error",
+]  # fmt: skip
 
 
 class AlertLine(_Part, frozen=True):

@@ -2,10 +2,10 @@
 
 A folder of `tests/golden` is a version. `events.P.jsonl` is partition P as `headwater export
 events` writes it, `activations.P.jsonl` its journal, `gbm-1.zip` (and from 3 on `gbm-2.zip`) the
-models that the journal names; the other files are what the shards made of them. A change that means
-to predict otherwise writes these anew: `python -m tests.golden_log 1 2 3 4 5`. A version's events,
-journal and models are never changed, nor `P.ckpt`, its checkpoint amid them: a new format gets a
-new folder.
+models that the journal names; the other files are what the shards made of them. A change that
+means to predict otherwise writes these anew: `python -m tests.golden_log 1 2 3 4 5 6`. A version's
+events, journal and models are never changed, nor `P.ckpt`, its checkpoint amid them: a new format
+gets a new folder.
 """
 
 import shutil

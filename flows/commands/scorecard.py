@@ -14,6 +14,7 @@ from flows.commands.verb import Verb, add_times
 from flows.errors.user_errors import as_command_errors
 from flows.home.configuration import find_stream, load_settings
 from flows.reading import read
+from flows.reports.estimates import figures_text
 from flows.reports.scorecard import (
     NEEDED,
     REQUESTS,
@@ -136,17 +137,12 @@ def _show_trust(say: _Say, report: ScorecardReport, risk: Risk) -> None:
 
 
 def _show_ahead(say: _Say, ahead: Expected) -> None:
-    auc = (
-        f", AUC {ahead.auc.value:.3f} ({ahead.auc.low:.3f}-{ahead.auc.high:.3f})"
-        if ahead.auc
-        else ""
-    )
     say(
-        f"\n{ahead.requests:,} requests have no label yet. To be expected of them: label 1 for "
-        f"{ahead.positives:,.0f}, log-loss {ahead.log_loss:.4f}{auc}."
+        f"\n{ahead.requests:,} requests wait to be judged. To be expected of them: label 1 for "
+        f"{ahead.positives:,.0f}, {figures_text(ahead.metrics)}."
     )
     if not ahead.trusted:
-        say("Do not rely on that: the answers seem surer than they should be.")
+        say(f"Do not rely on that: {ahead.doubt}.")
 
 
 def _calibration(groups: Sequence[tuple[float, float, int]]) -> Table:
@@ -178,9 +174,9 @@ SCORECARD = Verb(
         "at `decision.threshold`, with intervals of 95 %; from which probability on a positive "
         "can be trusted and below which a negative can, so that the shares in `risk` are kept; "
         "what the answers said and what came; when the answers were off (drift), with at most one "
-        "false alarm in `drift.false_alarms`; and what is to be expected of the requests that have "
-        'no label yet. "Off by" is the mean distance between said and came. Requests newer than '
-        "one that still waits for its label do not count."
+        "false alarm in `drift.false_alarms`; and what is to be expected of the requests that wait "
+        'to be judged, from the oldest without a label on. "Off by" is the mean distance between '
+        "said and came. Requests newer than one that still waits for its label do not count."
     ),
     examples="""\
   headwater scorecard

@@ -13,6 +13,7 @@ from flows.home.deployment import Deployment
 from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
 from flows.reports.counts import Counts
+from flows.reports.estimates import estimate_lines
 from flows.reports.metric_lines import line_text, states_of
 from flows.reports.status import PartitionStatus, Status, status_of
 from flows.terminal.console import TerminalConsole
@@ -48,6 +49,8 @@ def _run(arguments: Namespace) -> int:
         console.print(_counted(status.counts, status.ends.get(DEAD_LETTERS, 0)))
     for metric, states in states_of(status.newest).items():
         console.print(line_text(metric, states))
+    for line in estimate_lines(status.estimates):
+        console.print(line)
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -130,8 +133,9 @@ STATUS = Verb(
         "in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
         "the records of the other topics, the counts of the newest metrics, the alerts on metrics, "
-        "and the fits that are due. It only reads, beside a running flow or without one. The exit "
-        "code is 1 if the end of the log was lost."
+        "what is to be expected of the requests whose labels are not known yet, and what came of "
+        "earlier estimates, and the fits that are due. It only reads, beside a running flow or "
+        "without one. The exit code is 1 if the end of the log was lost."
     ),
     examples="""\
   headwater status

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judging.estimates import expected
 from models.judging.histograms import NORMAL_95, Estimate, auc, histogram_of
 from models.scorecard import Floats
 from state.durations import Duration
@@ -100,6 +101,21 @@ def aucs(periods: Periods, labels: Times, said: Floats) -> list[Estimate | None]
         auc(histogram_of(labels[of], said[of])) if np.count_nonzero(of) >= LEAST else None
         for of in rows
     ]
+
+
+def expected_aucs(periods: Periods, said: Floats) -> list[Estimate | None]:
+    """AUC to be expected in each period before its labels; None: too few labels of one kind are.
+
+    Args:
+        periods: The periods.
+        said: P(label is 1), one per row.
+    """
+    found = []
+    for number in range(len(periods.starts)):
+        own = said[periods.of == number]
+        counts = histogram_of(np.zeros(len(own), np.int64), own)
+        found.append(expected(counts).get("auc"))
+    return found
 
 
 def values(of: Sequence[Estimate | None]) -> list[float | None]:

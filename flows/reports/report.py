@@ -9,7 +9,7 @@ from flows.home.deployment import Deployment
 from flows.reports.answers import FROZEN, Answers, answers_of
 from flows.reports.mixture import COLUMNS, weights
 from flows.reports.offline_model import Loaded, usable, vectors
-from flows.reports.periods import Periods, Times, aucs, means, periods_of
+from flows.reports.periods import Periods, Times, aucs, expected_aucs, means, periods_of
 from flows.reports.scorecard import ScorecardReport, scorecard_of
 from flows.reports.silence import SilentShare, silent_share
 from flows.reports.topic_frames import Progress, topic_frames
@@ -38,6 +38,7 @@ class Report(NamedTuple):
         loss: Mean log-loss by period, of the ensemble, its parts and the frozen first model.
         base_loss: Log-loss by period of always saying `share`.
         auc: AUC by period, likewise.
+        foreseen: AUC to be expected of the answers before their labels, by period.
         wins: The ensemble against `base`, the frozen model and the parts.
         always: The cheaper decision if it were the same on all requests.
         saved: Cost saved until the end of each period, against `base` and the frozen model.
@@ -61,6 +62,7 @@ class Report(NamedTuple):
     loss: dict[str, list[Estimate | None]]
     base_loss: list[Estimate | None]
     auc: dict[str, list[Estimate | None]]
+    foreseen: list[Estimate | None]
     wins: dict[str, Win | None]
     always: bool
     saved: dict[str, list[float]]
@@ -113,6 +115,7 @@ def report_of(
         loss={name: means(periods, log_losses(truth, values)) for name, values in said.items()},
         base_loss=means(periods, log_losses(truth, base)),
         auc={name: aucs(periods, labels, values) for name, values in said.items()},
+        foreseen=expected_aucs(periods, said["probability"]),
         wins=wins,
         always=always,
         saved=_saved(compared, said, always=always),

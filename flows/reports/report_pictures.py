@@ -24,10 +24,11 @@ NAMES = {
     "residual": "offline model, corrected",
     FROZEN: "the first model, never replaced",
     "base": "always the same probability",
+    "foreseen": "expected before labels",
 }
 _COLOURS = {
     "probability": "c1", FROZEN: "c2", "online": "c3", "offline": "c4", "residual": "c6",
-    "base": "c5",
+    "base": "c5", "foreseen": "c2",
 }  # fmt: skip
 _MOST_EVENTS, _MOST_WORDS = 300, 300
 """Most rows of the table of events, and characters of each: a noisy log must fit into the page."""
@@ -96,6 +97,24 @@ def auc_picture(report: Report) -> Picture | None:
         [(NAMES[name], [figure(v) for v in values(report.auc[name])]) for name in names]
         + [("95 % interval", [between(one) for one in report.auc["probability"]])],
         [(name, report.auc[name]) for name in names],
+    )
+
+
+def estimates_picture(report: Report) -> Picture | None:
+    """The AUC to be expected before the labels, and the one that came; None: there is no pair."""
+    came = report.auc["probability"]
+    if not any(a and b for a, b in zip(report.foreseen, came, strict=True)):
+        return None
+    both = [("foreseen", report.foreseen), ("probability", came)]
+    return _picture(
+        report,
+        "AUC that was to be expected before the labels, and AUC that came",
+        "The AUC to be expected by the probabilities alone, with its 95 % interval as a band, and "
+        "the AUC by the labels that came.",
+        [_line(name, of, band=name == "foreseen") for name, of in both],
+        [(NAMES[name], [figure(v) for v in values(of)]) for name, of in both]
+        + [("95 % interval", [between(one) for one in report.foreseen])],
+        both,
     )
 
 

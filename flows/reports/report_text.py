@@ -10,11 +10,13 @@ from flows.pages.chart import Bar, bars
 from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
 from flows.reports.answers import FROZEN
 from flows.reports.calibration import calibration_picture
+from flows.reports.estimates import figures_text
 from flows.reports.figures import between, day, figure, length, moment, period, several, share
 from flows.reports.purpose import purpose_of
 from flows.reports.report import Report
 from flows.reports.report_pictures import (
     auc_picture,
+    estimates_picture,
     events_picture,
     labels_picture,
     loss_picture,
@@ -68,6 +70,7 @@ def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Bl
     blocks += [Heading("Are the answers getting better?"), loss_picture(report)]
     blocks += [Paragraph(_reading(report))]
     blocks += _kept([auc_picture(report)])
+    blocks += [Heading("Were the estimates right?"), *_estimates(report)]
     blocks += [Heading("What was saved?"), saved_picture(report, unit)]
     blocks += [Heading("What happened?"), events_picture(report), *trouble(report, settings)]
     blocks += [Heading("Is the mixture worth it?"), Items(list(_parts(report)))]
@@ -202,8 +205,15 @@ def now(report: Report, least: int = _OF_LATE) -> Iterator[str]:
             f"time, {figure(before, 4)}."
         )
     ahead = report.scorecard.ahead
-    if ahead is not None and not ahead.trusted:
-        yield "The answers seem surer than they should be now: look at drift below."
+    if ahead is None:
+        return
+    auc = figures_text({name: of for name, of in ahead.metrics.items() if name == "auc"})
+    yield (
+        f"Expected of the {ahead.requests:,} newest requests, whose labels are not all known yet: "
+        f"{auc}, label 1 for {share(ahead.positives / ahead.requests)}."
+    )
+    if not ahead.trusted:
+        yield f"Do not rely on that: {ahead.doubt}. Look at drift below."
 
 
 def _loss_of(report: Report, newest: int) -> Estimate:
@@ -219,6 +229,28 @@ def _reading(report: Report) -> str:
         f"All pictures show {several(report.periods.length)}, by the time of the requests. Where "
         "there are fewer than 20 labels, a point is missing."
     )
+
+
+def _estimates(report: Report) -> Iterator[Block]:
+    """The AUC that could have been expected before the labels, and the one that came."""
+    pairs = [
+        (foreseen, came)
+        for foreseen, came in zip(report.foreseen, report.auc["probability"], strict=True)
+        if foreseen is not None and came is not None
+    ]
+    picture = estimates_picture(report)
+    if picture is None:
+        yield Paragraph("Not known: it takes some 20 labels of each kind in a period.")
+        return
+    inside = sum(foreseen.low <= came.value <= foreseen.high for foreseen, came in pairs)
+    off = sum(abs(foreseen.value - came.value) for foreseen, came in pairs) / len(pairs)
+    yield Paragraph(
+        "How good answers are can be estimated before their labels come, from the probabilities "
+        "alone: if these are right, the AUC lies in the interval 95 times of 100. It did in "
+        f"{inside:,} of {len(pairs):,} {several(report.periods.length)}; on average the estimate "
+        f"was off by {figure(off)}. Where it lies outside for long, the answers were off (drift)."
+    )
+    yield picture
 
 
 def _parts(report: Report) -> Iterator[str]:

@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flows.reports.estimates import waiting_of
 from models.judging.betting import jit
 from models.judging.drift import Finding, alarming, detect, detectors, finding
+from models.judging.estimates import Estimated
 from models.judging.histograms import (
     BINS,
     LOWEST,
@@ -23,7 +25,6 @@ from models.judging.histograms import (
     auc,
     calibration,
     calibration_error,
-    expected,
     histogram_of,
 )
 from models.judging.trust import Trust, trust
@@ -74,18 +75,22 @@ class Expected(msgspec.Struct, frozen=True):
     `trusted`.
 
     Attributes:
-        requests: Number of requests without a label.
+        requests: Number of these requests.
         positives: Expected number of those with label 1.
         log_loss: Expected mean log-loss, natural log.
-        auc: Expected AUC, with its 95 % interval.
-        trusted: Whether nothing indicates that the model is too sure.
+        auc: Expected AUC, with its 95 % interval; None: too few labels of one kind are expected.
+        metrics: All expected metrics with their intervals, at `decision.threshold`.
+        trusted: Whether nothing indicates that the probabilities are off.
+        doubt: Reason against that, in words; empty: there is none.
     """
 
     requests: int
     positives: float
     log_loss: float
     auc: Estimate | None
+    metrics: dict[Estimated, Estimate]
     trusted: bool
+    doubt: str
 
 
 class ScorecardReport(msgspec.Struct, frozen=True):
@@ -104,7 +109,7 @@ class ScorecardReport(msgspec.Struct, frozen=True):
         cost: Cost of 1,000 requests at the threshold `cheapest`, by `decision.false_positive` and
             `.false_negative`.
         drift: Periods in which answers were wrong, the oldest first.
-        ahead: Expected quality of requests without a label; None if there are none.
+        ahead: Expected quality of the requests that wait to be judged; None if there are none.
     """
 
     answers: str
@@ -127,11 +132,14 @@ class Judged(NamedTuple):
         rows: Outcomes that count, by event time.
         waiting: Number of outcomes that do not count yet.
         unlabelled: Predictions without an outcome.
+        ahead: Predictions from the oldest of these on; where a request may stay without a label,
+            only these.
     """
 
     rows: pl.DataFrame
     waiting: int
     unlabelled: pl.DataFrame
+    ahead: pl.DataFrame
 
 
 def judged(outcomes: pl.LazyFrame, predictions: pl.LazyFrame, *, by_silence: bool) -> Judged:
@@ -143,21 +151,24 @@ def judged(outcomes: pl.LazyFrame, predictions: pl.LazyFrame, *, by_silence: boo
         by_silence: Whether each request gets a label in the end; False: a request may stay without
             one, so all outcomes count.
     """
-    rows = outcomes.collect()
+    rows, asked = outcomes.collect(), predictions.collect()
     first = rows.lazy().group_by("partition").agg(pl.col("offset").min().alias("first"))
     unlabelled = (
-        predictions.join(rows.lazy(), on=REQUESTS, how="anti")
+        asked.lazy()
+        .join(rows.lazy(), on=REQUESTS, how="anti")
         .join(first, on="partition")  # outcomes may begin later, where the oldest were trimmed
         .filter(pl.col("offset") >= pl.col("first"))
         .collect()
     )
-    total = len(rows)
+    total, ahead = len(rows), unlabelled
     if by_silence:
         oldest = unlabelled.group_by("partition").agg(pl.col("offset").min().alias("oldest"))
         rows = rows.join(oldest, on="partition", how="left").filter(
             pl.col("oldest").is_null() | (pl.col("offset") < pl.col("oldest"))
         )
-    return Judged(rows.sort("event_time", *REQUESTS), total - len(rows), unlabelled)
+        # Those that have no label yet would be a biased choice among the newer ones.
+        ahead = asked.join(oldest, on="partition").filter(pl.col("offset") >= pl.col("oldest"))
+    return Judged(rows.sort("event_time", *REQUESTS), total - len(rows), unlabelled, ahead)
 
 
 def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardReport:
@@ -195,18 +206,25 @@ def scorecard_of(found: Judged, answers: str, settings: Settings) -> ScorecardRe
         cheapest=cheapest,
         cost=cost,
         drift=drift,
-        ahead=_ahead(found.unlabelled[name].drop_nulls().to_numpy(), trusted=trusted),
+        ahead=_ahead(found.ahead[name].drop_nulls().to_numpy(), settings, trusted=trusted),
     )
 
 
-def _ahead(said: Floats, *, trusted: bool) -> Expected | None:
+def _ahead(said: Floats, settings: Settings, *, trusted: bool) -> Expected | None:
     if not len(said):
         return None
-    waiting = histogram_of(np.zeros(len(said), np.int64), said)[0]
+    calls = (said >= settings.decision.threshold).astype(np.int64)
+    found = waiting_of(histogram_of(calls, said), "" if trusted else "drift")
     surely = np.clip(said, LEAST, 1.0 - LEAST)
     entropy = -(surely * np.log(surely) + (1.0 - surely) * np.log1p(-surely))
     return Expected(
-        len(said), float(said.sum()), float(entropy.mean()), auc(expected(waiting)), trusted
+        len(said),
+        float(said.sum()),
+        float(entropy.mean()),
+        found.expected.get("auc"),
+        found.expected,
+        found.trusted,
+        found.doubt,
     )
 
 
@@ -259,7 +277,7 @@ def _drift(
         if kind >= 0:
             found.append(finding(state, kind))
             state = detectors()
-    return found, bool(state.capitals[0].mean() < math.sqrt(limit))
+    return found, alarming(state, math.sqrt(limit)) < 0
 
 
 @jit

@@ -6,6 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from flows.reports.counts import Counts, counts_of, newest_metrics
+from flows.reports.estimates import Estimates, estimates_of
 from operators.partition.journal import Journal
 from operators.training.model_registry import ModelRegistry
 from operators.training.training_cuts import TrainingCuts
@@ -62,6 +63,7 @@ class Status(msgspec.Struct, frozen=True):
         pending_fits: Boundaries (µs) that all partitions have passed but training has not decided.
         counts: Requests, labels and dead letters by the newest metrics; None: there are none yet.
         newest: The newest metrics of each partition that has some.
+        estimates: Estimates before labels, by these.
     """
 
     partitions: list[PartitionStatus]
@@ -69,6 +71,7 @@ class Status(msgspec.Struct, frozen=True):
     pending_fits: list[int]
     counts: Counts | None
     newest: list[Metrics]
+    estimates: Estimates = Estimates()
 
 
 class StatusReader:
@@ -102,7 +105,8 @@ class StatusReader:
             with suppress(UnknownTopicError):  # an older log need not have the newest topics
                 ends[topic] = sum(log.end(topic, p) for p in range(log.partitions(topic)))
         newest = newest_metrics(log)
-        return Status(parts, ends, self._pending_fits(), counts_of(newest), newest)
+        counts, estimates = counts_of(newest), estimates_of(newest)
+        return Status(parts, ends, self._pending_fits(), counts, newest, estimates)
 
     def _partition(self, journal: Journal, now: float) -> PartitionStatus:
         log, partition = self._log, journal.partition

@@ -1,5 +1,6 @@
 """The table of all metrics."""
 
+from flows.watch.estimate_metrics import ESTIMATES
 from flows.watch.machine_metrics import MACHINE, SERVING
 from flows.watch.metric import Metric
 from flows.watch.model_metrics import MODELS, QUALITY
@@ -11,6 +12,7 @@ TABLE: tuple[Metric, ...] = (
     *RECORDS,
     *SOURCES,
     *QUALITY,
+    *ESTIMATES,
     *MODELS,
     *MACHINE,
     *SERVING,

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from flows.reports.counts import counts_of
+from flows.reports.estimates import estimates_of
 from flows.reports.status import Status
 from flows.watch.metric import Metric
 from flows.watch.metrics import TABLE
@@ -95,7 +96,7 @@ def _sample(
     letters = dict.fromkeys(REASONS, 0) | counts.dead_letters
     log = LogSample(
         time / 1e6,
-        Status([], {}, [], counts, newest),
+        Status([], {}, [], counts, newest, estimates_of(newest)),
         Quality(pooled(one.total for one in newest), lately, mean_shares(newest)),
         sources_of(newest),
         fits,

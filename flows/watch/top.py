@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flows.reports.estimates import estimate_lines
 from flows.terminal.time_format import format_time
 from flows.watch.view import ModelRow, Problem, View
 
@@ -28,6 +29,7 @@ def rendered(view: View) -> RenderableType:
         _models(view.models),
         *_shares(view),
         Text(""),
+        *map(Text, estimate_lines(view.estimates)),
         *_lines(view),
     )
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from flows.home.heartbeat import Usage
+from flows.reports.estimates import Estimates
 from flows.watch.rules import RULES
 from flows.watch.sample import AlertLine, LogSample, Sample
 from state.outputs.records import Losses
@@ -65,6 +66,7 @@ class View(msgspec.Struct, frozen=True):
         partitions: Position and lag of the partitions of `events`.
         read_per_s: Records that the flow reads per second.
         models: Quality of the models, the ensemble first.
+        estimates: Estimates before labels, and the outcome of earlier ones.
         shares: Shares of the kinds of members in the ensemble, the largest first.
         champion: Id of the model promoted last.
         fits: Number of fits by decision, and of pending fits.
@@ -85,6 +87,7 @@ class View(msgspec.Struct, frozen=True):
     partitions: list[PartitionRow]
     read_per_s: float | None
     models: list[ModelRow]
+    estimates: Estimates
     shares: dict[str, float]
     champion: str
     fits: dict[str, int]
@@ -109,6 +112,7 @@ def view_of(sample: Sample) -> View:
         partitions=_partitions(sample, log) if log else [],
         read_per_s=sample.rates.get("read"),
         models=_models(log) if log else [],
+        estimates=log.status.estimates if log else Estimates(),
         shares=_shares(log) if log else {},
         champion=log.fits.champion if log else "",
         fits=log.fits.decisions | {"pending": log.fits.pending} if log else {},

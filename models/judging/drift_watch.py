@@ -87,6 +87,15 @@ class DriftWatch:
         kind = alarming(self._doubts, self.limit) if self._notes.is_doubted else -1
         return finding(self._doubts, kind) if kind >= 0 else None
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether no detector has half of the evidence that an alarm takes.
+
+        That is the square root of its capital, as evidence multiplies. False before there is a
+        limit.
+        """
+        return self.limit < math.inf and alarming(self._state, math.sqrt(self.limit)) < 0
+
     def look(self, weighed: int, event_time: int) -> None:
         """Set the limit by the number of labels that come in `false_alarms`.
 

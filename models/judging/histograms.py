@@ -133,8 +133,8 @@ def auc(histogram: Counts) -> Estimate | None:
         return None
     beaten = (np.cumsum(zeros) - zeros / 2) / n
     beating = (np.cumsum(ones[::-1])[::-1] - ones / 2) / m
-    value = float(_dot(ones, beaten) / m)
-    spread = _dot(ones, (beaten - value) ** 2) / m**2 + _dot(zeros, (beating - value) ** 2) / n**2
+    value = float(dot(ones, beaten) / m)
+    spread = dot(ones, (beaten - value) ** 2) / m**2 + dot(zeros, (beating - value) ** 2) / n**2
     if not 0.0 < value < 1.0:
         return Estimate(value, value, value)
     step = NORMAL_95 * float(np.sqrt(spread)) / (value * (1.0 - value))
@@ -143,7 +143,7 @@ def auc(histogram: Counts) -> Estimate | None:
     return Estimate(value, low, high)
 
 
-def _dot(one: Counts, other: Counts) -> float:
+def dot(one: Counts, other: Counts) -> float:
     """The sum of products, exactly rounded, so that it is the same on every machine."""
     return math.fsum((one * other).tolist())
 
@@ -161,7 +161,7 @@ def calibration(histogram: Counts) -> list[tuple[float, float, int]]:
         of = (group == g) & (counts > 0)
         if of.any():
             size = counts[of].sum()
-            said = float(_dot(MIDDLES[of], counts[of]) / size)
+            said = float(dot(MIDDLES[of], counts[of]) / size)
             found.append((said, float(histogram[1, of].sum() / size), int(size)))
     return found
 
@@ -171,12 +171,3 @@ def calibration_error(histogram: Counts) -> float:
     groups = calibration(histogram)
     total = sum(size for *_, size in groups)
     return sum(abs(said - share) * size for said, share, size in groups) / max(total, 1)
-
-
-def expected(waiting: Counts) -> Floats:
-    """The expected histogram of requests without labels, if their probabilities are right.
-
-    Args:
-        waiting: Number of these requests in each column, `[BINS]`.
-    """
-    return np.stack([waiting * (1.0 - MIDDLES), waiting * MIDDLES])

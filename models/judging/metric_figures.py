@@ -3,6 +3,7 @@
 import math
 from typing import Literal, get_args
 
+from models.judging.estimates import estimate_error
 from models.judging.histograms import (
     NORMAL_95,
     Counts,
@@ -14,7 +15,10 @@ from models.judging.histograms import (
 )
 from models.judging.metric_window import Tally
 
-Metric = Literal["auc", "f1", "f2", "accuracy", "precision", "recall", "log_loss", "brier", "ece"]
+Metric = Literal[
+    "auc", "f1", "f2", "accuracy", "precision", "recall", "log_loss", "brier", "ece",
+    "estimate_error",
+]  # fmt: skip
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 ENOUGH = 100
@@ -41,9 +45,9 @@ def lacking(metric: Metric, tally: Tally) -> str:
     """
     zeros, ones = tally.decided.sum(axis=1).tolist()
     needs = [("labels", zeros + ones, ENOUGH)]
-    if metric in {"auc", "f1", "f2", "recall"}:
+    if metric in {"auc", "estimate_error", "f1", "f2", "recall"}:
         needs.append(("labels of 1", ones, ENOUGH_OF_A_KIND))
-    if metric == "auc":
+    if metric in {"auc", "estimate_error"}:
         needs.append(("labels of 0", zeros, ENOUGH_OF_A_KIND))
     if metric == "precision":
         positive = int(tally.decided[:, 1].sum())
@@ -75,18 +79,17 @@ def figure(metric: Metric, tally: Tally) -> Estimate | None:
             return _f(Decided(tp, fp, tn, fn), 1.0)
         case "f2":
             return _f(Decided(tp, fp, tn, fn), 2.0)
-        case "accuracy":
-            return share_of(tp + tn, rows)
-        case "precision":
-            return share_of(tp, tp + fp)
-        case "recall":
-            return share_of(tp, tp + fn)
+        case "accuracy" | "precision" | "recall":
+            shares = {"accuracy": (tp + tn, rows), "precision": (tp, tp + fp)}
+            return share_of(*shares.get(metric, (tp, tp + fn)))
         case "log_loss":
             return _mean(loss, loss_squares, rows)
         case "brier":
             return _mean(square, square_squares, rows)
         case "ece":
             return _ece(tally.histogram) if rows else None
+        case "estimate_error":
+            return estimate_error(tally.histogram)
 
 
 def share_of(hits: int, rows: int) -> Estimate | None:

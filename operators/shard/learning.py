@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.judging.drift_watch import DriftWatch
 from models.judging.trust_counts import TrustCounts
+from models.judging.waiting_counts import GROUP, Turns, WaitingCounts
 from models.linear.bank import NEWEST, OLDER, Bank
 from models.linear.contest import Contest
 from models.linear.ensemble import Ensemble
@@ -33,10 +34,12 @@ from models.scoring.blend import (
     logit_of,
 )
 from models.scoring.bound_model import Offline
+from operators.shard.estimate_records import ahead, judged
 from operators.shard.metric_alerts import MetricAlerts
 from state.admission.pending_requests import PendingRequest
 from state.admission.recent_labels import RecentLabels
 from state.admission.request_order import NO_TURN, RequestOrder
+from state.outputs.records import Ahead, JudgedEstimate
 from state.restored import Count, check
 from state.settings import Settings
 from state.stream import Stream
@@ -102,6 +105,7 @@ class Learning:
         watch: The watch for drift over the answers.
         trust: Thresholds from which answers can be trusted.
         metric_alerts: Lines that metrics of the answers must keep to.
+        waiting: Counts of the answers whose turn to be judged has not come.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -121,6 +125,7 @@ class Learning:
         self.watch = DriftWatch(settings.drift.false_alarms, settings.drift.rest)
         self.trust = TrustCounts()
         self.metric_alerts = MetricAlerts(settings)
+        self.waiting = WaitingCounts(settings.decision.threshold)
         self._models = self.compiled()
 
     def configure(self, before: Settings, settings: Settings) -> None:
@@ -128,6 +133,7 @@ class Learning:
         self._watched = settings.promotion.watch
         self.watch.configure(settings.drift.false_alarms, settings.drift.rest)
         self.metric_alerts.configure(settings)
+        self.waiting.begin(settings.decision.threshold, self._order.answers())
         if before.online.river == settings.online.river:
             return
         self._rivers = RiverModels(settings.online.river)
@@ -148,9 +154,12 @@ class Learning:
             event_time: Time of the request, µs.
         """
         in_use = self.in_use
-        return self._order.add(
+        turn = self._order.add(
             answered.parts, in_use.number, in_use.older_number, probability, event_time
         )
+        if turn != NO_TURN:
+            self.waiting.add(probability)
+        return turn
 
     def learn(self, waiting: PendingRequest, row: Row, label: int) -> None:
         """Learn from a request's label.
@@ -171,6 +180,8 @@ class Learning:
     def forget(self, waiting: PendingRequest) -> None:
         """Drop a request that gets no label, so that later ones need not wait for it."""
         self._order.drop(waiting.turn)
+        if waiting.turn != NO_TURN:
+            self.waiting.drop(waiting.prediction.probability)
         self._weigh()
 
     def _offline_logits(self, waiting: PendingRequest, row: Row) -> tuple[float, float]:
@@ -197,6 +208,7 @@ class Learning:
         order, in_use, watch = self._order, self.in_use, self.watch
         alerts = self.metric_alerts if self.metric_alerts.is_used else None
         while (turn := order.next()) is not None:
+            self.waiting.judge(order.weighed - 1, turn.label, turn.probability)
             if alerts is not None:
                 alerts.add(turn)
             # Before the first offline model the answers are still being learned.
@@ -322,7 +334,30 @@ class Learning:
     def cut(self) -> int:
         """Forget recent labels, as a fit may have seen them; return `DriftWatch.cut`."""
         self._recent.clear()
-        return self.watch.cut()
+        change = self.watch.cut()
+        if change:
+            # The evidence is gone, and the model that it is about answers on until the fit.
+            self.waiting.doubt(self._order.weighed + GROUP)
+        return change
+
+    def doubt(self) -> str:
+        """The reason why an estimate cannot be trusted now; see `Ahead`."""
+        if self.in_use.model is None:
+            return "no offline model"
+        if not math.isfinite(self.watch.limit):
+            return "too few labels"
+        is_doubted = self.waiting.is_doubted(self._order.weighed)
+        return "" if self.watch.is_calm and not is_doubted else "drift"
+
+    def look_ahead(self, time: int) -> tuple[Ahead | None, JudgedEstimate | None]:
+        """The estimate of the requests that wait, and the newest one whose labels are known.
+
+        Args:
+            time: Event time of the tick, µs.
+        """
+        doubt, order = self.doubt(), self._order
+        self.waiting.tick(time, Turns(order.weighed, order.end), trusted=not doubt)
+        return ahead(self.waiting.waiting(), doubt), judged(self.waiting.last)
 
     def shares(self) -> dict[str, float]:
         """Shares of the parts in the answers; see `Ensemble.shares`."""
@@ -354,6 +389,7 @@ class Learning:
             "contest": self._contest,
             "watch for drift": self.watch,
             "trust": self.trust,
+            "estimates": self.waiting,
             "recent labels": self._recent,
         }
 
@@ -368,6 +404,7 @@ class Learning:
             ValueError: A part does not fit.
         """
         self._order.check(turns, self.in_use.last_number)
+        self.waiting.check(self._order.end, self._order.answers())
         self._recent.check(levels)
 
     def bind(self, in_use: ActiveModels, load: Callable[[str], Offline | None]) -> None:

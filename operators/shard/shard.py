@@ -59,7 +59,7 @@ from state.stream_functions import raise_blamed
 from state.user_code import USER_CODE_ERRORS, encodable
 from state.vector.feature_state import FeatureState
 
-VERSION = 7
+VERSION = 8
 """Format version of `Shard.snapshot`."""
 
 MODELS = ("ensemble", "online", "offline", "residual")
@@ -574,6 +574,7 @@ class Shard:
             self._learning.shares(),
             *self._learning.title(),
             states,
+            *self._learning.look_ahead(time),
         )
         self._running.restart()
         self._out["alerts"] += [Entry(append_time, b"", _encode(alert)) for alert in alerts]
@@ -629,7 +630,7 @@ class Shard:
 
 _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
-_Parts = Annotated[list[bytes], msgspec.Meta(min_length=13, max_length=14)]
+_Parts = Annotated[list[bytes], msgspec.Meta(min_length=14, max_length=15)]
 """The last one is of alerts on metrics, if the settings have any."""
 
 

@@ -125,6 +125,16 @@ class RequestOrder:
         address = self._address + place * self.parts.strides[0]
         return DueRequest(address, label, *self._models[place], *self._answers[place])
 
+    def answers(self) -> list[float]:
+        """The answers whose turn has not come, but for dropped requests."""
+        places = self._places()
+        return [self._answers[place][0] for place in places if self._labels[place] != _DROPPED]
+
+    @property
+    def end(self) -> int:
+        """The next turn."""
+        return self._end
+
     def place(self, turn: int) -> int:
         """The row in `parts` of a request that still waits."""
         return turn % len(self._labels)

@@ -170,6 +170,55 @@ class MetricState(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: str = ""
 
 
+_Runs = list[list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]]
+
+
+class Ahead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The newest requests, from the oldest that waits for its label on, and the expected AUC.
+
+    Attributes:
+        n: Number of these requests, but for those that get no label.
+        counts: Their number by decision and column, see `models.judging.estimates.to_runs`; from
+            these all expected metrics follow, also those of several partitions.
+        auc: The AUC to be expected; None: too few labels of one kind are expected.
+        low: Lower end of its 95 % interval.
+        high: Upper end of it.
+        trusted: Whether nothing speaks against it.
+        doubt: Reason against it: `no offline model`, `too few labels` for the watch for drift, or
+            `drift`; empty: there is none.
+    """
+
+    n: int
+    counts: _Runs
+    auc: float | None = None
+    low: float | None = None
+    high: float | None = None
+    trusted: bool = True
+    doubt: str = ""
+
+
+class JudgedEstimate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Requests of which an estimate was made, and what came of them.
+
+    Attributes:
+        n: Number of these requests.
+        counts: Their number by label, decision and column, see `models.judging.estimates.to_runs`.
+        since: Tick of the first estimate.
+        until: Tick at which the last label was known.
+        expected: The AUC that was to be expected; None: see `Ahead`.
+        realised: The AUC that came; None: there is only one label.
+        trusted: Whether the estimate was trusted.
+    """
+
+    n: int
+    counts: _Runs
+    since: int
+    until: int
+    expected: float | None = None
+    realised: float | None = None
+    trusted: bool = True
+
+
 class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counters and losses of one partition at a tick of event time.
 
@@ -198,6 +247,9 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
         gain: Mean log-loss of the older model minus that of the newest one on these; None: as
             with `better`.
         alerts: State of each metric that has a line in the settings `alerts`.
+        ahead: The newest requests, whose labels are not known yet; None: there are fewer than 20.
+        estimated: The newest group of requests of which an estimate was made and that have got
+            their labels since; None: there is none.
     """
 
     time: int
@@ -220,6 +272,8 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     compared: int = 0
     gain: float | None = None
     alerts: dict[str, MetricState] = {}
+    ahead: Ahead | None = None
+    estimated: JudgedEstimate | None = None
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

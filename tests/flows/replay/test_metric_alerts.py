@@ -22,7 +22,11 @@ PLAIN = {
     "training": {"trainer": "external", "wait": False, "every": "6h"},
     "reading": {"batch": 50},
 }
-LINES = {"auc": {"below": 0.9, "window": "12h"}, "recall": {"below": 0.01, "window": "3h"}}
+LINES = {
+    "auc": {"below": 0.9, "window": "12h"},
+    "recall": {"below": 0.01, "window": "3h"},
+    "estimate_error": {"above": 0.001, "window": "12h"},
+}
 WITH = settings_from({**PLAIN, "alerts": LINES})
 WITHOUT = settings_from(PLAIN)
 ENTRIES = [Entry(*record[1:]) for record in records(900, seed=3)]
@@ -58,7 +62,15 @@ def kinds(home):
 def test_the_flow_writes_them(whole):
     assert kinds(whole).count("metric") >= 1
     last = json.loads(written(whole)["metrics"][-1])
-    assert [*last["alerts"]] == ["auc", "recall"]
+    assert [*last["alerts"]] == ["auc", "recall", "estimate_error"]
+
+
+def test_the_flow_writes_estimates_before_labels_and_what_came_of_them(whole):
+    metrics = [json.loads(value) for value in written(whole)["metrics"]]
+    assert sum("ahead" in one for one in metrics) > 3
+    last = metrics[-1]["estimated"]
+    assert last["n"] >= 500
+    assert last["since"] < last["until"]
 
 
 def test_a_flow_that_was_cut_off_writes_the_same(whole, tmp_path):
@@ -83,10 +95,7 @@ def test_the_log_alone_brings_them_back_whatever_is_set_today(whole, tmp_path):
     log = home.log()
     first, last = [one for one in Journal(log, 0).entries if isinstance(one, Configured)]
     log.close()
-    assert first.settings["alerts"] == {
-        "auc": {"below": 0.9, "window": "12h"},
-        "recall": {"below": 0.01, "window": "3h"},
-    }
+    assert first.settings["alerts"] == LINES
     assert "alerts" not in last.settings
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 from flows.home.heartbeat import Beat, Usage
 from flows.reports.counts import Counts
+from flows.reports.estimates import CameTrue, Estimates, Waiting
 from flows.reports.status import PartitionStatus, Status
 from flows.watch.sample import (
     AlertLine,
@@ -18,12 +19,19 @@ from flows.watch.sample import (
     Tick,
 )
 from flows.watch.tallies import ALERT_KINDS, REASONS
+from models.judging.estimates import Estimated
+from models.judging.histograms import Estimate
 from state.checkpoints.store import Written
 from state.outputs.records import Losses
 from state.topics import TOPICS
 
 NOW = 1_800_000_000.0
 MODELS = ("ensemble", "online", "offline", "residual")
+AUC: dict[Estimated, Estimate] = {"auc": Estimate(0.79, 0.76, 0.82)}
+ESTIMATES = Estimates(
+    Waiting(1_204, AUC, trusted=True, doubt=""),
+    CameTrue(512, 1, 2, AUC, {"auc": 0.781}, {"auc": 0.009}, trusted=True),
+)
 change = msgspec.structs.replace
 
 
@@ -47,6 +55,7 @@ def log_sample(of_partitions=1, of_sources=1, **changes):
         [],
         Counts(900, 800, 100, 7, 3, {"late": 2}),
         [],
+        ESTIMATES,
     )
     made = LogSample(
         NOW,

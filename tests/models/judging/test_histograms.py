@@ -16,7 +16,6 @@ from models.judging.histograms import (
     calibration_error,
     column,
     count,
-    expected,
 )
 
 
@@ -89,12 +88,3 @@ def test_calibration_is_close_for_right_probabilities_and_not_for_wrong_ones():
     assert len(calibration(right)) == 10
     assert sum(size for *_, size in calibration(right)) == 50_000
     assert calibration_error(histogram(labels, said**2)) > 0.05
-
-
-def test_auc_of_500_requests_is_foretold_without_labels_though_they_are_others():
-    errors = []
-    for seed in range(40):
-        labels, said = world(seed, 500, sharpness=0.5 + 0.05 * seed)
-        foretold = auc(expected(histogram(np.zeros(500, int), said)[0])).value
-        errors.append(abs(foretold - auc(histogram(labels, said)).value))
-    assert np.mean(errors) <= 0.02

@@ -83,10 +83,10 @@ def test_its_checkpoint_goes_on_to_what_it_gave_or_is_passed_over_and_said(
 def test_with_two_models_a_checkpoint_of_this_version_is_taken(tmp_path):
     store = CheckpointStore(tmp_path)
     (tmp_path / "0").mkdir()
-    shutil.copy(GOLDEN / "5/0.ckpt", tmp_path / "0" / "000000000060-periodic.ckpt")
+    shutil.copy(GOLDEN / "6/0.ckpt", tmp_path / "0" / "000000000060-periodic.ckpt")
     (checkpoint,) = store.newest_first(0)
     shard = Shard(stream, SETTINGS, 0)
-    shard.restore(checkpoint.shard, lambda model: offline(GOLDEN / "5", model, shard))
+    shard.restore(checkpoint.shard, lambda model: offline(GOLDEN / "6", model, shard))
     assert (shard.model, shard.older) == ("gbm-2", "gbm-1")
 
 
@@ -140,3 +140,7 @@ def test_it_holds_one_of_everything(golden):
     assert fields("predictions", "model") == {None, "gbm-1"} | second
     assert fields("outcomes", "label") == {0, 1}
     assert len(fields("predictions", "id")) > 100
+    if golden.name >= "6":
+        lines = [line for p in range(2) for line in expected(golden, "metrics", p)]
+        for name in (b'"ahead"', b'"estimated"'):
+            assert any(name in line for line in lines)

@@ -50,7 +50,7 @@ class State:
 
     PARTS = (
         "features", "pending", "seen", "guard", "learners", "rivers", "ensemble", "order",
-        "contest", "drift", "trust", "recent", "labels",
+        "contest", "drift", "trust", "estimates", "recent", "labels",
     )  # fmt: skip
 
     def __init__(self, content):
@@ -246,6 +246,11 @@ ODD = {
     "a negative number of answers": ("trust", lambda s: put(s.trust[0][0][1], 7, -1)),
     "a threshold beyond 1": ("trust", lambda s: put(s.trust, 1, {"act": 1.5})),
     "a threshold NaN": ("trust", lambda s: put(s.trust, 1, {"let_go": NAN})),
+    "a group of later requests": ("learning", lambda s: put(s.estimates, "end", 10**6)),
+    "a negative turn": ("estimates", lambda s: put(s.estimates, "doubted", -1)),
+    "a column beyond all": ("estimates", lambda s: put(s.estimates["now"]["counts"], 0, [280, 1])),
+    "a label too few": ("estimates", lambda s: s.estimates["now"]["counts"].pop()),
+    "a group that is none": ("estimates", lambda s: put(s.estimates, "last", 7)),
     "an alarm before 1970": ("drift", lambda s: put(s.drift[1], "alarmed_at", -1)),
     "a request in nobody's turn": ("learning", lambda s: put(s.pending[0][0], 4, -1)),
     "two requests in one turn": (
