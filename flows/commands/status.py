@@ -12,6 +12,7 @@ from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
+from flows.reports.column_lines import status_lines
 from flows.reports.counts import Counts
 from flows.reports.metric_lines import line_text, states_of
 from flows.reports.status import PartitionStatus, Status, status_of
@@ -19,6 +20,7 @@ from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from operators.partition.log_check import LogCutError
 from state.log import EVENTS
+from state.plain_text import plain_line
 from state.topics import DEAD_LETTERS, INGESTED, ROLLBACKS
 
 _OFTEN_EMPTY = frozenset({INGESTED, ROLLBACKS})
@@ -48,6 +50,8 @@ def _run(arguments: Namespace) -> int:
         console.print(_counted(status.counts, status.ends.get(DEAD_LETTERS, 0)))
     for metric, states in states_of(status.newest).items():
         console.print(line_text(metric, states))
+    for line in status_lines(status.newest):
+        console.print(plain_line(line))
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -130,8 +134,8 @@ STATUS = Verb(
         "in records and in seconds of append time, records per second over the last minute "
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
         "the records of the other topics, the counts of the newest metrics, the alerts on metrics, "
-        "and the fits that are due. It only reads, beside a running flow or without one. The exit "
-        "code is 1 if the end of the log was lost."
+        "the columns that stand out, and the fits that are due. It only reads, beside a running "
+        "flow or without one. The exit code is 1 if the end of the log was lost."
     ),
     examples="""\
   headwater status
