@@ -135,6 +135,10 @@ bench-search *args:
 bench-estimates *args:
     python -m bench.bench_estimates {{ args }}
 
+# Measure alerts on data quality in healthy months and on faults: some ten minutes
+bench-data-faults *args:
+    python -m bench.bench_data_faults {{ args }}
+
 # Measure how it adapts to streams whose rules are known: some half an hour
 bench-adapt *args:
     python -m bench.bench_adapt {{ args }}

@@ -17,6 +17,7 @@ with loading():
     from flows.commands.branches import BRANCHES
     from flows.commands.card import CARD
     from flows.commands.clocks import CLOCKS
+    from flows.commands.columns import COLUMNS
     from flows.commands.dashboards import DASHBOARDS
     from flows.commands.dead_letters import DEAD_LETTERS
     from flows.commands.doctor import DOCTOR
@@ -51,6 +52,7 @@ _VERBS = (
     SCORECARD,
     CARD,
     REPORT,
+    COLUMNS,
     ROLLBACK,
     SERVE,
     STATUS,

@@ -35,7 +35,7 @@ _LONGEST_WAIT = _D("1d")
 _LONGEST_COMMIT = _D("10s")
 _DECIDING = (
     "online.", "decision.threshold", "clock.", "metrics.every", "training.", "promotion.", "drift.",
-    "alerts",
+    "alerts", "columns.",
 )  # fmt: skip
 _LATER = {"alerts": {}, "training.search": "grid"}
 """Settings that earlier versions lacked, as they then were: so they are journaled."""
@@ -185,6 +185,17 @@ class MetricsSettings(_Part, frozen=True):
         _D("24h"),
         _D("7d"),
     )
+
+
+class ColumnSettings(_Part, frozen=True):
+    """The comparison of live columns with the training window.
+
+    Attributes:
+        season: Time that a training window must hold before columns are compared with it, as data
+            change by hour and weekday; up to a tenth may be missing.
+    """
+
+    season: Duration = _D("7d")
 
 
 AlertMetric = Literal[
@@ -534,6 +545,7 @@ class Settings(_Part, frozen=True):
     clock: Clock = Clock()
     metrics: MetricsSettings = MetricsSettings()
     alerts: dict[AlertMetric, AlertLine] = {}
+    columns: ColumnSettings = ColumnSettings()
     checkpoints: Checkpoints = Checkpoints()
     h2o: H2O = H2O()
     reading: ReadSettings = ReadSettings()

@@ -153,6 +153,8 @@ def _outcomes(days: int, per_day: int, seed: int) -> pl.DataFrame:
             "dest": [f"D{i}" for i in dest],
             "label": labels.astype(np.int8),
             "probability": random.random(n),
+            "partition": 0,
+            "offset": range(n),
         }
     ).with_columns(pl.Series(f"x{j}", x[:, j]).fill_nan(None) for j in range(4))
 

@@ -12,6 +12,7 @@ from flows.home.configuration import load_settings
 from flows.home.deployment import Deployment
 from flows.home.home import ALL_TOPICS, CheckpointKeyError, Home, environment_home
 from flows.replay.branch import branches_of
+from flows.reports.column_lines import status_lines
 from flows.reports.counts import Counts
 from flows.reports.estimates import estimate_lines
 from flows.reports.metric_lines import line_text, states_of
@@ -20,6 +21,7 @@ from flows.terminal.console import TerminalConsole
 from flows.terminal.time_format import format_time
 from operators.partition.log_check import LogCutError
 from state.log import EVENTS
+from state.plain_text import plain_line
 from state.topics import DEAD_LETTERS, INGESTED, ROLLBACKS
 
 _OFTEN_EMPTY = frozenset({INGESTED, ROLLBACKS})
@@ -51,6 +53,8 @@ def _run(arguments: Namespace) -> int:
         console.print(line_text(metric, states))
     for line in estimate_lines(status.estimates):
         console.print(line)
+    for line in status_lines(status.newest):
+        console.print(plain_line(line))
     fits = ", ".join(format_time(boundary) for boundary in status.pending_fits)
     console.print(f"fits that are due: {fits or 'none'}")
     if branches := branches_of(home):
@@ -134,8 +138,8 @@ STATUS = Verb(
         "(by the checkpoints in the home, - without two of them), the offline model in use. Then "
         "the records of the other topics, the counts of the newest metrics, the alerts on metrics, "
         "what is to be expected of the requests whose labels are not known yet, and what came of "
-        "earlier estimates, and the fits that are due. It only reads, beside a running flow or "
-        "without one. The exit code is 1 if the end of the log was lost."
+        "earlier estimates, the columns that stand out, and the fits that are due. It only reads, "
+        "beside a running flow or without one. The exit code is 1 if the end of the log was lost."
     ),
     examples="""\
   headwater status

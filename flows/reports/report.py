@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 
 from flows.home.deployment import Deployment
+from flows.reports import column_history
 from flows.reports.answers import FROZEN, Answers, answers_of
+from flows.reports.column_history import ColumnsOverTime, columns_over_time
 from flows.reports.mixture import COLUMNS, weights
 from flows.reports.offline_model import Loaded, usable, vectors
 from flows.reports.periods import Periods, Times, aucs, expected_aucs, means, periods_of
@@ -52,6 +54,7 @@ class Report(NamedTuple):
         scorecard: Scorecard of the ensemble.
         effects: Mean effects of columns on the newest offline model's answers, on the last day.
         before: Mean effects on the day before.
+        columns: Columns that stood out against the training window of the champion.
     """
 
     answers: Answers
@@ -76,6 +79,7 @@ class Report(NamedTuple):
     scorecard: ScorecardReport
     effects: list[MeanEffect]
     before: list[MeanEffect]
+    columns: ColumnsOverTime
 
 
 def report_of(
@@ -129,6 +133,9 @@ def report_of(
         scorecard=scorecard_of(answers.found, "ensemble", settings),
         effects=effects,
         before=before,
+        columns=columns_over_time(
+            topic_frames(deployment.log, METRICS, column_history.COLUMNS, on_progress), span
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from flows.pages.chart import Bar, bars
 from flows.pages.document import Block, Heading, Items, Paragraph, Picture, Table, code
 from flows.reports.answers import FROZEN
 from flows.reports.calibration import calibration_picture
+from flows.reports.column_history import column_blocks
 from flows.reports.estimates import figures_text
 from flows.reports.figures import between, day, figure, length, moment, period, several, share
 from flows.reports.purpose import purpose_of
@@ -80,6 +81,8 @@ def report_blocks(report: Report, stream: Stream, settings: Settings) -> list[Bl
     blocks += [calibration_picture(report.scorecard, _CALIBRATION)]
     blocks += [Items(list(_trust(report, settings)))]
     blocks += [Heading("Which columns moved the answers?"), *_effects(report)]
+    blocks += [Heading("Are the columns as they were in training?")]
+    blocks += column_blocks(report.columns, report.alerts)
     return blocks
 
 

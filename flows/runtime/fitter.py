@@ -14,9 +14,11 @@ from flows.terminal.time_format import format_time
 from models.h2o.errors import H2OError, check_h2o_version, installed_version
 from models.h2o.search import Parameters, check_algorithm
 from models.h2o.server import H2OServer, work_dir_for
+from models.judging.column_profile import MOST_BYTES
 from models.mojo.model import MojoError, read_mojo
 from models.refit.fit_record import FitRecord, champion_of
 from models.refit.plan import FitTask
+from models.refit.profile import profile_of
 from models.refit.proposals import check_optuna, proposed
 from models.refit.refit import Champion, failed, lacking, skipped, train
 from operators.training.model_registry import ModelRegistry, file_of
@@ -141,7 +143,11 @@ class Fitter:
         trained = train(server, task, self._champion(earlier))
         self._artifacts.put(trained.artifact)
         self._artifacts.put(trained.rows)
-        return trained.record
+        profile = profile_of(task, read_mojo(trained.artifact)).encode()
+        if len(profile) > MOST_BYTES:  # nobody would read it
+            return trained.record
+        name = self._artifacts.put(profile)
+        return msgspec.structs.replace(trained.record, profile_sha256=name)
 
     def _proposed(self, task: FitTask, earlier: list[FitRecord]) -> list[Parameters]:
         """The candidates of a search, as journaled by this or an earlier attempt at it."""
@@ -219,7 +225,9 @@ def since_change(task: FitTask, cuts: list[TrainingCut]) -> FitTask:
     if not changes:
         return task
     window = task.boundary - min(changes)
-    narrow = msgspec.structs.replace(task, window=min(max(window, 1), task.window))
+    narrow = msgspec.structs.replace(
+        task, window=min(max(window, 1), task.window), reference=task.window
+    )
     return task if lacking(narrow) else narrow
 
 

@@ -1,5 +1,6 @@
 """Metrics of the models: how good they are, and what became of their fits."""
 
+from flows.reports.column_lines import drifting, fault_counts
 from flows.reports.metric_lines import crossed
 from flows.watch.metric import Metric, each, of_log
 from flows.watch.sample import LogSample
@@ -56,6 +57,15 @@ QUALITY = (
         "headwater_metric_alerts", "gauge", "",
         "Partitions in which a metric is beyond its line in `alerts`.", ("metric",), "metrics",
         each(lambda log: crossed(log.status.newest).items()),
+    ),
+    Metric(
+        "headwater_data_faults", "gauge", "", "Columns with a fault, in all partitions.", ("kind",),
+        "metrics", each(lambda log: fault_counts(log.status.newest).items()),
+    ),
+    Metric(
+        "headwater_drifting_columns", "gauge", "",
+        "Columns with other values than in training, but no fault.", (), "metrics",
+        of_log(lambda log: drifting(log.status.newest)),
     ),
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The table of alert rules; README.md of this folder has a runbook paragraph for each."""
 
+from flows.reports.column_lines import column_lines
 from flows.reports.metric_lines import line_text, states_of
 from flows.watch.rule import Rule, in_log, never
 from flows.watch.sample import LogSample, Sample
@@ -82,6 +83,11 @@ def _beyond_line(_: Sample, log: LogSample) -> str:
         if any(one.fires for one in states)
     }
     return ", ".join(line_text(metric, states) for metric, states in beyond.items())
+
+
+def _data_fault(_: Sample, log: LogSample) -> str:
+    lines = column_lines(log.status.newest)
+    return ", ".join(f"{line.column}: {line.words}" for line in lines if line.faults)
 
 
 def _under_replicated(_: Sample, log: LogSample) -> str:
@@ -171,6 +177,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "HeadwaterMetricBeyondLine", "headwater_metric_alerts > 0", "0m", "ticket",
         "A metric is beyond its line in the settings.", in_log(_beyond_line),
+    ),
+    Rule(
+        "HeadwaterDataFault", "headwater_data_faults > 0", "0m", "ticket",
+        "Columns have faults that the training window did not have.", in_log(_data_fault),
     ),
     Rule(
         "HeadwaterKafkaUnderReplicated", "headwater_kafka_under_replicated_partitions > 0", "5m",

@@ -135,6 +135,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str = ""
     size_bytes: int = 0
     rows_sha256: str = ""
+    profile_sha256: str = ""
     title: str = ""
     evidence: TitleEvidence | None = None
 
@@ -158,7 +159,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def files(self) -> list[str]:
         """sha256 of the files that belong to the model."""
-        return [name for name in (self.sha256, self.rows_sha256) if name]
+        return [name for name in (self.sha256, self.rows_sha256, self.profile_sha256) if name]
 
 
 def model_id(algorithm: str, digest: str) -> str:

@@ -50,6 +50,8 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
             requests, and if there are none, nothing is fitted; 0: there is no champion.
         refit: Fit the winner once more on its whole window before it is published; AutoML's winner
             never is, because it has no parameters to repeat.
+        reference: Time before the boundary whose rows the profile of the columns describes, where
+            that is more than the window.
     """
 
     files: Sequence[Path]
@@ -71,6 +73,7 @@ class FitTask(msgspec.Struct, frozen=True, kw_only=True):
     margin: float = 0.0
     champion_end: int = 0
     refit: bool = True
+    reference: int = 0
 
     @property
     def refits(self) -> bool:

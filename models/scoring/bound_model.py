@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judging.column_reference import Reference
 from models.mojo.model import Mojo
 from models.pointer_tables import GIVEN, GLM, NO_MODEL, OFFLINE, TREES, PointerTable
 
@@ -25,9 +26,11 @@ class Offline:
         mojo: The model's reader.
         columns: Names of the vector's columns.
         levels: Level names of each categorical column, by number; the lists may grow.
+        reference: The columns in its training window; None: it has no profile.
 
     Attributes:
         model: Id of the model.
+        reference: The columns in its training window; None: it has no profile.
         is_compiled: Whether compiled code can score it; otherwise its probability must be passed
             in.
         table: Table for compiled code, with the levels known at the last `learn_levels`.
@@ -42,8 +45,10 @@ class Offline:
         mojo: Mojo,
         columns: Sequence[str],
         levels: Mapping[int, Sequence[str]],
+        reference: Reference | None = None,
     ) -> None:
         self.model = model
+        self.reference = reference
         self._mojo = mojo
         places = {name: i for i, name in enumerate(columns)}
         missing = [name for name in mojo.columns if name not in places]

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judging.column_reference import Reference
 from models.judging.drift_watch import DriftWatch
 from models.judging.trust_counts import TrustCounts
 from models.judging.waiting_counts import GROUP, Turns, WaitingCounts
@@ -127,6 +128,13 @@ class Learning:
         self.metric_alerts = MetricAlerts(settings)
         self.waiting = WaitingCounts(settings.decision.threshold)
         self._models = self.compiled()
+
+    @property
+    def champion(self) -> tuple[str | None, Reference | None]:
+        """Id of the model that has the title, and its columns in its training window."""
+        in_use, serving = self.in_use, self.serving
+        own = serving.newest if in_use.champion == in_use.model else serving.older
+        return in_use.champion, None if own is None else own.reference
 
     def configure(self, before: Settings, settings: Settings) -> None:
         """Apply other settings; other River classifiers begin untrained."""

@@ -18,6 +18,7 @@ from models.judging.trust_counts import Thresholds, Trusted
 from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
+from operators.shard.column_watch import ColumnWatch, Looked
 from operators.shard.labels import Labels
 from operators.shard.learning import ActiveModels, Learning
 from operators.shard.messages import (
@@ -157,6 +158,7 @@ class Shard:
         self.is_silent = False
         self._counts = _Counts(dict.fromkeys(TOPICS, 0), {})
         self._learning = Learning(stream, settings)
+        self._columns = ColumnWatch(len(columns), partition, settings)
         self._set(settings)
         self._lateness = int(Duration.parse(stream.lateness))
         self._too_late = self._lateness + stream.horizon_us
@@ -177,6 +179,7 @@ class Shard:
         """Apply other settings, and keep all that was learned and seen."""
         guard = self._guard.snapshot()
         self._learning.configure(self.settings, settings)
+        self._columns.configure(settings)
         self._set(settings)
         self._guard.restore(guard)
 
@@ -290,6 +293,7 @@ class Shard:
                 self.position.activations = number + 1
                 self._learning.activate(model, offline, alone=alone, champion=champion)
                 self._learning.trust.decided(trust)
+                self._columns.refer(*self._learning.champion)
             case Configuration(number, settings):
                 self.position.activations = number + 1
                 self._reconfigure(settings)
@@ -344,7 +348,10 @@ class Shard:
             raise
         sums = (self._running.total, self._running.lately)
         in_use = self._learning.in_use
-        return msgspec.msgpack.encode((VERSION, self.position, self._counts, in_use, sums, parts))
+        columns = (self._columns.snapshot(),) if self._columns.is_used else ()
+        return msgspec.msgpack.encode(
+            (VERSION, self.position, self._counts, in_use, sums, parts, *columns)
+        )
 
     def restore(self, state: bytes, offline: Callable[[str], Offline | None]) -> None:
         """Restore a `snapshot` of a shard with the same stream and settings.
@@ -358,12 +365,13 @@ class Shard:
                 more.
         """
         with _part("its head"):
-            version, *_ = msgspec.msgpack.decode(
-                state, type=tuple[int, _Raw, _Raw, _Raw, _Raw, _Raw]
-            )
+            raw = msgspec.msgpack.decode(state, type=_Raws)
+            version = msgspec.msgpack.decode(raw[0], type=int)
             check(version == VERSION, f"shard state must be of version {VERSION}", version)
-            _, self.position, self._counts, in_use, sums, parts = msgspec.msgpack.decode(
-                state, type=tuple[int, Position, _Counts, ActiveModels, _Sums, _Parts]
+            columns = msgspec.msgpack.decode(raw.pop(), type=bytes) if len(raw) > _HEAD else None
+            self.position, self._counts, in_use, sums, parts = (
+                msgspec.msgpack.decode(of, type=kind)
+                for of, kind in zip(raw[1:], _HEAD_TYPES, strict=True)
             )
             self._check_counts()
         with _part("losses"):
@@ -384,6 +392,11 @@ class Shard:
             self._learning.check(self._pending.turns(), levels)
         self._turn_at = self._next_turn()
         self._learning.bind(in_use, offline)
+        if columns is None:
+            self._columns.refer(*self._learning.champion)
+        else:
+            with _part("columns"):
+                self._columns.restore(columns, *self._learning.champion)
 
     def _check_counts(self) -> None:
         """Check that the counters fit together.
@@ -477,8 +490,10 @@ class Shard:
         self._labels.advance(watermark, append_time)
         tick = watermark - watermark % self._metrics_every
         if tick > counts.tick_us:
-            if counts.tick_us and not self.is_silent:
-                self._tick(tick, append_time)
+            if counts.tick_us:
+                looked = self._columns.look(tick)
+                if not self.is_silent:
+                    self._tick(tick, append_time, looked)
             self._labels.look_back()
             counts.tick_us = tick
         if counts.high_us >= self._turn_at:
@@ -501,6 +516,8 @@ class Shard:
         self._features.read(event, row)
         blend = self._predictor.blend(row, self._learning.serving)
         prediction = self._prediction(event, key.decode("utf-8", "backslashreplace"), blend)
+        if self._columns.window is not None:
+            self._columns.window.add(row, event.time, append_time)
         turn = self._learning.asked(self._predictor.models, blend.probability, event.time)
         self._pending.add(self.stream.label.deadline(event), prediction, event, turn)
         self._counts.requests += 1
@@ -554,7 +571,7 @@ class Shard:
         outcome = _encode(self._outcome(*fields, label, label_time, *values))
         self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
 
-    def _tick(self, time: int, append_time: int) -> None:
+    def _tick(self, time: int, append_time: int, looked: Looked) -> None:
         counts = self._counts
         states, alerts = self._learning.metric_alerts.look(time, self.partition)
         metrics = Metrics(
@@ -575,8 +592,10 @@ class Shard:
             *self._learning.title(),
             states,
             *self._learning.look_ahead(time),
+            looked.states,
         )
         self._running.restart()
+        alerts += looked.alerts
         self._out["alerts"] += [Entry(append_time, b"", _encode(alert)) for alert in alerts]
         self._out["metrics"].append(Entry(append_time, b"", _encode(metrics)))
 
@@ -632,6 +651,10 @@ _Raw = msgspec.Raw
 _Sums = tuple[list[list[float]], list[list[float]]]
 _Parts = Annotated[list[bytes], msgspec.Meta(min_length=14, max_length=15)]
 """The last one is of alerts on metrics, if the settings have any."""
+_HEAD = 6
+_HEAD_TYPES: tuple[Any, ...] = (Position, _Counts, ActiveModels, _Sums, _Parts)
+_Raws = Annotated[list[_Raw], msgspec.Meta(min_length=_HEAD, max_length=_HEAD + 1)]
+"""The version and what `_HEAD_TYPES` names; the last one is of columns, if they are compared."""
 
 
 @contextmanager

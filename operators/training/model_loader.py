@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.judging.column_profile import Profile, read_profile
+from models.judging.column_reference import Reference
 from models.mojo.model import Mojo, MojoError, needs_java, read_mojo
 from models.refit.certificate import LIMIT, verify
 from models.refit.fit_record import FitRecord
@@ -49,6 +51,13 @@ class Loading(NamedTuple):
     turns: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
+class Loaded(NamedTuple):
+    """A model, and its columns in the training window if they were kept with it."""
+
+    mojo: Mojo
+    profile: Profile | None
+
+
 class ModelLoader:
     """Verified models by id, some of them in memory.
 
@@ -77,7 +86,7 @@ class ModelLoader:
         self._check_rows, self._kept, self._turns = loading
         self._names = [column.name for column in stream.columns]
         self.records: dict[str, FitRecord] = {}
-        self._loaded: dict[str, Future[Mojo]] = {}
+        self._loaded: dict[str, Future[Loaded]] = {}
         self._again_at = 0.0
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -105,9 +114,12 @@ class ModelLoader:
             UnavailableModelError: It cannot be loaded now.
         """
         try:
-            mojo = self._future(model, again=True).result()
+            mojo, profile = self._future(model, again=True).result()
             with self._turns():
-                offline = Offline(model, mojo, self._names, shard.levels)
+                own = None
+                if profile is not None:
+                    own = Reference(profile, self._names, shard.levels, shard.partition)
+                offline = Offline(model, mojo, self._names, shard.levels, own)
                 offline.predict(np.full(len(self._names), np.nan))
         except Exception as error:  # foreign code on a foreign file may raise any error
             self._forget(model)
@@ -132,7 +144,7 @@ class ModelLoader:
             thread.join(within_s)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _future(self, model: str, *, again: bool) -> Future[Mojo]:
+    def _future(self, model: str, *, again: bool) -> Future[Loaded]:
         """A model being loaded; if `again`, retry one that failed."""
         with self._lock:
             future = self._loaded.pop(model, None)
@@ -153,18 +165,18 @@ class ModelLoader:
         with self._lock:
             self._loaded.pop(model, None)
 
-    def _load(self, model: str, future: Future[Mojo]) -> None:
+    def _load(self, model: str, future: Future[Loaded]) -> None:
         try:
             with self._turns():
-                mojo = self._verified(self._published.of(model))
+                loaded = self._verified(self._published.of(model))
         except Exception as error:  # noqa: BLE001 - raised again where the model is needed
             future.set_exception(error)
         except BaseException as error:  # noqa: BLE001 - polars panics are no Exceptions
             future.set_exception(MojoError(f"{type(error).__name__}: {error}"))
         else:
-            future.set_result(mojo)
+            future.set_result(loaded)
 
-    def _verified(self, record: FitRecord) -> Mojo:
+    def _verified(self, record: FitRecord) -> Loaded:
         mojo = read_mojo(file_of(record, self._artifacts))
         if record.rows_sha256:
             rows = self._artifacts.get(record.rows_sha256)
@@ -173,5 +185,8 @@ class ModelLoader:
             if away > LIMIT:
                 msg = f"predictions must be H2O's within {LIMIT:g}; got {away:g} away"
                 raise MojoError(msg)
+        profile = None
+        if record.profile_sha256:
+            profile = read_profile(self._artifacts.get(record.profile_sha256))
         self.records[record.model] = record
-        return mojo
+        return Loaded(mojo, profile)

@@ -128,8 +128,9 @@ class Alert(msgspec.Struct, frozen=True):
     """
 
     kind: Literal[
-        "clock_ahead", "drift", "fit_failed", "fit_rejected", "labels_by_silence", "metric",
-        "metric_recovered", "model_dismissed", "title_returned",
+        "clock_ahead", "data_quality", "data_quality_recovered", "drift", "fit_failed",
+        "fit_rejected", "labels_by_silence", "metric", "metric_recovered", "model_dismissed",
+        "title_returned",
     ]  # fmt: skip
     time: int
     message: str
@@ -219,6 +220,30 @@ class JudgedEstimate(msgspec.Struct, frozen=True, omit_defaults=True):
     trusted: bool = True
 
 
+class ColumnState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A column that stands out against the training window of the champion.
+
+    Attributes:
+        rows: Number of requests in the live window.
+        psi: Population stability index of its values, against the same hours of the week.
+        critical: The index that chance exceeds in one of a thousand windows.
+        importance: Share of the column in the importance of all columns.
+        nulls: Share of nulls.
+        nulls_before: Share of nulls in the training window.
+        beyond: Share of values that training did not have: new levels, or numbers out of range.
+        faults: Kinds of its faults, and since when (event time, µs).
+    """
+
+    rows: int
+    psi: float = 0.0
+    critical: float = 0.0
+    importance: float = 0.0
+    nulls: float = 0.0
+    nulls_before: float = 0.0
+    beyond: float = 0.0
+    faults: dict[str, int] = {}
+
+
 class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counters and losses of one partition at a tick of event time.
 
@@ -250,6 +275,8 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
         ahead: The newest requests, whose labels are not known yet; None: there are fewer than 20.
         estimated: The newest group of requests of which an estimate was made and that have got
             their labels since; None: there is none.
+        columns: The columns that stand out against the training window, the first one most: all
+            with faults, and up to twelve in all.
     """
 
     time: int
@@ -274,6 +301,7 @@ class Metrics(msgspec.Struct, frozen=True, omit_defaults=True):
     alerts: dict[str, MetricState] = {}
     ahead: Ahead | None = None
     estimated: JudgedEstimate | None = None
+    columns: dict[str, ColumnState] = {}
 
 
 def outcome_type(stream: Stream) -> type[msgspec.Struct]:

@@ -28,7 +28,9 @@ def cuts(*changes, boundary=BOUNDARY):
 
 def test_it_looks_back_to_the_earliest_change_of_any_partition(task):
     changes = (BOUNDARY - 4 * DAY_US, 0, BOUNDARY - 5 * DAY_US)
-    assert since_change(task, cuts(*changes)).window == 5 * DAY_US
+    found = since_change(task, cuts(*changes))
+    assert found.window == 5 * DAY_US
+    assert found.reference == 90 * DAY_US  # which the columns are compared with
 
 
 @pytest.mark.parametrize(

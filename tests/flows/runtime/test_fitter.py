@@ -15,6 +15,7 @@ import pytest
 
 from flows.home.home import Home, create_topics
 from flows.runtime.fitter import Fitter
+from models.judging.column_profile import read_profile
 from models.mojo.model import read_mojo
 from models.refit.certificate import LIMIT, verify
 from operators.training.training_cuts import TrainingCut
@@ -140,6 +141,10 @@ def test_a_model_that_java_scores_is_kept_with_its_rows_and_judged_as_champion(h
     mojo = read_mojo(artifacts.get(first.sha256))
     assert mojo.algorithm == "xgboost"
     assert verify(mojo, artifacts.get(first.rows_sha256)) <= LIMIT
+    profile = read_profile(artifacts.get(first.profile_sha256))
+    assert profile.rows == 4_000  # those that judge, too
+    assert [one.name for one in profile.columns] == ["carrier", "dest", "x0", "x1"]
+    assert sum(one.importance for one in profile.columns) == pytest.approx(1.0)
 
     early = msgspec.structs.replace(first.window, end=cut.boundary - DAY_US)
     second = fitter(cut.boundary, [cut], [msgspec.structs.replace(first, window=early)])

@@ -34,6 +34,7 @@ WELL = {
     'headwater_log_loss{model="ensemble"}': "0.4+0x90",
     'headwater_recent_labels{model="ensemble"}': "500+0x90",
     'headwater_metric_alerts{metric="auc"}': "0+0x90",
+    'headwater_data_faults{kind="nulls"}': "0+0x90",
     "headwater_kafka_under_replicated_partitions": "0+0x90",
 }
 """Each figure at the limit at which nothing is wrong yet."""
@@ -78,6 +79,8 @@ FIRING = [
          {'headwater_recent_log_loss{model="ensemble"}': "0.51+0x90"}, {"model": "ensemble"}),
     Case("HeadwaterMetricBeyondLine",
          {'headwater_metric_alerts{metric="auc"}': "0+0x50 1+0x40"}, {"metric": "auc"}),
+    Case("HeadwaterDataFault",
+         {'headwater_data_faults{kind="nulls"}': "0+0x50 1+0x40"}, {"kind": "nulls"}),
     Case("HeadwaterKafkaUnderReplicated",
          {"headwater_kafka_under_replicated_partitions": "0+0x50 2+0x40"}),
     Case("HeadwaterKafkaBlocked", {"headwater_kafka_blocked_partitions": "0+0x50 1+0x40"}),

@@ -13,12 +13,15 @@ from flows.watch.rules import RULES
 from flows.watch.rules_file import rules_file
 from flows.watch.view import problems_of
 from state.checkpoints.store import Written
-from state.outputs.records import Metrics, MetricState
+from state.outputs.records import ColumnState, Metrics, MetricState
 from tests.documents import ROOT, anchors, read
 from tests.flows.watch.rule_cases import FIRING, rule_tests
 from tests.flows.watch.samples import NOW, change, log_sample, losses, partition, sample
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+
+
+NOW_US = 1_704_067_200_000_000
 
 
 def at(**changes):
@@ -34,6 +37,11 @@ def with_partition(**changes):
 def quality(lately, total):
     of = log_sample().quality
     return change(of, total={"ensemble": total}, ticks=[change(of.ticks[-1], lately=lately)])
+
+
+def broken(*kinds):
+    state = ColumnState(400, faults=dict.fromkeys(kinds, NOW_US))
+    return Metrics(1, 0, 0, 0, {}, 0, None, {}, {}, {}, columns={"wind": state})
 
 
 def tick(*, fires=False):
@@ -82,6 +90,12 @@ SEEN = {
         (
             at(status=change(WELL.status, newest=[tick(), tick(fires=True)])),
             "alert on auc: on in 1 of 2 partitions",
+        )
+    ],
+    "HeadwaterDataFault": [
+        (
+            at(status=change(WELL.status, newest=[broken(), broken("stopped")])),
+            "wind: no value since 2024-01-01 00:00",
         )
     ],
     "HeadwaterQualityWorse": [

@@ -20,6 +20,7 @@ from state.log.sqlite import SqliteLog
 from state.storage.artifact_store import ArtifactStore
 from tests.golden.trips import stream
 from tests.golden_log import GOLDEN, SETTINGS
+from tests.models.judging.columns import evenly, profile
 from tests.rides import stream as other_stream
 
 CONTENT = (GOLDEN / "1/gbm-1.zip").read_bytes()
@@ -35,6 +36,9 @@ class Failing(Future):
 
     def result(self):
         raise self.error
+
+
+OTHERS = profile({"x": np.arange(400.0)}, evenly(400, 7))
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def published(tmp_path, rows):
     log = SqliteLog(tmp_path / "log")
     log.create("models", 1)
 
-    def publish(away=0.0, of=stream, sha256=None, kept=None):
+    def publish(away=0.0, of=stream, sha256=None, kept=None, profile=None):
         artifacts = ArtifactStore(tmp_path / "artifacts")
         frame, predictions = rows
         models = ModelRegistry(log)
@@ -64,6 +68,7 @@ def published(tmp_path, rows):
                 boundary=1, status="promoted", reason="", algorithm="gbm", model="gbm-1",
                 sha256=sha256 or artifacts.put(CONTENT),
                 rows_sha256=artifacts.put(kept or kept_rows(frame, predictions + away)),
+                profile_sha256=artifacts.put(profile) if profile else "",
             )
         )  # fmt: skip
         return ModelLoader(of, models, artifacts, LOADING), Shard(of, SETTINGS, 0)
@@ -86,6 +91,8 @@ def test_a_model_that_scores_as_h2o_did_is_bound_to_the_shard(published):
         ({"away": 1e-6}, "predictions must be H2O's within 1e-09; got 1e-06 away"),
         ({"of": other_stream}, "wants column 'zone' that the stream lacks"),
         ({"kept": b"no Parquet"}, "rows kept with a model must be readable; got .*parquet"),
+        ({"profile": b"no profile"}, "profile must be readable; got "),
+        ({"profile": OTHERS.encode()}, "columns of a profile must be the vector's; got 'x'"),
     ],
 )
 def test_any_other_is_refused_with_the_reason(published, wrong, words):
@@ -93,6 +100,16 @@ def test_any_other_is_refused_with_the_reason(published, wrong, words):
     with pytest.raises(ModelError, match=f"model gbm-1 must be usable: .*{words}") as raised:
         models.offline("gbm-1", shard)
     assert raised.type is ModelError
+
+
+def test_the_profile_of_a_model_is_bound_to_the_vector_of_the_shard(published):
+    own = profile({"distance": np.arange(400.0)}, evenly(400, 7))
+    models, shard = published(profile=own.encode())
+    reference = models.offline("gbm-1", shard).reference
+    assert reference.profile == own
+    assert [stream.columns[place].name for place in reference.places] == ["distance"]
+    models, shard = published()
+    assert models.offline("gbm-1", shard).reference is None
 
 
 def test_so_is_one_whose_file_was_altered(published, tmp_path):
