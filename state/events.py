@@ -19,7 +19,6 @@ TimeUs = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800 * SECOND_US, extra={
 
 MOST_SOURCE = 250
 """Most characters of a source's name; a topic of Kafka has 249 at most."""
-Source = Annotated[str, msgspec.Meta(max_length=MOST_SOURCE)]
 
 
 class Event(
@@ -39,7 +38,8 @@ class Event(
     Attributes:
         id: Unique within the stream's deduplication window.
         time: Time of the event by its source's clock.
-        source: Name of that clock; the clock guard checks each source separately.
+        source: Name of that clock, of `MOST_SOURCE` characters at most; the clock guard checks each
+            source separately.
 
     Example:
         >>> class Ping(Event, frozen=True, kw_only=True):
@@ -50,4 +50,4 @@ class Event(
 
     id: EventId
     time: TimeUs
-    source: Source = ""
+    source: str = ""

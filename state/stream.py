@@ -12,7 +12,7 @@ import msgspec
 
 from state.durations import Duration
 from state.event_times import YEAR_1990_US, Times, TimeTexts
-from state.events import Event, TimeUnit
+from state.events import MOST_SOURCE, Event, TimeUnit
 from state.features import Column, Counted, Feature, Labelled
 from state.field_types import (
     KEY,
@@ -155,6 +155,8 @@ class Stream:
         delay = Duration.parse(self.label.delay)
 
         def check(event: Event) -> str | None:
+            if len(event.source) > MOST_SOURCE:  # not by its type, which homes have on record
+                return f"source must be at most {MOST_SOURCE} characters"
             kind: Any = type(event)
             for name in boundless[kind]:
                 if not -(2**63) <= (getattr(event, name) or 0) < 2**63:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import msgspec
 
-from state.events import Source
+from state.events import MOST_SOURCE
 
 MOST_SHOWN = 1_000
 """Most sources in a record of `metrics`, which must fit the log whatever names events bring."""
+_Source = Annotated[str, msgspec.Meta(max_length=MOST_SOURCE)]
 _Time = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 
 
@@ -93,4 +94,4 @@ class ClockGuard:
             msgspec.DecodeError: The bytes have another form, a number is not a time, or a name is
                 too long.
         """
-        self._lags = msgspec.msgpack.decode(state, type=dict[Source, Lag])
+        self._lags = msgspec.msgpack.decode(state, type=dict[_Source, Lag])

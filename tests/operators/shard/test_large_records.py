@@ -88,7 +88,7 @@ def test_a_long_name_of_a_source_is_a_dead_letter_and_its_alert_would_not_have_f
     run = played([at(0, shop="a", source="s" * 251), at(1, shop="a")])
     (letter,) = [msgspec.json.decode(v, type=DeadLetter) for v in run.values("dead_letters")]
     assert letter.reason == "invalid"
-    assert letter.detail == "Expected `str` of length <= 250 - at `$.source`"
+    assert letter.detail == "source must be at most 250 characters"
     assert len(run.written["predictions"]) == 1
 
 
