@@ -37,7 +37,7 @@ BAD = {
     "half an event": (but()[:70], "malformed"),
     "two events": (but() + but(id=b'"b"'), "malformed"),
     "no JSON": (b"id,time\ngood,5", "malformed"),
-    "ten megabytes": (b"\xa7garbage" * 1_250_000, "malformed"),
+    "ten megabytes": (b"\xa7garbage" * 1_250_000, "invalid"),
     "ten megabytes of text": (but(car=b'"%s"' % (b"x" * 10**7), id=b'""'), "invalid"),
     "deep lists": (DEEP, "malformed"),
     "deep objects": (b'{"a":' * 100_000, "malformed"),
