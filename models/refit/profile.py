@@ -1,5 +1,6 @@
 """The profile of the rows that a fit could use, by which live columns are judged."""
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -11,22 +12,31 @@ from models.mojo.model import Mojo
 from models.refit.plan import FitTask
 
 _ROWS_OF_IMPORTANCE = 2_000
+MOST_ROWS = 2_000_000
+"""Rows of a profile at most, nearly: some 100 bytes of memory each."""
+BLOCK = 4_096
+"""Offsets one after another that count or not together, as a run of one value is a figure too."""
 
 
-def profile_of(task: FitTask, mojo: Mojo) -> Profile:
+def profile_of(task: FitTask, mojo: Mojo, most_rows: int = MOST_ROWS) -> Profile:
     """The profile of a fit's columns, with their importance for its model.
 
     All rows of `task.reference` before the boundary count, also where the winner was fitted on the
-    newest part of them, so that the profile knows as many hours of the week as there are.
+    newest part of them, so that the profile knows as many hours of the week as there are. Of more
+    than `most_rows` only every second, third … block of offsets counts.
 
     Args:
         task: The fit.
         mojo: The model.
+        most_rows: Number of rows from which blocks are left out.
     """
     event = pl.col("event_time").dt.timestamp("us")
     since = task.boundary - max(task.reference, task.window)
     files = pl.scan_parquet(list(task.files), glob=False)
     rows = files.filter((event >= since) & (event < task.boundary))
+    thinning = -(-int(rows.select(pl.len()).collect().item()) // most_rows)
+    if thinning > 1:
+        rows = rows.filter(pl.col("offset") // BLOCK % thinning == 0)
     places = rows.select("partition", "offset", event).collect()
     partitions, offsets, times = (of.cast(pl.Int64).to_numpy() for of in places)
     order = np.lexsort((offsets, partitions))
@@ -41,7 +51,8 @@ def profile_of(task: FitTask, mojo: Mojo) -> Profile:
         else:
             numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
             column = numbers_profile(name, numbers, known, share)
-        columns.append(column)
+        # A run may go on through the blocks that are left out.
+        columns.append(msgspec.structs.replace(column, longest=column.longest * max(thinning, 1)))
     return Profile(start=int(times.min()), end=int(times.max()), rows=len(order), columns=columns)
 
 
