@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def section(title: str) -> str:
 def table(title: str, heading: str) -> dict[str, list[str]]:
     """The rows of a section's table whose first column has this heading: cells by the first."""
     lines = section(title).split(f"\n| {heading} |")[1].splitlines()[2:]
-    rows = [line.strip("| ").split(" | ") for line in lines[: lines.index("")]]
+    rows = [line.strip("| ").split(" | ") for line in takewhile(bool, lines)]
     return {first: rest for first, *rest in rows}
 
 
