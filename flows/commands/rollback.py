@@ -26,7 +26,7 @@ def _run(arguments: Namespace) -> int:
     with as_command_errors():
         deployment = Deployment.open(settings, home, make_topics=True, checkpoints=False)
         registry = deployment.registry
-        before = registry.champion()
+        before = registry.newest_model()
         model = registry.roll_back(arguments.model, time.time_ns() // 1000)
     deployment.close()
     sys.stdout.write(f"{model} takes the place of {before}\n")

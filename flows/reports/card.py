@@ -17,7 +17,7 @@ from flows.reports.topic_frames import Progress, topic_frames
 from models.judging.importance import Importance, importance, spread
 from models.judging.intervals import Counted
 from models.judging.slices import Slices, worst_slices
-from models.refit.fit_record import TITLES, FitRecord, champion_of
+from models.refit.fit_record import TITLES, FitRecord, newest_promoted
 from operators.partition.journal import Activated, Journal
 from operators.training.training_cuts import cuts_of
 from state.log import EVENTS, OffsetError
@@ -109,7 +109,7 @@ def find_model(records: Sequence[FitRecord], name: str | None) -> FitRecord:
         msg = "home must have a model; got none: `headwater models` shows why no fit has made one"
         raise CommandError(msg)
     if name is None:
-        newest = champion_of(records)
+        newest = newest_promoted(records)
         return known[newest.model if newest and newest.model in known else [*known][-1]]
     found = [name] if name in known else [model for model in known if model.startswith(name)]
     if len(found) == 1:

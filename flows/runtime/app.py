@@ -153,7 +153,7 @@ class App:
         if boundary <= self._held or training.trainer == "embedded" or not training.wait:
             return
         self._held = boundary
-        if not training.pinned and not self._opened.published.champion_at(boundary)[0]:
+        if not training.pinned and not self._opened.published.model_at(boundary)[0]:
             tell(
                 "waiting_for_fit",
                 f"Waiting for the fit at {format_time(boundary)}: by `flows.train`, or from a "

@@ -16,7 +16,7 @@ from models.h2o.search import Parameters, check_algorithm
 from models.h2o.server import H2OServer, work_dir_for
 from models.judging.column_profile import MOST_BYTES
 from models.mojo.model import MojoError, read_mojo
-from models.refit.fit_record import FitRecord, champion_of
+from models.refit.fit_record import FitRecord, newest_promoted
 from models.refit.plan import FitTask
 from models.refit.profile import profile_of
 from models.refit.proposals import check_optuna, proposed
@@ -186,7 +186,7 @@ class Fitter:
         """The task of a fit, without the files."""
         training = self._settings.training
         columns = [column for column in self._stream.columns if column.for_trees]
-        champion = champion_of(earlier)
+        champion = newest_promoted(earlier)
         winner = next((record for record in reversed(earlier) if record.parameters), None)
         return FitTask(
             files=(),
@@ -211,7 +211,7 @@ class Fitter:
         )
 
     def _champion(self, earlier: list[FitRecord]) -> Champion | None:
-        newest = champion_of(earlier)
+        newest = newest_promoted(earlier)
         if newest is None:
             return None
         assert newest.window is not None

@@ -14,8 +14,8 @@ from flows.home.open_log import check_kept
 from flows.runtime.kept_rows import LOADING
 from flows.runtime.pace import Pace
 from operators.partition.decider import (
-    Champions,
     Decider,
+    Decisions,
     EarlyBoundaries,
     NewestTimes,
     TrustedAnswers,
@@ -91,7 +91,7 @@ class Partitions:
         self._settings, self._stream, self._log = settings, stream, log
         self._home = home = reaching(home, settings, log)
         self.published = published_models(home, settings, log)
-        self._champions = self._found_champions() if decides else None
+        self._decisions = self._found_decisions() if decides else None
         self._is_original = settings_of is None
         self.settings_of = settings_of or partial(usable, settings)
         self._clock, self._conflict = clock, conflict
@@ -160,14 +160,14 @@ class Partitions:
         settings = self._settings if values is None else self.settings_of(values)
         return Shard(self._stream, settings, partition)
 
-    def _found_champions(self) -> Champions:
+    def _found_decisions(self) -> Decisions:
         pinned = self._settings.training.pinned
         return Pinned(self.published, pinned) if pinned else self.published
 
     def _decider(
         self, shard: Shard, journal: JournalWriter, source: OrderedInput
     ) -> Decider | None:
-        if self._champions is None:
+        if self._decisions is None:
             return None
         # A branch that begins at the head of the log notes when that begun.
         takes_settings = self._is_original or not journal.entries
@@ -184,7 +184,7 @@ class Partitions:
             self._log,
             journal,
             source,
-            champions=self._champions,
+            decisions=self._decisions,
             load=lambda model: self.models.offline(model, shard),
             wanted=self._wanted(shard) if takes_settings else _nothing,
             newest=self._newest,

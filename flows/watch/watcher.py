@@ -16,7 +16,7 @@ from flows.reports.status import Status, StatusReader
 from flows.watch.machine import DiskGauge, H2OProbe
 from flows.watch.sample import FIT_DECISIONS, Fits, KafkaHealth, LogSample, Sample, Sources
 from flows.watch.tallies import Tallies
-from models.refit.fit_record import TITLES, FitRecord, champion_of
+from models.refit.fit_record import TITLES, FitRecord, newest_promoted
 from state.durations import Duration
 from state.log import Log, LogError, newest_append_time, oldest_append_time
 from state.outputs.records import Metrics
@@ -212,7 +212,7 @@ def fits_of(records: list[FitRecord], pending: int) -> Fits:
     for status in statuses:
         decisions[status] += 1
     failed = next((i for i, s in enumerate(reversed(statuses)) if s != "failed"), len(statuses))
-    champion = champion_of(records)
+    champion = newest_promoted(records)
     return Fits(
         decisions,
         failed,

@@ -190,6 +190,6 @@ def title_of(history: Sequence[FitRecord]) -> str | None:
     return title
 
 
-def champion_of(decisions: Sequence[FitRecord]) -> FitRecord | None:
+def newest_promoted(decisions: Sequence[FitRecord]) -> FitRecord | None:
     """The newest promoted fit of some decisions; None if no model was promoted."""
     return next((one for one in reversed(decisions) if one.status == "promoted"), None)

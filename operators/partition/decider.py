@@ -24,17 +24,17 @@ from operators.training.model_loader import ModelError, UnavailableModelError
 from state.log import EVENTS, ReadableLog
 
 
-class Champions(Protocol):
+class Decisions(Protocol):
     """The trainer's decisions so far, from the topic `models`."""
 
-    def champion_at(self, boundary: int) -> tuple[bool, str | None]:
-        """Whether the boundary is decided, and the champion after it (None: none yet)."""
+    def model_at(self, boundary: int) -> tuple[bool, str | None]:
+        """Whether the boundary is decided, and the newest promoted model (None: none yet)."""
 
-    def champion(self) -> str | None:
-        """The newest champion; None: there is none."""
+    def newest_model(self) -> str | None:
+        """The newest promoted model; None: there is none."""
 
     def title(self, boundary: int | None = None) -> str | None:
-        """The model that has the title, which may be the one before the champion.
+        """The model that has the title of champion: the newest promoted one, or the one before.
 
         Args:
             boundary: As of the decision on this boundary; None: as of the newest one.
@@ -97,14 +97,14 @@ class Decider:
         log: Log with `events`.
         journal: Journal of the partition, which the input reads too.
         source: Input of the partition; decisions are made at its position.
-        champions: The trainer's decisions.
+        decisions: The trainer's decisions.
         load: Loads the offline model of an id; raises `ModelError` if it is not as certified, and
             `UnavailableModelError` if it cannot be loaded now.
         wanted: Returns the settings to apply from here on, in a journal entry's form; None until
             the earlier run's output has been re-emitted.
         newest: Returns the newest times of all partitions.
         wait: Hold at a boundary until training has decided it; False: continue with the current
-            champion, and activate a later one when it comes.
+            model, and activate a later one when it comes.
         tell: Called with a line if a model is not used.
         early: Conditions of early boundaries; None: there are none.
         trust: Thresholds to mark the answers by; None: they are not marked.
@@ -116,7 +116,7 @@ class Decider:
         journal: JournalWriter,
         source: OrderedInput,
         *,
-        champions: Champions,
+        decisions: Decisions,
         load: Callable[[str], object],
         wanted: Callable[[], dict[str, Any] | None],
         newest: NewestTimes,
@@ -125,7 +125,7 @@ class Decider:
         early: EarlyBoundaries | None = None,
         trust: TrustedAnswers | None = None,
     ) -> None:
-        self._journal, self._source, self._champions = journal, source, champions
+        self._journal, self._source, self._decisions = journal, source, decisions
         self._load, self._wanted, self._newest, self._wait = load, wanted, newest, wait
         self._tell, self._trust = tell, trust
         self._refused: str | None = None
@@ -192,12 +192,12 @@ class Decider:
         return self._journal.quiet_at(self._source.offset) if says else 0
 
     def _activate_at_boundary(self, boundary: int) -> None:
-        decided, model = self._champions.champion_at(boundary)
+        decided, model = self._decisions.model_at(boundary)
         if (not decided and self._wait) or self._is_shard_behind():
             return
         if not decided:
-            model = self._champions.champion()
-        title = self._champions.title(boundary if decided else None)
+            model = self._decisions.newest_model()
+        title = self._decisions.title(boundary if decided else None)
         self._activated(model, title, boundary)
 
     def _decide_early(self, time: int) -> bool:
@@ -249,42 +249,40 @@ class Decider:
         return self._trust is not None and self._trust.offset() != self._source.offset
 
     def _activate(self) -> bool:
-        """Write an activation between boundaries: of a late champion, or by a rollback.
+        """Write an activation between boundaries: of a model that came late, or by a rollback.
 
         Returns:
             Whether the input may go on.
         """
-        champions, boundary = self._champions, self._source.boundary
-        rollbacks = champions.rollbacks()
+        decisions, boundary = self._decisions, self._source.boundary
+        rollbacks = decisions.rollbacks()
         if self._wait:
             if rollbacks <= self._journal.rollbacks:
                 return True
-            _, champion = champions.champion_at(boundary)
-            title = champions.title(boundary)
+            _, model = decisions.model_at(boundary)
+            title = decisions.title(boundary)
         else:
-            champion, title = champions.champion(), champions.title()
+            model, title = decisions.newest_model(), decisions.title()
             untold = title not in {None, self._journal.champion()}
-            if (champion == self._active() and not untold) or (
-                champion and champion == self._refused
-            ):
+            if (model == self._active() and not untold) or (model and model == self._refused):
                 return True
         if self._is_shard_behind():
             return False
-        usable = self._usable(champion)
-        if usable == champion or rollbacks > self._journal.rollbacks:
-            self._activated(champion, title, None, rollbacks)
+        usable = self._usable(model)
+        if usable == model or rollbacks > self._journal.rollbacks:
+            self._activated(model, title, None, rollbacks)
         return True
 
     def _activated(
-        self, champion: str | None, title: str | None, boundary: int | None, rollbacks: int = 0
+        self, model: str | None, title: str | None, boundary: int | None, rollbacks: int = 0
     ) -> None:
         """Write an activation; it names the model with the title only if it would be another."""
         journal = self._journal
-        usable = self._usable(champion)
+        usable = self._usable(model)
         entry = Activated(self._source.offset, usable, boundary, rollbacks)
         alone = rollbacks > journal.rollbacks
         untold = champion_after(entry, self._active(), journal.champion(), alone=alone)
-        if usable is not None and usable == champion and title not in {None, untold}:
+        if usable is not None and usable == model and title not in {None, untold}:
             entry = msgspec.structs.replace(entry, champion=title, version=5)
         if self._trust is not None:
             entry = msgspec.structs.replace(entry, trust=self._trust.thresholds(), version=5)

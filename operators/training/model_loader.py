@@ -130,13 +130,13 @@ class ModelLoader:
         return offline
 
     def prepare(self) -> None:
-        """Start loading the newest champion, unless it is loaded."""
-        champion, now = self._published.champion(), time.monotonic()
+        """Start loading the newest promoted model, unless it is loaded."""
+        model, now = self._published.newest_model(), time.monotonic()
         again = now >= self._again_at
         if again:
             self._again_at = now + _AGAIN_S
-        if champion is not None:
-            self._future(champion, again=again)
+        if model is not None:
+            self._future(model, again=again)
 
     def ended(self, within_s: float) -> bool:
         """Whether no load reads the log any more; wait for it up to `within_s` seconds."""

@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 
-from models.refit.fit_record import FitRecord, champion_of, title_of
+from models.refit.fit_record import FitRecord, newest_promoted, title_of
 from models.refit.proposals import Proposals
 from state.log import Entry, Log, LogError, Record, UnknownTopicError, decoded
 from state.plain_text import plain_line
@@ -120,7 +120,7 @@ class ModelRegistry:
         """
         records = self.records()
         history = self.history()
-        now = _champion(history)
+        now = _newest(history)
         promoted = [one.model for one in history if one.status == "promoted"]
         served = [one for one in promoted if one != now]
         had = ", ".join(dict.fromkeys(reversed(served))) or "none"
@@ -151,15 +151,15 @@ class ModelRegistry:
         """The newest decided boundary; 0 before the first."""
         return max((record.boundary for record in self.records()), default=0)
 
-    def champion_at(self, boundary: int) -> tuple[bool, str | None]:
-        """Whether the boundary is decided, and the champion after it (None: none yet)."""
+    def model_at(self, boundary: int) -> tuple[bool, str | None]:
+        """Whether the boundary is decided, and the newest promoted model (None: none yet)."""
         records = [record for record in self.history() if record.boundary <= boundary]
         decided = bool(records) and records[-1].boundary == boundary
-        return decided, _champion(records)
+        return decided, _newest(records)
 
-    def champion(self) -> str | None:
-        """Id of the newest champion; None: there is none."""
-        return _champion(self.history())
+    def newest_model(self) -> str | None:
+        """Id of the newest promoted model; None: there is none."""
+        return _newest(self.history())
 
     def title(self, boundary: int | None = None) -> str | None:
         """The model that has the title; None: there is no model.
@@ -272,12 +272,12 @@ class Pinned:
             raise ValueError(msg + f", it has {', '.join(known) or 'none'}")
         self._model = model
 
-    def champion_at(self, boundary: int) -> tuple[bool, str]:
+    def model_at(self, boundary: int) -> tuple[bool, str]:
         """Return that the boundary is decided, and the model."""
         del boundary
         return True, self._model
 
-    def champion(self) -> str:
+    def newest_model(self) -> str:
         """The model."""
         return self._model
 
@@ -323,6 +323,6 @@ def _promoted_again(model: str, before: list[FitRecord]) -> FitRecord:
     )
 
 
-def _champion(records: list[FitRecord]) -> str | None:
-    champion = champion_of(records)
-    return champion.model if champion else None
+def _newest(records: list[FitRecord]) -> str | None:
+    found = newest_promoted(records)
+    return found.model if found else None

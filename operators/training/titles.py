@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from models.refit.fit_record import FitRecord, Status, TitleEvidence, champion_of, title_of
+from models.refit.fit_record import FitRecord, Status, TitleEvidence, newest_promoted, title_of
 from models.refit.gate import lower_by
 from operators.training.model_registry import ModelRegistry
 from state.log import ReadableLog, decoded
@@ -66,7 +66,7 @@ class Titles:
         """Note on a promoted model that the title stays with the older of the two before it."""
         published = self._published
         title = published.title()
-        open_ = title not in {None, published.champion(), record.model}
+        open_ = title not in {None, published.newest_model(), record.model}
         if record.status == "promoted" and open_ and self._promotion.undecided == "older":
             return msgspec.structs.replace(record, title=title)
         return record
@@ -77,7 +77,7 @@ def contestants_of(history: Sequence[FitRecord]) -> Contestants | None:
 
     After a promotion by evidence the former champion is still compared with the new one.
     """
-    newest, title = champion_of(history), title_of(history)
+    newest, title = newest_promoted(history), title_of(history)
     if newest is None or title is None:
         return None
     if title != newest.model:

@@ -93,7 +93,7 @@ def _decisions_are_those_of_the_models(system: System) -> None:
             known = entry.model is None or entry.model in usable
             _must(known, f"a model in use must be promoted; got {entry}")
             if entry.boundary is not None and system.settings.training.wait:
-                decided = history.champion_at(entry.boundary)[0]
+                decided = history.model_at(entry.boundary)[0]
                 _must(decided, f"a boundary must be decided before it is passed; got {entry}")
     unfounded_titles = unfounded(log, history)
     _must(not unfounded_titles, f"titles must follow from metrics; got {unfounded_titles}")

@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 def champion(home):
     log = home.log()
-    found = ModelRegistry(log).champion()
+    found = ModelRegistry(log).newest_model()
     log.close()
     return found
 

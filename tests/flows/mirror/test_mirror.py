@@ -205,7 +205,7 @@ def test_models_trained_in_the_cloud_predict_the_same_on_the_premises(
         for p in PARTITIONS:
             assert premises.records(topic, p) == cloud.records(topic, p)
     assert premises.records("models") == cloud.records("models")
-    champion = ModelRegistry(cloud.log).champion()
+    champion = ModelRegistry(cloud.log).newest_model()
     (last,) = premises.log.read("predictions", 0, premises.log.end("predictions", 0) - 1)
     assert msgspec.json.decode(last.value, type=Prediction).model == champion
     assert premises.artifacts()

@@ -458,9 +458,9 @@ def test_only_what_was_in_use_can_be_rolled_back_to(world):
     with pytest.raises(ValueError, match="got gbm-2"):
         world.published.roll_back("gbm-2", 0)
     world.published.roll_back("gbm-1", 0)
-    assert world.published.champion() == "gbm-1"
+    assert world.published.newest_model() == "gbm-1"
     assert world.published.roll_back("gbm-2", 0) == "gbm-2"
-    assert world.published.champion() == "gbm-2"
+    assert world.published.newest_model() == "gbm-2"
 
 
 def test_a_model_promoted_after_a_rollback_takes_over(world):
@@ -469,8 +469,8 @@ def test_a_model_promoted_after_a_rollback_takes_over(world):
         world.published.of("gbm-2"), boundary=FIRST_US + 9 * HOUR_US, model="gbm-3"
     )
     world.published.publish(newest)
-    assert world.published.champion() == "gbm-3"
-    assert world.published.champion_at(FIRST_US + 8 * HOUR_US) == (False, "gbm-1")
+    assert world.published.newest_model() == "gbm-3"
+    assert world.published.model_at(FIRST_US + 8 * HOUR_US) == (False, "gbm-1")
 
 
 def test_a_new_model_answers_only_after_its_shadow(world):

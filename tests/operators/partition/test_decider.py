@@ -55,11 +55,11 @@ class Decided:
     def rollbacks(self):
         return self.rolled_back
 
-    def champion_at(self, boundary):
+    def model_at(self, boundary):
         known = [model for at, model in self.list if at <= boundary]
         return any(at == boundary for at, _ in self.list), known[-1] if known else None
 
-    def champion(self):
+    def newest_model(self):
         return self.list[-1][1] if self.list else None
 
 
@@ -105,7 +105,7 @@ def reader(
         log,
         journal,
         source,
-        champions=decisions,
+        decisions=decisions,
         load=load,
         wanted=wanted,
         newest=NewestTimes(lambda: newest(log, "events"), cut, settled, begun),
@@ -424,18 +424,26 @@ def test_decisions_are_read_from_the_log_as_it_grows(tmp_path):
         )
 
     try:
-        assert (other.decided(), other.champion(), other.champion_at(5)) == (0, None, (False, None))
+        assert (other.decided(), other.newest_model(), other.model_at(5)) == (
+            0,
+            None,
+            (False, None),
+        )
         publish(5, "skipped")
-        assert (other.decided(), other.champion_at(5)) == (5, (True, None))
+        assert (other.decided(), other.model_at(5)) == (5, (True, None))
         publish(10, "promoted", "a")
         publish(15, "rejected", "b")
         publish(20, "failed")
         publish(25, "promoted", "c")
-        assert [other.champion_at(t) for t in (5, 10, 12, 15, 20, 25, 30)] == [
+        assert [other.model_at(t) for t in (5, 10, 12, 15, 20, 25, 30)] == [
             (True, None), (True, "a"), (False, "a"), (True, "a"), (True, "a"), (True, "c"),
             (False, "c"),
         ]  # fmt: skip
-        assert (other.champion(), other.of("a").boundary, other.of("b").boundary) == ("c", 10, 15)
+        assert (other.newest_model(), other.of("a").boundary, other.of("b").boundary) == (
+            "c",
+            10,
+            15,
+        )
         with pytest.raises(UnknownModelError, match="model must be in topic 'models'; got 'x'"):
             other.of("x")
     finally:

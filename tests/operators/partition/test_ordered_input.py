@@ -42,11 +42,11 @@ EVERY_10 = Boundaries(first=100, every=10)
 class NothingNew:
     """Champions of which none is new: the last entry's."""
 
-    def champion_at(self, boundary):
+    def model_at(self, boundary):
         del boundary
         return False, None
 
-    def champion(self):
+    def newest_model(self):
         return "m4"
 
     def title(self, boundary=None):
@@ -90,7 +90,7 @@ class TestFlow(OrderedInputContract):
                 log,
                 journal,
                 reading,
-                champions=NothingNew(),
+                decisions=NothingNew(),
                 load=str,
                 wanted=lambda: deciding(OTHERS),
                 newest=NewestTimes(lambda: 136, lambda: 130),

@@ -60,7 +60,7 @@ def live(root, log, *, every=5, batch=20, most_in_flight=10**9):
         log,
         journal,
         source,
-        champions=ModelRegistry(log),
+        decisions=ModelRegistry(log),
         load=pytest.fail,
         wanted=lambda: None,
         newest=NewestTimes(lambda: newest_append_time(log, "events"), lambda: newest_boundary(log)),

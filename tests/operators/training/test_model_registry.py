@@ -43,8 +43,8 @@ def published(tmp_path):
 @pytest.mark.parametrize("model", ["gbm-a", "gbm-b"])
 def test_a_pinned_model_is_the_answer_at_every_boundary(published, model):
     pinned = Pinned(published, model)
-    assert [pinned.champion_at(boundary) for boundary in (0, 20, 99)] == [(True, model)] * 3
-    assert pinned.champion() == model
+    assert [pinned.model_at(boundary) for boundary in (0, 20, 99)] == [(True, model)] * 3
+    assert pinned.newest_model() == model
     assert published.of(model).sha256 == f"sha of {model}"
 
 
@@ -54,8 +54,8 @@ def test_a_pinned_model_must_have_been_published(published):
 
 
 def test_the_champion_is_the_promoted_one_and_not_the_rejected(published):
-    assert published.champion() == "gbm-a"
-    assert [published.champion_at(b) for b in (10, 20, 30, 50)] == [
+    assert published.newest_model() == "gbm-a"
+    assert [published.model_at(b) for b in (10, 20, 30, 50)] == [
         (True, None),
         (True, "gbm-a"),
         (True, "gbm-a"),
@@ -71,7 +71,7 @@ def test_one_rollback_after_another_goes_further_back(log):
     assert [models.roll_back(None, 0) for _ in range(2)] == ["gbm-2", "gbm-1"]
     with pytest.raises(ValueError, match="none was in use before gbm-1; others are gbm-2, gbm-3"):
         models.roll_back(None, 0)
-    assert models.roll_back("gbm-3", 0) == models.champion() == "gbm-3"
+    assert models.roll_back("gbm-3", 0) == models.newest_model() == "gbm-3"
     assert models.roll_back(None, 0) == "gbm-2"
 
 
@@ -203,6 +203,6 @@ def test_the_newest_proposals_of_a_boundary_count(published):
 def test_broken_proposals_are_told_with_their_place_to_a_fit_only(published, tmp_path):
     with closing(SqliteLog(tmp_path / "log")) as log:
         log.append("models", 0, [Entry(0, b"proposals", b"{}")])
-        assert ModelRegistry(log).champion() == "gbm-a"
+        assert ModelRegistry(log).newest_model() == "gbm-a"
         with pytest.raises(LogError, match=r"models.* 4"):
             ModelRegistry(log).proposals(50)

@@ -65,7 +65,7 @@ def decide(log, published, **promotion):
 
 def test_before_there_is_evidence_the_first_of_two_models_has_the_title(log):
     published = two_models(log)
-    assert (published.champion(), published.title()) == ("gbm-20", "gbm-10")
+    assert (published.newest_model(), published.title()) == ("gbm-20", "gbm-10")
     assert decide(log, published) is None
 
 
@@ -81,7 +81,7 @@ def test_a_model_is_proven_by_the_mean_over_the_partitions(log):
     assert found.reason == (
         "better than gbm-10, by evidence of 20.1 after 1,000 labels; log-loss lower by .0070"
     )
-    assert (published.champion(), published.title()) == ("gbm-20", "gbm-20")
+    assert (published.newest_model(), published.title()) == ("gbm-20", "gbm-20")
     assert decide(log, published) is None
 
 
@@ -107,11 +107,11 @@ def test_a_model_that_is_proven_worse_is_dismissed_and_answers_no_more(log):
     evidence(log, (0.1, 30.0), (0.1, 30.0))
     found = decide(log, published)
     assert (found.status, found.model, found.champion) == ("dismissed", "gbm-10", "gbm-20")
-    assert (published.champion(), published.title()) == ("gbm-10", "gbm-10")
-    assert published.champion_at(20) == (True, "gbm-10")
+    assert (published.newest_model(), published.title()) == ("gbm-10", "gbm-10")
+    assert published.model_at(20) == (True, "gbm-10")
     assert published.rollbacks() == 0
     published.publish(fit(30))
-    assert (published.champion(), published.title()) == ("gbm-30", "gbm-10")
+    assert (published.newest_model(), published.title()) == ("gbm-30", "gbm-10")
 
 
 def test_the_former_champion_takes_the_title_back_if_the_evidence_turns(log):
@@ -123,7 +123,7 @@ def test_the_former_champion_takes_the_title_back_if_the_evidence_turns(log):
     evidence(log, (0.1, 50.0), (0.1, 50.0), champion="gbm-20")
     found = decide(log, published)
     assert (found.status, found.model, found.champion) == ("returned", "gbm-10", "gbm-20")
-    assert (published.champion(), published.title()) == ("gbm-10", "gbm-10")
+    assert (published.newest_model(), published.title()) == ("gbm-10", "gbm-10")
     assert decide(log, published) is None
 
 
@@ -137,7 +137,7 @@ def test_a_model_that_came_alone_is_compared_with_none(log):
 def test_undecided_the_newer_has_the_title_when_the_next_model_comes(log):
     published = two_models(log)
     published.publish(titles(log, published).with_title(fit(30)))
-    assert (published.champion(), published.title()) == ("gbm-30", "gbm-20")
+    assert (published.newest_model(), published.title()) == ("gbm-30", "gbm-20")
 
 
 def test_undecided_the_older_keeps_the_title_if_the_settings_say_so(log):
@@ -145,7 +145,7 @@ def test_undecided_the_older_keeps_the_title_if_the_settings_say_so(log):
     for boundary in (30, 40):
         one = titles(log, published, undecided="older")
         published.publish(one.with_title(fit(boundary)))
-        assert (published.champion(), published.title()) == (f"gbm-{boundary}", "gbm-10")
+        assert (published.newest_model(), published.title()) == (f"gbm-{boundary}", "gbm-10")
     evidence(log, (50.0, 0.1), (50.0, 0.1), model="gbm-40")
     assert decide(log, published, undecided="older").model == "gbm-40"
     published.publish(titles(log, published, undecided="older").with_title(fit(50)))
@@ -162,7 +162,7 @@ def test_a_rollback_without_a_name_goes_to_the_model_with_the_title(log):
     published = two_models(log)
     published.publish(titles(log, published, undecided="older").with_title(fit(30)))
     assert published.roll_back(None, 0) == "gbm-10"
-    assert (published.champion(), published.title()) == ("gbm-10", "gbm-10")
+    assert (published.newest_model(), published.title()) == ("gbm-10", "gbm-10")
 
 
 def test_the_strictness_is_that_of_the_settings(log):

@@ -107,7 +107,7 @@ def test_the_champion_stays_and_an_alert_says_so(log, status):
     commit(log, 10, 20)
     decisions = ModelRegistry(log)
     Trainer(log, decisions, Fits("promoted", status), Event()).finish()
-    assert decisions.champion_at(20) == (True, "gbm-10")
+    assert decisions.model_at(20) == (True, "gbm-10")
     assert alerts(log) == [Alert(f"fit_{status}", 20, f"the champion stays: {status} it was")]
 
 
@@ -118,10 +118,10 @@ def test_a_fit_goes_on_beside_the_flow(log):
     trainer = Trainer(log, decisions, slow, Event())
     assert trainer.poll()
     assert trainer.poll()
-    assert decisions.champion() is None
+    assert decisions.newest_model() is None
     slow.go.set()
     trainer.finish()
-    assert decisions.champion() == "gbm-10"
+    assert decisions.newest_model() == "gbm-10"
 
 
 def test_a_stop_abandons_the_fit_and_nothing_is_decided_before_it_is_made_again(log):
