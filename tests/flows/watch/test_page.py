@@ -8,7 +8,7 @@ from tests.flows.watch.test_watch import Watching
 from tests.serving import SETTINGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-SHOWN = "document.querySelectorAll('section').length === 9"
+SHOWN = "document.querySelectorAll('section').length === 10"
 TAB = 9
 
 
