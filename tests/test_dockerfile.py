@@ -59,7 +59,7 @@ def test_it_installs_no_java_but_the_package(steps):
 
 def test_what_is_compiled_is_in_the_image_as_who_runs_it_finds_it(steps):
     user = next(i for i, step in enumerate(steps) if step[0] == "USER")
-    compiling = of(steps[user:], "RUN")[0]
+    compiling = of(steps[user:], "RUN")[1]
     words = json.loads(compiling)
     assert words[0] == "python"
     subprocess.run([sys.executable, *words[1:]], cwd=ROOT, check=True)

@@ -357,15 +357,14 @@ class Learning:
         is_doubted = self.waiting.is_doubted(self._order.weighed)
         return "" if self.watch.is_calm and not is_doubted else "drift"
 
-    def look_ahead(self, time: int) -> tuple[Ahead | None, JudgedEstimate | None]:
-        """The estimate of the requests that wait, and the newest one whose labels are known.
+    def gather(self, time: int) -> None:
+        """Gather the requests that an estimate is made of at a tick of this event time, µs."""
+        order = self._order
+        self.waiting.tick(time, Turns(order.weighed, order.end), trusted=not self.doubt())
 
-        Args:
-            time: Event time of the tick, µs.
-        """
-        doubt, order = self.doubt(), self._order
-        self.waiting.tick(time, Turns(order.weighed, order.end), trusted=not doubt)
-        return ahead(self.waiting.waiting(), doubt), judged(self.waiting.last)
+    def look_ahead(self) -> tuple[Ahead | None, JudgedEstimate | None]:
+        """The estimate of the requests that wait, and the newest one whose labels are known."""
+        return ahead(self.waiting.waiting(), self.doubt()), judged(self.waiting.last)
 
     def shares(self) -> dict[str, float]:
         """Shares of the parts in the answers; see `Ensemble.shares`."""

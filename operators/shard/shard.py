@@ -18,7 +18,7 @@ from models.judging.trust_counts import Thresholds, Trusted
 from models.losses import RunningLosses, Sums, means
 from models.scoring.blend import Blend, Serving
 from models.scoring.bound_model import Offline
-from operators.shard.column_watch import ColumnWatch, Looked
+from operators.shard.column_watch import ColumnWatch
 from operators.shard.labels import Labels
 from operators.shard.learning import ActiveModels, Learning
 from operators.shard.messages import (
@@ -394,7 +394,8 @@ class Shard:
         self._learning.bind(in_use, offline)
         if columns is None:
             self._columns.refer(*self._learning.champion)
-        else:
+        elif in_use.model is None or self.serving.newest is not None:
+            # Else no model was loaded: the shard is for looking at only.
             with _part("columns"):
                 self._columns.restore(columns, *self._learning.champion)
 
@@ -491,9 +492,7 @@ class Shard:
         tick = watermark - watermark % self._metrics_every
         if tick > counts.tick_us:
             if counts.tick_us:
-                looked = self._columns.look(tick)
-                if not self.is_silent:
-                    self._tick(tick, append_time, looked)
+                self._tick(tick, append_time)
             self._labels.look_back()
             counts.tick_us = tick
         if counts.high_us >= self._turn_at:
@@ -571,9 +570,13 @@ class Shard:
         outcome = _encode(self._outcome(*fields, label, label_time, *values))
         self._out["outcomes"].append(Entry(append_time, made.key.encode(), outcome))
 
-    def _tick(self, time: int, append_time: int, looked: Looked) -> None:
+    def _tick(self, time: int, append_time: int) -> None:
         counts = self._counts
+        looked = self._columns.look(time)
         states, alerts = self._learning.metric_alerts.look(time, self.partition)
+        self._learning.gather(time)
+        if self.is_silent:
+            return
         metrics = Metrics(
             time,
             self.position.offset,
@@ -591,7 +594,7 @@ class Shard:
             self._learning.shares(),
             *self._learning.title(),
             states,
-            *self._learning.look_ahead(time),
+            *self._learning.look_ahead(),
             looked.states,
         )
         self._running.restart()

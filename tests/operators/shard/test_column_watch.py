@@ -194,10 +194,16 @@ def test_a_challenger_does_not_replace_the_training_window_of_the_champion(profi
     assert of.shard._columns.snapshot() == before
 
 
-def test_a_state_of_another_model_is_refused(broken, profile):
+def test_a_state_of_another_model_is_refused(broken):
     other = trips_shard()
     with pytest.raises(DamagedStateError, match=r"columns must be compared with None.* in columns"):
-        other.restore(broken.shard.snapshot(), lambda _: None)
+        other.restore(broken.shard.snapshot(), lambda _: offline(other, None))
+
+
+def test_a_state_can_be_looked_at_without_its_model(broken):
+    other = trips_shard()
+    other.restore(broken.shard.snapshot(), lambda _: None)
+    assert other.position == broken.shard.position
 
 
 def test_a_tick_lists_all_faults_but_few_columns_that_drift():
