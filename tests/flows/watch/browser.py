@@ -7,6 +7,7 @@ import subprocess
 from base64 import b64decode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MS, LOOK_MS = 30_000, 50
 
 
 class Browser:
@@ -67,9 +68,15 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, condition):
-        """Wait in the page until a condition holds."""
-        look = f"const look = () => ({condition}) ? done(1) : setTimeout(look, 50);"
-        self.run(f"new Promise(done => {{ {look} look(); }})")
+        """Wait in the page until a condition holds, for half a minute at most."""
+        look = (
+            f"const look = () => ({condition}) ? done(true) : "
+            f"Date.now() > end ? done(false) : setTimeout(look, {LOOK_MS});"
+        )
+        held = self.run(
+            f"new Promise(done => {{ const end = Date.now() + {PATIENCE_MS}; {look} look(); }})"
+        )
+        assert held, f"in {PATIENCE_MS} ms it never was so: {condition}"
 
     def press(self, key, code):
         """Press a key."""
