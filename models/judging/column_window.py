@@ -82,7 +82,8 @@ def _run(column: Any, times: Any, sums: Any, kept: Any) -> None:
     if goes_on and sums[_RUN] > 0:
         sums[_RUN] += n
     else:
-        sums[_RUN], sums[_SINCE], kept[0] = n - first, times[first], last
+        sums[_RUN], sums[_SINCE] = n - first, times[first]
+    kept[0] = last  # the newest one, as 0 and -0 are equal and not the same bytes
 
 
 @jit

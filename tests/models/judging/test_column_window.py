@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.judging.column_profile import LEVELS, OTHERS, UNSEEN
@@ -83,6 +83,8 @@ def test_a_run_is_what_the_newest_rows_have_in_common(rows):
 
 @settings(deadline=None)  # the first call compiles
 @given(ROWS, st.integers(0, 40))
+@example([(0.0, math.nan, 0), (-0.0, math.nan, 0)], 1)
+@example([(0.0, math.nan, 0), (-0.0, math.nan, 0)], 0)
 def test_it_does_not_matter_when_rows_are_counted_or_saved(rows, cut):
     whole, begun = counted(rows), ColumnWindow(OF, 2)
     for x, zone, time in rows[:cut]:
