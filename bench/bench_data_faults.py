@@ -198,7 +198,7 @@ class Live:
 
 
 class Found(NamedTuple):
-    """What became of a fault.
+    """The result of one fault.
 
     Attributes:
         is_first: Whether its column stood first at the first look after a whole tick.

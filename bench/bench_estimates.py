@@ -127,7 +127,7 @@ class Uncounted(WaitingCounts):
 
 
 class Cost(NamedTuple):
-    """What counting costs.
+    """The cost of counting.
 
     Attributes:
         request: Of a request, µs.

@@ -45,7 +45,7 @@ class Start(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one search found at one start."""
+    """The result of one search at one start."""
 
     record: FitRecord
     later: float

@@ -27,10 +27,10 @@ def training_columns(deployment: Deployment) -> TrainingColumns:
     """Read the profile of the champion."""
     champion = deployment.registry.title()
     if champion is None:
-        return TrainingColumns(None, "Nothing to compare with: there is no offline model yet.")
+        return TrainingColumns(None, "There is no offline model yet, so no columns are compared.")
     record = deployment.registry.of(champion)
     if not record.profile_sha256:
-        said = f"Nothing to compare with: {champion} was fitted before profiles were kept."
+        said = f"No columns are compared: {champion} was fitted before profiles were kept."
         return TrainingColumns(None, said)
     try:
         profile = read_profile(deployment.home.artifacts().get(record.profile_sha256))

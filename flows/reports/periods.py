@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.judging.estimates import expected
-from models.judging.histograms import NORMAL_95, Estimate, auc, histogram_of
+from models.judging.histograms import NORMAL_95, Counts, Estimate, auc, histogram_of
 from models.scorecard import Floats
 from state.durations import Duration
 from state.events import DAY_US
@@ -95,12 +95,8 @@ def aucs(periods: Periods, labels: Times, said: Floats) -> list[Estimate | None]
         labels: 0 or 1, one per row.
         said: P(label is 1); NaN is left out.
     """
-    known = ~np.isnan(said)
-    rows = (known & (periods.of == number) for number in range(len(periods.starts)))
-    return [
-        auc(histogram_of(labels[of], said[of])) if np.count_nonzero(of) >= LEAST else None
-        for of in rows
-    ]
+    of_each = _histograms(periods, labels, said)
+    return [auc(counts) if counts.sum() >= LEAST else None for counts in of_each]
 
 
 def expected_aucs(periods: Periods, said: Floats) -> list[Estimate | None]:
@@ -110,12 +106,16 @@ def expected_aucs(periods: Periods, said: Floats) -> list[Estimate | None]:
         periods: The periods.
         said: P(label is 1), one per row.
     """
-    found = []
-    for number in range(len(periods.starts)):
-        own = said[periods.of == number]
-        counts = histogram_of(np.zeros(len(own), np.int64), own)
-        found.append(expected(counts).get("auc"))
-    return found
+    of_each = _histograms(periods, np.zeros(len(said), np.int64), said)
+    return [expected(counts).get("auc") for counts in of_each]
+
+
+def _histograms(periods: Periods, labels: Times, said: Floats) -> list[Counts]:
+    """Answers of each period by label and logit; NaN is left out."""
+    known = np.flatnonzero(~np.isnan(said))
+    order = known[np.argsort(periods.of[known], kind="stable")]
+    ends = np.cumsum(np.bincount(periods.of[known], minlength=len(periods.starts)))
+    return [histogram_of(labels[of], said[of]) for of in np.split(order, ends)[:-1]]
 
 
 def values(of: Sequence[Estimate | None]) -> list[float | None]:

@@ -101,7 +101,7 @@ def auc_picture(report: Report) -> Picture | None:
 
 
 def estimates_picture(report: Report) -> Picture | None:
-    """The AUC to be expected before the labels, and the one that came; None: there is no pair."""
+    """Picture of the AUC expected before labels and of that which came; None: nothing to show."""
     came = report.auc["probability"]
     if not any(a and b for a, b in zip(report.foreseen, came, strict=True)):
         return None

@@ -1,7 +1,7 @@
 """Lines for people as JSON records for machines, where `HEADWATER_LOG_FORMAT` is `json`.
 
-Every line that would go to standard error becomes one record: what is told by `tell` with the name
-of its event and its figures, all other lines as the event `line` or `error`.
+Each line for standard error becomes one record. What `tell` says has the name of its event and its
+figures; an error is the event `error`, every other line the event `line`.
 """
 
 import logging

@@ -11,7 +11,7 @@ from niquests.exceptions import RequestException
 
 from flows.errors.user_errors import CommandError
 from flows.watch.grafana_objects import UID, Kind, Wanted
-from flows.watch.http_address import VISIBLE, parts_of
+from flows.watch.http_address import check_token, parts_of
 
 _NOT_FOUND = 404
 _ANSWERS_WITHIN_S = 20.0
@@ -30,9 +30,7 @@ class GrafanaServer:
 
     def __init__(self, url: str, token: str) -> None:
         parts_of(url, "--url", "http://127.0.0.1:3000", "GRAFANA_TOKEN")
-        if not VISIBLE.fullmatch(token):
-            msg = "GRAFANA_TOKEN must be of ASCII letters, digits and signs; got others"
-            raise CommandError(msg)
+        check_token(token, "GRAFANA_TOKEN")
         self._url = url
         self._api = GrafanaApi.from_url(url, credential=token, timeout=_ANSWERS_WITHIN_S)
         provisioning = self._api.alertingprovisioning

@@ -11,8 +11,7 @@ from contextlib import suppress
 from http.client import HTTPException
 from typing import Protocol
 
-from flows.errors.user_errors import CommandError
-from flows.watch.http_address import VISIBLE, parts_of
+from flows.watch.http_address import check_token, parts_of
 from flows.watch.points import Point
 
 _WITHIN_S = 20.0
@@ -56,9 +55,7 @@ class Influx:
 
     def __init__(self, url: str, token: str = "") -> None:
         parts = parts_of(url, "--influx", _EXAMPLE, "INFLUX_TOKEN")
-        if not VISIBLE.fullmatch(token):
-            msg = "INFLUX_TOKEN must be of ASCII letters, digits and signs; got others"
-            raise CommandError(msg)
+        check_token(token, "INFLUX_TOKEN")
         precision = "us" if parts.path.endswith("/api/v2/write") else "u"
         query = [*urllib.parse.parse_qsl(parts.query), ("precision", precision)]
         self._url = parts._replace(query=urllib.parse.urlencode(query)).geturl()

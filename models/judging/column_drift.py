@@ -16,7 +16,7 @@ from models.judging.column_reference import Reference
 from models.judging.profile_build import Ints
 
 FLOOR = 0.1
-"""Least PSI that counts; by custom, less than 0.1 is no shift worth a look."""
+"""Smallest PSI that counts as drift; by convention, a smaller one is no shift."""
 _Z = 3.090232306167813
 """Quantile of the normal distribution at 0.999."""
 _HALF = 0.5

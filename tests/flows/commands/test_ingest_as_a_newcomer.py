@@ -7,7 +7,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.home.home import Home
-from tests.settled import settle
+from tests.settled import events_of, settle
 
 SETTINGS = 'stream = "tests.state.ingest.test_row_type:stream"\n'
 NAMES = {
@@ -40,19 +40,12 @@ def home(tmp_path, monkeypatch):
     return Home(tmp_path / "home")
 
 
-def stored(home):
-    log = home.log()
-    found = [json.loads(one.value) for one in log.read("events", 0, 0, max_records=1_000)]
-    log.close()
-    return found
-
-
 def test_each_file_says_the_type_that_its_rows_are_taken_for(home, capsys):
     assert main(["ingest", *renamed(), *FORMAT, "status.csv", "counts.csv"]) == 0
     said = capsys.readouterr().out
     assert "status.csv: rows are 'status' by their columns" in said
     assert "counts.csv: rows are 'counted' by their columns" in said
-    assert [event["type"] for event in stored(home)] == ["status", "counted"] * 20
+    assert [event["type"] for event in events_of(home)] == ["status", "counted"] * 20
 
 
 def test_a_forgotten_rename_makes_no_labels_of_requests(home, capsys):
@@ -67,7 +60,7 @@ def test_one_of_several_files_is_given_its_type(home, capsys):
     files = ["./status.csv", "counts.csv", "--type", "status.csv=counted"]
     assert main(["stream", *names, *FORMAT, *files]) == 0
     assert main(["ingest", *names, *FORMAT, *files]) == 0
-    assert {event["type"] for event in stored(home)} == {"counted"}
+    assert {event["type"] for event in events_of(home)} == {"counted"}
     for wrong, rule in {
         "other.csv=counted": "must name a FILE",
         "status.csv=status": "must give a file one type",
@@ -198,7 +191,7 @@ def test_a_time_that_says_utc_is_not_in_the_zone_of_the_others(home, capsys, tmp
     rows = ["S1;2026-07-01 02:00:00 UTC;Stn;Mitte;3", "S2;2026-07-01 05:00:00;Stn;Mitte;3"]
     (tmp_path / "utc.csv").write_text("\n".join([STATUS[0], *rows]))
     assert main(["ingest", *renamed(), "--time-zone", "Europe/Berlin", "utc.csv"]) == 0
-    first, second = stored(home)
+    first, second = events_of(home)
     assert second["time"] - first["time"] == 3_600_000_000
 
 
@@ -209,7 +202,7 @@ def test_a_table_without_ids_is_told_how_they_are_made(home, capsys, tmp_path):
     said = capsys.readouterr().err
     assert "--id '{file}-{row}' makes one of the row's number" in said
     assert main(["ingest", *renamed(), *FORMAT, "--id", "{file}-{row}", "counts.csv"]) == 0
-    assert [event["id"] for event in stored(home)] == [f"counts-{i}" for i in range(1, 21)]
+    assert [event["id"] for event in events_of(home)] == [f"counts-{i}" for i in range(1, 21)]
 
 
 def test_an_id_of_two_types_is_told_before_the_run_drops_the_label(home, capsys, tmp_path):

@@ -11,7 +11,7 @@ from flows.home.home import Home
 from state.events import HOUR_US, Event
 from state.features import Field
 from state.stream import Label, Stream
-from tests.settled import settle
+from tests.settled import events_of, settle
 
 
 class Transfer(Event, frozen=True, kw_only=True):
@@ -48,13 +48,6 @@ def home(tmp_path, monkeypatch):
     return Home(tmp_path / "home")
 
 
-def stored(home):
-    log = home.log()
-    found = [json.loads(one.value) for one in log.read("events", 0, 0, max_records=1_000)]
-    log.close()
-    return found
-
-
 def written(tmp_path, form):
     for name, frame in {"asked": TRANSFERS, "told": VERDICTS}.items():
         path = tmp_path / f"{name}.{form}"
@@ -75,7 +68,7 @@ def test_a_table_of_labels_may_have_no_ids_but_those_of_its_requests(home, tmp_p
     files = [f"asked.{form}", f"told.{form}"]
     ids = ["--id", f"asked.{form}={{transfer}}", "--id", f"told.{form}=v{{transfer}}-{{row}}"]
     assert main(["ingest", *ids, *files]) == 0
-    assert [(event["id"], event.get("transfer")) for event in stored(home)] == [
+    assert [(event["id"], event.get("transfer")) for event in events_of(home)] == [
         ("70", None),
         ("71", None),
         ("v70-1", "70"),

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from river import metrics
 
 from models import scorecard
 from models.judging.estimates import (
@@ -14,15 +13,9 @@ from models.judging.estimates import (
     to_runs,
 )
 from models.judging.histograms import BINS, column, histogram_of
+from tests.models.judging.river_metrics import RIVERS
 
 THRESHOLD = 0.4
-RIVERS = {
-    "f1": metrics.F1(),
-    "f2": metrics.FBeta(beta=2),
-    "accuracy": metrics.Accuracy(),
-    "precision": metrics.Precision(),
-    "recall": metrics.Recall(),
-}
 WORLDS = {"balanced": (-0.4, 1.5), "rare": (-2.2, 1.2), "flat": (0.3, 0.3), "sure": (2.0, 2.5)}
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from river import metrics
 
 from models import scorecard
 from models.judging.metric_figures import ENOUGH, METRICS, figure, lacking
 from models.judging.metric_window import MetricWindow
+from tests.models.judging.river_metrics import RIVERS
 
 THRESHOLD = 0.4
 
@@ -26,13 +26,6 @@ def tally(labels, said):
 
 
 LABELS, SAID = world(1, 2_000)
-RIVERS = {
-    "f1": metrics.F1(),
-    "f2": metrics.FBeta(beta=2),
-    "accuracy": metrics.Accuracy(),
-    "precision": metrics.Precision(),
-    "recall": metrics.Recall(),
-}
 
 
 @pytest.mark.parametrize("name", RIVERS)
